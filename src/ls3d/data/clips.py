@@ -1,0 +1,230 @@
+"""Training clips: a folder of videos, decoded once, from which random windows are cut.
+
+Decoding is slow and training reads every clip hundreds of times, so each video is decoded once into a memory-mapped
+array beside the others in a cache folder. A file that can't be decoded is reported once and left out. Sample ``i``
+depends on nothing but the seed and ``i``, so that training that is killed goes on with the very same samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import av
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from ls3d.errors import InputError
+
+log = logging.getLogger(__name__)
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".y4m"})
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A decoded clip: its name and its frames, ``(T, H, W, 3)`` uint8 RGB, memory-mapped."""
+
+    name: str
+    frames: np.ndarray
+
+
+class ClipSample(TypedDict):
+    """A training sample: ``frames (3, T, h, w)`` float32 in [0, 1], and the name of the clip it was cut from."""
+
+    frames: Tensor
+    clip: str
+
+
+def open_clips(root: str | os.PathLike[str], cache: str | os.PathLike[str] | None = None) -> list[Clip]:
+    """Every video below ``root`` as a memory-mapped clip, sorted by name.
+
+    Args:
+        root: a folder of videos, searched recursively.
+        cache: where the decoded frames are kept; by default ``$XDG_CACHE_HOME/ls3d/clips``.
+
+    Raises:
+        InputError: the folder isn't there, or holds no video that can be decoded.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder of training clips")
+    folder = Path(cache) if cache else _default_cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    clips = []
+    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES):
+        try:
+            clips.append(Clip(str(path.relative_to(root)), np.load(_decoded(path, folder), mmap_mode="r")))
+        except (av.FFmpegError, InputError) as error:
+            log.warning("%s left out: %s", path, error)
+    if not clips:
+        raise InputError(f"{root} holds no video that can be decoded")
+    return clips
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ls3d" / "clips"
+
+
+def _decoded(path: Path, folder: Path) -> Path:
+    """The ``.npy`` file with the frames of ``path``, decoded now if it isn't there yet."""
+    stat = path.stat()
+    key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    target = folder / f"{path.stem}-{key}.npy"
+    if not target.exists():
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"{path} has no video stream")
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        if not frames:
+            raise InputError(f"{path} has no frame that can be decoded")
+        temporary = target.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.save(file, np.stack(frames))
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return target
+
+
+class RandomWindows(Dataset[ClipSample]):
+    """Random windows of consecutive frames, cropped and augmented.
+
+    Clips are drawn in proportion to the number of their windows. A window is cropped where the picture moves: of
+    ``candidates`` random places the one with the greatest mean difference between first and last frame is taken.
+    Then it is scaled down by a random factor, flipped along both axes, transposed and reversed in time, each at
+    random.
+
+    Args:
+        clips: from ``open_clips``; those shorter or smaller than a window are left out.
+        frames: frames of a window.
+        crop: height and width of a sample, in pixels.
+        scale: the range of the random scale; (1, 1) keeps the original size.
+        candidates: places among which the one that moves most is taken.
+        seed: sample ``i`` depends on ``(seed, i)`` alone.
+
+    Raises:
+        InputError: no clip is long and large enough.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        frames: int,
+        crop: int,
+        scale: tuple[float, float] = (0.5, 1.0),
+        candidates: int = 2,
+        seed: int = 0,
+    ) -> None:
+        self.frames, self.crop, self.scale = frames, crop, scale
+        self.candidates, self.seed = candidates, seed
+        self.clips = [clip for clip in clips if self._fits(clip)]
+        if not self.clips:
+            raise InputError(f"no clip has {frames} frames of at least {crop} x {crop} pixels")
+        windows = np.array([len(clip.frames) - frames + 1 for clip in self.clips], dtype=np.float64)
+        self.probability = windows / windows.sum()
+
+    def _fits(self, clip: Clip) -> bool:
+        return len(clip.frames) >= self.frames and min(clip.frames.shape[1:3]) >= self.crop
+
+    def __getitem__(self, index: int) -> ClipSample:
+        rng = np.random.default_rng((self.seed, index))
+        clip = self.clips[rng.choice(len(self.clips), p=self.probability)]
+        start = int(rng.integers(len(clip.frames) - self.frames + 1))
+        window = clip.frames[start : start + self.frames]
+        side = self._source_side(rng, window.shape[1:3])
+        cropped = self._moving_crop(rng, window, side)
+        frames = torch.from_numpy(np.ascontiguousarray(cropped)).permute(0, 3, 1, 2).float().div_(255)
+        if side != self.crop:
+            size = (self.crop, self.crop)
+            frames = F.interpolate(frames, size, mode="bilinear", antialias=True, align_corners=False)
+        return {"frames": _augment(rng, frames).transpose(0, 1).contiguous(), "clip": clip.name}
+
+    def _source_side(self, rng: np.random.Generator, size: tuple[int, int]) -> int:
+        """How many source pixels a side of the crop covers, at a random scale that the clip allows."""
+        factor = rng.uniform(*self.scale)
+        return min(round(self.crop / factor), *size)
+
+    def _moving_crop(self, rng: np.random.Generator, window: np.ndarray, side: int) -> np.ndarray:
+        height, width = window.shape[1:3]
+        places = rng.integers((height - side + 1, width - side + 1), size=(self.candidates, 2))
+        crops = [window[:, y : y + side, x : x + side] for y, x in places]
+        return max(crops, key=_motion)
+
+
+def _motion(window: np.ndarray) -> float:
+    """Mean absolute difference of the first and the last frame, on every fourth pixel."""
+    first, last = window[0, ::4, ::4].astype(np.int16), window[-1, ::4, ::4].astype(np.int16)
+    return float(np.abs(last - first).mean())
+
+
+def _augment(rng: np.random.Generator, frames: Tensor) -> Tensor:
+    """Random flips, transposition and time reversal of ``(T, 3, h, w)``."""
+    reverse, flip_y, flip_x, transpose = rng.random(4) < 0.5
+    axes = [axis for axis, chosen in ((0, reverse), (2, flip_y), (3, flip_x)) if chosen]
+    frames = frames.flip(axes)
+    return frames.transpose(2, 3) if transpose else frames
+
+
+class EpochSampler(Sampler[int]):
+    """Indices ``epoch * size`` to ``(epoch + 1) * size``: every epoch draws samples not drawn before.
+
+    Args:
+        size: samples of an epoch.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.epoch = size, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer at the start of each epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.epoch * self.size, (self.epoch + 1) * self.size))
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class FixedWindows(Dataset[ClipSample]):
+    """The same windows every time, for validation: evenly spread over each clip, cropped in the centre.
+
+    Args:
+        clips: from ``open_clips``.
+        frames: frames of a window.
+        crop: height and width, in pixels; smaller where the clip is smaller.
+        per_clip: windows of each clip, at most.
+        multiple: crops are cut to multiples of this.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], frames: int, crop: int, per_clip: int = 4, multiple: int = 8
+    ) -> None:
+        self.frames, self.crop, self.multiple = frames, crop, multiple
+        self.windows = [
+            (clip, start)
+            for clip in clips
+            for start in sorted(set(np.linspace(0, len(clip.frames) - frames, per_clip, dtype=int).tolist()))
+            if start >= 0
+        ]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> ClipSample:
+        clip, start = self.windows[index]
+        window = clip.frames[start : start + self.frames]
+        height, width = (min(self.crop, side) // self.multiple * self.multiple for side in window.shape[1:3])
+        y, x = (window.shape[1] - height) // 2, (window.shape[2] - width) // 2
+        cropped = np.ascontiguousarray(window[:, y : y + height, x : x + width])
+        return {"frames": torch.from_numpy(cropped).permute(3, 0, 1, 2).float().div_(255), "clip": clip.name}

@@ -1,0 +1,112 @@
+"""Recipes: what to train, on what, how; one YAML file each, every value may be overridden as ``key=value``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ls3d.errors import InputError, require
+
+require("pydantic", "train")
+require("yaml", "train")
+
+import yaml  # noqa: E402
+from pydantic import BaseModel, ConfigDict, Field, ValidationError  # noqa: E402
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class ModelSection(_Section):
+    """The network: a registered name, its arguments, and weights to start from."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    weights: Path | None = None
+
+
+class DataSection(_Section):
+    """The clips: where they lie and how samples are cut from them."""
+
+    root: Path
+    cache: Path | None = None
+    held_out: list[str] = []
+    crop: int = Field(128, gt=0)
+    scale: tuple[float, float] = (0.5, 1.0)
+    candidates: int = Field(2, gt=0)
+    workers: int = Field(0, ge=0)
+
+
+class OptimisationSection(_Section):
+    """The optimiser: AdamW, linear warm-up, constant rate, linear decay to zero over the last part."""
+
+    steps: int = Field(gt=0)
+    batch_size: int = Field(4, gt=0)
+    learning_rate: float = Field(3e-4, gt=0)
+    offset_factor: float = Field(0.1, ge=0)
+    warm_up: int = Field(100, ge=0)
+    decay: float = Field(0.3, ge=0, le=1)
+    weight_decay: float = Field(1e-4, ge=0)
+    clip_gradient: float = Field(1.0, gt=0)
+    ema: float = Field(0.999, ge=0, lt=1)
+    loss: Literal["l1", "charbonnier"] = "l1"
+
+    def rate(self, step: int) -> float:
+        """The learning rate at ``step``, as a part of ``learning_rate``."""
+        rising = (step + 1) / self.warm_up if self.warm_up else 1.0
+        tail = self.decay * self.steps
+        falling = (self.steps - step) / tail if tail else 1.0
+        return max(0.0, min(1.0, rising, falling))
+
+
+class Recipe(_Section):
+    """Everything that a training run depends on."""
+
+    task: Literal["interpolation"] = "interpolation"
+    model: ModelSection
+    data: DataSection
+    optimisation: OptimisationSection
+    seed: int = 0
+    steps_per_epoch: int = Field(100, gt=0)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    compile: bool = False
+    output: Path
+    facts: dict[str, Any] = {}
+
+
+def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``section.key=value`` overrides; values are read as YAML.
+
+    Raises:
+        InputError: the file is not YAML, an override is not ``key=value``, or a key or value is not a recipe's.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is not a recipe: expected sections such as model, data, optimisation")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {key}: {first['msg']}, got {first['input']!r}") from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"{override!r} is not an override; expected section.key=value")
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise InputError(f"{override!r}: {section} is not a section of the recipe")
+    values[last] = yaml.safe_load(text)

@@ -1,0 +1,126 @@
+"""Run a recipe with Lightning: resume what was begun, validate, write weights at the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ls3d.errors import InputError, require
+from ls3d.models import create_model, load_model, save_weights
+from ls3d.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "last.ckpt"
+WEIGHTS = "weights.safetensors"
+
+
+def train(recipe: Recipe, resume: bool = True) -> Path:
+    """Train as the recipe says; killed, the same call goes on from the last finished epoch to the same losses.
+
+    Args:
+        recipe: from ``load_recipe``.
+        resume: go on from ``output/last.ckpt`` if it is there; otherwise start anew.
+
+    Returns:
+        The weights file, ``output/weights.safetensors``.
+
+    Raises:
+        InputError: the clips or the network don't fit the recipe, or the loss is not finite.
+        MissingExtraError: the packages of the extra ``train`` are not installed.
+    """
+    require("lightning", "train")
+    import lightning.pytorch as lightning
+
+    from ls3d.training.interpolation import FRAMES, InterpolationTask
+
+    lightning.seed_everything(recipe.seed, verbose=False)
+    training, validation = _loaders(recipe, FRAMES)
+    model = _build(recipe)
+    task = InterpolationTask(model, recipe.optimisation)
+    if recipe.compile:
+        task.compile()
+    trainer = _trainer(recipe)
+    checkpoint = recipe.output / CHECKPOINT
+    going_on = resume and checkpoint.exists()
+    if going_on:
+        log.info("going on from %s", checkpoint)
+    # The checkpoint is our own file; Lightning's holds more than tensors.
+    trainer.fit(
+        task, training, validation, ckpt_path=str(checkpoint) if going_on else None, weights_only=False
+    )
+    scores = {name: round(float(value), 3) for name, value in trainer.callback_metrics.items()}
+    facts = {**recipe.facts, "recipe": recipe.model_dump(mode="json", exclude={"facts"}), "metrics": scores}
+    return save_weights(model, recipe.output / WEIGHTS, steps=trainer.global_step, **facts)
+
+
+def _build(recipe: Recipe) -> Any:
+    if recipe.model.weights is None:
+        return create_model(recipe.model.name, **recipe.model.arguments)
+    model = load_model(recipe.model.weights).train()
+    config = model.config
+    if (config["architecture"], config["arguments"]) != (recipe.model.name, recipe.model.arguments):  # type: ignore[index]
+        raise InputError(
+            f"{recipe.model.weights} holds {config['architecture']} {config['arguments']}, "  # type: ignore[index]
+            f"the recipe asks for {recipe.model.name} {recipe.model.arguments}"
+        )
+    return model
+
+
+def _loaders(recipe: Recipe, frames: int) -> tuple[Any, Any]:
+    """The training and the validation loader; clips held out are in no training sample."""
+    from torch.utils.data import DataLoader
+
+    from ls3d.data.clips import EpochSampler, FixedWindows, RandomWindows, open_clips
+
+    data, batch = recipe.data, recipe.optimisation.batch_size
+    clips = open_clips(data.root, data.cache)
+    if unknown := set(data.held_out) - {clip.name for clip in clips}:
+        raise InputError(f"data.held_out names {sorted(unknown)}, which {data.root} does not hold")
+    kept = [clip for clip in clips if clip.name not in data.held_out]
+    windows = RandomWindows(kept, frames, data.crop, data.scale, data.candidates, recipe.seed)
+    sampler = EpochSampler(recipe.steps_per_epoch * batch)
+    options: dict[str, Any] = {"num_workers": data.workers, "persistent_workers": data.workers > 0}
+    training = DataLoader(windows, batch, sampler=sampler, pin_memory=recipe.accelerator != "cpu", **options)
+    held_out = [clip for clip in clips if clip.name in data.held_out]
+    validation = DataLoader(FixedWindows(held_out, frames, crop=2 * data.crop), 1) if held_out else None
+    return training, validation
+
+
+def _trainer(recipe: Recipe) -> Any:
+    import lightning.pytorch as lightning
+    from lightning.pytorch.callbacks import (
+        Callback,
+        EMAWeightAveraging,
+        LearningRateMonitor,
+        ModelCheckpoint,
+        RichProgressBar,
+    )
+    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+    output, options = recipe.output, recipe.optimisation
+    output.mkdir(parents=True, exist_ok=True)
+    callbacks: list[Callback] = [
+        ModelCheckpoint(output, filename="last", every_n_epochs=1, save_on_train_epoch_end=True),
+        LearningRateMonitor("step"),
+        RichProgressBar(),
+    ]
+    if options.ema:
+        callbacks.append(EMAWeightAveraging(decay=options.ema, update_starting_at_step=options.warm_up))
+    return lightning.Trainer(
+        accelerator=recipe.accelerator,
+        devices="auto",
+        precision=recipe.precision,
+        max_steps=options.steps,
+        gradient_clip_val=options.clip_gradient,
+        callbacks=callbacks,
+        logger=[CSVLogger(output, "", version="log"), TensorBoardLogger(output, "", version="tensorboard")],
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        default_root_dir=output,
+    )
+
+
+__all__: Sequence[str] = ["CHECKPOINT", "WEIGHTS", "train"]
