@@ -1,0 +1,35 @@
+"""Residual blocks with learnable sampling."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ls3d.nn.conv import LS3DConv3d
+
+
+class LS3DResBlock(nn.Module):
+    """The LS3D paper's figure 2(a): a 3D residual block whose first 3x3x3 convolution samples learnably.
+
+    ``x + conv2(relu(conv1(x)))``, without normalisation and without an activation after the sum.
+
+    Args:
+        channels: channels in and out.
+        learnable_sampling: False makes the first convolution a plain one (the baseline of tables 2 and 3).
+        modulation: predict an importance per sample.
+
+    Shape:
+        ``(N, channels, T, H, W)`` in and out.
+    """
+
+    def __init__(self, channels: int, learnable_sampling: bool = True, modulation: bool = True) -> None:
+        super().__init__()
+        self.conv1: nn.Conv3d
+        if learnable_sampling:
+            self.conv1 = LS3DConv3d(channels, channels, 3, padding=1, modulation=modulation)
+        else:
+            self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input + self.conv2(self.relu(self.conv1(input)))

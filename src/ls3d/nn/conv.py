@@ -1,0 +1,155 @@
+"""``LS3DConv3d``: a 3D convolution that learns where to sample (section 3.2 of the LS3D paper)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ls3d.ops import ls3d_conv3d
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+
+
+class LS3DConv3d(nn.Conv3d):
+    """``torch.nn.Conv3d`` whose taps move: 2D offsets and importances are predicted from the same input.
+
+    One more convolution, ``predictor``, yields per output position and tap an offset (dy, dx) in pixels and,
+    with ``modulation``, an importance in (0, 1) by a sigmoid. It starts at zero: regular grid, importances
+    one half.
+
+    Args:
+        modulation: predict importances; without them every sample counts fully.
+        offset_groups: sets of offsets; the input channels are split among them.
+        others: as in ``torch.nn.Conv3d``.
+
+    Shape:
+        Input ``(N, C, T, H, W)`` or ``(C, T, H, W)``; the output has ``torch.nn.Conv3d``'s shape.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int, int],
+        stride: int | tuple[int, int, int] = 1,
+        padding: str | int | tuple[int, int, int] = 0,
+        dilation: int | tuple[int, int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        *,
+        modulation: bool = True,
+        offset_groups: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if offset_groups < 1 or in_channels % offset_groups:
+            raise ValueError(
+                f"offset_groups is {offset_groups}, expected a divisor of the {in_channels} input channels"
+            )
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device=device,
+            dtype=dtype,
+        )
+        self.modulation = modulation
+        self.offset_groups = offset_groups
+        taps = self.kernel_size[0] * self.kernel_size[1] * self.kernel_size[2]
+        self.predictor = nn.Conv3d(
+            in_channels,
+            offset_groups * taps * (3 if modulation else 2),
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            padding_mode=padding_mode,
+            device=device,
+            dtype=dtype,
+        )
+        self.reset_sampling()
+
+    def reset_sampling(self) -> None:
+        """Put the taps back on the regular grid."""
+        nn.init.zeros_(self.predictor.weight)
+        if self.predictor.bias is not None:
+            nn.init.zeros_(self.predictor.bias)
+
+    def predict(self, input: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Offsets ``(N, G*2*taps, T, H, W)`` in pixels and importances ``(N, G*taps, T, H, W)``, or None."""
+        prediction = self.predictor(input)
+        if not self.modulation:
+            return prediction, None
+        offset, logit = prediction.tensor_split([prediction.shape[1] // 3 * 2], dim=1)
+        return offset, logit.sigmoid()
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() == 4:
+            return self.forward(input.unsqueeze(0)).squeeze(0)
+        offset, mask = self.predict(input)
+        return self._sample(input, offset, mask)
+
+    def _sample(self, input: Tensor, offset: Tensor, mask: Tensor | None) -> Tensor:
+        input, padding = self._padded(input)
+        return ls3d_conv3d(
+            input, offset, mask, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
+
+    def _padded(self, input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """The input with the borders that the operator can't make itself, and the zeros that remain to it."""
+        margins = self._reversed_padding_repeated_twice
+        symmetric = margins[::2] == margins[1::2]
+        if self.padding_mode == "zeros" and symmetric:
+            return input, tuple(margins[::-2])
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        return F.pad(input, margins, mode=mode), (0, 0, 0)
+
+    def extra_repr(self) -> str:
+        text = super().extra_repr()
+        if not self.modulation:
+            text += ", modulation=False"
+        if self.offset_groups != 1:
+            text += f", offset_groups={self.offset_groups}"
+        return text
+
+    @classmethod
+    def from_conv3d(cls, conv: nn.Conv3d, *, modulation: bool = True, offset_groups: int = 1) -> LS3DConv3d:
+        """An LS3D convolution with ``conv``'s parameters, whose output equals ``conv``'s until it is trained.
+
+        The importances start at one half, so with ``modulation`` the weights are doubled.
+        """
+        made = cls(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            conv.dilation,  # type: ignore[arg-type]
+            conv.groups,
+            conv.bias is not None,
+            conv.padding_mode,
+            modulation=modulation,
+            offset_groups=offset_groups,
+            device=conv.weight.device,
+            dtype=conv.weight.dtype,
+        )
+        with torch.no_grad():
+            made.weight.copy_(conv.weight * (2 if modulation else 1))
+            if made.bias is not None and conv.bias is not None:
+                made.bias.copy_(conv.bias)
+        made.train(conv.training)
+        for name in ("weight", "bias"):
+            old, new = getattr(conv, name), getattr(made, name)
+            if new is not None:
+                new.requires_grad_(old.requires_grad)
+        return made

@@ -1,0 +1,33 @@
+"""Tools around learnable sampling: parameter groups, conversion of networks, offset statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ls3d.nn.conv import LS3DConv3d
+
+
+def parameter_groups(model: nn.Module, lr: float, sampling_factor: float = 0.1) -> list[dict[str, Any]]:
+    """Two groups for an optimiser: sampling predictors at ``lr * sampling_factor``, the rest at ``lr``.
+
+    Exploding offsets are the best-known trap of this operator family; a lower rate on the predictors is the
+    remedy. Parameters that need no gradient are left out; a group without parameters is left out.
+    """
+    predictors = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, LS3DConv3d)
+        for parameter in module.predictor.parameters()
+    }
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if id(p) not in predictors], "lr": lr, "name": "features"},
+        {
+            "params": [p for p in trained if id(p) in predictors],
+            "lr": lr * sampling_factor,
+            "name": "sampling",
+        },
+    ]
+    return [group for group in groups if group["params"]]

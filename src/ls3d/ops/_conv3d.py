@@ -1,0 +1,210 @@
+"""``ls3d_conv3d`` as a torch operator: schema, shapes, gradients, autocast and operation count.
+
+One schema for every device (``ls3d::conv3d`` and ``ls3d::conv3d_backward``); the backend is chosen inside, on
+real tensors, so that compiled and exported graphs hold one node whatever serves it later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from ls3d.ops._backends import choose
+from ls3d.ops._geometry import Geometry, triple
+
+_TENSORS = "Tensor input, Tensor offset, Tensor? mask, Tensor weight"
+_SIZES = "int[3] stride, int[3] padding, int[3] dilation, int groups"
+_TAG = (torch.Tag.pt2_compliant_tag,)
+
+torch.library.define("ls3d::conv3d", f"({_TENSORS}, Tensor? bias, {_SIZES}) -> Tensor", tags=_TAG)
+torch.library.define(
+    "ls3d::conv3d_backward",
+    f"(Tensor grad_output, {_TENSORS}, {_SIZES}, bool[4] needs) -> (Tensor, Tensor, Tensor, Tensor)",
+    tags=_TAG,
+)
+
+
+def ls3d_conv3d(
+    input: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Learnable-sampling 3D convolution: equation (3) of the LS3D paper, every size free.
+
+    ``out[n,o,t,h,w] = bias[o] +`` the sum over taps (a,i,j) and channels c of
+    ``mask[n,tap,t,h,w] * weight[o,c,a,i,j] * bilinear(frame, h*sH+i*dH-pH+dy, w*sW+j*dW-pW+dx)``, where
+    ``frame = input[n,c,t*sT+a*dT-pT]``, ``tap = (a*kH+i)*kW+j`` and
+    ``(dy, dx) = offset[n, 2*tap:2*tap+2, t,h,w]``.
+
+    Frames outside the clip and corners outside the frame are zero. A position counts when ``-1 < y < H`` and
+    ``-1 < x < W``, so NaN and infinity sample zero. At integer positions the gradient of the offset is the
+    right-hand one.
+
+    Args:
+        input: ``(N, C, T, H, W)``, floating; ``channels_last_3d`` is kept.
+        offset: ``(N, G*2*taps, T_out, H_out, W_out)`` in pixels, (dy, dx) per tap; the number of offset
+            groups G is inferred, channel ``c`` follows group ``c // (C/G)``. Dtype of the input, or float32.
+        mask: ``(N, G*taps, T_out, H_out, W_out)``, or None for ones. Dtype of the input, or float32.
+        weight: ``(O, C/groups, kT, kH, kW)``, dtype of the input.
+        bias: ``(O,)`` or None.
+        stride, padding, dilation, groups: as in ``torch.nn.functional.conv3d``.
+
+    Returns:
+        ``(N, O, T_out, H_out, W_out)``, dtype of the input.
+
+    Raises:
+        ValueError: shapes, dtypes or devices don't fit each other; the message names the argument.
+    """
+    sizes = triple(stride, "stride"), triple(padding, "padding"), triple(dilation, "dilation")
+    return torch.ops.ls3d.conv3d(input, offset, mask, weight, bias, *sizes, groups)
+
+
+def _geometry(
+    input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
+) -> Geometry:
+    """Check everything about the arguments that a kernel relies on."""
+    tensors = {"offset": offset, "mask": mask, "weight": weight, "bias": bias}
+    for name, tensor in tensors.items():
+        if tensor is None:
+            continue
+        if tensor.device != input.device:
+            raise ValueError(f"{name} is on {tensor.device}, but the input is on {input.device}")
+        sampling = name in ("offset", "mask")
+        if tensor.dtype != input.dtype and not (sampling and tensor.dtype == torch.float32):
+            also = " or float32" if sampling else ""
+            raise ValueError(
+                f"{name} is {tensor.dtype}, expected {input.dtype}{also} as the input is {input.dtype}"
+            )
+    mask_shape = None if mask is None else mask.shape
+    bias_shape = None if bias is None else bias.shape
+    return Geometry.of(input.shape, offset.shape, mask_shape, weight.shape, bias_shape, *sizes)
+
+
+def _memory_format(input: Tensor) -> torch.memory_format:
+    """``channels_last_3d`` if the input has it and nothing else, as torch's own convolutions decide."""
+    last = input.is_contiguous(memory_format=torch.channels_last_3d) and not input.is_contiguous()
+    return torch.channels_last_3d if last else torch.contiguous_format
+
+
+@torch.library.impl("ls3d::conv3d", "CompositeExplicitAutograd")
+def _forward(
+    input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
+) -> Tensor:
+    geometry = _geometry(input, offset, mask, weight, bias, *sizes)
+    backend = choose(geometry, input.dtype, input.device)
+    output = backend.forward(input, offset, mask, weight, bias, geometry)
+    return output.contiguous(memory_format=_memory_format(input))
+
+
+@torch.library.register_fake("ls3d::conv3d")
+def _forward_fake(
+    input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
+) -> Tensor:
+    geometry = _geometry(input, offset, mask, weight, bias, *sizes)
+    return torch.empty(
+        geometry.out_shape, dtype=input.dtype, device=input.device, memory_format=_memory_format(input)
+    )
+
+
+def _gradient_like(tensor: Tensor | None, needed: bool, grad_output: Tensor) -> Tensor:
+    if tensor is None or not needed:
+        return grad_output.new_empty(0)
+    return torch.empty(
+        tensor.shape, dtype=tensor.dtype, device=tensor.device, memory_format=_memory_format(tensor)
+    )
+
+
+@torch.library.impl("ls3d::conv3d_backward", "CompositeExplicitAutograd")
+def _backward(
+    grad_output: Tensor, input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, *rest: Any
+) -> tuple[Tensor, ...]:
+    *sizes, needs = rest
+    geometry = _geometry(input, offset, mask, weight, None, *sizes)
+    backend = choose(geometry, input.dtype, input.device)
+    grads = backend.backward(grad_output, input, offset, mask, weight, geometry, needs)
+    return tuple(
+        grad_output.new_empty(0)
+        if grad is None or tensor is None
+        else grad.contiguous(memory_format=_memory_format(tensor))
+        for grad, tensor in zip(grads, (input, offset, mask, weight), strict=True)
+    )
+
+
+@torch.library.register_fake("ls3d::conv3d_backward")
+def _backward_fake(
+    grad_output: Tensor, input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, *rest: Any
+) -> tuple[Tensor, ...]:
+    tensors = (input, offset, mask, weight)
+    return tuple(
+        _gradient_like(tensor, need, grad_output) for tensor, need in zip(tensors, rest[-1], strict=True)
+    )
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    input, offset, mask, weight, _, *sizes = inputs
+    ctx.save_for_backward(input, offset, mask, weight)
+    ctx.sizes = sizes
+
+
+def _differentiate(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
+    needs = list(ctx.needs_input_grad[:4])
+    grads: list[Tensor | None] = [None] * 4
+    if any(needs):
+        found = torch.ops.ls3d.conv3d_backward(grad_output, *ctx.saved_tensors, *ctx.sizes, needs)
+        grads = [grad if need else None for grad, need in zip(found, needs, strict=True)]
+    grad_bias = grad_output.sum((0, 2, 3, 4)) if ctx.needs_input_grad[4] else None
+    return (*grads, grad_bias, None, None, None, None)
+
+
+torch.library.register_autograd("ls3d::conv3d", _differentiate, setup_context=_save)
+
+
+def _no_second_derivative(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+    raise RuntimeError("ls3d_conv3d has a first derivative only; it was asked for a second one")
+
+
+torch.library.register_autograd("ls3d::conv3d_backward", _no_second_derivative)
+
+
+def _register_autocast(device_type: str, key: str) -> None:
+    """Features and weights take autocast's dtype; offset and mask keep theirs where the kernels take it."""
+
+    @torch.library.impl("ls3d::conv3d", key)
+    def autocast(
+        input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
+    ) -> Tensor:
+        dtype = torch.get_autocast_dtype(device_type)
+        if input.dtype == torch.float64:
+            dtype = torch.float64
+        bias = None if bias is None else bias.to(dtype)
+        sampling = [
+            tensor if tensor is None or tensor.dtype == dtype else tensor.float() for tensor in (offset, mask)
+        ]
+        with torch.autocast(device_type, enabled=False):
+            return torch.ops.ls3d.conv3d(input.to(dtype), *sampling, weight.to(dtype), bias, *sizes)
+
+
+_register_autocast("cpu", "AutocastCPU")
+_register_autocast("cuda", "AutocastCUDA")
+
+
+@register_flop_formula(torch.ops.ls3d.conv3d)
+def _flops(input: Any, offset: Any, mask: Any, weight: Any, bias: Any, *sizes: Any, **_: Any) -> int:
+    return Geometry.of(input, offset, mask, weight, bias, *sizes).flops()
+
+
+@register_flop_formula(torch.ops.ls3d.conv3d_backward)
+def _backward_flops(_: Any, input: Any, offset: Any, mask: Any, weight: Any, *rest: Any, **__: Any) -> int:
+    """One contraction for the gradients on the sampling side, one for the weight's."""
+    *sizes, needs = rest
+    return Geometry.of(input, offset, mask, weight, None, *sizes).flops() * (any(needs[:3]) + bool(needs[3]))

@@ -1,0 +1,176 @@
+"""The shape of one LS3D convolution: every size, checked once, in one frozen value that all backends read.
+
+Sizes may be symbolic (``torch.SymInt``) while a graph is traced, so nothing here makes them plain integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+Triple = tuple[int, int, int]
+
+
+def triple(value: int | Sequence[int], name: str) -> Triple:
+    """``value`` for time, height and width: one integer stands for all three.
+
+    Raises:
+        ValueError: ``value`` is neither an integer nor three of them.
+    """
+    if isinstance(value, Sequence):
+        if len(value) != 3:
+            raise ValueError(f"{name} has {len(value)} values, expected one integer or three (T, H, W)")
+        return cast(Triple, tuple(value))
+    return (value, value, value)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """All sizes of an LS3D convolution.
+
+    Attributes:
+        batch: samples, N.
+        in_channels: channels of the input, C.
+        out_channels: channels of the output, O.
+        in_size: frames, height and width of the input.
+        out_size: frames, height and width of the output (and of offset and mask).
+        kernel: taps in time, height and width; tap ``(a, i, j)`` has the number ``(a*kH + i)*kW + j``.
+        stride, padding, dilation: as in ``torch.nn.Conv3d``.
+        groups: channel groups of the weight.
+        offset_groups: sets of offsets; channel ``c`` follows set ``c // (C / offset_groups)``.
+    """
+
+    batch: int
+    in_channels: int
+    out_channels: int
+    in_size: Triple
+    out_size: Triple
+    kernel: Triple
+    stride: Triple
+    padding: Triple
+    dilation: Triple
+    groups: int
+    offset_groups: int
+
+    @property
+    def taps(self) -> int:
+        """Number of sampled points per output position and offset group."""
+        return self.kernel[0] * self.kernel[1] * self.kernel[2]
+
+    @property
+    def out_shape(self) -> tuple[int, int, int, int, int]:
+        """Shape of the output, ``(N, O, T_out, H_out, W_out)``."""
+        return (self.batch, self.out_channels, *self.out_size)
+
+    def flops(self) -> int:
+        """Floating-point operations of the contraction, counted as ``torch.utils.flop_counter`` does."""
+        positions = self.batch * self.out_size[0] * self.out_size[1] * self.out_size[2]
+        return 2 * positions * self.out_channels * (self.in_channels // self.groups) * self.taps
+
+    @classmethod
+    def of(
+        cls,
+        input_shape: Sequence[int],
+        offset_shape: Sequence[int],
+        mask_shape: Sequence[int] | None,
+        weight_shape: Sequence[int],
+        bias_shape: Sequence[int] | None,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+    ) -> Geometry:
+        """Check that the shapes fit each other, and infer the number of offset groups.
+
+        Raises:
+            ValueError: a shape doesn't fit; the message names the argument, what it has and what it needs.
+        """
+        for name, shape in (("input", input_shape), ("offset", offset_shape), ("weight", weight_shape)):
+            if len(shape) != 5:
+                raise ValueError(f"{name} has shape {_text(shape)}, expected five dimensions")
+        stride, padding, dilation = (
+            triple(stride, "stride"),
+            triple(padding, "padding"),
+            triple(dilation, "dilation"),
+        )
+        _check_at_least("stride", stride, 1)
+        _check_at_least("padding", padding, 0)
+        _check_at_least("dilation", dilation, 1)
+        _check_at_least("groups", (groups,), 1)
+        batch, in_channels, *in_size = input_shape
+        out_channels, group_channels, *kernel = weight_shape
+        _check_at_least("the weight's kernel", kernel, 1)
+        _check_channels(in_channels, out_channels, group_channels, groups)
+        out_size = [
+            _out_length(size, k, s, p, d)
+            for size, k, s, p, d in zip(in_size, kernel, stride, padding, dilation, strict=True)
+        ]
+        if any(size < 1 for size in out_size):
+            raise ValueError(
+                f"input has size {_text(in_size)} (T, H, W), too small for kernel {_text(kernel)}"
+                f" with padding {_text(padding)} and dilation {_text(dilation)}"
+            )
+        taps = kernel[0] * kernel[1] * kernel[2]
+        offset_groups = _offset_groups(offset_shape, taps, in_channels)
+        expected = (batch, 2 * taps * offset_groups, *out_size)
+        _check_shape("offset", offset_shape, expected)
+        if mask_shape is not None:
+            _check_shape("mask", mask_shape, (batch, taps * offset_groups, *out_size))
+        if bias_shape is not None:
+            _check_shape("bias", bias_shape, (out_channels,))
+        return cls(
+            batch,
+            in_channels,
+            out_channels,
+            cast(Triple, tuple(in_size)),
+            cast(Triple, tuple(out_size)),
+            cast(Triple, tuple(kernel)),
+            stride,
+            padding,
+            dilation,
+            groups,
+            offset_groups,
+        )
+
+
+def _out_length(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def _offset_groups(offset_shape: Sequence[int], taps: int, in_channels: int) -> int:
+    channels = offset_shape[1]
+    groups = channels // (2 * taps)
+    if channels < 1 or channels % (2 * taps) != 0 or in_channels % groups != 0:
+        raise ValueError(
+            f"offset has {channels} channels, expected 2 x {taps} taps x offset groups,"
+            f" with a number of offset groups that divides the {in_channels} input channels"
+        )
+    return groups
+
+
+def _check_channels(in_channels: int, out_channels: int, group_channels: int, groups: int) -> None:
+    if in_channels < 1 or in_channels % groups != 0 or group_channels * groups != in_channels:
+        raise ValueError(
+            f"weight takes {group_channels} channels in each of {groups} groups,"
+            f" but the input has {in_channels} channels"
+        )
+    if out_channels < 1 or out_channels % groups != 0:
+        raise ValueError(
+            f"weight has {out_channels} output channels, expected a multiple of the {groups} groups"
+        )
+
+
+def _check_at_least(name: str, values: Sequence[int], least: int) -> None:
+    if any(value < least for value in values):
+        shown = values[0] if len(values) == 1 else _text(values)
+        raise ValueError(f"{name} is {shown}, expected at least {least}")
+
+
+def _check_shape(name: str, shape: Sequence[int], expected: Sequence[Any]) -> None:
+    if len(shape) != len(expected) or any(a != b for a, b in zip(shape, expected, strict=True)):
+        raise ValueError(f"{name} has shape {_text(shape)}, expected {_text(expected)}")
+
+
+def _text(shape: Sequence[Any]) -> str:
+    return "(" + ", ".join(str(size) for size in shape) + ")"
