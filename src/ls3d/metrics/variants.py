@@ -1,0 +1,120 @@
+"""The published variants by name: which channel, rounded or not, which formula.
+
+A number means something only with its variant: the same pictures differ by more than a decibel between RGB
+and Y, and by tenths with and without rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ls3d.metrics.error import absolute_error, interpolation_error, psnr
+from ls3d.metrics.ssim import ssim, ssim_3d
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One variant of a metric.
+
+    Attributes:
+        compute: two batches ``(N, C, H, W)`` in units of 8-bit values to ``(N,)`` numbers.
+        channel: ``"rgb"``, or ``"y"`` for BT.601 limited-range luma, computed from RGB and not rounded.
+        rounded: whether the RGB values are rounded to 8 bit first. They are clamped to the range in any case.
+        higher_is_better: which way is up.
+        unit: ``"dB"`` or nothing.
+        description: one phrase for reports.
+    """
+
+    compute: Callable[[Tensor, Tensor], Tensor]
+    channel: Literal["rgb", "y"]
+    rounded: bool
+    description: str
+    higher_is_better: bool = True
+    unit: str = ""
+
+    def __call__(self, output: Tensor, truth: Tensor, crop: int = 0) -> Tensor:
+        """Compare pictures ``(N, 3, H, W)`` in [0, 1] but for ``crop`` pixels at each border: ``(N,)``."""
+        return self.compute(self._prepare(output, crop), self._prepare(truth, crop))
+
+    def _prepare(self, images: Tensor, crop: int) -> Tensor:
+        height, width = images.shape[-2:]
+        images = images[..., crop : height - crop, crop : width - crop].double().clamp(0, 1) * 255
+        images = _round(images) if self.rounded else images
+        return luma(images) if self.channel == "y" else images
+
+
+METRICS: dict[str, Metric] = {
+    "psnr-rgb": Metric(psnr, "rgb", True, "PSNR over RGB, rounded to 8 bit", unit="dB"),
+    "psnr-rgb-float": Metric(psnr, "rgb", False, "PSNR over RGB, not rounded", unit="dB"),
+    "psnr-y": Metric(psnr, "y", True, "PSNR of Y (BT.601, limited range) from 8-bit RGB", unit="dB"),
+    "ssim-rgb": Metric(ssim, "rgb", True, "SSIM per RGB channel, 11 x 11 valid windows"),
+    "ssim-y": Metric(ssim, "y", True, "SSIM of Y (BT.601, limited range), 11 x 11 valid windows"),
+    "ssim-3d": Metric(ssim_3d, "rgb", True, "MATLAB's SSIM of the RGB volume, rounded to 8 bit"),
+    "ssim-3d-float": Metric(ssim_3d, "rgb", False, "MATLAB's SSIM of the RGB volume, not rounded"),
+    "ie": Metric(
+        interpolation_error,
+        "rgb",
+        True,
+        "interpolation error (RMS of the colour difference)",
+        higher_is_better=False,
+    ),
+    "ie-abs": Metric(
+        absolute_error, "rgb", True, "mean absolute difference, rounded to 8 bit", higher_is_better=False
+    ),
+}
+
+
+def measure(names: Iterable[str], output: Tensor, truth: Tensor, crop: int = 0) -> dict[str, Tensor]:
+    """Compute several metrics.
+
+    Args:
+        names: keys of ``METRICS``.
+        output: pictures ``(N, 3, H, W)`` with values in [0, 1]; outside values are clamped.
+        truth: the same shape.
+        crop: pixels left out at each border.
+
+    Returns:
+        For each name one float64 number per picture, ``(N,)``.
+
+    Raises:
+        ValueError: an unknown name, or shapes that differ.
+    """
+    return {name: _metric(name)(output, truth, crop) for name in names}
+
+
+def _metric(name: str) -> Metric:
+    if name not in METRICS:
+        raise ValueError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
+    return METRICS[name]
+
+
+def to_8bit(images: Tensor) -> Tensor:
+    """Values in [0, 1] clamped and rounded to uint8."""
+    return _round(images.clamp(0, 1).double() * 255).to(torch.uint8)
+
+
+def _round(values: Tensor) -> Tensor:
+    """Round half to even, values within float32 noise of a half counting as halves.
+
+    The mean of two 8-bit values lies halfway between two others every second time: noise in the last bit
+    would decide those, and moves an averaging baseline by 0.03 dB.
+    """
+    return ((values * 4096).round() / 4096).round()
+
+
+def luma(images: Tensor) -> Tensor:
+    """Y of BT.601 in limited range, 16 to 235, as MATLAB's ``rgb2ycbcr``, not rounded.
+
+    Args:
+        images: RGB ``(..., 3, H, W)`` in units of 8-bit values.
+
+    Returns:
+        ``(..., 1, H, W)``, float64.
+    """
+    red, green, blue = images.double().unbind(-3)
+    return ((65.481 * red + 128.553 * green + 24.966 * blue) / 255 + 16).unsqueeze(-3)
