@@ -1,4 +1,4 @@
-"""``ls3d models``, ``ls3d summary`` and ``ls3d convert``: what networks there are, what they cost, whose weights fit."""
+"""``ls3d models``, ``ls3d summary``, ``ls3d convert``: networks, their cost, their weights."""
 
 from __future__ import annotations
 

@@ -3,21 +3,37 @@
 ``create_model`` builds by name, ``list_models`` lists, ``load_model`` builds and loads weights.
 """
 
-from ls3d.models import baselines, vfi
+from ls3d.models import audio, audiovisual, baselines, c3d, csn, i3d, mcx, r2d, r2plus1d, r3d, res3d, vfi
+from ls3d.models._hub import from_pretrained, push_to_hub, save_pretrained
+from ls3d.models._recognition import RecognitionNet
 from ls3d.models._registry import ModelInfo, create_model, list_models, model_info, register_model
 from ls3d.models._weights import DEFAULTS, bundled_weights, load_model, read_metadata, save_weights
 
 __all__ = [
     "DEFAULTS",
     "ModelInfo",
+    "RecognitionNet",
+    "audio",
+    "audiovisual",
     "baselines",
     "bundled_weights",
+    "c3d",
     "create_model",
+    "csn",
+    "from_pretrained",
+    "i3d",
     "list_models",
     "load_model",
+    "mcx",
     "model_info",
+    "push_to_hub",
+    "r2d",
+    "r2plus1d",
+    "r3d",
     "read_metadata",
     "register_model",
+    "res3d",
+    "save_pretrained",
     "save_weights",
     "vfi",
 ]

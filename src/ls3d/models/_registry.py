@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from torch import nn
 
 from ls3d.errors import InputError
 
-Task = Literal["interpolation", "super-resolution", "denoising", "recognition"]
+Task = Literal["interpolation", "super-resolution", "denoising", "recognition", "audio", "audio-visual"]
 Builder = Callable[..., nn.Module]
+SomeBuilder = TypeVar("SomeBuilder", bound=Builder)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class ModelInfo:
         description: one sentence.
         paper: where it was published, for example ``"arXiv:2011.10974, figure 2"``.
         parameters: published or computed number of parameters at the default arguments.
-        input_size: a typical input, ``(C, T, H, W)``.
+        input_size: a typical input without its batch, ``(C, T, H, W)``; spectrograms are ``(C, time, mel)``.
         facts: anything else worth keeping beside the name (GMACs, accuracy, normalisation), by name.
     """
 
@@ -40,7 +42,7 @@ class ModelInfo:
     description: str
     paper: str = ""
     parameters: int | None = None
-    input_size: tuple[int, int, int, int] | None = None
+    input_size: tuple[int, ...] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -53,12 +55,12 @@ def register_model(
     *,
     paper: str = "",
     parameters: int | None = None,
-    input_size: tuple[int, int, int, int] | None = None,
+    input_size: tuple[int, ...] | None = None,
     **facts: Any,
-) -> Callable[[Builder], Builder]:
+) -> Callable[[SomeBuilder], SomeBuilder]:
     """Decorate a builder function so that ``create_model`` finds it under its own name."""
 
-    def register(builder: Builder) -> Builder:
+    def register(builder: SomeBuilder) -> SomeBuilder:
         name = builder.__name__
         if name in _builders:
             raise RuntimeError(f"two models are registered as {name!r}")
@@ -100,9 +102,10 @@ def create_model(name: str, **arguments: Any) -> nn.Module:
         The network, with ``model.config = {"architecture": name, "arguments": arguments}``.
 
     Raises:
-        InputError: no network has this name.
+        InputError: no network has this name, or this one takes no such argument.
     """
     _check_known(name)
+    _check_arguments(name, arguments)
     model = _builders[name](**arguments)
     model.config = {"architecture": name, "arguments": arguments}  # type: ignore[assignment]
     return model
@@ -113,3 +116,23 @@ def _check_known(name: str) -> None:
         near = difflib.get_close_matches(name, _builders, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `ls3d models` lists them"
         raise InputError(f"no model is called {name!r}{hint}")
+
+
+def _check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
+    known = builder_arguments(name)
+    for argument in arguments:
+        if argument not in known:
+            raise InputError(f"{name} takes no argument {argument!r}; it takes {', '.join(known)}")
+
+
+def builder_arguments(name: str) -> list[str]:
+    """What ``create_model`` takes for this network; ``**arguments: Unpack[SomeTypedDict]`` counts as its keys."""
+    builder = _builders[name]
+    known: list[str] = []
+    for parameter in inspect.signature(builder).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            (typed,) = get_args(get_type_hints(builder)[parameter.name])
+            known += get_type_hints(typed)
+        else:
+            known.append(parameter.name)
+    return known

@@ -1,0 +1,40 @@
+"""Facts beside the recognition networks: how clips are normalised, and how well the networks do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: How to bring pixels to what a network was trained on: value range first, then mean and deviation, per
+#: channel in the order of ``channels``.
+Normalisation = dict[str, Any]
+
+
+def normalisation(
+    mean: tuple[float, ...], std: tuple[float, ...], value_range: tuple[int, int], channels: str = "RGB"
+) -> Normalisation:
+    """A JSON-able record of a normalisation."""
+    return {"mean": list(mean), "std": list(std), "value_range": list(value_range), "channels": channels}
+
+
+#: VMZ, Caffe2: Kinetics, pixels 0 to 255.
+VMZ = normalisation((110.201, 100.64, 95.9966), (58.1489, 56.4701, 55.3324), (0, 255))
+#: torchvision, VMZ in PyTorch, ig65m: the same figures over 255.
+TORCHVISION = normalisation((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989), (0, 1))
+#: SlowFast and pytorchvideo.
+SLOWFAST = normalisation((0.45, 0.45, 0.45), (0.225, 0.225, 0.225), (0, 1))
+#: mmaction2: ImageNet, pixels 0 to 255.
+IMAGENET = normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), (0, 255))
+#: mmaction2's C3D: means in the order BGR, on frames that are decoded as RGB.
+MMACTION_C3D = normalisation((104.0, 117.0, 123.0), (1.0, 1.0, 1.0), (0, 255))
+#: 3D-ResNets: Kinetics.
+RESNETS_3D = normalisation((0.4345, 0.4051, 0.3775), (0.2768, 0.2713, 0.2737), (0, 1))
+#: C3D's own weights subtract a mean cube (16 x 128 x 171) that comes with them; these are round figures for
+#: it.
+C3D_SPORTS = normalisation((128.0, 128.0, 128.0), (1.0, 1.0, 1.0), (0, 255), "BGR")
+
+_VMZ_MODELS = "VMZ, tutorials/models.md: Kinetics-400 from scratch, 10 centre clips"
+
+
+def kinetics(top1: float, top5: float, source: str = _VMZ_MODELS) -> dict[str, Any]:
+    """A published accuracy on Kinetics-400, in per cent, and where it stands."""
+    return {"data": "Kinetics-400", "top1": top1, "top5": top5, "source": source}
