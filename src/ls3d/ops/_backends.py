@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import warnings
 from collections.abc import Sequence
 from typing import Protocol, cast
 
@@ -56,7 +58,14 @@ def choose(geometry: Geometry, dtype: torch.dtype, device: torch.device) -> Back
     backend, why_not = explain(geometry, dtype, device)
     if backend is None:
         raise ValueError(why_not)
+    if why_not is not None:
+        _warn_once(why_not)
     return backend
+
+
+@functools.cache
+def _warn_once(why_not: str) -> None:
+    warnings.warn(f"ls3d_conv3d runs on its slow reference path: {why_not}", RuntimeWarning, stacklevel=2)
 
 
 def explain(

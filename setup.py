@@ -1,0 +1,80 @@
+"""Builds the CPU kernel: a shared library with a C interface, no Python and no torch in it.
+
+One binary serves every Python and torch. Each instruction set is one compilation of the same source; the
+library picks at run time. Where no compiler works the installation still succeeds, with one warning, and the
+operator's reference path serves.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import warnings
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, ExecError, PlatformError
+
+SOURCES = Path("src/ls3d/ops/csrc")
+FLAGS = ["-O3", "-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno"]
+FLAGS += ["-fno-trapping-math", "-fno-exceptions", "-fno-rtti", "-Wno-psabi", "-g0"]
+X86 = {
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"],
+    "avx2": ["-mavx2", "-mfma", "-mf16c"],
+}
+
+
+class BuildKernel(build_ext):
+    """Compiles ``kernel.cpp`` once per instruction set and links the objects with the dispatcher."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return str(Path(*fullname.split("."))) + (".dll" if sys.platform == "win32" else ".so")
+
+    def build_extension(self, ext: Extension) -> None:
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        failure: Exception | None = None
+        for threads in (["-fopenmp"], []):
+            try:
+                self._build(target, threads)
+            except (CCompilerError, ExecError, PlatformError, OSError) as error:
+                failure = error
+            else:
+                return
+        warnings.warn(
+            f"ls3d's CPU kernel was not built, its slow reference path serves: {failure}", stacklevel=1
+        )
+
+    def _build(self, target: Path, threads: list[str]) -> None:
+        sets = X86 if platform.machine().lower() in ("x86_64", "amd64") else {}
+        objects: list[str] = []
+        for name, flags in {**sets, "portable": []}.items():
+            objects += self._compile("kernel.cpp", name, [f"-DLS3D_ISA={name}", *flags, *threads])
+        objects += self._compile(
+            "dispatch.cpp", "dispatch", [f"-DLS3D_HAS_{name.upper()}" for name in sets] + threads
+        )
+        self.compiler.link_shared_object(objects, str(target), extra_postargs=threads, target_lang="c++")
+
+    def _compile(self, source: str, label: str, flags: list[str]) -> list[str]:
+        folder = str(Path(self.build_temp) / label)
+        return self.compiler.compile(
+            [str(SOURCES / source)],
+            output_dir=folder,
+            depends=[str(path) for path in SOURCES.iterdir()],
+            extra_postargs=[*FLAGS, *flags],
+        )
+
+
+class PlatformWheel(bdist_wheel):
+    """Tags the wheel ``py3-none-<platform>``: the library in it knows no Python."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return ("py3", "none", super().get_tag()[2])
+
+
+setup(
+    ext_modules=[Extension("ls3d.ops.libls3d", [], language="c++", optional=True)],
+    cmdclass={"build_ext": BuildKernel, "bdist_wheel": PlatformWheel},
+)
