@@ -1,0 +1,104 @@
+"""Decoding, inference and encoding at the same time: one thread each, short queues between them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_POLL = 0.1  # seconds between looks at whether the other side is still there
+_END = object()
+
+
+@contextmanager
+def prefetch(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
+    """Run an iterator in a thread, at most ``depth`` items ahead; its errors appear where it is read."""
+    ready: queue.Queue[Any] = queue.Queue(depth)
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def put(item: object) -> None:
+        while not stop.is_set():
+            with suppress(queue.Full):
+                ready.put(item, timeout=_POLL)
+                return
+
+    def produce() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stop.is_set():
+                    break
+        except BaseException as error:
+            failures.append(error)
+        put(_END)
+
+    def consume() -> Iterator[T]:
+        while (item := ready.get()) is not _END:
+            yield item
+        if failures:
+            raise failures[0]
+
+    thread = threading.Thread(target=produce, name="ls3d-decode", daemon=True)
+    thread.start()
+    try:
+        yield consume()
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Worker(Generic[T]):
+    """Calls ``handle`` on items in a thread of its own, in order; its errors appear where items are sent.
+
+    Use it as a context: leaving it waits until all items are handled, or, after an error, throws them away.
+    """
+
+    def __init__(self, handle: Callable[[T], None], depth: int) -> None:
+        self._handle = handle
+        self._items: queue.Queue[Any] = queue.Queue(depth)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="ls3d-encode", daemon=True)
+
+    def send(self, item: T) -> None:
+        """Hand an item over; waits while the queue is full.
+
+        Raises:
+            BaseException: whatever ``handle`` raised on an earlier item.
+        """
+        self._put(item)
+        self._raise()
+
+    def __enter__(self) -> Worker[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._failure is None:
+            self._failure = InterruptedError("the work was given up")
+        self._put(_END)
+        self._thread.join()
+        if kind is None:
+            self._raise()
+
+    def _put(self, item: object) -> None:
+        while self._thread.is_alive():
+            with suppress(queue.Full):
+                self._items.put(item, timeout=_POLL)
+                return
+
+    def _run(self) -> None:
+        while (item := self._items.get()) is not _END:
+            if self._failure is None:
+                try:
+                    self._handle(item)
+                except BaseException as error:
+                    self._failure = error
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            raise self._failure

@@ -1,0 +1,48 @@
+"""Video files: what is in them, frames with exact times, colour, encoders, and containers with nothing lost.
+
+Knows no network. PyAV (FFmpeg) reads and writes; times are ``Fraction`` seconds.
+"""
+
+from ls3d.video.colour import Colour, from_rgb, to_rgb
+from ls3d.video.cuts import Shot, find_cuts
+from ls3d.video.encoder import CODECS, Encoder, EncoderSettings, Packet, choose_settings, container_of
+from ls3d.video.mux import Copied, Piece, Span, write_container, write_images, write_y4m, y4m_header
+from ls3d.video.pixels import Layout, layout_of, picture_of, planes_of, same_pixels
+from ls3d.video.probe import StreamInfo, VideoInfo, probe
+from ls3d.video.reader import Frame, ImageSequence, Mark, OnError, Source, VideoFile, VideoPipe
+
+__all__ = [
+    "CODECS",
+    "Colour",
+    "Copied",
+    "Encoder",
+    "EncoderSettings",
+    "Frame",
+    "ImageSequence",
+    "Layout",
+    "Mark",
+    "OnError",
+    "Packet",
+    "Piece",
+    "Shot",
+    "Source",
+    "Span",
+    "StreamInfo",
+    "VideoFile",
+    "VideoInfo",
+    "VideoPipe",
+    "choose_settings",
+    "container_of",
+    "find_cuts",
+    "from_rgb",
+    "layout_of",
+    "picture_of",
+    "planes_of",
+    "probe",
+    "same_pixels",
+    "to_rgb",
+    "write_container",
+    "write_images",
+    "write_y4m",
+    "y4m_header",
+]

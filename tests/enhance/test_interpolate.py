@@ -1,0 +1,219 @@
+"""``interpolate``: counts, times, passed-through frames, cuts, duplicates, other streams."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from clip_maker import BT709, Clip, decode, planes, psnr, times
+from torch import Tensor, nn
+
+from ls3d.enhance import Options, interpolate
+from ls3d.errors import InputError
+from ls3d.video import probe
+
+FAST = Options(threads=1)
+
+
+class Recorder(nn.Module):
+    """Blends, wants multiples of 16, and counts what it is asked."""
+
+    size_multiple = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[int, ...]] = []
+
+    def forward(self, frames: Tensor, indices: list[int]) -> Tensor:
+        assert frames.shape[-1] % 16 == frames.shape[-2] % 16 == 0
+        assert not torch.is_grad_enabled()
+        self.calls.append(tuple(indices))
+        first, second = frames.unbind(2)
+        return torch.stack([first + (second - first) * i / 4 for i in indices], dim=2)
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_counts_times_and_source_frames(tmp_path: Path, factor: int) -> None:
+    source = Clip(frames=6, tags=BT709, audio=["eng"]).write(tmp_path / "in.mp4")
+    target = tmp_path / "out.mp4"
+    report = interpolate(source, target, factor=factor, model="blend", options=FAST)
+    assert (report.frames_in, report.frames_out, report.cuts) == (6, 6 * factor, 0)
+    assert times(target) == [Fraction(n, 25 * factor) for n in range(6 * factor)]
+    assert probe(target).duration == probe(source).duration == Fraction(6, 25)
+    old, new = decode(source), decode(target)
+    assert min(psnr(old[n], new[n * factor]) for n in range(6)) > 38
+    assert [stream.type for stream in probe(target).streams] == ["video", "audio"]
+    assert not list(tmp_path.glob("*.ls3d"))
+
+
+def test_every_factor_asks_only_for_what_it_needs(tmp_path: Path) -> None:
+    source = Clip(frames=2).write(tmp_path / "in.mp4")
+    asked = {}
+    for factor in (2, 4, 8):
+        model = Recorder()
+        interpolate(source, tmp_path / "out.mp4", factor=factor, model=model, options=FAST)
+        asked[factor] = model.calls
+    assert asked == {2: [(2,)], 4: [(1, 2, 3)], 8: [(1, 2, 3), (2,), (2,), (2,), (2,)]}
+
+
+def test_new_frames_lie_in_time_between_the_old(tmp_path: Path) -> None:
+    def gray(index: int, height: int, width: int) -> np.ndarray:
+        return np.full((height, width, 3), 40 + 8 * index, np.uint8)
+
+    source = Clip(frames=4, picture=gray).write(tmp_path / "in.mkv")
+    target = tmp_path / "out.mkv"
+    interpolate(source, target, factor=8, model=Recorder(), options=Options(codec="ffv1"))
+    old = [planes(frame)[0].mean() for frame in decode(source)]
+    new = [planes(frame)[0].mean() for frame in decode(target)]
+    expected = np.interp(np.arange(32) / 8, np.arange(4), old)
+    assert np.abs(np.array(new) - expected).max() <= 0.51
+
+
+def test_source_frames_are_untouched_by_a_lossless_codec(tmp_path: Path) -> None:
+    source = Clip(frames=5, size=(46, 50)).write(tmp_path / "in.mkv")
+    interpolate(source, tmp_path / "out.mkv", factor=2, model="blend", options=Options(codec="ffv1"))
+    old, new = decode(source), decode(tmp_path / "out.mkv")
+    for n, frame in enumerate(old):
+        assert all(np.array_equal(a, b) for a, b in zip(planes(frame), planes(new[2 * n]), strict=True))
+
+
+def test_variable_frame_rate_survives(tmp_path: Path) -> None:
+    pts = [0, 1000, 1500, 4000, 4100, 9000]
+    source = Clip(frames=6, time_base=Fraction(1, 10_000), pts=pts).write(tmp_path / "in.mp4")
+    interpolate(source, tmp_path / "out.mp4", factor=2, model="blend", options=FAST)
+    old, new = times(source), times(tmp_path / "out.mp4")
+    assert new[::2] == old == [Fraction(p, 10_000) for p in pts]
+    assert new[1:-1:2] == [(a + b) / 2 for a, b in pairwise(old)]
+
+
+def test_nothing_is_interpolated_across_a_cut(tmp_path: Path) -> None:
+    source = Clip(frames=40, shot_length=10).write(tmp_path / "in.mkv")
+    target = tmp_path / "out.mkv"
+    report = interpolate(source, target, factor=2, model="blend", options=Options(codec="ffv1"))
+    assert report.cuts == 3
+    assert report.held == 4  # one after each cut's last frame, one after the last
+    new = decode(target)
+    for last in (9, 19, 29, 39):
+        pair = (planes(new[2 * last]), planes(new[2 * last + 1]))
+        assert all(np.array_equal(a, b) for a, b in zip(*pair, strict=True))
+
+
+def test_duplicates_need_no_network(tmp_path: Path) -> None:
+    def on_twos(index: int, height: int, width: int) -> np.ndarray:
+        return Clip(size=(height, width)).rgb(index // 2)
+
+    source = Clip(frames=8, picture=on_twos).write(tmp_path / "in.mkv")
+    model = Recorder()
+    report = interpolate(source, tmp_path / "out.mkv", factor=2, model=model, options=FAST)
+    assert len(model.calls) == 3
+    assert report.held == 5
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_shortest_videos(tmp_path: Path, frames: int) -> None:
+    source = Clip(frames=frames).write(tmp_path / "in.mp4")
+    interpolate(source, tmp_path / "out.mp4", factor=4, model="blend", options=FAST)
+    assert len(decode(tmp_path / "out.mp4")) == 4 * frames
+    assert probe(tmp_path / "out.mp4").duration == probe(source).duration
+
+
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("ffv1", "yuv420p"), ("libvpx-vp9", "yuv420p")])
+def test_odd_sizes(tmp_path: Path, codec: str, pix_fmt: str) -> None:
+    options = {} if codec == "ffv1" else {"lossless": "1"}
+    source = Clip(3, (37, 51), codec, pix_fmt, options=options).write(tmp_path / "in.mkv")
+    interpolate(source, tmp_path / "out.mkv", factor=2, model=Recorder(), options=FAST)
+    new = decode(tmp_path / "out.mkv")
+    assert {(frame.height, frame.width) for frame in new} == {(37, 51)}
+    interpolate(source, tmp_path / "out.mp4", factor=2, model=Recorder(), options=Options(codec="h264"))
+    assert {(frame.height, frame.width) for frame in decode(tmp_path / "out.mp4")} == {(37, 51)}
+
+
+def test_exact_frame_rate(tmp_path: Path) -> None:
+    source = Clip(frames=24, rate=Fraction(24000, 1001)).write(tmp_path / "in.mp4")
+    target = tmp_path / "out.mp4"
+    interpolate(source, target, fps=60, model="blend", options=FAST)
+    shown = times(target)
+    assert np.abs(np.array(shown, float) - np.arange(len(shown)) / 60).max() < 1e-5
+    assert len(shown) == 61  # 24 * 1001 / 24000 s = 1.001 s
+    assert probe(target).rate == 60
+
+
+def test_slow_motion_drops_audio_with_a_word(tmp_path: Path) -> None:
+    source = Clip(frames=5, audio=["eng"]).write(tmp_path / "in.mp4")
+    report = interpolate(
+        source, tmp_path / "out.mp4", factor=4, slow_motion=True, model="blend", options=FAST
+    )
+    assert times(tmp_path / "out.mp4") == [Fraction(n, 25) for n in range(20)]
+    assert [stream.type for stream in probe(tmp_path / "out.mp4").streams] == ["video"]
+    assert len(report.left_out) == 1
+    assert "audio" in report.left_out[0]
+
+
+def test_start_and_duration(tmp_path: Path) -> None:
+    source = Clip(frames=50, audio=["eng"], options={"g": "10"}).write(tmp_path / "in.mp4")
+    options = Options(start=Fraction(26, 25), duration=Fraction(10, 25), codec="ffv1")
+    target = tmp_path / "out.mkv"
+    report = interpolate(source, target, factor=2, model="blend", options=options)
+    assert report.frames_in == 10
+    assert times(target)[0] == 0
+    old, new = decode(source)[26:36], decode(target)
+    for n, frame in enumerate(old):
+        assert all(np.array_equal(a, b) for a, b in zip(planes(frame), planes(new[2 * n]), strict=True))
+    assert abs(float(_audio_seconds(target)) - 0.4) < 0.05
+
+
+def _audio_seconds(path: Path) -> Fraction:
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        last = packets[-1]
+        return (last.pts + (last.duration or 0)) * last.time_base
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"factor": 3}, "--factor 3"),
+        ({"fps": 0}, "--fps 0"),
+        ({"fps": 60, "factor": 2}, "--fps"),
+        ({"model": "nothing"}, "nothing"),
+        ({"model": "bicubic"}, "super-resolution"),
+        ({"options": Options(device="warp")}, "--device warp"),
+        ({"options": Options(codec="flash")}, "flash"),
+        ({"options": Options(codec="ffv1", crf=3)}, "--crf 3"),
+        ({"options": Options(start=99)}, "--start 99"),
+    ],
+)
+def test_mistakes_are_one_sentence(tmp_path: Path, arguments: dict[str, object], word: str) -> None:
+    source = Clip(frames=2).write(tmp_path / "in.mkv")
+    with pytest.raises(InputError, match=word) as caught:
+        interpolate(source, tmp_path / "out.mkv", **{"model": "blend", **arguments})  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_bad_files_are_one_sentence(tmp_path: Path) -> None:
+    bad = {
+        "text.mp4": b"this is no video\n" * 50,
+        "zeros.mp4": bytes(10_000),
+        "empty.mp4": b"",
+    }
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            interpolate(tmp_path / name, tmp_path / "out.mp4", model="blend")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        interpolate(tmp_path / "nowhere.mp4", tmp_path / "out.mp4", model="blend")
+    with pytest.raises(InputError, match="video format"):
+        interpolate(Clip(frames=1).write(tmp_path / "in.mp4"), tmp_path / "out.xyz", model="blend")
+    with pytest.raises(InputError, match="source itself"):
+        interpolate(tmp_path / "in.mp4", tmp_path / "in.mp4", model="blend")
+    with pytest.raises(FileNotFoundError, match="folder"):
+        interpolate(tmp_path / "in.mp4", tmp_path / "no" / "out.mp4", model="blend")
+    assert not (tmp_path / "out.mp4").exists()
