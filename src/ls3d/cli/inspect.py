@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from ls3d.errors import InputError
+
+if TYPE_CHECKING:
+    from ls3d.models import Summary
+
+_Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="An argument of the network; may be given repeatedly."),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
+
 
 def models(
     pattern: Annotated[str, typer.Argument(help="A shell pattern such as '*csn*'.")] = "*",
     task: Annotated[
-        str | None, typer.Option(help="interpolation, super-resolution, denoising or recognition.")
+        str | None,
+        typer.Option(help="interpolation, super-resolution, denoising, recognition, audio or audio-visual."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """List the networks that exist: name, parameters, input, what they do."""
     from dataclasses import asdict
 
-    from ls3d.errors import InputError
     from ls3d.models import list_models, model_info
 
-    names = [name for name in list_models(pattern) if task in (None, model_info(name).task)]
-    if not names:
+    infos = [model_info(name) for name in list_models(pattern)]
+    infos = [info for info in infos if task in (None, info.task)]
+    if not infos:
         kind = f" for {task}" if task else ""
         raise InputError(f"no model{kind} matches {pattern!r}; `ls3d models` lists all of them")
-    infos = [model_info(name) for name in names]
     if as_json:
         typer.echo(json.dumps([asdict(info) for info in infos], indent=2))
         return
@@ -35,11 +47,134 @@ def models(
     table.columns[2].justify = "right"
     for info in infos:
         parameters = f"{info.parameters:,}" if info.parameters is not None else ""
-        size = "x".join(map(str, info.input_size or ()))
-        table.add_row(info.name, info.task, parameters, size, info.description)
+        table.add_row(info.name, info.task, parameters, _size(info.input_size or ()), info.description)
     Console().print(table)
+
+
+def summary(
+    model: Annotated[str, typer.Argument(help="A model's name, or a .safetensors file.")],
+    size: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="CxTxHxW", help="Input size; twice for audio-visual networks."),
+    ] = None,
+    settings: _Settings = None,
+    layers: Annotated[bool, typer.Option(help="List the layers, too.")] = True,
+    as_json: _Json = False,
+) -> None:
+    """Show a network's layers, shapes, parameters and operations, by every convention of counting."""
+    from dataclasses import asdict
+
+    from ls3d.models import summarise
+
+    name, arguments = _architecture(model)
+    result = summarise(name, *map(_parse_size, size or ()), **{**arguments, **_parse_settings(settings)})
+    if as_json:
+        totals = {"flops": result.flops, "slowfast_flops": result.slowfast_flops}
+        typer.echo(json.dumps({**asdict(result), **totals}, indent=2))
+        return
+    console = Console()
+    if layers:
+        console.print(_layer_table(result))
+    console.print(_total_table(result))
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of another project.")],
+    output: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    model: Annotated[str | None, typer.Option(help="The network that it must be.")] = None,
+    settings: _Settings = None,
+) -> None:
+    """Make safetensors of a checkpoint of torchvision, VMZ, SlowFast, pytorchvideo, mmaction2, 3D-ResNets."""
+    from ls3d.models import convert_checkpoint, read_metadata
+
+    convert_checkpoint(checkpoint, output, model, **_parse_settings(settings))
+    facts = read_metadata(output)
+    arguments = ", ".join(f"{key}={value}" for key, value in facts["arguments"].items())
+    Console().print(
+        f"{output}: {facts['architecture']} ({arguments}), from {facts['converted_from']}", highlight=False
+    )
+
+
+def _architecture(model: str) -> tuple[str, dict[str, Any]]:
+    """A weights file says what network it is of; anything else is a name."""
+    if not model.endswith(".safetensors"):
+        return model, {}
+    from ls3d.models import read_metadata
+
+    facts = read_metadata(model)
+    return facts["architecture"], facts["arguments"]
+
+
+def _parse_size(text: str) -> tuple[int, ...]:
+    try:
+        size = tuple(int(part) for part in text.split("x"))
+    except ValueError:
+        size = ()
+    if len(size) < 3 or min(size) < 1:
+        raise InputError(f"--input is {text!r}; it is a size such as 3x16x112x112")
+    return size
+
+
+def _parse_settings(settings: list[str] | None) -> dict[str, Any]:
+    """``key=value``, the value as JSON or, where it isn't JSON, as it stands."""
+    parsed: dict[str, Any] = {}
+    for setting in settings or ():
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set is {setting!r}; it is KEY=VALUE, such as num_classes=101")
+        try:
+            parsed[key] = json.loads(value)
+        except json.JSONDecodeError:
+            parsed[key] = value
+    return parsed
+
+
+def _size(size: tuple[int, ...]) -> str:
+    return "x".join(map(str, size))
+
+
+def _layer_table(result: Summary) -> Table:
+    table = Table("layer", "kind", "output", "parameters", "MACs (M)", box=None)
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for layer in result.layers:
+        macs = f"{layer.macs / 1e6:,.1f}" if layer.macs else ""
+        parameters = f"{layer.parameters:,}" if layer.parameters else ""
+        table.add_row(layer.name, layer.kind, _size(layer.output), parameters, macs)
+    return table
+
+
+def _total_table(result: Summary) -> Table:
+    table = Table("total", "", "how it is counted", box=None)
+    table.columns[1].justify = "right"
+    rows = (
+        ("input", " and ".join(map(_size, result.inputs)), "a batch of one"),
+        ("parameters", f"{result.parameters:,}", "all of them"),
+        ("parameters, VMZ", f"{result.conv_fc_weights:,}", "weights of convolutions and linear layers only"),
+        (
+            "MACs",
+            f"{result.macs / 1e9:,.2f} G",
+            'convolutions and linear layers; "GFLOPs" in VMZ and the papers',
+        ),
+        ("MACs, attention", f"{result.attention_macs / 1e9:,.2f} G", "matrix products of non-local blocks"),
+        (
+            "MACs, sampling",
+            f"{result.sampling_macs / 1e9:,.2f} G",
+            "four for every value that LS3D-Conv samples",
+        ),
+        ("FLOPs", f"{result.flops / 1e9:,.2f} G", "two for each of all these MACs"),
+        (
+            "FLOPs, SlowFast",
+            f"{result.slowfast_flops / 1e9:,.2f} G",
+            "MACs with attention, and five for every element normalised",
+        ),
+    )
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the program."""
-    app.command()(models)
+    for command in (models, summary, convert):
+        app.command()(command)

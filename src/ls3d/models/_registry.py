@@ -126,7 +126,7 @@ def _check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
 
 
 def builder_arguments(name: str) -> list[str]:
-    """What ``create_model`` takes for this network; ``**arguments: Unpack[SomeTypedDict]`` counts as its keys."""
+    """What ``create_model`` takes for this network; ``**arguments: Unpack[SomeTypedDict]`` is its keys."""
     builder = _builders[name]
     known: list[str] = []
     for parameter in inspect.signature(builder).parameters.values():

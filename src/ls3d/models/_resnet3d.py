@@ -46,13 +46,21 @@ class ResNetArguments(RecognitionArguments, total=False):
         pool1: max-pool after the stem: ``"none"``, ``"spatial"`` (1x3x3) or ``"spatiotemporal"`` (3x3x3).
         shortcut: where shapes change: ``"projection"`` (1x1x1) or ``"zero_padding"`` (type A of
             arXiv:1512.03385).
-        stem_kernel: temporal extent of the stem.
     """
 
     bn_eps: float
     temporal_strides: Sequence[int]
     pool1: Pool
     shortcut: Shortcut
+
+
+class StemArguments(ResNetArguments, total=False):
+    """The arguments of the residual networks whose stem may look at more frames or fewer.
+
+    Attributes:
+        stem_kernel: temporal extent of the stem, 3 unless told.
+    """
+
     stem_kernel: int
 
 

@@ -13,7 +13,7 @@ from ls3d.models._registry import register_model
 from ls3d.models._resnet3d import (
     ConvMaker,
     ResNet3d,
-    ResNetArguments,
+    StemArguments,
     depthwise,
     pointwise_depthwise,
     resnet3d,
@@ -23,8 +23,8 @@ _PAPER = "arXiv:1904.02811"
 _ZOO = "VMZ, tutorials/model_zoo.md: Kinetics-400 from scratch, 10 clips x 3 crops"
 
 
-def _csn(depth: int, maker: ConvMaker, **arguments: Unpack[ResNetArguments]) -> ResNet3d:
-    settings: ResNetArguments = {"pool1": "spatial", **arguments}
+def _csn(depth: int, maker: ConvMaker, **arguments: Unpack[StemArguments]) -> ResNet3d:
+    settings: StemArguments = {"pool1": "spatial", **arguments}
     return resnet3d(depth, [maker] * 4, **settings)
 
 
@@ -37,7 +37,7 @@ def _csn(depth: int, maker: ConvMaker, **arguments: Unpack[ResNetArguments]) -> 
     accuracy=kinetics(79.44, 94.26, "mmaction2, pre-trained on IG-65M"),
     normalisation=VMZ,
 )
-def ir_csn_50(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def ir_csn_50(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-reduced channel-separated network of 50 layers."""
     return _csn(50, depthwise, **arguments)
 
@@ -50,7 +50,7 @@ def ir_csn_50(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     gmacs=47.65,
     normalisation=VMZ,
 )
-def ip_csn_50(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def ip_csn_50(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-preserved channel-separated network of 50 layers."""
     return _csn(50, pointwise_depthwise, **arguments)
 
@@ -64,7 +64,7 @@ def ip_csn_50(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     accuracy=kinetics(77.0, 92.9, "pytorchvideo, csn_r101"),
     normalisation=VMZ,
 )
-def ir_csn_101(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def ir_csn_101(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-reduced channel-separated network of 101 layers."""
     return _csn(101, depthwise, **arguments)
 
@@ -77,7 +77,7 @@ def ir_csn_101(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     gmacs=63.56,
     normalisation=VMZ,
 )
-def ip_csn_101(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def ip_csn_101(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-preserved channel-separated network of 101 layers."""
     return _csn(101, pointwise_depthwise, **arguments)
 
@@ -91,7 +91,7 @@ def ip_csn_101(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     accuracy=kinetics(76.5, 92.1, _ZOO),
     normalisation=VMZ,
 )
-def ir_csn_152(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def ir_csn_152(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-reduced channel-separated network of 152 layers."""
     return _csn(152, depthwise, **arguments)
 
@@ -105,6 +105,6 @@ def ir_csn_152(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     accuracy=kinetics(77.8, 92.8, _ZOO),
     normalisation=VMZ,
 )
-def ip_csn_152(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def ip_csn_152(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-preserved channel-separated network of 152 layers."""
     return _csn(152, pointwise_depthwise, **arguments)

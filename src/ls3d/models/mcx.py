@@ -10,14 +10,14 @@ from typing import Unpack
 
 from ls3d.models._facts import VMZ, kinetics
 from ls3d.models._registry import register_model
-from ls3d.models._resnet3d import ResNet3d, ResNetArguments, conv2d, conv3d, resnet3d
+from ls3d.models._resnet3d import ResNet3d, ResNetArguments, StemArguments, conv2d, conv3d, resnet3d
 
 _PAPER = "arXiv:1711.11248, section 3"
 
 
 def _mixed(depth: int, groups_3d: range, **arguments: Unpack[ResNetArguments]) -> ResNet3d:
     """Conv groups 1 (the stem) to 5; those in ``groups_3d`` convolve, and stride, over time."""
-    settings: ResNetArguments = {
+    settings: StemArguments = {
         "stem_kernel": 3 if 1 in groups_3d else 1,
         "temporal_strides": [1, *(2 if group in groups_3d else 1 for group in (3, 4, 5))],
         **arguments,

@@ -8,13 +8,13 @@ from typing import Unpack
 from ls3d.errors import InputError
 from ls3d.models._facts import VMZ, kinetics
 from ls3d.models._registry import register_model
-from ls3d.models._resnet3d import ResNet3d, ResNetArguments, conv2d, resnet3d, stem3d
+from ls3d.models._resnet3d import ResNet3d, ResNetArguments, StemArguments, conv2d, resnet3d, stem3d
 
 _PAPER = "arXiv:1711.11248, section 3"
 _FLAT = (1, 1, 1, 1)
 
 
-class R2dArguments(ResNetArguments, total=False):
+class R2dArguments(ResNetArguments, StemArguments, total=False):
     """The arguments of ``r2d_18``.
 
     Attributes:
@@ -28,7 +28,7 @@ def _r2d(depth: int, frames: int = 8, **arguments: Unpack[ResNetArguments]) -> R
     if frames < 1:
         raise InputError(f"frames is {frames}; a clip has one frame or more")
     stem = partial(stem3d, temporal_padding=0)
-    settings: ResNetArguments = {"temporal_strides": _FLAT, "stem_kernel": frames, **arguments}
+    settings: StemArguments = {"temporal_strides": _FLAT, "stem_kernel": frames, **arguments}
     model = resnet3d(depth, [conv2d] * 4, stem=stem, **settings)
     model.frames = frames
     return model
@@ -59,5 +59,5 @@ def r2d_18(**arguments: Unpack[R2dArguments]) -> ResNet3d:
 )
 def fr2d_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     """2D ResNet-18 frame by frame, averaged over the clip (f-R2D)."""
-    settings: ResNetArguments = {"temporal_strides": _FLAT, "stem_kernel": 1, **arguments}
+    settings: StemArguments = {"temporal_strides": _FLAT, "stem_kernel": 1, **arguments}
     return resnet3d(18, [conv2d] * 4, **settings)

@@ -11,7 +11,7 @@ from ls3d.models._registry import register_model
 from ls3d.models._resnet3d import (
     Midplanes,
     ResNet3d,
-    ResNetArguments,
+    StemArguments,
     conv2plus1d,
     resnet3d,
     stem2plus1d,
@@ -21,7 +21,7 @@ _PAPER = "arXiv:1711.11248, section 3.5"
 _ZOO = "VMZ, tutorials/model_zoo.md: Kinetics-400"
 
 
-class R2Plus1dArguments(ResNetArguments, total=False):
+class R2Plus1dArguments(StemArguments, total=False):
     """The arguments of the R(2+1)D networks.
 
     Attributes:
@@ -38,7 +38,7 @@ def _r2plus1d(
     depth: int,
     midplanes: Midplanes = "vmz",
     stem_width: int = 45,
-    **arguments: Unpack[ResNetArguments],
+    **arguments: Unpack[StemArguments],
 ) -> ResNet3d:
     if midplanes not in ("vmz", "torchvision"):
         raise InputError(f"midplanes is {midplanes!r}; it is 'vmz' or 'torchvision'")

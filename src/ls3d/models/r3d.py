@@ -6,7 +6,7 @@ from typing import Unpack
 
 from ls3d.models._facts import VMZ, kinetics
 from ls3d.models._registry import register_model
-from ls3d.models._resnet3d import ResNet3d, ResNetArguments, conv3d, resnet3d
+from ls3d.models._resnet3d import ResNet3d, StemArguments, conv3d, resnet3d
 
 _PAPER = "arXiv:1711.11248, section 3"
 
@@ -20,7 +20,7 @@ _PAPER = "arXiv:1711.11248, section 3"
     accuracy=kinetics(62.3, 83.4),
     normalisation=VMZ,
 )
-def r3d_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def r3d_18(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """3D ResNet-18: every convolution spans space and time."""
     return resnet3d(18, [conv3d] * 4, **arguments)
 
@@ -32,7 +32,7 @@ def r3d_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     input_size=(3, 8, 112, 112),
     normalisation=VMZ,
 )
-def r3d_34(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def r3d_34(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """3D ResNet-34: every convolution spans space and time."""
     return resnet3d(34, [conv3d] * 4, **arguments)
 
@@ -44,7 +44,7 @@ def r3d_34(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     input_size=(3, 8, 112, 112),
     normalisation=VMZ,
 )
-def r3d_50(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def r3d_50(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """3D ResNet-50: every convolution spans space and time."""
     return resnet3d(50, [conv3d] * 4, **arguments)
 
@@ -56,7 +56,7 @@ def r3d_50(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     input_size=(3, 8, 112, 112),
     normalisation=VMZ,
 )
-def r3d_101(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def r3d_101(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """3D ResNet-101: every convolution spans space and time."""
     return resnet3d(101, [conv3d] * 4, **arguments)
 
@@ -68,6 +68,6 @@ def r3d_101(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     input_size=(3, 8, 112, 112),
     normalisation=VMZ,
 )
-def r3d_152(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def r3d_152(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """3D ResNet-152: every convolution spans space and time."""
     return resnet3d(152, [conv3d] * 4, **arguments)

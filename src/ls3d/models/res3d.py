@@ -9,13 +9,13 @@ from typing import Unpack
 
 from ls3d.models._facts import C3D_SPORTS
 from ls3d.models._registry import register_model
-from ls3d.models._resnet3d import ResNet3d, ResNetArguments, conv3d, resnet3d
+from ls3d.models._resnet3d import ResNet3d, StemArguments, conv3d, resnet3d
 
 _PAPER = "arXiv:1708.05038"
 
 
-def _res3d(depth: int, **arguments: Unpack[ResNetArguments]) -> ResNet3d:
-    settings: ResNetArguments = {"bn_eps": 1e-5, **arguments}
+def _res3d(depth: int, **arguments: Unpack[StemArguments]) -> ResNet3d:
+    settings: StemArguments = {"bn_eps": 1e-5, **arguments}
     return resnet3d(depth, [conv3d] * 4, project_first=True, **settings)
 
 
@@ -32,7 +32,7 @@ def _res3d(depth: int, **arguments: Unpack[ResNetArguments]) -> ResNet3d:
     },
     normalisation=C3D_SPORTS,
 )
-def res3d_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def res3d_18(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Res3D-18: a residual C3D, on clips of 8 frames, every second of the video."""
     return _res3d(18, **arguments)
 
@@ -44,6 +44,6 @@ def res3d_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
     input_size=(3, 8, 112, 112),
     normalisation=C3D_SPORTS,
 )
-def res3d_34(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
+def res3d_34(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Res3D-34: a deeper residual C3D."""
     return _res3d(34, **arguments)

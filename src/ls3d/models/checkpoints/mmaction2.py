@@ -1,0 +1,90 @@
+"""mmaction2's C3D, ip- and ir-CSN and I3D-R50 with and without non-local blocks.
+
+Its I3D strides by two over time in stem and both pools, and its non-local blocks pool after their
+convolutions; its C3D pads the last pool. Its R(2+1)D-34 is another network than the paper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ls3d.errors import InputError
+from ls3d.models._facts import IMAGENET, MMACTION_C3D
+from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
+
+_BLOCK = r"backbone\.(layer\d\.\d+)"
+_RESNET: Rules = (
+    (r"backbone\.conv1\.conv\.weight", r"stem.0.weight"),
+    (r"backbone\.conv1\.bn\.(.+)", r"stem.1.\1"),
+    (rf"{_BLOCK}\.downsample\.conv\.weight", r"\1.downsample.0.weight"),
+    (rf"{_BLOCK}\.downsample\.bn\.(.+)", r"\1.downsample.1.\2"),
+    (rf"{_BLOCK}\.conv(\d)\.conv\.weight", r"\1.conv\2.0.weight"),
+    (rf"{_BLOCK}\.conv(\d)\.bn\.(.+)", r"\1.conv\2.1.\3"),
+    (rf"{_BLOCK}\.non_local_block\.(theta|phi|g)(?:\.0)?\.conv\.(.+)", r"\1.non_local.\2.\3"),
+    (rf"{_BLOCK}\.non_local_block\.conv_out\.conv\.(.+)", r"\1.non_local.out.\2"),
+    (rf"{_BLOCK}\.non_local_block\.conv_out\.bn\.(.+)", r"\1.non_local.bn.\2"),
+    (r"cls_head\.fc_cls\.(.+)", r"fc.\1"),
+)
+#: CSN wraps its middle convolution: ir is ``conv2.0``, ip ``conv2.0`` (1x1x1) and ``conv2.1`` (channel by
+#: channel).
+_IR: Rules = (
+    (rf"{_BLOCK}\.conv2\.0\.conv\.weight", r"\1.conv2.0.weight"),
+    (rf"{_BLOCK}\.conv2\.0\.bn\.(.+)", r"\1.conv2.1.\2"),
+)
+_IP: Rules = (
+    (rf"{_BLOCK}\.conv2\.0\.conv\.weight", r"\1.conv2.0.0.weight"),
+    (rf"{_BLOCK}\.conv2\.0\.bn\.(.+)", r"\1.conv2.0.1.\2"),
+    (rf"{_BLOCK}\.conv2\.1\.conv\.weight", r"\1.conv2.0.2.weight"),
+    (rf"{_BLOCK}\.conv2\.1\.bn\.(.+)", r"\1.conv2.1.\2"),
+)
+_C3D: Rules = (
+    (r"backbone\.(conv\d[ab])\.conv\.(.+)", r"\1.0.\2"),
+    (r"backbone\.(conv\d[ab])\.bn\.(.+)", r"\1.1.\2"),
+    (r"backbone\.(fc[67])\.(.+)", r"\1.0.\2"),
+    (r"cls_head\.fc_cls\.(.+)", r"fc8.\1"),
+)
+
+
+def _recognises(names: Iterable[str]) -> bool:
+    return any(name.startswith("backbone.") for name in names)
+
+
+def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
+    if any(".conv_s." in name for name in tensors):
+        raise InputError(
+            "the checkpoint is mmaction2's R(2+1)D, with a pool after the stem and factorised shortcuts, "
+            "and is not R(2+1)D of the paper; there is no such network here"
+        )
+    if "backbone.conv1a.conv.weight" in tensors:
+        settings = {"pool5": "padded", "bn_eps": 1e-5}
+        return Translation(rename(tensors, _C3D), settings, {"normalisation": MMACTION_C3D})
+    csn = any(".conv2.0." in name for name in tensors)
+    inner = _IP if any(".conv2.1." in name for name in tensors) else _IR
+    renamed = rename(tensors, (*inner, *_RESNET))
+    settings = {"bn_eps": 1e-3} if csn else _i3d_settings(tensors)
+    return Translation(renamed, settings, {"normalisation": IMAGENET if not csn else _csn_normalisation()})
+
+
+def _csn_normalisation() -> dict[str, Any]:
+    """The CSN configurations keep the figures of VMZ, whose weights they started from."""
+    return {**IMAGENET, "mean": [110.2008, 100.63983, 95.99475], "std": [58.14765, 56.46975, 55.332195]}
+
+
+def _i3d_settings(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    settings: dict[str, Any] = {"bn_eps": 1e-5, "layout": "mmaction2"}
+    if any(".non_local_block." in name for name in tensors):
+        pooled = any(".non_local_block.phi.0." in name for name in tensors)
+        # Its configurations for I3D: embedded Gaussian without the scale. The tensors don't tell it from
+        # dot_product.
+        settings |= {
+            "non_local_mode": "softmax",
+            "non_local_scale": False,
+            "non_local_pool": "after" if pooled else "none",
+        }
+    return settings
+
+
+LAYOUT = Layout("mmaction2", _recognises, _translate)

@@ -1,0 +1,50 @@
+"""pytorchvideo's ``csn_r101`` and ``i3d_r50``; its ``r2plus1d_r50`` is another network than the paper's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ls3d.errors import InputError
+from ls3d.models._facts import SLOWFAST
+from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
+
+_BRANCH = {"a": "conv1", "b": "conv2", "c": "conv3"}
+
+
+def _rules(names: Iterable[str]) -> Rules:
+    """Blocks are numbered through the network, pools included: the residual ones are found by content."""
+    numbers = sorted({int(m[1]) for name in names if (m := re.match(r"blocks\.(\d+)\.res_blocks\.", name))})
+    rules = [
+        (r"blocks\.0\.conv\.weight", r"stem.0.weight"),
+        (r"blocks\.0\.norm\.(.+)", r"stem.1.\1"),
+        (r"blocks\.\d+\.proj\.(.+)", r"fc.\1"),
+    ]
+    for stage, number in enumerate(numbers, 1):
+        block, ours = rf"blocks\.{number}\.res_blocks\.(\d+)", rf"layer{stage}.\1"
+        rules.append((rf"{block}\.branch1_conv\.weight", rf"{ours}.downsample.0.weight"))
+        rules.append((rf"{block}\.branch1_norm\.(.+)", rf"{ours}.downsample.1.\2"))
+        for branch, conv in _BRANCH.items():
+            rules.append((rf"{block}\.branch2\.conv_{branch}\.weight", rf"{ours}.{conv}.0.weight"))
+            rules.append((rf"{block}\.branch2\.norm_{branch}\.(.+)", rf"{ours}.{conv}.1.\2"))
+    return rules
+
+
+def _recognises(names: Iterable[str]) -> bool:
+    return any(re.match(r"blocks\.\d+\.res_blocks\.", name) for name in names)
+
+
+def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
+    if any("conv_b.conv_t" in name for name in tensors):
+        raise InputError(
+            "the checkpoint is pytorchvideo's r2plus1d_r50, which convolves over time before space and "
+            "is not R(2+1)D of the paper; there is no such network here"
+        )
+    renamed = rename(tensors, _rules(tensors))
+    return Translation(renamed, {"bn_eps": 1e-5}, {"normalisation": SLOWFAST})
+
+
+LAYOUT = Layout("pytorchvideo", _recognises, _translate)

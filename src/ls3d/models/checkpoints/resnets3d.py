@@ -1,0 +1,52 @@
+"""3D-ResNets-PyTorch (Hara et al., arXiv:1711.09577): R3D and R(2+1)D with a stem and a pool of their own.
+
+The stem spans 7 frames, the pool after it halves the length too, and shortcuts may pad with zeros (type A).
+The same names without a third dimension are those of 2D ResNets, so that inflation uses the rules too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ls3d.errors import InputError
+from ls3d.models._facts import RESNETS_3D
+from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
+
+#: ``conv1`` and ``bn1`` of the network and of its blocks; ``_s`` and ``_t`` are the parts of (2+1)D
+#: convolutions.
+RULES: Rules = (
+    (r"conv1\.weight", r"stem.0.weight"),
+    (r"bn1\.(.+)", r"stem.1.\1"),
+    (r"conv1_s\.weight", r"stem.0.weight"),
+    (r"bn1_s\.(.+)", r"stem.1.\1"),
+    (r"conv1_t\.weight", r"stem.3.weight"),
+    (r"bn1_t\.(.+)", r"stem.4.\1"),
+    (r"(layer\d\.\d+)\.conv(\d)\.weight", r"\1.conv\2.0.weight"),
+    (r"(layer\d\.\d+)\.bn(\d)\.(.+)", r"\1.conv\2.1.\3"),
+    (r"(layer\d\.\d+)\.conv(\d)_s\.weight", r"\1.conv\2.0.0.weight"),
+    (r"(layer\d\.\d+)\.bn(\d)_s\.(.+)", r"\1.conv\2.0.1.\3"),
+    (r"(layer\d\.\d+)\.conv(\d)_t\.weight", r"\1.conv\2.0.3.weight"),
+    (r"(layer\d\.\d+)\.bn(\d)_t\.(.+)", r"\1.conv\2.1.\3"),
+    (r"(layer\d\.\d+\.downsample\.\d\..+)", r"\1"),
+    (r"(fc\.(?:weight|bias))", r"\1"),
+)
+
+
+def _recognises(names: Iterable[str]) -> bool:
+    return "bn1.weight" in names or "bn1_s.weight" in names
+
+
+def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
+    renamed = rename(tensors, RULES)
+    if renamed["stem.0.weight"].ndim != 5:
+        raise InputError(
+            "the checkpoint is a 2D network's; inflate it into a 3D one with ls3d.models.inflate"
+        )
+    arguments = {"bn_eps": 1e-5, "pool1": "spatiotemporal"}
+    return Translation(renamed, arguments, {"normalisation": RESNETS_3D})
+
+
+LAYOUT = Layout("3D-ResNets-PyTorch", _recognises, _translate)

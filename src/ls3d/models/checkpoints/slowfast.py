@@ -1,0 +1,101 @@
+"""SlowFast's I3D-R50, with and without non-local blocks: PyTorch (``.pyth``) and Caffe2 (``.pkl``) files.
+
+The Caffe2 names are also those of video-nonlocal-net. Files with two pathways are SlowFast networks, which
+are not of this family.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ls3d.errors import InputError
+from ls3d.models._facts import SLOWFAST
+from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
+
+_BRANCH = {"a": "conv1", "b": "conv2", "c": "conv3"}
+_BLOB = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
+
+
+def _pytorch_rules() -> Rules:
+    rules = [
+        (r"s1\.pathway0_stem\.conv\.weight", r"stem.0.weight"),
+        (r"s1\.pathway0_stem\.bn\.(.+)", r"stem.1.\1"),
+        (r"head\.projection\.(.+)", r"fc.\1"),
+    ]
+    for number in range(2, 6):
+        block, ours = rf"s{number}\.pathway0_res(\d+)", rf"layer{number - 1}.\1"
+        rules.append((rf"{block}\.branch1\.weight", rf"{ours}.downsample.0.weight"))
+        rules.append((rf"{block}\.branch1_bn\.(.+)", rf"{ours}.downsample.1.\2"))
+        for branch, conv in _BRANCH.items():
+            rules.append((rf"{block}\.branch2\.{branch}\.weight", rf"{ours}.{conv}.0.weight"))
+            rules.append((rf"{block}\.branch2\.{branch}_bn\.(.+)", rf"{ours}.{conv}.1.\2"))
+        attention = rf"s{number}\.pathway0_nonlocal(\d+)"
+        rules.append((rf"{attention}\.conv_(theta|phi|g|out)\.(.+)", rf"{ours}.non_local.\2.\3"))
+        rules.append((rf"{attention}\.(?:bn|norm)\.(.+)", rf"{ours}.non_local.bn.\2"))
+    return rules
+
+
+def _caffe2_rules() -> Rules:
+    rules = [
+        (r"conv1_w", r"stem.0.weight"),
+        (r"pred_w", r"fc.weight"),
+        (r"pred_b", r"fc.bias"),
+    ]
+    for suffix, kind in _BLOB.items():
+        rules.append((rf"res_conv1_bn_{suffix}", rf"stem.1.{kind}"))
+    for number in range(2, 6):
+        block, ours = rf"res{number}_(\d+)", rf"layer{number - 1}.\1"
+        parts = {"1": "downsample", **{f"2{branch}": conv for branch, conv in _BRANCH.items()}}
+        for branch, part in parts.items():
+            rules.append((rf"{block}_branch{branch}_w", rf"{ours}.{part}.0.weight"))
+            for suffix, kind in _BLOB.items():
+                rules.append((rf"{block}_branch{branch}_bn_{suffix}", rf"{ours}.{part}.1.{kind}"))
+        attention = rf"nonlocal_conv{number}_(\d+)"
+        rules.append((rf"{attention}_(theta|phi|g|out)_w", rf"{ours}.non_local.\2.weight"))
+        rules.append((rf"{attention}_(theta|phi|g|out)_b", rf"{ours}.non_local.\2.bias"))
+        for suffix, kind in _BLOB.items():
+            rules.append((rf"{attention}_bn_{suffix}", rf"{ours}.non_local.bn.{kind}"))
+    return rules
+
+
+def _recognises_pytorch(names: Iterable[str]) -> bool:
+    return any(name.startswith("s1.pathway0_stem.") for name in names)
+
+
+def _recognises_caffe2(names: Iterable[str]) -> bool:
+    return any(re.match(r"res\d_\d+_branch2a", name) for name in names)
+
+
+def _translate_pytorch(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
+    if any("pathway1" in name for name in tensors):
+        raise InputError(
+            "the checkpoint is a SlowFast network's, with two pathways; it is not of this family"
+        )
+    renamed = rename(tensors, _pytorch_rules())
+    return Translation(renamed, _settings(renamed, root), {"normalisation": SLOWFAST})
+
+
+def _translate_caffe2(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
+    if any(name.startswith("t_") for name in tensors):
+        raise InputError(
+            "the checkpoint is a SlowFast network's, with two pathways; it is not of this family"
+        )
+    renamed = rename(tensors, _caffe2_rules(), ignored=r".*_momentum|lr|model_iter|cur_iter")
+    return Translation(renamed, _settings(renamed, root), {"normalisation": SLOWFAST})
+
+
+def _settings(tensors: Mapping[str, Tensor], root: Mapping[str, Any]) -> dict[str, Any]:
+    """What the shapes don't tell. A ``.pyth`` file's configuration says which kind of attention it has."""
+    settings: dict[str, Any] = {"bn_eps": 1e-5, "layout": "slowfast"}
+    if any(".non_local." in name for name in tensors):
+        kind = re.search(r"INSTANTIATION:\s*['\"]?(softmax|dot_product)", str(root.get("cfg", "")))
+        settings["non_local_mode"] = kind[1] if kind else "softmax"
+    return settings
+
+
+PYTORCH = Layout("SlowFast", _recognises_pytorch, _translate_pytorch)
+CAFFE2 = Layout("SlowFast or video-nonlocal-net in Caffe2", _recognises_caffe2, _translate_caffe2)

@@ -1,0 +1,134 @@
+"""VMZ's Caffe2 files: residual networks, C3D with normalisation, the audio and the audio-visual networks.
+
+Blocks are numbered through the network (``comp_0`` ...) and convolutions through the block, so that the names
+mean something only once the depth is known; ir-CSN counts its channel-wise convolution twice (1, 3, 4).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ls3d.errors import InputError
+from ls3d.models._facts import VMZ
+from ls3d.models._resnet3d import DEPTHS
+from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
+
+_BLOB = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
+_IGNORED = r".*_momentum|lr|iter|epoch|best_metric|.*optimizer_iteration.*"
+
+
+def _recognises(names: Iterable[str]) -> bool:
+    return any(re.fullmatch(r"(?:[av]_)?comp_0_conv_1(?:_middle)?_w|conv1a_w", name) for name in names)
+
+
+def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
+    if "conv1a_w" in tensors:
+        rules, settings = _c3d_rules(), {"pool5": "floor"}
+    elif any(name.startswith("v_comp_") for name in tensors):
+        rules, settings = _audio_visual_rules(tensors), {}
+    else:
+        audio = "conv1_b" in tensors
+        rules, settings = [*_network_rules(tensors, audio), *_linear(r"last_out_L\d+", "fc")], {}
+    renamed = {
+        name: tensor.flatten(1) if _is_linear(name) else tensor
+        for name, tensor in rename(tensors, rules, _IGNORED).items()
+    }
+    return Translation(renamed, {"bn_eps": 1e-3, **settings}, {"normalisation": VMZ})
+
+
+def _is_linear(name: str) -> bool:
+    """Classifiers may have been stored as 1x1x1 convolutions."""
+    return bool(re.fullmatch(r"(?:\w+_)?fc\d?(?:\.0)?\.weight", name))
+
+
+def _linear(theirs: str, ours: str, prefix: str = "") -> list[tuple[str, str]]:
+    return [(rf"{prefix}{theirs}_w", rf"{ours}.weight"), (rf"{prefix}{theirs}_b", rf"{ours}.bias")]
+
+
+def _norm(theirs: str, ours: str) -> list[tuple[str, str]]:
+    return [(rf"{theirs}_{suffix}", rf"{ours}.{kind}") for suffix, kind in _BLOB.items()]
+
+
+def _c3d_rules() -> Rules:
+    rules = [
+        (r"(conv\d[ab])_w", r"\1.0.weight"),
+        (r"(conv\d[ab])_b", r"\1.0.bias"),
+        *_norm(r"(conv\d[ab])_bn", r"\1.1"),
+    ]
+    return [*rules, *_linear("fc6", "fc6.0"), *_linear("fc7", "fc7.0"), *_linear(r"last_out_L\d+", "fc8")]
+
+
+def _audio_visual_rules(tensors: Mapping[str, Tensor]) -> Rules:
+    visual = {name[2:]: tensor for name, tensor in tensors.items() if name.startswith("v_")}
+    audio = {name[2:]: tensor for name, tensor in tensors.items() if name.startswith("a_")}
+    rules = [(f"v_{theirs}", f"visual.{ours}") for theirs, ours in _network_rules(visual, False)]
+    rules += [(f"a_{theirs}", f"audio.{ours}") for theirs, ours in _network_rules(audio, True)]
+    for theirs, ours in (("av_fc1", "fc1.0"), ("av_fc2", "fc2.0"), (r"last_out_L\d+", "fc")):
+        rules += _linear(theirs, ours)
+    for letter, ours in (("v", "visual_fc"), ("a", "audio_fc")):
+        rules += _linear(rf"{letter}_last_out_L\d+", ours)
+    return rules
+
+
+def _network_rules(tensors: Mapping[str, Tensor], audio: bool) -> list[tuple[str, str]]:
+    """Stem and residual blocks of one network; the classifiers are the caller's."""
+    numbers = {int(match[1]) for name in tensors if (match := re.match(r"comp_(\d+)_", name))}
+    names = ["stem.0", "stem.1", "stem.2"] if audio else []
+    names += _blocks(len(numbers) - len(names), any(f"_{j}_w" in n for j in (3, 4) for n in tensors))
+    rules = _audio_stem() if audio else _stem("conv1_middle_w" in tensors)
+    for number, block in enumerate(names):
+        rules += _block_rules(f"comp_{number}", f"shortcut_projection_{number}", block, tensors)
+    return rules
+
+
+def _blocks(count: int, bottleneck: bool) -> list[str]:
+    """Our names of the residual blocks, in the order of their numbers."""
+    for depth, counts in DEPTHS.items():
+        if sum(counts) == count and (depth >= 50) == bottleneck:
+            return [f"layer{stage}.{index}" for stage, n in enumerate(counts, 1) for index in range(n)]
+    kind = "bottlenecks" if bottleneck else "simple blocks"
+    raise InputError(f"the checkpoint has {count} {kind}; no network of the family has that many")
+
+
+def _audio_stem() -> list[tuple[str, str]]:
+    return [(r"conv1_w", "conv1.weight"), (r"conv1_b", "conv1.bias")]
+
+
+def _stem(factorised: bool) -> list[tuple[str, str]]:
+    if not factorised:
+        return [(r"conv1_w", "stem.0.weight"), *_norm("conv1_spatbn_relu", "stem.1")]
+    return [
+        (r"conv1_middle_w", "stem.0.weight"),
+        *_norm("conv1_middle_spatbn_relu", "stem.1"),
+        (r"conv1_w", "stem.3.weight"),
+        *_norm("conv1_spatbn_relu", "stem.4"),
+    ]
+
+
+def _block_rules(
+    theirs: str, shortcut: str, ours: str, tensors: Mapping[str, Tensor]
+) -> list[tuple[str, str]]:
+    rules = [
+        (rf"{shortcut}_w", rf"{ours}.downsample.0.weight"),
+        *_norm(rf"{shortcut}_spatbn", rf"{ours}.downsample.1"),
+    ]
+    twice = f"{theirs}_conv_4_w" in tensors  # ir-CSN: 1, 3, 4
+    for number, conv in ((1, 1), (3, 2), (4, 3)) if twice else ((1, 1), (2, 2), (3, 3)):
+        place = rf"{ours}.conv{conv}"
+        middle = tensors.get(f"{theirs}_conv_{number}_middle_w")
+        if middle is None:
+            last = f"{place}.0"
+        else:  # (2+1)D has a ReLU between its parts, ip-CSN none
+            last = f"{place}.0.2" if middle.shape[2:].numel() == 1 else f"{place}.0.3"
+            rules.append((rf"{theirs}_conv_{number}_middle_w", rf"{place}.0.0.weight"))
+            rules += _norm(rf"{theirs}_spatbn_{number}_middle", rf"{place}.0.1")
+        rules.append((rf"{theirs}_conv_{number}_w", rf"{last}.weight"))
+        rules += _norm(rf"{theirs}_spatbn_{number}", rf"{place}.1")
+    return rules
+
+
+LAYOUT = Layout("VMZ in Caffe2", _recognises, _translate)
