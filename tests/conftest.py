@@ -9,7 +9,11 @@ import pytest
 import torch
 
 hypothesis.settings.register_profile(
-    "ls3d", deadline=None, derandomize=True, print_blob=True, suppress_health_check=list(hypothesis.HealthCheck)
+    "ls3d",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=list(hypothesis.HealthCheck),
 )
 hypothesis.settings.load_profile("ls3d")
 

@@ -1,8 +1,9 @@
 """Training clips: a folder of videos, decoded once, from which random windows are cut.
 
-Decoding is slow and training reads every clip hundreds of times, so each video is decoded once into a memory-mapped
-array beside the others in a cache folder. A file that can't be decoded is reported once and left out. Sample ``i``
-depends on nothing but the seed and ``i``, so that training that is killed goes on with the very same samples.
+Decoding is slow and training reads every clip hundreds of times, so each video is decoded once into a
+memory-mapped array beside the others in a cache folder. A file that can't be decoded is reported once and
+left out. Sample ``i`` depends on nothing but the seed and ``i``, so that training that is killed goes on
+with the very same samples.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -99,10 +100,10 @@ def _decoded(path: Path, folder: Path) -> Path:
 class RandomWindows(Dataset[ClipSample]):
     """Random windows of consecutive frames, cropped and augmented.
 
-    Clips are drawn in proportion to the number of their windows. A window is cropped where the picture moves: of
-    ``candidates`` random places the one with the greatest mean difference between first and last frame is taken.
-    Then it is scaled down by a random factor, flipped along both axes, transposed and reversed in time, each at
-    random.
+    Clips are drawn in proportion to the number of their windows. A window is cropped where the picture
+    moves: of ``candidates`` random places the one with the greatest mean difference between first and last
+    frame is taken. Then it is scaled down by a random factor, flipped along both axes, transposed and
+    reversed in time, each at random.
 
     Args:
         clips: from ``open_clips``; those shorter or smaller than a window are left out.
@@ -175,22 +176,20 @@ def _augment(rng: np.random.Generator, frames: Tensor) -> Tensor:
     return frames.transpose(2, 3) if transpose else frames
 
 
-class EpochSampler(Sampler[int]):
-    """Indices ``epoch * size`` to ``(epoch + 1) * size``: every epoch draws samples not drawn before.
+class RunningSampler(Sampler[int]):
+    """Indices that go on where training stands, so that every epoch draws samples not drawn before.
 
     Args:
         size: samples of an epoch.
+        drawn: how many samples training has used so far; asked when an epoch begins.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size, self.epoch = size, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer at the start of each epoch."""
-        self.epoch = epoch
+    def __init__(self, size: int, drawn: Callable[[], int]) -> None:
+        self.size, self.drawn = size, drawn
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.epoch * self.size, (self.epoch + 1) * self.size))
+        first = self.drawn()
+        return iter(range(first, first + self.size))
 
     def __len__(self) -> int:
         return self.size

@@ -32,16 +32,17 @@ def bundled_weights() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
-def save_weights(model: nn.Module, path: str | os.PathLike[str], **facts: Any) -> Path:
+def save_weights(model: nn.Module, path: str | os.PathLike[str], *, half: bool = False, **facts: Any) -> Path:
     """Write a network built by ``create_model`` to one safetensors file, atomically.
 
     Args:
         model: the network; ``model.config`` says how to build it.
         path: the file to write; its folder must exist.
+        half: store floating-point tensors as float16; ``load_model`` computes in float32 all the same.
         facts: JSON-able things worth keeping: ``training_data``, ``licence``, ``recipe``, ``metrics``, ...
     """
     path = Path(path)
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
     metadata = {**model.config, **facts, "sha256": _digest(tensors)}  # type: ignore[dict-item]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -103,6 +104,11 @@ def load_model(name_or_path: str | os.PathLike[str], device: torch.device | str 
         raise InputError(f"{path} does not fit {metadata['architecture']}: {error}") from error
     model.config = metadata  # type: ignore[assignment]
     return model.eval().to(device)
+
+
+def _stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:
+    tensor = tensor.detach().contiguous().cpu()
+    return tensor.half() if half and tensor.is_floating_point() else tensor
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:

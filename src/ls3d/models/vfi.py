@@ -11,6 +11,7 @@ only those asked for by ``indices``; the values are not clamped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -18,11 +19,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.models._registry import register_model
-from ls3d.nn import LS3DResBlock
+from ls3d.nn import LS3DConv3d, LS3DResBlock
 from ls3d.ops import ls3d_conv3d
 
 #: The output frames of every interpolation network: index i is at t = i / 4.
 OUTPUT_FRAMES = 5
+
+
+def initialise(module: nn.Module) -> None:
+    """He initialisation of every convolution, so that signals keep their size through a network without norms.
+
+    A transposed convolution adds up ``kernel / stride`` taps for each output, which is its true fan-in. The
+    predictors of ``LS3DConv3d`` keep their zeros, and its weights are doubled because its importances start at one
+    half. Residual branches start small.
+    """
+    for layer in module.modules():
+        if not isinstance(layer, nn.modules.conv._ConvNd) or not layer.weight.any():
+            continue
+        stride = layer.stride if layer.transposed else (1,) * len(layer.kernel_size)
+        taps = math.prod(layer.kernel_size) / math.prod(stride)
+        gain = 2 if isinstance(layer, LS3DConv3d) and layer.modulation else 1
+        nn.init.normal_(layer.weight, std=gain * math.sqrt(2 / (layer.in_channels * taps)))
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    for block in module.modules():
+        if isinstance(block, LS3DResBlock):
+            with torch.no_grad():
+                block.conv2.weight.mul_(0.1)
 
 
 class TemporalTrunk(nn.Module):
@@ -80,6 +103,7 @@ class InterpolationNet(nn.Module):
             nn.ReLU(inplace=True),
             nn.ConvTranspose3d(half, 3, (3, 4, 4), stride=(1, 2, 2), padding=1),
         )
+        initialise(self)
 
     def forward(self, frames: Tensor, indices: Sequence[int] | None = None) -> Tensor:
         """Map ``(N, 3, 2, H, W)`` to ``(N, 3, 5, H, W)``, or to the output frames ``indices``."""
@@ -119,15 +143,16 @@ class InterpolationNetPlus(nn.Module):
         self.encoders = nn.ModuleList(
             [_Encoder(3, detail), _Encoder(detail, middle), _Encoder(middle, width)],
         )
+        self.match = nn.Conv3d(width + (2 * _REACH + 1) ** 2, width, 1)
         self.trunk = TemporalTrunk(width, ls3d_blocks)
         self.coarse = nn.Conv2d(width, _MOTION, 3, padding=1)
         self.refiners = nn.ModuleList(
             [_Refiner(width, middle, middle), _Refiner(middle, detail, detail)],
         )
         self.synthesis = nn.ConvTranspose2d(detail, 2 * taps**2 * 3 + 3, 4, stride=2, padding=1)
-        for layer in (self.coarse, self.synthesis):
+        initialise(self)
+        for layer in (self.coarse, self.synthesis, *(refiner.correct for refiner in self.refiners)):
             nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
         self.register_buffer("kernel", _identity_kernel(taps), persistent=False)
         self.register_buffer("importance", _linear_blend_logits(taps), persistent=False)
 
@@ -135,20 +160,39 @@ class InterpolationNetPlus(nn.Module):
         """Map ``(N, 3, 2, H, W)`` to ``(N, 3, 5, H, W)``, or to the output frames ``indices``."""
         wanted = list(range(OUTPUT_FRAMES)) if indices is None else [int(index) for index in indices]
         new = [index for index in wanted if 0 < index < OUTPUT_FRAMES - 1]
-        made = dict(zip(new, self._interpolate(frames, new).unbind(2), strict=True)) if new else {}
-        made |= {0: frames[:, :, 0], OUTPUT_FRAMES - 1: frames[:, :, 1]}
+        made = {0: frames[:, :, 0], OUTPUT_FRAMES - 1: frames[:, :, 1]}
+        if new:
+            state, motions = self._move(frames, new)
+            made |= zip(new, self._sample(frames, state, motions[-1], new).unbind(2), strict=True)
         return torch.stack([made[index] for index in wanted], dim=2)
 
-    def _interpolate(self, frames: Tensor, indices: list[int]) -> Tensor:
-        """The new frames ``indices`` as ``(N, 3, len(indices), H, W)``."""
+    def forward_pyramid(self, frames: Tensor, indices: Sequence[int]) -> list[Tensor]:
+        """The new frames ``indices`` from coarse to fine, for training: at 1/8, 1/4 and 1/2 of the size, then full.
+
+        A coarse one is the linear blend of the shrunk inputs, fetched along that level's motion: comparing it with
+        the shrunk target tells the motion where to go when it is farther away than texture is wide.
+        """
+        indices = list(indices)
+        state, motions = self._move(frames, indices)
+        pyramid = []
+        for motion, shrink in zip(motions, (8, 4, 2), strict=True):
+            small = F.avg_pool3d(frames, (1, shrink, shrink)).repeat_interleave(len(indices), dim=0)
+            time = frames.new_tensor(indices).div(OUTPUT_FRAMES - 1).repeat(len(frames))[:, None, None, None]
+            first, last = _fetch(small, motion).chunk(2, dim=1)
+            pyramid.append(torch.lerp(first, last, time).unflatten(0, (-1, len(indices))).transpose(1, 2))
+        return [*pyramid, self._sample(frames, state, motions[-1], indices)]
+
+    def _move(self, frames: Tensor, indices: list[int]) -> tuple[Tensor, list[Tensor]]:
+        """The state at half the size and the motion at 1/8, 1/4 and 1/2 for each new frame, frames in the batch."""
         # Brightness carries no motion: the mean of each channel is taken out for the encoder.
         half, quarter, eighth = self._encode(frames - frames.mean(dim=(2, 3, 4), keepdim=True))
-        state = _merge_time(self.trunk(eighth)[:, :, indices])
-        motion = self.coarse(state)
-        count = len(indices)
+        matched = self.match(torch.cat([eighth, _correlate(eighth)], dim=1))
+        state = _merge_time(self.trunk(matched)[:, :, indices])
+        motions = [self.coarse(state)]
         for refine, features in zip(self.refiners, (quarter, half), strict=True):
-            state, motion = refine(state, motion, features.repeat_interleave(count, dim=0))
-        return self._sample(frames, state, motion, indices)
+            state, motion = refine(state, motions[-1], features.repeat_interleave(len(indices), dim=0))
+            motions.append(motion)
+        return state, motions
 
     def _encode(self, frames: Tensor) -> list[Tensor]:
         levels: list[Tensor] = []
@@ -173,6 +217,8 @@ class InterpolationNetPlus(nn.Module):
         return (output[:, :, 0] + residual).unflatten(0, (-1, count)).transpose(1, 2)
 
 
+#: How far, at an eighth of the size, the two frames are matched: 4 is 32 pixels.
+_REACH = 4
 #: Channels of a motion map: (dy, dx) towards the first frame, (dy, dx) towards the second, in pixels of its level.
 _MOTION = 4
 
@@ -202,8 +248,6 @@ class _Refiner(nn.Module):
             nn.LeakyReLU(0.1, inplace=True),
         )
         self.correct = nn.Conv2d(out_channels, _MOTION, 3, padding=1)
-        nn.init.zeros_(self.correct.weight)
-        nn.init.zeros_(self.correct.bias)
 
     def forward(self, state: Tensor, motion: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """``state (M, C, h, w)``, ``motion (M, 4, h, w)``, ``features (M, D, 2, 2h, 2w)`` to the next level's."""
@@ -211,6 +255,19 @@ class _Refiner(nn.Module):
         fetched = _fetch(features, motion)
         state = self.mix(torch.cat([F.leaky_relu(self.up(state), 0.1), fetched, motion], dim=1))
         return state, motion + self.correct(state)
+
+
+def _correlate(features: Tensor) -> Tensor:
+    """How well each position of a frame matches its neighbourhood in the other one.
+
+    ``(N, C, 2, h, w)`` to ``(N, (2 * _REACH + 1)**2, 2, h, w)``: cosine similarities.
+    """
+    height, width = features.shape[-2:]
+    features = F.normalize(features, dim=1)
+    other = F.pad(features.flip(2), (_REACH,) * 4)
+    shifts = range(2 * _REACH + 1)
+    scores = [(features * other[..., y : y + height, x : x + width]).sum(1) for y in shifts for x in shifts]
+    return torch.stack(scores, dim=1)
 
 
 def _fetch(features: Tensor, motion: Tensor) -> Tensor:

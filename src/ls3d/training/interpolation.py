@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.data.clips import ClipSample
@@ -33,8 +34,13 @@ class InterpolationTask(lightning.LightningModule):
 
     def training_step(self, batch: ClipSample, batch_index: int) -> Tensor:
         """The loss of one batch of windows ``(N, 3, 5, h, w)``."""
-        difference = self._predict(batch) - batch["frames"][:, :, _ASKED]
-        loss = difference.abs().mean() if self.optimisation.loss == "l1" else _charbonnier(difference)
+        target = batch["frames"][:, :, _ASKED]
+        if self.optimisation.coarse_loss and hasattr(self.model, "forward_pyramid"):
+            *coarse, output = self.model.forward_pyramid(batch["frames"][:, :, _GIVEN], _ASKED)
+            losses = [self._distance(level, _shrink(target, level)) for level in coarse]
+            loss = self._distance(output, target) + self.optimisation.coarse_loss * torch.stack(losses).mean()
+        else:
+            loss = self._distance(self._predict(batch), target)
         if not torch.isfinite(loss):
             raise InputError(f"the loss is {loss.item()} at step {self.global_step}, clips {batch['clip']}")
         self.log("loss", loss, prog_bar=True)
@@ -49,6 +55,12 @@ class InterpolationTask(lightning.LightningModule):
         time = torch.tensor([0.25, 0.5, 0.75], device=target.device)[:, None, None]
         self.log("psnr_blend", _psnr(torch.lerp(first, last, time), target), batch_size=size)
 
+    def _distance(self, output: Tensor, target: Tensor) -> Tensor:
+        difference = output - target
+        if self.optimisation.loss == "l1":
+            return difference.abs().mean()
+        return (difference.square() + 1e-6).sqrt().mean()
+
     def _predict(self, batch: ClipSample) -> Tensor:
         return self.model(batch["frames"][:, :, _GIVEN], indices=_ASKED)
 
@@ -61,8 +73,10 @@ class InterpolationTask(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _charbonnier(difference: Tensor, epsilon: float = 1e-3) -> Tensor:
-    return (difference.square() + epsilon**2).sqrt().mean()
+def _shrink(target: Tensor, level: Tensor) -> Tensor:
+    """``target`` at the size of ``level``, each pixel the mean of those it covers."""
+    factor = target.shape[-1] // level.shape[-1]
+    return F.avg_pool3d(target, (1, factor, factor))
 
 
 def _psnr(prediction: Tensor, target: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ class OptimisationSection(_Section):
     clip_gradient: float = Field(1.0, gt=0)
     ema: float = Field(0.999, ge=0, lt=1)
     loss: Literal["l1", "charbonnier"] = "l1"
+    coarse_loss: float = Field(0.0, ge=0)
 
     def rate(self, step: int) -> float:
         """The learning rate at ``step``, as a part of ``learning_rate``."""
@@ -74,6 +75,7 @@ class Recipe(_Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     compile: bool = False
+    half_weights: bool = False
     output: Path
     facts: dict[str, Any] = {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,11 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
     from ls3d.training.interpolation import FRAMES, InterpolationTask
 
     lightning.seed_everything(recipe.seed, verbose=False)
-    training, validation = _loaders(recipe, FRAMES)
     model = _build(recipe)
     task = InterpolationTask(model, recipe.optimisation)
+    # Lightning counts an epoch too many after a resume; steps it counts right.
+    drawn = lambda: task.global_step * recipe.optimisation.batch_size  # noqa: E731
+    training, validation = _loaders(recipe, FRAMES, drawn)
     if recipe.compile:
         task.compile()
     trainer = _trainer(recipe)
@@ -53,7 +55,9 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
     )
     scores = {name: round(float(value), 3) for name, value in trainer.callback_metrics.items()}
     facts = {**recipe.facts, "recipe": recipe.model_dump(mode="json", exclude={"facts"}), "metrics": scores}
-    return save_weights(model, recipe.output / WEIGHTS, steps=trainer.global_step, **facts)
+    return save_weights(
+        model, recipe.output / WEIGHTS, half=recipe.half_weights, steps=trainer.global_step, **facts
+    )
 
 
 def _build(recipe: Recipe) -> Any:
@@ -69,11 +73,11 @@ def _build(recipe: Recipe) -> Any:
     return model
 
 
-def _loaders(recipe: Recipe, frames: int) -> tuple[Any, Any]:
+def _loaders(recipe: Recipe, frames: int, drawn: Callable[[], int]) -> tuple[Any, Any]:
     """The training and the validation loader; clips held out are in no training sample."""
     from torch.utils.data import DataLoader
 
-    from ls3d.data.clips import EpochSampler, FixedWindows, RandomWindows, open_clips
+    from ls3d.data.clips import FixedWindows, RandomWindows, RunningSampler, open_clips
 
     data, batch = recipe.data, recipe.optimisation.batch_size
     clips = open_clips(data.root, data.cache)
@@ -81,7 +85,7 @@ def _loaders(recipe: Recipe, frames: int) -> tuple[Any, Any]:
         raise InputError(f"data.held_out names {sorted(unknown)}, which {data.root} does not hold")
     kept = [clip for clip in clips if clip.name not in data.held_out]
     windows = RandomWindows(kept, frames, data.crop, data.scale, data.candidates, recipe.seed)
-    sampler = EpochSampler(recipe.steps_per_epoch * batch)
+    sampler = RunningSampler(recipe.steps_per_epoch * batch, drawn)
     options: dict[str, Any] = {"num_workers": data.workers, "persistent_workers": data.workers > 0}
     training = DataLoader(windows, batch, sampler=sampler, pin_memory=recipe.accelerator != "cpu", **options)
     held_out = [clip for clip in clips if clip.name in data.held_out]
@@ -116,11 +120,8 @@ def _trainer(recipe: Recipe) -> Any:
         max_steps=options.steps,
         gradient_clip_val=options.clip_gradient,
         callbacks=callbacks,
-        logger=[CSVLogger(output, "", version="log"), TensorBoardLogger(output, "", version="tensorboard")],
+        logger=[CSVLogger(output, "log"), TensorBoardLogger(output, "", version="tensorboard")],
         log_every_n_steps=10,
         num_sanity_val_steps=0,
         default_root_dir=output,
     )
-
-
-__all__: Sequence[str] = ["CHECKPOINT", "WEIGHTS", "train"]

@@ -1,0 +1,143 @@
+"""The interpolation networks: shapes, the contract, and the pieces against what they must compute."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ls3d.models import create_model, list_models
+from ls3d.models.vfi import InterpolationNet, InterpolationNetPlus, _correlate, _fetch
+from ls3d.nn import LS3DConv3d
+
+SMALL = {
+    "vfi_ls3d": {"width": 8},
+    "vfi_conv3d": {"width": 8},
+    "vfi_ls3d_plus": {"width": 8, "detail": 8},
+}
+BLEND_TIMES = torch.tensor([0, 0.25, 0.5, 0.75, 1])[:, None, None]
+
+
+def test_every_network_of_the_family_is_tested() -> None:
+    assert {name for name in list_models("vfi_*")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(("height", "width"), [(32, 40), (64, 24)])
+def test_two_frames_become_five(name: str, height: int, width: int) -> None:
+    model = create_model(name, **SMALL[name])
+    assert height % model.size_multiple == width % model.size_multiple == 0
+    assert model(torch.rand(2, 3, 2, height, width)).shape == (2, 3, 5, height, width)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("indices", [(2,), (1, 2, 3), (4, 0, 2)])
+def test_indices_choose_among_the_five(name: str, indices: tuple[int, ...]) -> None:
+    model = create_model(name, **SMALL[name]).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    frames = torch.rand(1, 3, 2, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(model(frames, indices), model(frames)[:, :, list(indices)])
+
+
+@pytest.mark.parametrize("blocks", [(), (1, 2), (3, 4), (5, 6), (3, 4, 5, 6), (1, 2, 3, 4, 5, 6)])
+def test_any_subset_of_blocks_is_ls3d(blocks: tuple[int, ...]) -> None:
+    """The rows of tables 2 and 3."""
+    model = InterpolationNet(width=8, ls3d_blocks=blocks)
+    residual = [layer for layer in model.trunk.layers if hasattr(layer, "conv1")]
+    assert len(residual) == 6
+    found = {number for number, block in enumerate(residual, 1) if isinstance(block.conv1, LS3DConv3d)}
+    assert found == set(blocks)
+
+
+def test_unknown_block_is_named() -> None:
+    with pytest.raises(ValueError, match=r"1\.\.6.*\[7\]"):
+        InterpolationNet(ls3d_blocks=(7,))
+
+
+@pytest.mark.parametrize("blocks", [(), (1, 2, 3, 4, 5, 6)])
+def test_parameters_of_the_papers_network(blocks: tuple[int, ...]) -> None:
+    """Counted by hand from figure 2: weights and biases, layer by layer."""
+    w, h = 64, 32
+    edges = (3 * h * 27 + h) + (h * w * 27 + w) + (w * h * 48 + h) + (h * 3 * 48 + 3)
+    trunk = 6 * 2 * (w * w * 27 + w) + 2 * (w * w * 27 + w)
+    predictors = len(blocks) * (w * 81 * 27 + 81)
+    model = InterpolationNet(64, blocks)
+    assert sum(p.numel() for p in model.parameters()) == edges + trunk + predictors
+
+
+def test_plus_starts_as_the_linear_blend_and_keeps_the_inputs() -> None:
+    frames = torch.rand(2, 3, 2, 32, 32)
+    with torch.no_grad():
+        output = InterpolationNetPlus(8, 8)(frames)
+    blend = torch.lerp(frames[:, :, :1], frames[:, :, 1:], BLEND_TIMES)
+    torch.testing.assert_close(output, blend, atol=0.02, rtol=0)
+    assert torch.equal(output[:, :, [0, 4]], frames)
+
+
+def test_pyramid_ends_in_the_output_and_begins_as_the_blend_of_shrunk_frames() -> None:
+    model = InterpolationNetPlus(8, 8)
+    frames = torch.rand(2, 3, 2, 32, 32)
+    with torch.no_grad():
+        *coarse, output = model.forward_pyramid(frames, (1, 2, 3))
+        torch.testing.assert_close(output, model(frames, (1, 2, 3)))
+    for level, shrink in zip(coarse, (8, 4, 2), strict=True):
+        small = F.avg_pool3d(frames, (1, shrink, shrink))
+        blend = torch.lerp(small[:, :, :1], small[:, :, 1:], BLEND_TIMES[1:4])
+        torch.testing.assert_close(level, blend)
+
+
+def test_fetch_follows_whole_pixel_motion() -> None:
+    features = torch.rand(1, 2, 2, 12, 16)
+    motion = torch.tensor([1.0, -2.0, -3.0, 1.0])[None, :, None, None].expand(1, 4, 12, 16)
+    fetched = _fetch(features, motion)
+    for frame, (dy, dx) in enumerate([(1, -2), (-3, 1)]):
+        expected = features[:, :, frame].roll((-dy, -dx), (2, 3))
+        inside = (..., slice(3, -3), slice(3, -3))
+        torch.testing.assert_close(fetched[:, 2 * frame : 2 * frame + 2][inside], expected[inside])
+
+
+@pytest.mark.parametrize(("dy", "dx"), [(0, 0), (2, -3), (-4, 4)])
+def test_correlation_peaks_at_the_displacement(dy: int, dx: int) -> None:
+    first = torch.randn(1, 16, 20, 20)
+    scores = _correlate(torch.stack([first, first.roll((dy, dx), (2, 3))], dim=2))
+    best = scores[0, :, 0, 6:-6, 6:-6].argmax(0)
+    assert torch.equal(best, torch.full_like(best, (dy + 4) * 9 + dx + 4))
+
+
+@pytest.mark.parametrize("name", ["vfi_ls3d", "vfi_ls3d_plus"])
+def test_one_step_moves_the_offsets(name: str) -> None:
+    """From the second step on (the zero-initialised heads come first) every predictor has a gradient."""
+    model = create_model(name, **SMALL[name])
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    frames, target = torch.rand(1, 3, 2, 32, 32), torch.rand(1, 3, 3, 32, 32)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (model(frames, (1, 2, 3)) - target).abs().mean().backward()
+        optimizer.step()
+    for module in model.modules():
+        if isinstance(module, LS3DConv3d):
+            assert module.predictor.weight.abs().max() > 0
+
+
+def test_plus_learns_a_motion_that_the_blend_can_not_show() -> None:
+    """Smooth texture that moves by eight pixels: in 60 steps the error falls below half of the blend's."""
+    y, x = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
+    clip = torch.stack(
+        [
+            torch.stack([(0.2 * (x - 2 * t) + 0.1 * c).sin() * (0.15 * y).cos() for t in range(5)])
+            for c in range(3)
+        ]
+    )
+    clip = (0.5 + 0.4 * clip)[None]
+    model = InterpolationNetPlus(16, 16)
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = (model(clip[:, :, [0, 4]], (1, 2, 3)) - clip[:, :, 1:4]).abs().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
