@@ -47,7 +47,8 @@ class Clip:
         with av.open(str(path), "w", options=self.container_options) as output:
             video = self._video_stream(output)
             sounds = [self._audio_stream(output, language) for language in self.audio]
-            subtitles = self._subtitle_stream(output) if self.subtitles else None
+            subtitles = self._subtitles(path.with_suffix(".srt")) if self.subtitles else None
+            words = None if subtitles is None else output.add_stream_from_template(subtitles.streams[0])
             if self.attachment is not None:
                 output.add_attachment("font.ttf", "application/x-truetype-font", self.attachment)
             if self.chapters:
@@ -68,7 +69,10 @@ class Clip:
             for stream in sounds:
                 self._write_audio(output, stream)
             if subtitles is not None:
-                self._write_subtitles(output, subtitles)
+                for packet in subtitles.demux(subtitles.streams[0]):
+                    if packet.size:
+                        packet.stream = words
+                        output.mux(packet)
         return path
 
     def rgb(self, index: int) -> np.ndarray:
@@ -120,16 +124,18 @@ class Clip:
             output.mux(stream.encode(samples))
         output.mux(stream.encode())
 
-    @staticmethod
-    def _subtitle_stream(output: Any) -> Any:
-        return output.add_stream("subrip")
+    def _subtitles(self, path: Path) -> Any:
+        """A SubRip file, opened."""
 
-    def _write_subtitles(self, output: Any, stream: Any) -> None:
-        for start, end, text in self.subtitles:
-            packet = av.Packet(text.encode())
-            packet.pts = packet.dts = start
-            packet.duration, packet.time_base, packet.stream = end - start, Fraction(1, 1000), stream
-            output.mux(packet)
+        def stamp(milliseconds: int) -> str:
+            return f"00:00:{milliseconds // 1000:02},{milliseconds % 1000:03}"
+
+        entries = [
+            f"{number}\n{stamp(start)} --> {stamp(end)}\n{text}\n\n"
+            for number, (start, end, text) in enumerate(self.subtitles, 1)
+        ]
+        path.write_text("".join(entries))
+        return av.open(str(path))
 
 
 def moving_picture(index: int, height: int, width: int, shot: int = 0) -> np.ndarray:
@@ -159,7 +165,9 @@ def times(path: Path) -> list[Fraction]:
 
 
 def planes(frame: av.VideoFrame) -> list[np.ndarray]:
-    """Samples of a planar 8- or 16-bit frame, as integers."""
+    """Samples of a frame as integers, packed RGB in one plane."""
+    if frame.format.name in ("bgr0", "rgb24"):
+        return [frame.to_ndarray(format="rgb24").astype(int)]
     depth = 2 if frame.format.components[0].bits > 8 else 1
     result = []
     for index, plane in enumerate(frame.planes):

@@ -55,7 +55,8 @@ def prefetch(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
 class Worker(Generic[T]):
     """Calls ``handle`` on items in a thread of its own, in order; its errors appear where items are sent.
 
-    Use it as a context: leaving it waits until all items are handled, or, after an error, throws them away.
+    Use it as a context: leaving it, even by an error, waits until what was sent is handled. After an error of
+    ``handle`` itself the rest is thrown away.
     """
 
     def __init__(self, handle: Callable[[T], None], depth: int) -> None:
@@ -78,8 +79,6 @@ class Worker(Generic[T]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._failure is None:
-            self._failure = InterruptedError("the work was given up")
         self._put(_END)
         self._thread.join()
         if kind is None:

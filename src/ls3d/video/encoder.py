@@ -22,7 +22,7 @@ from av.video.frame import PictureType
 
 from ls3d.errors import InputError
 from ls3d.video.colour import Colour
-from ls3d.video.pixels import FULL_RANGE, LIMITED_RANGE, layout_of, planes_of
+from ls3d.video.pixels import FULL_RANGE, LIMITED_RANGE, Layout, layout_of, planes_of
 from ls3d.video.probe import MasteringDisplay, VideoInfo
 
 _GLOBAL_HEADER = 0x40  # AVFMT_GLOBALHEADER
@@ -67,7 +67,7 @@ _ALIASES = {
 _LOSSLESS = frozenset(
     {"ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210", "magicyuv", "qtrle", "png"}
 )
-_Y4M_TAGS = {"yuv420p": "420mpeg2", "yuv422p": "422", "yuv444p": "444", "gray": "mono", "yuv411p": "411"}
+_Y4M_FORMATS = ("yuv420p", "yuv422p", "yuv444p", "gray")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class EncoderSettings:
 
     Attributes:
         codec: a key of ``CODECS``.
-        colour: of the pictures; its layout is the pixel format.
+        colour: of the pictures.
+        pix_fmt: what the encoder itself takes: the pictures' layout, or the same samples packed.
         width: in samples.
         height: in samples.
         time_base: of times of pictures and packets.
@@ -89,6 +90,7 @@ class EncoderSettings:
 
     codec: str
     colour: Colour
+    pix_fmt: str
     width: int
     height: int
     time_base: Fraction
@@ -97,12 +99,6 @@ class EncoderSettings:
     tags: Mapping[str, int]
     sample_aspect_ratio: Fraction = Fraction(1)
     global_header: bool = True
-
-    @property
-    def pix_fmt(self) -> str:
-        """The format that the encoder itself takes; PNG's are packed."""
-        planar = self.colour.layout.name
-        return {"gbrp": "rgb24", "gbrp16le": "rgb48be"}.get(planar, planar) if self.codec == "png" else planar
 
     def apply(self, context: Any) -> None:
         """Set size, format, clock and tags on a codec context or an output stream's."""
@@ -197,7 +193,8 @@ def choose_settings(
     """
     name = _choose_codec(info, container, codec)
     chosen = CODECS[name]
-    colour, tags = _choose_colour(info, name, size)
+    pix_fmt = _nearest_format(info.colour, name, size)
+    colour, tags = _choose_colour(info, layout_of(pix_fmt))
     options = dict(chosen.options)
     if crf is not None and chosen.crf is None:
         raise InputError(f"--crf {crf}: {name} has no quality setting")
@@ -213,6 +210,7 @@ def choose_settings(
     return EncoderSettings(
         codec=name,
         colour=colour,
+        pix_fmt=pix_fmt,
         width=size[1],
         height=size[0],
         time_base=time_base.limit_denominator(chosen.max_den),
@@ -263,66 +261,66 @@ def _choose_codec(info: VideoInfo, container: str, asked: str | None) -> str:
 
 
 def _holds(container: str, codec: str) -> bool:
-    if container in ("mp4", "mpegts") and codec in ("ffv1", "prores"):
+    if container == "mpegts":
+        return codec in ("h264", "hevc")  # its muxer doesn't say
+    if container == "mp4" and codec in ("ffv1", "prores"):
         return False  # formally possible, played by nothing
     with av.open(os.devnull, "w", format=container) as output:
         return CODECS[codec].encoder in output.supported_codecs
 
 
-def _choose_colour(info: VideoInfo, codec: str, size: tuple[int, int]) -> tuple[Colour, dict[str, int]]:
-    """Pixel format and tags of the output: the source's own, or the nearest that the encoder takes."""
+def _choose_colour(info: VideoInfo, layout: Layout) -> tuple[Colour, dict[str, int]]:
+    """Meaning and tags of the output's samples: the source's own where the layout allows."""
     source, tags = info.colour, dict(info.tags)
-    layout = layout_of(_nearest_format(source, codec, size))
+    if layout.family == source.layout.family == "rgb":
+        return Colour(layout, source.matrix, source.full_range), tags
     if layout.family == "rgb":
         tags.update(colorspace=0, color_range=FULL_RANGE)
         return Colour(layout, 0, True), tags
-    if source.layout.family != "rgb" and source.layout.family == layout.family:
+    if source.layout.family != "rgb":
         return Colour(layout, source.matrix, source.full_range, source.cosited), tags
     tags.update(colorspace=1, color_range=LIMITED_RANGE)
-    matrix = 1 if source.layout.family == "rgb" else source.matrix
-    return Colour(layout, matrix, full_range=False), tags
+    return Colour(layout, 1, full_range=False), tags
 
 
 def _nearest_format(source: Colour, codec: str, size: tuple[int, int]) -> str:
-    if codec == "y4m":
-        formats = list(_Y4M_TAGS) + [f"{name}{depth}le" for name in _Y4M_TAGS for depth in (10, 12, 16)]
-    else:
-        formats = [f.name for f in av.Codec(CODECS[codec].encoder, "w").video_formats or ()]
+    """The encoder's pixel format that loses least of the source's samples, and wastes least."""
     wanted = source.layout
     if wanted.family == "rgb" and codec not in ("png", "ffv1"):
         wanted = layout_of("yuv420p10le" if wanted.depth > 8 else "yuv420p")
-    if codec == "png":
-        return (
-            "gray"
-            if wanted.family == "gray" and wanted.depth == 8
-            else "gbrp16le"
-            if wanted.depth > 8
-            else "gbrp"
-        )
 
     def distance(name: str) -> tuple[int, ...]:
         layout = layout_of(name)
-        finer = sum(max(0, a - b) for a, b in zip(layout.subsampling, wanted.subsampling, strict=True))
-        waste = sum(max(0, b - a) for a, b in zip(layout.subsampling, wanted.subsampling, strict=True))
+        steps = list(zip(layout.subsampling, wanted.subsampling, strict=True))
         return (
             layout.family != wanted.family,
             max(0, wanted.depth - layout.depth),
-            finer,
+            sum(max(0, own - theirs) for own, theirs in steps),
             max(0, layout.depth - wanted.depth),
-            waste,
+            sum(max(0, theirs - own) for own, theirs in steps),
+            layout.name != name,
         )
 
-    return min((name for name in formats if _is_usable(name, codec, size)), key=distance)
+    return min((name for name in _formats(codec) if _is_usable(name, codec, size)), key=distance)
+
+
+def _formats(codec: str) -> list[str]:
+    if codec == "y4m":
+        return [*_Y4M_FORMATS, *(f"{name}{depth}le" for name in _Y4M_FORMATS for depth in (10, 12))]
+    return [each.name for each in av.Codec(CODECS[codec].encoder, "w").video_formats or ()]
 
 
 def _is_usable(name: str, codec: str, size: tuple[int, int]) -> bool:
-    """Whether a format is planar and the codec has it at this size (H.26x crops by chroma samples)."""
+    """Whether pictures can be handed over in a format at this size (H.26x crops by chroma samples)."""
     try:
         layout = layout_of(name)
     except InputError:
         return False
-    divides = all(side % (1 << step) == 0 for side, step in zip(size, layout.subsampling[::-1], strict=True))
-    return layout.name == name and (divides or codec not in ("h264", "hevc"))
+    odd = any(side % (1 << step) for side, step in zip(size, layout.subsampling[::-1], strict=True))
+    pixel_format = av.VideoFormat(name)
+    plain = not pixel_format.has_palette and not name.startswith(("yuvj", "mono"))
+    opaque = not any(component.is_alpha for component in pixel_format.components)
+    return plain and opaque and not (odd and codec in ("h264", "hevc"))
 
 
 def _add_mastering(options: dict[str, str], codec: str, mastering: MasteringDisplay) -> None:

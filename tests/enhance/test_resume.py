@@ -1,0 +1,215 @@
+"""Killed anywhere, the same command goes on where it stood, and the result is the same to the byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from clip_maker import Clip, decode
+from torch import Tensor, nn
+
+from ls3d.enhance import Options, denoise, interpolate
+from ls3d.errors import InputError
+
+OPTIONS = Options(threads=1, segment_frames=7)
+
+
+class Mean(nn.Module):
+    """The mean of three frames; counts its calls, and breaks on the one that it is told to."""
+
+    frames_before = frames_after = scale = size_multiple = 1
+
+    def __init__(self, breaks_at: int | None = None) -> None:
+        super().__init__()
+        self.breaks_at, self.calls = breaks_at, 0
+
+    def forward(self, frames: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls == self.breaks_at:
+            raise KeyboardInterrupt
+        return frames.mean(2, keepdim=True)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Forty frames with B-frames in an open GOP, three cuts and sound."""
+    options = {"crf": "20", "g": "12", "bf": "3", "x264-params": "open-gop=1"}
+    return Clip(40, shot_length=13, options=options, audio=["eng"]).write(tmp_path / "in.mp4")
+
+
+@pytest.mark.parametrize("call", [1, 7, 8, 20, 40])
+def test_interrupted_work_goes_on(source: Path, tmp_path: Path, call: int) -> None:
+    whole, pieced = tmp_path / "whole.mp4", tmp_path / "pieced.mp4"
+    denoise(source, whole, model=Mean(), options=OPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        denoise(source, pieced, model=Mean(breaks_at=call), options=OPTIONS)
+    assert not pieced.exists()
+    model = Mean()
+    report = denoise(source, pieced, model=model, options=OPTIONS)
+    assert pieced.read_bytes() == whole.read_bytes()
+    assert report.frames_in == 40
+    assert report.resumed == (call - 1) // 7
+    assert model.calls == 40 - 7 * report.resumed
+
+
+def test_a_job_with_other_settings_begins_anew(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        denoise(source, target, model=Mean(breaks_at=30), options=OPTIONS)
+    options = Options(threads=1, segment_frames=7, crf=30)
+    assert denoise(source, target, model=Mean(), options=options).resumed == 0
+
+
+def test_restart_begins_anew(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        denoise(source, target, model=Mean(breaks_at=30), options=OPTIONS)
+    options = Options(threads=1, segment_frames=7, resume=False)
+    assert denoise(source, target, model=Mean(), options=options).resumed == 0
+
+
+def test_a_damaged_segment_is_made_again(source: Path, tmp_path: Path) -> None:
+    whole, pieced = tmp_path / "whole.mp4", tmp_path / "pieced.mp4"
+    denoise(source, whole, model=Mean(), options=OPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        denoise(source, pieced, model=Mean(breaks_at=30), options=OPTIONS)
+    broken = tmp_path / "pieced.mp4.ls3d" / "000001.packets"
+    broken.write_bytes(broken.read_bytes()[:-1] + b"!")
+    assert denoise(source, pieced, model=Mean(), options=OPTIONS).resumed == 1
+    assert pieced.read_bytes() == whole.read_bytes()
+
+
+def test_a_source_that_changed_is_noticed(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        denoise(source, target, model=Mean(breaks_at=30), options=OPTIONS)
+    stat = source.stat()
+    Clip(40, options={"crf": "30"}).write(source)
+    os.utime(source, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert denoise(source, target, model=Mean(), options=OPTIONS).resumed == 0
+
+
+def test_a_foreign_folder_is_left_alone(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out.mp4.ls3d"
+    folder.mkdir()
+    (folder / "precious.txt").write_text("mine")
+    with pytest.raises(InputError, match="not an unfinished job"):
+        denoise(source, tmp_path / "out.mp4", model=Mean(), options=OPTIONS)
+    assert (folder / "precious.txt").read_text() == "mine"
+
+
+def test_a_full_disk_is_one_sentence_and_no_loss(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, target = tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    interpolate(source, whole, model="blend", options=OPTIONS)
+    calls = 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 6:
+            raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=r"out\.mp4: No space left") as caught:
+            interpolate(source, target, model="blend", options=OPTIONS)
+    assert "\n" not in str(caught.value)
+    assert not target.exists()
+    report = interpolate(source, target, model="blend", options=OPTIONS)
+    assert report.resumed > 0
+    assert target.read_bytes() == whole.read_bytes()
+
+
+def test_a_folder_that_vanishes_is_one_sentence(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+
+    class Vandal(Mean):
+        def forward(self, frames: Tensor) -> Tensor:
+            if self.calls == 20:
+                folder.rename(tmp_path / "elsewhere")
+            return super().forward(frames)
+
+    with pytest.raises(OSError, match="gone"):
+        denoise(source, folder / "out.mp4", model=Vandal(), options=OPTIONS)
+    (tmp_path / "elsewhere").rename(folder)
+    report = denoise(source, folder / "out.mp4", model=Mean(), options=OPTIONS)
+    assert report.resumed > 0
+    assert len(decode(folder / "out.mp4")) == 40
+
+
+_JOB = """
+import sys, time, torch
+from pathlib import Path
+from ls3d.enhance import Options, interpolate
+
+class Slow(torch.nn.Module):
+    size_multiple = 1
+    def forward(self, frames, indices):
+        with open(sys.argv[3], "a") as log:
+            log.write("x")
+        time.sleep(0.02)
+        first, second = frames.unbind(2)
+        return torch.stack([(first * (4 - i) + second * i) / 4 for i in indices], dim=2)
+
+torch.set_num_threads(1)
+interpolate(sys.argv[1], sys.argv[2], model=Slow(), options=Options(threads=1, segment_frames=20))
+"""
+
+
+def _kill_and_repeat(tmp_path: Path, frames: int, kills: int) -> None:
+    options = {"crf": "20", "g": "25", "bf": "3", "preset": "veryfast"}
+    source = Clip(frames, options=options, audio=["eng"]).write(tmp_path / "in.mp4")
+    whole, target, log = tmp_path / "whole.mp4", tmp_path / "out.mp4", tmp_path / "log"
+    begin = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-c", _JOB, str(source), str(whole), str(tmp_path / "whole.log")], check=True
+    )
+    span = time.monotonic() - begin
+    chance = random.Random(0)
+    killed = 0
+    for _ in range(kills):
+        job = subprocess.Popen([sys.executable, "-c", _JOB, str(source), str(target), str(log)])
+        try:
+            job.wait(chance.uniform(0.3, 1) * span)
+        except subprocess.TimeoutExpired:
+            job.send_signal(signal.SIGKILL)
+            killed += 1
+        job.wait()
+        if target.exists():
+            break
+    if not target.exists():
+        subprocess.run([sys.executable, "-c", _JOB, str(source), str(target), str(log)], check=True)
+    assert target.read_bytes() == whole.read_bytes()
+    assert not (tmp_path / "out.mp4.ls3d").exists()
+    needed = len((tmp_path / "whole.log").read_text())
+    # what a kill wastes: the segment under way, and what is queued for the encoder of the one before
+    assert len(log.read_text()) <= needed + killed * (20 + 8)
+
+
+def test_killed_for_real(tmp_path: Path) -> None:
+    _kill_and_repeat(tmp_path, frames=100, kills=2)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times(tmp_path: Path) -> None:
+    _kill_and_repeat(tmp_path, frames=300, kills=20)
+
+
+def test_the_job_file_says_what_is_done(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        denoise(source, tmp_path / "out.mp4", model=Mean(breaks_at=10), options=OPTIONS)
+    job = json.loads((tmp_path / "out.mp4.ls3d" / "job.json").read_text())
+    assert job["container"] == "mp4"
+    assert job["model"]["name"] == "Mean"
+    assert torch.is_grad_enabled()
