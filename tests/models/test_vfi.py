@@ -19,7 +19,7 @@ BLEND_TIMES = torch.tensor([0, 0.25, 0.5, 0.75, 1])[:, None, None]
 
 
 def test_every_network_of_the_family_is_tested() -> None:
-    assert {name for name in list_models("vfi_*")} == set(SMALL)
+    assert set(list_models("vfi_*")) == set(SMALL)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -125,10 +125,7 @@ def test_plus_learns_a_motion_that_the_blend_can_not_show() -> None:
     """Smooth texture that moves by eight pixels: in 60 steps the error falls below half of the blend's."""
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
     clip = torch.stack(
-        [
-            torch.stack([(0.2 * (x - 2 * t) + 0.1 * c).sin() * (0.15 * y).cos() for t in range(5)])
-            for c in range(3)
-        ]
+        [torch.stack([(0.2 * (x - 2 * t) + 0.1 * c).sin() * (0.15 * y).cos() for t in range(5)]) for c in range(3)]
     )
     clip = (0.5 + 0.4 * clip)[None]
     model = InterpolationNetPlus(16, 16)

@@ -45,9 +45,7 @@ def recipe(output: Path, **changes: Any) -> Recipe:
     return Recipe.model_validate(values)
 
 
-def test_resumed_training_equals_uninterrupted_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped inside the second epoch, the same call goes on from the first one's end to the same weights."""
     whole = train(recipe(tmp_path / "whole"))
     stopped = recipe(tmp_path / "stopped")
@@ -60,9 +58,10 @@ def test_resumed_training_equals_uninterrupted_training(
             raise SystemError("killed")
         return step(task, batch, index)
 
-    with monkeypatch.context() as patch, pytest.raises(SystemError):
+    with monkeypatch.context() as patch:
         patch.setattr(InterpolationTask, "training_step", killed)
-        train(stopped)
+        with pytest.raises(SystemError):
+            train(stopped)
     resumed = train(stopped)
     one, other = load_model(whole).state_dict(), load_model(resumed).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -108,9 +107,7 @@ def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_names_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ls3d.training.interpolation import InterpolationTask
 
-    monkeypatch.setattr(
-        InterpolationTask, "_distance", lambda *_: torch.tensor(float("nan"), requires_grad=True)
-    )
+    monkeypatch.setattr(InterpolationTask, "_distance", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(InputError, match=r"nan at step 0, clips \['a\d', 'a\d'\]"):
         train(recipe(tmp_path))
 

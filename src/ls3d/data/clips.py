@@ -206,9 +206,7 @@ class FixedWindows(Dataset[ClipSample]):
         multiple: crops are cut to multiples of this.
     """
 
-    def __init__(
-        self, clips: Sequence[Clip], frames: int, crop: int, per_clip: int = 4, multiple: int = 8
-    ) -> None:
+    def __init__(self, clips: Sequence[Clip], frames: int, crop: int, per_clip: int = 4, multiple: int = 8) -> None:
         self.frames, self.crop, self.multiple = frames, crop, multiple
         self.windows = [
             (clip, start)

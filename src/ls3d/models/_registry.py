@@ -75,9 +75,7 @@ def register_model(
 def list_models(pattern: str = "*", task: Task | None = None) -> list[str]:
     """Names of the registered networks that match a shell pattern such as ``"*csn*"``, sorted."""
     return sorted(
-        name
-        for name, info in _infos.items()
-        if fnmatch.fnmatch(name, pattern) and (task is None or info.task == task)
+        name for name, info in _infos.items() if fnmatch.fnmatch(name, pattern) and (task is None or info.task == task)
     )
 
 

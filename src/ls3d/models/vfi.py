@@ -129,6 +129,8 @@ class InterpolationNetPlus(nn.Module):
     """
 
     size_multiple = 8
+    kernel: Tensor
+    importance: Tensor
 
     def __init__(
         self,
@@ -146,13 +148,12 @@ class InterpolationNetPlus(nn.Module):
         self.match = nn.Conv3d(width + (2 * _REACH + 1) ** 2, width, 1)
         self.trunk = TemporalTrunk(width, ls3d_blocks)
         self.coarse = nn.Conv2d(width, _MOTION, 3, padding=1)
-        self.refiners = nn.ModuleList(
-            [_Refiner(width, middle, middle), _Refiner(middle, detail, detail)],
-        )
+        refiners = [_Refiner(width, middle, middle), _Refiner(middle, detail, detail)]
+        self.refiners = nn.ModuleList(refiners)
         self.synthesis = nn.ConvTranspose2d(detail, 2 * taps**2 * 3 + 3, 4, stride=2, padding=1)
         initialise(self)
-        for layer in (self.coarse, self.synthesis, *(refiner.correct for refiner in self.refiners)):
-            nn.init.zeros_(layer.weight)
+        for head in (self.coarse, self.synthesis, *(refiner.correct for refiner in refiners)):
+            nn.init.zeros_(head.weight)
         self.register_buffer("kernel", _identity_kernel(taps), persistent=False)
         self.register_buffer("importance", _linear_blend_logits(taps), persistent=False)
 

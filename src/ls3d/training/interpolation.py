@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ls3d.data.clips import ClipSample
 from ls3d.errors import InputError
+from ls3d.models.vfi import InterpolationNetPlus
 from ls3d.nn import parameter_groups
 from ls3d.training.recipe import OptimisationSection
 
@@ -35,7 +36,7 @@ class InterpolationTask(lightning.LightningModule):
     def training_step(self, batch: ClipSample, batch_index: int) -> Tensor:
         """The loss of one batch of windows ``(N, 3, 5, h, w)``."""
         target = batch["frames"][:, :, _ASKED]
-        if self.optimisation.coarse_loss and hasattr(self.model, "forward_pyramid"):
+        if self.optimisation.coarse_loss and isinstance(self.model, InterpolationNetPlus):
             *coarse, output = self.model.forward_pyramid(batch["frames"][:, :, _GIVEN], _ASKED)
             losses = [self._distance(level, _shrink(target, level)) for level in coarse]
             loss = self._distance(output, target) + self.optimisation.coarse_loss * torch.stack(losses).mean()

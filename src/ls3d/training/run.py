@@ -50,14 +50,10 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
     if going_on:
         log.info("going on from %s", checkpoint)
     # The checkpoint is our own file; Lightning's holds more than tensors.
-    trainer.fit(
-        task, training, validation, ckpt_path=str(checkpoint) if going_on else None, weights_only=False
-    )
+    trainer.fit(task, training, validation, ckpt_path=str(checkpoint) if going_on else None, weights_only=False)
     scores = {name: round(float(value), 3) for name, value in trainer.callback_metrics.items()}
     facts = {**recipe.facts, "recipe": recipe.model_dump(mode="json", exclude={"facts"}), "metrics": scores}
-    return save_weights(
-        model, recipe.output / WEIGHTS, half=recipe.half_weights, steps=trainer.global_step, **facts
-    )
+    return save_weights(model, recipe.output / WEIGHTS, half=recipe.half_weights, steps=trainer.global_step, **facts)
 
 
 def _build(recipe: Recipe) -> Any:
