@@ -74,7 +74,7 @@ def backward(
     weight = weight.to(wide)
     for slab in _slabs(geometry, input, grad_output, copies=1 + bool(needs[0])):
         features = _channels_last(slab.input(input), wide)
-        outputs = slab.output(grad_output).to(wide)
+        outputs = _channels_last(slab.output(grad_output), wide)
         shifts, strengths = slab.sampling(offset, mask, wide)
         problem = _problem(geometry, slab, features, shifts, strengths, weight, outputs)
         parts = [_part(grads[0], slab.input), _part(grads[1], slab.output), _part(grads[2], slab.output)]
@@ -103,9 +103,7 @@ class _Slab:
     def output(self, tensor: Tensor) -> Tensor:
         return tensor[self.samples, :, self.out_frames]
 
-    def sampling(
-        self, offset: Tensor, mask: Tensor | None, dtype: torch.dtype
-    ) -> tuple[Tensor, Tensor | None]:
+    def sampling(self, offset: Tensor, mask: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         return self.output(offset).to(dtype), None if mask is None else self.output(mask).to(dtype)
 
 

@@ -1,4 +1,4 @@
-// C += A B for one tile, register-blocked. A is read by element, B and C by vector.
+// C = A B or C += A B for one tile, register-blocked. A is read by element, B and C by vector.
 #pragma once
 
 #include "simd.h"
@@ -7,7 +7,7 @@ namespace ls3d {
 namespace {
 
 // One register tile: M rows, N vectors. A's element (i, k) is a[i * Row + k * Step], B's row k is b + k * ldb.
-template <class T, int M, int N, int Row, int Step>
+template <class T, bool Add, int M, int N, int Row, int Step>
 inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t depth) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
@@ -15,7 +15,7 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
 #pragma GCC unroll 16
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
-    for (int j = 0; j < N; ++j) sum[i][j] = load<V>(c + i * ldc + j * L);
+    for (int j = 0; j < N; ++j) sum[i][j] = Add ? load<V>(c + i * ldc + j * L) : V{};
   for (int64_t k = 0; k < depth; ++k) {
     V row[N];
 #pragma GCC unroll 2
@@ -34,12 +34,12 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
 }
 
 // A column of register tiles, the last ones lower.
-template <class T, int M, int N, int Row, int Step>
+template <class T, bool Add, int M, int N, int Row, int Step>
 inline void column(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t depth) {
   for (; rows >= M; rows -= M, a += M * Row, c += M * ldc)
-    micro_kernel<T, M, N, Row, Step>(a, b, ldb, c, ldc, depth);
+    micro_kernel<T, Add, M, N, Row, Step>(a, b, ldb, c, ldc, depth);
   if constexpr (M > 1)
-    if (rows > 0) column<T, M / 2, N, Row, Step>(a, b, ldb, c, ldc, rows, depth);
+    if (rows > 0) column<T, Add, M / 2, N, Row, Step>(a, b, ldb, c, ldc, rows, depth);
 }
 
 constexpr int kPanel = 2;  // vectors in a full panel of B
@@ -49,17 +49,17 @@ constexpr int panel_width() {
   return kPanel * lanes<T>();
 }
 
-// C (rows x width) += A (rows x depth) B (depth x width). B's panel j starts at b + j * panel; C may be written up to
-// the next whole vector.
-template <class T, int Row, int Step>
+// C (rows x width) = or, with Add, += A (rows x depth) B (depth x width). B's panel j starts at b + j * panel; C is
+// written up to the next whole vector.
+template <class T, bool Add, int Row, int Step>
 void gemm(const T* a, const T* b, int64_t panel, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t width,
           int64_t depth) {
   constexpr int W = panel_width<T>();
   for (int64_t j = 0; j < width; j += W, b += panel, c += W) {
     if (width - j > lanes<T>())
-      column<T, kRows, 2, Row, Step>(a, b, ldb, c, ldc, rows, depth);
+      column<T, Add, kRows, 2, Row, Step>(a, b, ldb, c, ldc, rows, depth);
     else
-      column<T, kRows, 1, Row, Step>(a, b, ldb, c, ldc, rows, depth);
+      column<T, Add, kRows, 1, Row, Step>(a, b, ldb, c, ldc, rows, depth);
   }
 }
 

@@ -1,11 +1,12 @@
 // The CPU kernel, compiled once per instruction set (LS3D_ISA).
 //
-// Forward: a thread takes a tile of output positions, samples a few taps at a time into a small matrix of columns (L1
-// and L2 hold it) and multiplies it at once with the packed weights; the full column matrix never exists.
+// Forward: a thread takes a tile of output positions, samples a few taps at a time into a small matrix of columns
+// (the second cache level holds it) and multiplies it at once with the packed weights; the full column matrix never
+// exists.
 //
-// Backward: for every temporal tap, threads first own positions (columns and their gradient, offsets, masks), then,
-// after a barrier, channels and rows (the input's gradient) and taps (the weight's). So every sum has one owner and
-// one order: no atomics, and equal bits on every run with the same number of threads.
+// Backward: twice over the positions. Once for the gradients of input, offsets and masks, where a thread owns an input
+// frame (or some of its channels); once for the weight's, where a thread owns some rows. So every sum has one owner
+// and one order: no atomics, and equal bits on every run with the same number of threads.
 #include <cstring>
 #include <vector>
 
@@ -22,12 +23,9 @@ static int omp_get_thread_num() { return 0; }
 namespace ls3d {
 namespace {
 
-constexpr int64_t kPad = 16;                // elements; keeps rows of a matrix out of the same cache sets
-constexpr int64_t kDepth = 256;             // columns that the forward samples before it multiplies
-constexpr int64_t kRow = kDepth + kPad;     // row stride of the forward's columns and of packed output gradients
-constexpr int64_t kBlock = 576;             // columns of a block of the backward
-constexpr int64_t kBlockRow = kBlock + kPad;
-constexpr int64_t kPlans = 16;              // most plans in a block
+constexpr int64_t kPad = 16;             // elements; keeps rows of a matrix out of the same cache sets
+constexpr int64_t kDepth = 256;          // most columns that exist at a time, and the depth of a product
+constexpr int64_t kRow = kDepth + kPad;  // row stride of columns and of packed output gradients
 
 int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t maximum(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -80,10 +78,10 @@ const T* frame_data(const Problem& p, const Tile& tile, int64_t a) {
 }
 
 template <class T>
-T weight_at(const Problem& p, int64_t o, int64_t c, int64_t tap) {
-  const int64_t* s = p.weight.stride;
+inline T* weight_at(const Array& weight, const Problem& p, int64_t o, int64_t c, int64_t tap) {
   const int64_t j = tap % p.kernel[2], i = tap / p.kernel[2] % p.kernel[1], a = tap / (p.kernel[1] * p.kernel[2]);
-  return static_cast<const T*>(p.weight.data)[o * s[0] + c * s[1] + a * s[2] + i * s[3] + j * s[4]];
+  return static_cast<T*>(weight.data) + o * weight.stride[0] + c * weight.stride[1] + a * weight.stride[2] +
+         i * weight.stride[3] + j * weight.stride[4];
 }
 
 // ---------------------------------------------------------------- forward
@@ -92,14 +90,19 @@ T weight_at(const Problem& p, int64_t o, int64_t c, int64_t tap) {
 template <class T>
 void pack_forward(const Problem& p, const Layout& l, T* packed) {
   constexpr int W = panel_width<T>();
-  const int64_t panels = round_up(l.out_group, W) / W;
+  constexpr int64_t kChunk = 16;  // channels: what is written meanwhile stays in the cache
+  const int64_t panels = round_up(l.out_group, W) / W, chunks = (l.in_group + kChunk - 1) / kChunk;
 #pragma omp for schedule(static)
-  for (int64_t row = 0; row < p.groups * panels * l.depth; ++row) {
-    const int64_t k = row % l.depth, panel = row / l.depth % panels, group = row / l.depth / panels;
-    T* to = packed + row * W;
+  for (int64_t item = 0; item < p.groups * panels * chunks; ++item) {
+    const int64_t first = item % chunks * kChunk, panel = item / chunks % panels, group = item / chunks / panels;
+    const int64_t last = minimum(first + kChunk, l.in_group);
+    T* to = packed + (group * panels + panel) * l.depth * W;
     for (int64_t lane = 0; lane < W; ++lane) {
       const int64_t o = panel * W + lane;
-      to[lane] = o < l.out_group ? weight_at<T>(p, group * l.out_group + o, k % l.in_group, k / l.in_group) : T(0);
+      for (int64_t c = first; c < last; ++c)
+        for (int64_t tap = 0; tap < l.taps; ++tap)
+          to[(tap * l.in_group + c) * W + lane] =
+              o < l.out_group ? *weight_at<T>(p.weight, p, group * l.out_group + o, c, tap) : T(0);
     }
   }
 }
@@ -118,7 +121,7 @@ void forward_group(const Problem& p, const Layout& l, const T* packed, const Til
   int64_t filled = 0, start = 0;
   auto multiply = [&] {
     if (filled)
-      gemm<T, kRow, 1>(scratch.columns, packed + start * panel_width<T>(), l.depth * panel_width<T>(),
+      gemm<T, true, kRow, 1>(scratch.columns, packed + start * panel_width<T>(), l.depth * panel_width<T>(),
                        panel_width<T>(), sums, sums_row, tile.size(), l.out_group, filled);
     filled = 0;
   };
@@ -206,244 +209,259 @@ int32_t forward(const Problem& p) {
 struct Piece {
   int64_t tap, offset_group, channel, count;
   int64_t column;  // in the block
-  int64_t plan;    // in the block
 };
 
+// Columns of one group and temporal tap that are computed together.
 struct Block {
+  int64_t group, a;
+  int64_t columns;
+  int64_t packed;  // where its packed weights start
   std::vector<Piece> pieces;
-  int64_t columns = 0, plans = 0;
-  int64_t first_row = 0;  // of the block's columns in the gradient of the weight, and of the packed weight
 };
 
-// Cuts the columns of one group and one temporal tap into blocks.
-std::vector<Block> blocks_of(const Problem& p, const Layout& l, int64_t group, int64_t a) {
-  std::vector<Block> blocks(1);
-  const int64_t first = group * l.in_group, last = first + l.in_group, share = p.channels / p.offset_groups;
+// Cuts the columns of channels [first, last) of a group, at one temporal tap, into blocks.
+void cut(const Problem& p, const Layout& l, int64_t group, int64_t a, int64_t first, int64_t last, int64_t most,
+         std::vector<Block>& blocks) {
+  const int64_t share = p.channels / p.offset_groups;
+  blocks.push_back({group, a, 0, 0, {}});
   for (int64_t tap = a * l.spatial; tap < (a + 1) * l.spatial; ++tap)
     for (int64_t c = first; c < last;) {
-      if (blocks.back().columns == kBlock || blocks.back().plans == kPlans) blocks.emplace_back();
+      if (blocks.back().columns == most) blocks.push_back({group, a, 0, 0, {}});
       Block& block = blocks.back();
-      const int64_t run = minimum(last, (c / share + 1) * share);
-      const int64_t count = minimum(run - c, kBlock - block.columns);
-      block.pieces.push_back({tap, c / share, c, count, block.columns, block.plans++});
+      const int64_t count = minimum(minimum(last, (c / share + 1) * share) - c, most - block.columns);
+      block.pieces.push_back({tap, c / share, c, count, block.columns});
       block.columns += count;
       c += count;
     }
-  return blocks;
 }
 
-// What one thread computes for its tile and what all threads read after the barrier.
+// Output gradients of a tile and group, rows of positions in depth blocks [block][position][kRow].
 template <class T>
-struct BackwardSlot {
-  Tile tile;
-  int32_t pixel[kPlans][4][kTile];
-  alignas(64) T weight[kPlans][4][kTile];  // of the corners, times the mask
-  alignas(64) T agreement[kTile * 4];
-  Plan<T> plan;
-  alignas(64) T columns[kTile * kBlockRow];
-  alignas(64) T gradient[kTile * kBlockRow];  // of the columns
-};
-
-// Where everything of a backward call lies.
-template <class T>
-struct Backward {
-  const Problem& p;
-  Layout l;
-  bool sampling, input, weight;     // which gradients are asked for
-  int64_t depth_blocks;             // packed output gradients: [depth block][position][kRow]
-  Buffer<BackwardSlot<T>> slots;
-  Buffer<T> outputs;                // per slot
-  Buffer<T> packed;                 // transposed weight of one block
-  Buffer<T> grad_weight;            // [group * depth][out_padded]
-
-  int64_t outputs_size() const { return depth_blocks * kTile * kRow; }
-  T* outputs_of(int64_t slot) { return &outputs[slot * outputs_size()]; }
-};
-
-// The block's weights as panels [panel][o][lane]: the gradient of the columns is the output's times these.
-template <class T>
-void pack_backward(Backward<T>& b, int64_t group, const Block& block) {
-  constexpr int W = panel_width<T>();
-  const Problem& p = b.p;
-#pragma omp for schedule(static)
-  for (int64_t panel = 0; panel < round_up(block.columns, W) / W; ++panel) {
-    T* to = &b.packed[panel * W * b.l.out_group];
-    std::memset(to, 0, W * b.l.out_group * sizeof(T));
-    for (const Piece& piece : block.pieces)
-      for (int64_t k = maximum(piece.column, panel * W); k < minimum(piece.column + piece.count, (panel + 1) * W); ++k)
-        for (int64_t o = 0; o < b.l.out_group; ++o)
-          to[o * W + k - panel * W] = weight_at<T>(p, group * b.l.out_group + o,
-                                                   piece.channel + k - piece.column - group * b.l.in_group, piece.tap);
-  }
-}
-
-// The gradient of the output for a tile and group, rows of positions in depth blocks.
-template <class T>
-void pack_outputs(Backward<T>& b, const Tile& tile, int64_t group, T* packed) {
-  const Problem& p = b.p;
-  const int64_t so = p.output.stride[1], sx = p.output.stride[4];
-  for (int64_t block = 0; block < b.depth_blocks; ++block) {
-    const int64_t first = block * kDepth, count = minimum(kDepth, b.l.out_group - first);
-    const int64_t padded = round_up(count, lanes<T>());
-    T* to = packed + block * kTile * kRow;
+void pack_outputs(const Problem& p, const Layout& l, const Tile& tile, int64_t group, T* packed) {
+  for (int64_t first = 0; first < l.out_group; first += kDepth, packed += kTile * kRow) {
+    const int64_t count = minimum(kDepth, l.out_group - first), padded = round_up(count, lanes<T>());
     for_rows(p, tile, [&](int64_t at, int64_t positions, int64_t y, int64_t x) {
-      const T* from = element<T>(p.output, tile.sample, group * b.l.out_group + first, tile.frame, y, x);
+      const T* from = element<T>(p.output, tile.sample, group * l.out_group + first, tile.frame, y, x);
       for (int64_t k = 0; k < positions; ++k) {
-        T* row = to + (at + k) * kRow;
-        for (int64_t o = 0; o < count; ++o) row[o] = from[k * sx + o * so];
-        for (int64_t o = count; o < padded; ++o) row[o] = T(0);
+        T* row = packed + (at + k) * kRow;
+        std::memcpy(row, from + k * p.output.stride[4], count * sizeof(T));
+        std::memset(row + count, 0, (padded - count) * sizeof(T));
       }
     });
   }
 }
 
-// First half: a thread's own positions. Columns, their gradient, and the gradients of offsets and masks.
 template <class T>
-void own_positions(Backward<T>& b, const Block& block, int64_t a, BackwardSlot<T>& slot, const T* outputs) {
-  const Problem& p = b.p;
-  const Tile& tile = slot.tile;
-  constexpr int W = panel_width<T>();
-  if (b.sampling || b.input) {
-    for (int64_t k = 0; k < tile.size(); ++k)
-      std::memset(slot.gradient + k * kBlockRow, 0, round_up(block.columns, lanes<T>()) * sizeof(T));
-    for (int64_t d = 0; d < b.depth_blocks; ++d)
-      gemm<T, kRow, 1>(outputs + d * kTile * kRow, &b.packed[d * kDepth * W], b.l.out_group * W, W, slot.gradient,
-                       kBlockRow, tile.size(), block.columns, minimum(kDepth, b.l.out_group - d * kDepth));
+struct BackwardScratch {
+  Plan<T> plan;
+  alignas(64) T agreement[kTile * 4];
+  alignas(64) T columns[kTile * kRow];  // samples, or the gradient of samples
+};
+
+// Scratch of each thread: the fixed part and the packed output gradients, whose size depends on the channels.
+template <class T>
+struct Scratch {
+  Buffer<BackwardScratch<T>> fixed;
+  Buffer<T> outputs;
+  int64_t outputs_size;
+
+  Scratch(const Problem& p, const Layout& l)
+      : fixed(allocate<BackwardScratch<T>>(p.threads)),
+        outputs_size((l.out_group + kDepth - 1) / kDepth * kTile * kRow) {
+    outputs = allocate<T>(p.threads * outputs_size);
   }
-  const T* frame = frame_data<T>(p, tile, a);
-  for (const Piece& piece : block.pieces) {
-    make_plan(p, tile, piece.tap, piece.offset_group, slot.plan);
-    const T* features = frame + piece.channel;
-    if (b.weight)
-      sample(slot.plan, tile.size(), features, p.input_pixel, piece.count, slot.columns + piece.column, kBlockRow);
-    if (b.sampling) {
-      std::memset(slot.agreement, 0, tile.size() * 4 * sizeof(T));
-      agree(slot.plan, tile.size(), features, p.input_pixel, piece.count, slot.gradient + piece.column, kBlockRow,
-            slot.agreement);
-      slopes(p, tile, piece.offset_group * b.l.taps + piece.tap, slot.plan, slot.agreement);
+  bool complete() const { return fixed && outputs; }
+  BackwardScratch<T>& of(int64_t thread) { return fixed[thread]; }
+  T* outputs_of(int64_t thread) { return &outputs[thread * outputs_size]; }
+};
+
+// ---- gradients of input, offsets and masks: a thread owns an input frame, or some channels of it
+
+// The weights of a block as panels [panel][o][lane]: the gradient of the columns is the output's times these.
+template <class T>
+void pack_transposed(const Problem& p, const Layout& l, const Block& block, T* packed) {
+  constexpr int W = panel_width<T>();
+  std::memset(packed, 0, round_up(block.columns, W) * l.out_group * sizeof(T));
+  for (const Piece& piece : block.pieces)
+    for (int64_t o = 0; o < l.out_group; ++o) {
+      const T* from = weight_at<T>(p.weight, p, block.group * l.out_group + o,
+                                   piece.channel - block.group * l.in_group, piece.tap);
+      for (int64_t k = 0; k < piece.count; ++k) {
+        const int64_t column = piece.column + k;
+        packed[(column / W * l.out_group + o) * W + column % W] = from[k * p.weight.stride[1]];
+      }
     }
-    if (b.input) {
-      std::memcpy(slot.pixel[piece.plan], slot.plan.pixel, sizeof(slot.plan.pixel));
-      for (int64_t k = 0; k < tile.size(); ++k) {
-        T weight[4];
-        weights_of(slot.plan, k, slot.plan.mask[k], weight);
-        for (int c = 0; c < 4; ++c) slot.weight[piece.plan][c][k] = weight[c];
+}
+
+// The gradient of a block's columns for one tile: from the packed output gradients.
+template <class T>
+void columns_gradient(const Layout& l, const Block& block, const Tile& tile, const T* packed, const T* outputs,
+                      T* columns) {
+  constexpr int W = panel_width<T>();
+  const int64_t panel = l.out_group * W;
+  gemm<T, false, kRow, 1>(outputs, packed, panel, W, columns, kRow, tile.size(), block.columns,
+                          minimum(kDepth, l.out_group));
+  for (int64_t first = kDepth; first < l.out_group; first += kDepth) {
+    outputs += kTile * kRow;
+    gemm<T, true, kRow, 1>(outputs, packed + first * W, panel, W, columns, kRow, tile.size(), block.columns,
+                           minimum(kDepth, l.out_group - first));
+  }
+}
+
+// One block of one tile: its columns' gradient flows to offsets, masks and the input.
+template <class T>
+void flow_back(const Problem& p, const Layout& l, const Block& block, const Tile& tile, const T* packed,
+               BackwardScratch<T>& scratch, T* outputs) {
+  pack_outputs(p, l, tile, block.group, outputs);
+  columns_gradient(l, block, tile, packed + block.packed, outputs, scratch.columns);
+  const T* frame = frame_data<T>(p, tile, block.a);
+  T* grad_frame = static_cast<T*>(p.grad_input) + tile.sample * p.grad_input_sample +
+                  frame_of(p, tile.frame, block.a) * p.grad_input_frame;
+  for (const Piece& piece : block.pieces) {
+    make_plan(p, tile, piece.tap, piece.offset_group, scratch.plan);
+    const T* gradient = scratch.columns + piece.column;
+    if (p.grad_offset.data || p.grad_mask.data) {
+      agree(scratch.plan, tile.size(), frame + piece.channel, p.input_pixel, piece.count, gradient, kRow,
+            scratch.agreement);
+      slopes(p, tile, piece.offset_group * l.taps + piece.tap, scratch.plan, scratch.agreement);
+    }
+    if (p.grad_input)
+      scatter(scratch.plan, tile.size(), gradient, kRow, piece.count, grad_frame + piece.channel, p.grad_input_pixel);
+  }
+}
+
+// How the work is shared. A frame of the input's gradient has one owner; where there are fewer frames than threads
+// can use, it has one owner for each slice of channels, and as many rounds: in round r, the owner of slice s works on
+// part (s + r) of the positions, so that no two write to the same offset either.
+struct Sharing {
+  int64_t parts;   // of the positions
+  int64_t slices;  // of the channels of a group
+  int64_t width;   // channels in a slice
+
+  static Sharing of(const Problem& p, const Layout& l, int64_t lanes) {
+    const int64_t frames = maximum(1, p.batch * p.in_size[0]), wanted = (4 * p.threads + frames - 1) / frames;
+    Sharing s{minimum(wanted, l.tiles), 1, l.in_group};
+    if (p.grad_input) {
+      s.parts = minimum(s.parts, maximum(1, l.in_group / (2 * lanes)));
+      s.width = round_up((l.in_group + s.parts - 1) / s.parts, lanes);
+      s.slices = s.parts = (l.in_group + s.width - 1) / s.width;
+    }
+    return s;
+  }
+};
+
+// All that one owner does in one round.
+template <class T>
+void flow_back_to_frame(const Problem& p, const Layout& l, int64_t sample, int64_t frame, int64_t part, int64_t parts,
+                        const std::vector<Block>& blocks, const T* packed, BackwardScratch<T>& scratch, T* outputs) {
+  const int64_t first = l.tiles * part / parts, last = l.tiles * (part + 1) / parts;
+  for (const Block& block : blocks) {
+    const int64_t ahead = frame - p.frame_origin - block.a * p.dilation[0], out = ahead / p.stride[0];
+    if (ahead < 0 || ahead % p.stride[0] != 0 || out >= p.out_size[0]) continue;
+    for (int64_t number = first; number < last; ++number)
+      flow_back(p, l, block, l.tile(p, sample, out, number), packed, scratch, outputs);
+  }
+}
+
+template <class T>
+int32_t backward_sampling(const Problem& p, const Layout& l, Scratch<T>& scratch) {
+  const Sharing sharing = Sharing::of(p, l, lanes<T>());
+  std::vector<std::vector<Block>> blocks(sharing.slices);
+  std::vector<const Block*> all;
+  int64_t size = 0;
+  for (int64_t slice = 0; slice < sharing.slices; ++slice) {
+    for (int64_t group = 0; group < p.groups; ++group)
+      for (int64_t a = 0; a < p.kernel[0]; ++a) {
+        const int64_t start = group * l.in_group, end = start + l.in_group, first = start + slice * sharing.width;
+        cut(p, l, group, a, first, minimum(first + sharing.width, end), kDepth, blocks[slice]);
+      }
+    for (Block& block : blocks[slice]) {
+      block.packed = size;
+      size += round_up(block.columns, panel_width<T>()) * l.out_group;
+      all.push_back(&block);
+    }
+  }
+  auto packed = allocate<T>(size);
+  if (!packed) return kNoMemory;
+  const int64_t work = p.batch * p.in_size[0] * sharing.parts;
+#pragma omp parallel num_threads(p.threads)
+  {
+    const int64_t me = omp_get_thread_num();
+#pragma omp for schedule(dynamic)
+    for (int64_t k = 0; k < int64_t(all.size()); ++k) pack_transposed(p, l, *all[k], &packed[all[k]->packed]);
+    for (int64_t round = 0; round < sharing.slices; ++round) {
+#pragma omp for schedule(dynamic)
+      for (int64_t item = 0; item < work; ++item) {
+        const int64_t mine = item % sharing.parts, frame = item / sharing.parts;
+        const int64_t slice = mine % sharing.slices, part = (mine + round) % sharing.parts;
+        flow_back_to_frame(p, l, frame / p.in_size[0], frame % p.in_size[0], part, sharing.parts, blocks[slice],
+                           packed.get(), scratch.of(me), scratch.outputs_of(me));
       }
     }
   }
+  return kDone;
 }
 
-// Second half: a thread's own channels and rows of the input's gradient.
+// ---- gradient of the weight: a thread owns the rows of a block
+
+// Sums over all positions: columns, sampled again, times the gradient of the output; then adds them to the weight's.
 template <class T>
-void own_input(Backward<T>& b, const Block& block, int64_t a, const BackwardSlot<T>& slot, const Share& share) {
-  const Problem& p = b.p;
-  const Tile& tile = slot.tile;
-  T* frame = static_cast<T*>(p.grad_input) + tile.sample * p.grad_input_sample +
-             frame_of(p, tile.frame, a) * p.grad_input_frame;
-  for (const Piece& piece : block.pieces) {
-    const int64_t first = maximum(piece.channel, share.first_channel);
-    const int64_t last = minimum(piece.channel + piece.count, share.last_channel);
-    if (first >= last) continue;
-    const int32_t* pixels[4];
-    const T* weights[4];
-    for (int k = 0; k < 4; ++k) {
-      pixels[k] = slot.pixel[piece.plan][k];
-      weights[k] = slot.weight[piece.plan][k];
+void weight_block(const Problem& p, const Layout& l, const Block& block, BackwardScratch<T>& scratch, T* outputs,
+                  T* sums) {
+  std::memset(sums, 0, block.columns * l.out_padded * sizeof(T));
+  for (int64_t item = 0; item < p.batch * p.out_size[0] * l.tiles; ++item) {
+    const int64_t frame = item / l.tiles;
+    const Tile tile = l.tile(p, frame / p.out_size[0], frame % p.out_size[0], item % l.tiles);
+    if (!in_clip(p, tile.frame, block.a)) continue;
+    const T* features = frame_data<T>(p, tile, block.a);
+    pack_outputs(p, l, tile, block.group, outputs);
+    for (const Piece& piece : block.pieces) {
+      make_plan(p, tile, piece.tap, piece.offset_group, scratch.plan);
+      sample(scratch.plan, tile.size(), features + piece.channel, p.input_pixel, piece.count,
+             scratch.columns + piece.column, kRow);
     }
-    scatter(pixels, weights, tile.size(), slot.gradient + piece.column + first - piece.channel, kBlockRow,
-            {first, last, share.first_pixel, share.last_pixel}, frame + first, p.grad_input_pixel);
+    for (int64_t first = 0; first < l.out_group; first += kDepth)
+      gemm<T, true, 1, kRow>(scratch.columns, outputs + first / kDepth * kTile * kRow, panel_width<T>(), kRow,
+                             sums + first, l.out_padded, block.columns, minimum(kDepth, l.out_group - first),
+                             tile.size());
   }
-}
-
-// Second half: a thread's own rows of the weight's gradient.
-template <class T>
-void own_weight(Backward<T>& b, const Block& block, const BackwardSlot<T>& slot, const T* outputs, int64_t first,
-                int64_t last) {
-  T* rows = &b.grad_weight[(block.first_row + first) * b.l.out_padded];
-  for (int64_t d = 0; d < b.depth_blocks; ++d)
-    gemm<T, 1, kBlockRow>(slot.columns + first, outputs + d * kTile * kRow, panel_width<T>(), kRow, rows + d * kDepth,
-                          b.l.out_padded, last - first, minimum(kDepth, b.l.out_group - d * kDepth),
-                          slot.tile.size());
-}
-
-// The channels and rows of the input's gradient that thread `me` owns.
-Share share_of(const Problem& p, const Layout& l, int64_t group, int64_t me, int64_t lanes) {
-  const int64_t slices = minimum(p.threads, (l.in_group + lanes - 1) / lanes), bands = p.threads / slices;
-  const int64_t slice = me % slices, band = me / slices, width = round_up((l.in_group + slices - 1) / slices, lanes);
-  if (band >= bands) return {0, 0, 0, 0};
-  const int64_t first = group * l.in_group, rows = (p.in_size[1] + bands - 1) / bands * p.in_size[2];
-  return {first + minimum(slice * width, l.in_group), first + minimum((slice + 1) * width, l.in_group), band * rows,
-          (band + 1) * rows};
-}
-
-// One block of columns for all tiles whose frames temporal tap `a` reaches; every thread runs this.
-template <class T>
-void backward_block(Backward<T>& b, const Block& block, int64_t group, int64_t a, int64_t me) {
-  const Problem& p = b.p;
-  int64_t first = 0, last = p.out_size[0];
-  while (first < last && !in_clip(p, first, a)) ++first;
-  while (last > first && !in_clip(p, last - 1, a)) --last;
-  const int64_t frames = last - first, work = p.batch * frames * b.l.tiles;
-  const Share share = share_of(p, b.l, group, me, lanes<T>());
-  const int64_t row = block.columns * me / p.threads, next_row = block.columns * (me + 1) / p.threads;
-  pack_backward(b, group, block);
-  for (int64_t start = 0; start < work; start += p.threads) {
-    const int64_t mine = start + me, active = minimum(p.threads, work - start);
-    if (mine < work) {
-      BackwardSlot<T>& slot = b.slots[me];
-      const int64_t frame = mine / b.l.tiles;
-      slot.tile = b.l.tile(p, frame / frames, first + frame % frames, mine % b.l.tiles);
-      pack_outputs(b, slot.tile, group, b.outputs_of(me));
-      own_positions(b, block, a, slot, b.outputs_of(me));
+  for (const Piece& piece : block.pieces)
+    for (int64_t o = 0; o < l.out_group; ++o) {
+      T* to = weight_at<T>(p.grad_weight, p, block.group * l.out_group + o, piece.channel - block.group * l.in_group,
+                           piece.tap);
+      for (int64_t k = 0; k < piece.count; ++k)
+        to[k * p.grad_weight.stride[1]] += sums[(piece.column + k) * l.out_padded + o];
     }
-    if (!b.input && !b.weight) continue;
-#pragma omp barrier
-    for (int64_t k = 0; k < active; ++k) {
-      if (b.input) own_input(b, block, a, b.slots[k], share);
-      if (b.weight && row < next_row) own_weight(b, block, b.slots[k], b.outputs_of(k), row, next_row);
-    }
-#pragma omp barrier
-  }
 }
 
-// Adds the gradient of the weight, which lies in the order of the blocks, to where it belongs.
 template <class T>
-void write_grad_weight(Backward<T>& b, const Block& block, int64_t group) {
-  const int64_t* s = b.p.grad_weight.stride;
-  const Problem& p = b.p;
-  for (const Piece& piece : block.pieces) {
-    const int64_t j = piece.tap % p.kernel[2], i = piece.tap / p.kernel[2] % p.kernel[1], a = piece.tap / b.l.spatial;
-    T* to = static_cast<T*>(p.grad_weight.data) + a * s[2] + i * s[3] + j * s[4];
-    for (int64_t k = 0; k < piece.count; ++k)
-      for (int64_t o = 0; o < b.l.out_group; ++o)
-        to[(group * b.l.out_group + o) * s[0] + (piece.channel - group * b.l.in_group + k) * s[1]] +=
-            b.grad_weight[(block.first_row + piece.column + k) * b.l.out_padded + o];
+int32_t backward_weight(const Problem& p, const Layout& l, Scratch<T>& scratch) {
+  const int64_t unit = 4 * kRows, rows = p.groups * l.depth / (4 * p.threads);
+  const int64_t most = minimum(kDepth / unit * unit, maximum(unit, rows / unit * unit));
+  std::vector<Block> blocks;
+  for (int64_t group = 0; group < p.groups; ++group)
+    for (int64_t a = 0; a < p.kernel[0]; ++a)
+      cut(p, l, group, a, group * l.in_group, (group + 1) * l.in_group, most, blocks);
+  const int64_t size = most * l.out_padded + kPad;
+  auto sums = allocate<T>(p.threads * size);
+  if (!sums) return kNoMemory;
+#pragma omp parallel for num_threads(p.threads) schedule(dynamic)
+  for (int64_t k = 0; k < int64_t(blocks.size()); ++k) {
+    const int64_t me = omp_get_thread_num();
+    weight_block(p, l, blocks[k], scratch.of(me), scratch.outputs_of(me), &sums[me * size]);
   }
+  return kDone;
 }
 
 template <class T>
 int32_t backward(const Problem& p) {
-  Backward<T> b{p, Layout::of(p, T()), p.grad_offset.data || p.grad_mask.data, p.grad_input != nullptr,
-                p.grad_weight.data != nullptr, 0, {}, {}, {}, {}};
-  b.depth_blocks = (b.l.out_group + kDepth - 1) / kDepth;
-  const int64_t rows = p.groups * b.l.depth;
-  b.slots = allocate<BackwardSlot<T>>(p.threads);
-  b.outputs = allocate<T>(p.threads * b.outputs_size());
-  b.packed = allocate<T>(round_up(kBlock, panel_width<T>()) * b.l.out_group);
-  b.grad_weight = allocate<T>(b.weight ? rows * b.l.out_padded : 0);
-  if (!b.slots || !b.outputs || !b.packed || !b.grad_weight) return kNoMemory;
-  if (b.weight) std::memset(b.grad_weight.get(), 0, rows * b.l.out_padded * sizeof(T));
-  int64_t row = 0;
-  for (int64_t group = 0; group < p.groups; ++group)
-    for (int64_t a = 0; a < p.kernel[0]; ++a)
-      for (Block& block : blocks_of(p, b.l, group, a)) {
-        block.first_row = row;
-        row += block.columns;
-#pragma omp parallel num_threads(p.threads)
-        backward_block(b, block, group, a, omp_get_thread_num());
-        if (b.weight) write_grad_weight(b, block, group);
-      }
-  return kDone;
+  const Layout l = Layout::of(p, T());
+  Scratch<T> scratch(p, l);
+  if (!scratch.complete()) return kNoMemory;
+  int32_t status = kDone;
+  if (p.grad_input || p.grad_offset.data || p.grad_mask.data) status = backward_sampling(p, l, scratch);
+  if (status == kDone && p.grad_weight.data) status = backward_weight(p, l, scratch);
+  return status;
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 namespace ls3d {
 namespace {
 
-constexpr int64_t kTile = 192;  // most positions in a tile
+constexpr int64_t kTile = 240;  // most positions in a tile
 
 // A run of output positions of one frame, row by row.
 struct Tile {

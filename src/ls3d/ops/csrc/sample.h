@@ -50,14 +50,18 @@ void sample(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixe
   }
 }
 
-// Adds to agreement[4 * p + k] the products of the columns' gradient with corner k, summed over channels.
+// agreement[4 * p + k] = the products of the columns' gradient with corner k, summed over channels.
 template <class T>
 void agree(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixel, int64_t channels, const T* gradient,
            int64_t stride, T* agreement) {
   using V = Vector<T>;
+  using Four = typename VectorOf<T, 4 * sizeof(T)>::type;
   constexpr int L = lanes<T>();
   for (int64_t p = 0; p < positions; ++p, gradient += stride, agreement += 4) {
-    if (plan.pixel[0][p] == kOutside) continue;
+    if (plan.pixel[0][p] == kOutside) {
+      store(agreement, Four{});
+      continue;
+    }
     const T* corner[4];
     corners_of(plan, p, frame, pixel, corner);
     V sum[4] = {};
@@ -66,10 +70,12 @@ void agree(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixel
       const V g = load<V>(gradient + c);
       for (int k = 0; k < 4; ++k) sum[k] += g * load<V>(corner[k] + c);
     }
-    for (; c < channels; ++c)
-      for (int k = 0; k < 4; ++k) sum[k][0] += gradient[c] * corner[k][c];
-    for (int k = 0; k < 4; ++k)
-      for (int lane = 0; lane < L; ++lane) agreement[k] += sum[k][lane];
+    Four total = sums_of<T>(sum);
+    for (; c < channels; ++c) {
+      const Four corners = {corner[0][c], corner[1][c], corner[2][c], corner[3][c]};
+      total += gradient[c] * corners;
+    }
+    store(agreement, total);
   }
 }
 
@@ -97,29 +103,24 @@ void slopes(const Problem& problem, const Tile& tile, int64_t channel, const Pla
   });
 }
 
-// The part of the input's gradient that one thread owns: some channels, some rows of every frame.
-struct Share {
-  int64_t first_channel, last_channel;
-  int64_t first_pixel, last_pixel;
-};
-
-// Adds the columns' gradient of one tap to the corners that the share owns.
+// Adds the columns' gradient of one tap to the four corners.
 template <class T>
-void scatter(const int32_t* const pixels[4], const T* const weights[4], int64_t positions, const T* gradient,
-             int64_t stride, const Share& share, T* frame, int64_t pixel) {
+void scatter(const Plan<T>& plan, int64_t positions, const T* gradient, int64_t stride, int64_t channels, T* frame,
+             int64_t pixel) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
-  const int64_t channels = share.last_channel - share.first_channel;
-  for (int64_t p = 0; p < positions; ++p, gradient += stride)
+  for (int64_t p = 0; p < positions; ++p, gradient += stride) {
+    if (plan.pixel[0][p] == kOutside) continue;
+    T weight[4];
+    weights_of(plan, p, plan.mask[p], weight);
     for (int k = 0; k < 4; ++k) {
-      const int64_t at = pixels[k][p];
-      const T weight = weights[k][p];
-      if (weight == T(0) || at < share.first_pixel || at >= share.last_pixel) continue;
-      T* to = frame + at * pixel;
+      if (weight[k] == T(0)) continue;  // always so on the regular grid, where three of four are zero
+      T* to = frame + plan.pixel[k][p] * pixel;
       int64_t c = 0;
-      for (; c + L <= channels; c += L) store<V>(to + c, load<V>(to + c) + weight * load<V>(gradient + c));
-      for (; c < channels; ++c) to[c] += weight * gradient[c];
+      for (; c + L <= channels; c += L) store<V>(to + c, load<V>(to + c) + weight[k] * load<V>(gradient + c));
+      for (; c < channels; ++c) to[c] += weight[k] * gradient[c];
     }
+  }
 }
 
 }  // namespace

@@ -44,6 +44,24 @@ constexpr int lanes() {
   return kVectorBytes / int(sizeof(T));
 }
 
+// The sums over all lanes of four vectors.
+template <class T>
+inline typename VectorOf<T, 4 * sizeof(T)>::type sums_of(const Vector<T> v[4]) {
+  using Four = typename VectorOf<T, 4 * sizeof(T)>::type;
+  Four part[4];
+  for (int k = 0; k < 4; ++k) {
+    T lane[lanes<T>() < 4 ? 4 : lanes<T>()] = {};
+    store<Vector<T>>(lane, v[k]);
+    part[k] = load<Four>(lane);
+    for (int i = 4; i < lanes<T>(); i += 4) part[k] += load<Four>(lane + i);
+  }
+  const Four ab = __builtin_shufflevector(part[0], part[1], 0, 4, 1, 5) +
+                  __builtin_shufflevector(part[0], part[1], 2, 6, 3, 7);
+  const Four cd = __builtin_shufflevector(part[2], part[3], 0, 4, 1, 5) +
+                  __builtin_shufflevector(part[2], part[3], 2, 6, 3, 7);
+  return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+
 constexpr int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 struct Free {
