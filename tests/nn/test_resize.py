@@ -92,6 +92,13 @@ def test_size_is_rounded_up_like_matlab() -> None:
     assert imresize(torch.zeros(5, 9), QUARTER).shape == (2, 3)
 
 
+def test_each_axis_has_its_scale() -> None:
+    pixels = torch.rand(8, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    tall = imresize(pixels, (2, 1))
+    assert tall.shape == (16, 12)
+    torch.testing.assert_close(imresize(tall, (1, Fraction(1, 2))), imresize(pixels, (2, Fraction(1, 2))))
+
+
 @pytest.mark.parametrize(
     ("images", "scale", "said"),
     [(torch.zeros(4, 4), 0, "scale"), (torch.zeros(4, 4, dtype=torch.uint8), 2, "dtype")],

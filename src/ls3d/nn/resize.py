@@ -54,12 +54,13 @@ def _mirror(indices: Tensor, length: int) -> Tensor:
     return torch.minimum(indices, 2 * length - 1 - indices)
 
 
-def imresize(images: Tensor, scale: Fraction | int) -> Tensor:
+def imresize(images: Tensor, scale: Fraction | int | tuple[Fraction | int, Fraction | int]) -> Tensor:
     """Bicubic resizing with antialiasing, as MATLAB's ``imresize(images, scale)`` on floating-point values.
 
     Args:
         images: ``(..., H, W)``, floating point; values are neither clamped nor rounded.
-        scale: output size divided by input size, for example ``4`` or ``Fraction(1, 4)``.
+        scale: output size divided by input size, for example ``4`` or ``Fraction(1, 4)``; a pair is for
+            height and width.
 
     Returns:
         ``(..., ceil(H * scale), ceil(W * scale))``, of the same dtype.
@@ -67,13 +68,14 @@ def imresize(images: Tensor, scale: Fraction | int) -> Tensor:
     Raises:
         ValueError: the scale is not positive, or the images are not floating point.
     """
-    scale = Fraction(scale)
-    if scale <= 0:
+    scales = scale if isinstance(scale, tuple) else (scale, scale)
+    if min(scales) <= 0:
         raise ValueError(f"scale is {scale}, it must be positive")
     if not images.is_floating_point():
         raise ValueError(f"images has dtype {images.dtype}, it must be floating point")
-    for axis in (-2, -1):
-        images = _resize_axis(images, axis, scale)
+    for axis, factor in zip((-2, -1), scales, strict=True):
+        if factor != 1:
+            images = _resize_axis(images, axis, Fraction(factor))
     return images
 
 

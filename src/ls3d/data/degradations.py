@@ -1,0 +1,139 @@
+"""How a good video is made bad on purpose, exactly as the published test sets were.
+
+Super-resolution: ``bi`` and ``bd``, a quarter of the size. Denoising: Gaussian noise in both conventions,
+float and unclipped (FastDVDnet and after) or rounded and clipped to 8 bit (TOFlow), and TOFlow's mixed
+noise. Noise is a function of the clip's name and the frame's number, so that any frame can be made again on
+its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ls3d.errors import InputError
+from ls3d.nn.resize import imresize
+
+#: From a frame ``(3, H, W)`` in [0, 1] to the degraded one; the generator is the frame's own.
+FrameFunction = Callable[[Tensor, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """A way to make frames worse.
+
+    Attributes:
+        name: the key in ``DEGRADATIONS``.
+        description: one phrase for reports.
+        function: what it does to a frame.
+        scale: how many times smaller the result is.
+        sigma: standard deviation of the noise in units of 8-bit values; 0 where there is none.
+    """
+
+    name: str
+    description: str
+    function: FrameFunction
+    scale: int = 1
+    sigma: float = 0.0
+
+    def crop(self, frame: Tensor) -> Tensor:
+        """Cut a true frame ``(3, H, W)`` at the bottom and the right to a multiple of ``scale``."""
+        height, width = (side // self.scale * self.scale for side in frame.shape[-2:])
+        return frame[..., :height, :width]
+
+    def __call__(self, frame: Tensor, clip: str = "", index: int = 0) -> Tensor:
+        """Degrade one frame.
+
+        Args:
+            frame: ``(3, H, W)`` in [0, 1], floating point.
+            clip: the name of the clip, which seeds the noise together with ``index``.
+            index: the number of the frame.
+
+        Returns:
+            ``(3, H / scale, W / scale)``, of the same dtype.
+        """
+        digest = hashlib.blake2b(f"{clip}\0{index}".encode(), digest_size=7).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest, "little"))
+        return self.function(self.crop(frame), generator)
+
+
+def bicubic_down(frame: Tensor, generator: torch.Generator) -> Tensor:
+    """BI: MATLAB's bicubic ``imresize`` to a quarter with antialiasing, rounded to 8 bit."""
+    return _quantised(imresize(frame.double(), Fraction(1, 4))).to(frame.dtype)
+
+
+def blur_down(frame: Tensor, generator: torch.Generator) -> Tensor:
+    """BD: a Gaussian of sigma 1.6 (13 x 13, borders reflected), then every fourth pixel, rounded to 8 bit."""
+    distance = torch.arange(-6, 7, dtype=torch.float64)
+    weights = torch.exp(-distance.square() / (2 * 1.6**2))
+    weights /= weights.sum()
+    padded = F.pad(frame.double()[:, None], (6, 6, 6, 6), mode="reflect")
+    columns = F.conv2d(padded, weights.view(1, 1, 1, 13), stride=(1, 4))
+    return _quantised(F.conv2d(columns, weights.view(1, 1, 13, 1), stride=(4, 1))[:, 0]).to(frame.dtype)
+
+
+def float_noise(sigma: float) -> FrameFunction:
+    """White Gaussian noise, neither clipped nor rounded: the convention of FastDVDnet, VRT and others."""
+
+    def add(frame: Tensor, generator: torch.Generator) -> Tensor:
+        return frame + torch.randn(frame.shape, generator=generator, dtype=frame.dtype) * (sigma / 255)
+
+    return add
+
+
+def quantised_noise(sigma: float) -> FrameFunction:
+    """White Gaussian noise rounded to integers, the sum clipped to 8 bit: TOFlow's ``addnoise.m``."""
+
+    def add(frame: Tensor, generator: torch.Generator) -> Tensor:
+        noise = (torch.randn(frame.shape, generator=generator, dtype=torch.float64) * sigma).round()
+        return _quantised(frame.double() + noise / 255).to(frame.dtype)
+
+    return add
+
+
+def mixed_noise(frame: Tensor, generator: torch.Generator) -> Tensor:
+    """TOFlow's mixed noise: sigma 25.5, quantised, then every tenth pixel replaced by a random colour."""
+    noisy = quantised_noise(25.5)(frame, generator)
+    replaced = torch.rand(frame.shape[-2:], generator=generator) < 0.1
+    colours = torch.randint(0, 256, frame.shape, generator=generator).to(frame.dtype) / 255
+    return torch.where(replaced, colours, noisy)
+
+
+def _quantised(frame: Tensor) -> Tensor:
+    """Clipped to [0, 1] and rounded to 8 bit, as a PNG would hold it."""
+    return (frame.clamp(0, 1) * 255).round() / 255
+
+
+DEGRADATIONS: dict[str, Degradation] = {
+    known.name: known
+    for known in (
+        Degradation("bi", "x1/4 by MATLAB's bicubic imresize (BI)", bicubic_down, scale=4),
+        Degradation("bd", "x1/4 by Gaussian blur 1.6 and every fourth pixel (BD)", blur_down, scale=4),
+        Degradation("mixed", "TOFlow's mixed noise, 8 bit", mixed_noise, sigma=25.5),
+        *(
+            Degradation(f"noise-{sigma}", f"Gaussian noise {sigma}, float", float_noise(sigma), sigma=sigma)
+            for sigma in (10, 15, 20, 25, 30, 40, 50)
+        ),
+        *(
+            Degradation(f"noise8-{sigma}", f"Gaussian noise {sigma}, 8 bit", quantised_noise(sigma), sigma=sigma)
+            for sigma in (15, 25, 50)
+        ),
+    )
+}
+
+
+def degradation(name: str) -> Degradation:
+    """Look a degradation up.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if name not in DEGRADATIONS:
+        raise InputError(f"no degradation is called {name!r}; there are {', '.join(DEGRADATIONS)}")
+    return DEGRADATIONS[name]
