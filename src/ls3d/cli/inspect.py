@@ -90,9 +90,7 @@ def convert(
     convert_checkpoint(checkpoint, output, model, **_parse_settings(settings))
     facts = read_metadata(output)
     arguments = ", ".join(f"{key}={value}" for key, value in facts["arguments"].items())
-    Console().print(
-        f"{output}: {facts['architecture']} ({arguments}), from {facts['converted_from']}", highlight=False
-    )
+    Console().print(f"{output}: {facts['architecture']} ({arguments}), from {facts['converted_from']}", highlight=False)
 
 
 def _architecture(model: str) -> tuple[str, dict[str, Any]]:

@@ -55,9 +55,7 @@ def inflate(model: Net, weights: str | os.PathLike[str] | Mapping[str, Tensor]) 
 
 def _check(given: set[str], wanted: set[str]) -> None:
     if given - wanted:
-        raise InputError(
-            f"the 2D network has tensors that the 3D one lacks: {', '.join(sorted(given - wanted))}"
-        )
+        raise InputError(f"the 2D network has tensors that the 3D one lacks: {', '.join(sorted(given - wanted))}")
     missing = {
         name
         for name in wanted - given
@@ -71,9 +69,7 @@ def _inflated(name: str, tensor: Tensor, target: Tensor) -> Tensor:
     """Repeat a 2D filter over the 3D one's length and keep its sum."""
     if target.ndim != 5:
         if tensor.shape != target.shape:
-            raise InputError(
-                f"{name} has shape {tuple(tensor.shape)}, the 3D network's {tuple(target.shape)}"
-            )
+            raise InputError(f"{name} has shape {tuple(tensor.shape)}, the 3D network's {tuple(target.shape)}")
         return tensor
     length = target.shape[2]
     flat = target[:, :, 0]

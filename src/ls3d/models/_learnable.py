@@ -46,9 +46,7 @@ def make_learnable(model: Net, ls3d: Learnable, untouched: tuple[str, ...] = ("s
         for pattern in [ls3d] if isinstance(ls3d, str) else ls3d:
             matches = {name for name in taps if fnmatchcase(name, pattern)}
             if not matches:
-                raise InputError(
-                    f"ls3d={pattern!r} matches no convolution of the network, of {', '.join(taps)}"
-                )
+                raise InputError(f"ls3d={pattern!r} matches no convolution of the network, of {', '.join(taps)}")
             chosen |= matches
     from ls3d.nn import convert
 

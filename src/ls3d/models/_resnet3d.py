@@ -84,9 +84,7 @@ def depthwise(inputs: int, outputs: int, stride: Stride, norm: Norm, block_input
     return nn.Conv3d(inputs, outputs, 3, stride, padding=1, groups=inputs, bias=False)
 
 
-def pointwise_depthwise(
-    inputs: int, outputs: int, stride: Stride, norm: Norm, block_inputs: int = 0
-) -> nn.Module:
+def pointwise_depthwise(inputs: int, outputs: int, stride: Stride, norm: Norm, block_inputs: int = 0) -> nn.Module:
     """1x1x1, normalisation, no ReLU, 3x3x3 channel by channel: CSN's interaction-preserved convolution."""
     pointwise = nn.Conv3d(inputs, outputs, 1, bias=False)
     return nn.Sequential(pointwise, norm(outputs), depthwise(outputs, outputs, stride, norm))
@@ -245,9 +243,7 @@ def make_stages(
         InputError: there are not four temporal strides.
     """
     if len(temporal_strides) != 4:
-        raise InputError(
-            f"temporal_strides is {list(temporal_strides)}; it is four numbers, one for each stage"
-        )
+        raise InputError(f"temporal_strides is {list(temporal_strides)}; it is four numbers, one for each stage")
     stages, inputs = [], WIDTHS[0]
     for stage, (count, width, temporal) in enumerate(zip(depth, WIDTHS, temporal_strides, strict=True)):
         spatial = 1 if stage == 0 else 2

@@ -52,9 +52,7 @@ class _Block2d(nn.Module):
         return self.relu(self.conv3(self.conv2(self.conv1(x))) + shortcut)
 
 
-def _conv_bn(
-    inputs: int, outputs: int, kernel: int, stride: int, eps: float, relu: bool = False
-) -> nn.Sequential:
+def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int, eps: float, relu: bool = False) -> nn.Sequential:
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs, eps=eps), *([nn.ReLU(inplace=True)] if relu else []))
 

@@ -90,9 +90,7 @@ class AudioVisualNet(RecognitionNet):
             InputError: the network was built without ``unimodal_heads``.
         """
         if self.visual_fc is None or self.audio_fc is None:
-            raise InputError(
-                "the network has no heads for single modalities; build it with unimodal_heads=True"
-            )
+            raise InputError("the network has no heads for single modalities; build it with unimodal_heads=True")
         features = self.forward_features(clip, spectrogram)
         visual, audio = features.split([self.visual.num_features, self.audio.num_features], dim=1)
         return {

@@ -105,9 +105,7 @@ def _i3d(
         raise InputError(f"layout is {layout!r}; it is one of {', '.join(LAYOUTS)}")
 
     def attention(channels: int) -> nn.Module:
-        return NonLocalBlock3d(
-            channels, mode=non_local_mode, scale=non_local_scale, pool=non_local_pool, bn_eps=bn_eps
-        )
+        return NonLocalBlock3d(channels, mode=non_local_mode, scale=non_local_scale, pool=non_local_pool, bn_eps=bn_eps)
 
     block = _block(batch_norm(bn_eps), attention if non_local else None)
     return _assemble(LAYOUTS[layout], batch_norm(bn_eps), block, **arguments)

@@ -14,7 +14,7 @@ _PAPER = "arXiv:1711.11248, section 3"
 _FLAT = (1, 1, 1, 1)
 
 
-class R2dArguments(ResNetArguments, StemArguments, total=False):
+class R2dArguments(ResNetArguments, total=False):
     """The arguments of ``r2d_18``.
 
     Attributes:

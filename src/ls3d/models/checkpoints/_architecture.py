@@ -61,8 +61,7 @@ def _c3d(shapes: Shapes) -> Found:
 
 def _depth(shapes: Shapes) -> int:
     counts = tuple(
-        len({name.split(".")[1] for name in shapes if name.startswith(f"layer{stage}.")})
-        for stage in (1, 2, 3, 4)
+        len({name.split(".")[1] for name in shapes if name.startswith(f"layer{stage}.")}) for stage in (1, 2, 3, 4)
     )
     bottleneck = "layer1.0.conv3.0.weight" in shapes
     for depth, expected in DEPTHS.items():
@@ -101,11 +100,7 @@ def _factorised(depth: int, shapes: Shapes, arguments: dict[str, Any]) -> Found:
     # The second convolution of layer2.0 tells VMZ's rule from torchvision's; in a bottleneck it is the only
     # one.
     middle = shapes["layer2.0.conv2.0.0.weight"]
-    rule = (
-        "vmz"
-        if middle[0] == factorised_width(middle[1], shapes["layer2.0.conv2.0.3.weight"][0])
-        else "torchvision"
-    )
+    rule = "vmz" if middle[0] == factorised_width(middle[1], shapes["layer2.0.conv2.0.3.weight"][0]) else "torchvision"
     found = {**arguments, "midplanes": rule, **_stem(shapes["stem.3.weight"][2])}
     if shapes["stem.0.weight"][0] != 45:
         found["stem_width"] = shapes["stem.0.weight"][0]

@@ -89,9 +89,7 @@ def _read_pickle(path: Path) -> Any:
     except InputError:
         raise
     except Exception as error:  # a damaged pickle raises whatever the damage makes of its opcodes
-        raise InputError(
-            f"{path} is not a checkpoint, or is damaged ({type(error).__name__}: {error})"
-        ) from error
+        raise InputError(f"{path} is not a checkpoint, or is damaged ({type(error).__name__}: {error})") from error
 
 
 def _refusal(path: Path, name: str) -> InputError:

@@ -42,9 +42,7 @@ def _recognises(names: Iterable[str]) -> bool:
 def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
     renamed = rename(tensors, RULES)
     if renamed["stem.0.weight"].ndim != 5:
-        raise InputError(
-            "the checkpoint is a 2D network's; inflate it into a 3D one with ls3d.models.inflate"
-        )
+        raise InputError("the checkpoint is a 2D network's; inflate it into a 3D one with ls3d.models.inflate")
     arguments = {"bn_eps": 1e-5, "pool1": "spatiotemporal"}
     return Translation(renamed, arguments, {"normalisation": RESNETS_3D})
 

@@ -72,18 +72,14 @@ def _recognises_caffe2(names: Iterable[str]) -> bool:
 
 def _translate_pytorch(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
     if any("pathway1" in name for name in tensors):
-        raise InputError(
-            "the checkpoint is a SlowFast network's, with two pathways; it is not of this family"
-        )
+        raise InputError("the checkpoint is a SlowFast network's, with two pathways; it is not of this family")
     renamed = rename(tensors, _pytorch_rules())
     return Translation(renamed, _settings(renamed, root), {"normalisation": SLOWFAST})
 
 
 def _translate_caffe2(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
     if any(name.startswith("t_") for name in tensors):
-        raise InputError(
-            "the checkpoint is a SlowFast network's, with two pathways; it is not of this family"
-        )
+        raise InputError("the checkpoint is a SlowFast network's, with two pathways; it is not of this family")
     renamed = rename(tensors, _caffe2_rules(), ignored=r".*_momentum|lr|model_iter|cur_iter")
     return Translation(renamed, _settings(renamed, root), {"normalisation": SLOWFAST})
 

@@ -78,7 +78,7 @@ def _network_rules(tensors: Mapping[str, Tensor], audio: bool) -> list[tuple[str
     """Stem and residual blocks of one network; the classifiers are the caller's."""
     numbers = {int(match[1]) for name in tensors if (match := re.match(r"comp_(\d+)_", name))}
     names = ["stem.0", "stem.1", "stem.2"] if audio else []
-    names += _blocks(len(numbers) - len(names), any(f"_{j}_w" in n for j in (3, 4) for n in tensors))
+    names += _blocks(len(numbers) - len(names), any(re.fullmatch(r"comp_\d+_conv_[34]_w", name) for name in tensors))
     rules = _audio_stem() if audio else _stem("conv1_middle_w" in tensors)
     for number, block in enumerate(names):
         rules += _block_rules(f"comp_{number}", f"shortcut_projection_{number}", block, tensors)
@@ -109,9 +109,7 @@ def _stem(factorised: bool) -> list[tuple[str, str]]:
     ]
 
 
-def _block_rules(
-    theirs: str, shortcut: str, ours: str, tensors: Mapping[str, Tensor]
-) -> list[tuple[str, str]]:
+def _block_rules(theirs: str, shortcut: str, ours: str, tensors: Mapping[str, Tensor]) -> list[tuple[str, str]]:
     rules = [
         (rf"{shortcut}_w", rf"{ours}.downsample.0.weight"),
         *_norm(rf"{shortcut}_spatbn", rf"{ours}.downsample.1"),
