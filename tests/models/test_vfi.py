@@ -88,6 +88,19 @@ def test_pyramid_ends_in_the_output_and_begins_as_the_blend_of_shrunk_frames() -
         torch.testing.assert_close(level, blend)
 
 
+def test_plus_keeps_motion_and_pixels_exact_under_autocast() -> None:
+    """Features may be rounded to bfloat16; positions and the frames themselves may not."""
+    model = InterpolationNetPlus(8, 8)
+    torch.nn.init.constant_(model.coarse.bias, 1.03125)
+    frames = torch.rand(1, 3, 2, 32, 64)
+    with torch.no_grad():
+        exact = model(frames, (2,))
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = model(frames, (2,))
+    assert rounded.dtype == torch.float32
+    torch.testing.assert_close(rounded, exact, atol=1e-5, rtol=0)
+
+
 def test_fetch_follows_whole_pixel_motion() -> None:
     features = torch.rand(1, 2, 2, 12, 16)
     motion = torch.tensor([1.0, -2.0, -3.0, 1.0])[None, :, None, None].expand(1, 4, 12, 16)

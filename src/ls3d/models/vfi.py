@@ -189,7 +189,7 @@ class InterpolationNetPlus(nn.Module):
         half, quarter, eighth = self._encode(frames - frames.mean(dim=(2, 3, 4), keepdim=True))
         matched = self.match(torch.cat([eighth, _correlate(eighth)], dim=1))
         state = _merge_time(self.trunk(matched)[:, :, indices])
-        motions = [self.coarse(state)]
+        motions = [_precisely(self.coarse, state)]
         for refine, features in zip(self.refiners, (quarter, half), strict=True):
             state, motion = refine(state, motions[-1], features.repeat_interleave(len(indices), dim=0))
             motions.append(motion)
@@ -204,17 +204,18 @@ class InterpolationNetPlus(nn.Module):
     def _sample(self, frames: Tensor, state: Tensor, motion: Tensor, indices: list[int]) -> Tensor:
         """Equation (3) on the input frames: offsets around the motion, softmax importance, identity kernel."""
         count, taps = len(indices), 2 * self.taps**2
-        offset, logits, residual = self.synthesis(state).split([2 * taps, taps, 3], dim=1)
+        offset, logits, residual = _precisely(self.synthesis, state).split([2 * taps, taps, 3], dim=1)
         motion = 2 * F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
         towards = motion.unflatten(1, (2, 1, 2)).expand(-1, -1, self.taps**2, -1, -1, -1).flatten(1, 3)
         prior = self.importance[[index - 1 for index in indices]].repeat(len(frames), 1)[:, :, None, None]
-        output = ls3d_conv3d(
-            frames.repeat_interleave(count, dim=0),
-            (offset + towards).unsqueeze(2),
-            (logits + prior).softmax(dim=1).unsqueeze(2),
-            self.kernel,
-            padding=(0, self.taps // 2, self.taps // 2),
-        )
+        with torch.autocast(frames.device.type, enabled=False):
+            output = ls3d_conv3d(
+                frames.repeat_interleave(count, dim=0),
+                (offset + towards).unsqueeze(2),
+                (logits + prior).softmax(dim=1).unsqueeze(2),
+                self.kernel,
+                padding=(0, self.taps // 2, self.taps // 2),
+            )
         return (output[:, :, 0] + residual).unflatten(0, (-1, count)).transpose(1, 2)
 
 
@@ -255,7 +256,7 @@ class _Refiner(nn.Module):
         motion = 2 * F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
         fetched = _fetch(features, motion)
         state = self.mix(torch.cat([F.leaky_relu(self.up(state), 0.1), fetched, motion], dim=1))
-        return state, motion + self.correct(state)
+        return state, motion + _precisely(self.correct, state)
 
 
 def _correlate(features: Tensor) -> Tensor:
@@ -282,8 +283,14 @@ def _fetch(features: Tensor, motion: Tensor) -> Tensor:
         dim=-1,
     )
     images = features.transpose(1, 2).flatten(0, 1)
-    fetched = F.grid_sample(images, grid.to(images.dtype), padding_mode="border", align_corners=True)
+    fetched = F.grid_sample(images.to(grid.dtype), grid, padding_mode="border", align_corners=True)
     return fetched.unflatten(0, (count, 2)).flatten(1, 2)
+
+
+def _precisely(layer: nn.Conv2d | nn.ConvTranspose2d, state: Tensor) -> Tensor:
+    """Apply a layer outside autocast: motion in half precision would lose its sub-pixel part."""
+    with torch.autocast(state.device.type, enabled=False):
+        return layer(state.to(layer.weight.dtype))
 
 
 def _merge_time(features: Tensor) -> Tensor:
