@@ -143,8 +143,7 @@ def moving_picture(index: int, height: int, width: int, shot: int = 0) -> np.nda
     y, x = np.mgrid[0:height, 0:width].astype(float)
     phase = 0.3 * index
     channels = [
-        0.5
-        + 0.4 * np.sin(x / (5 + c) + phase + 2.1 * shot * (c + 1)) * np.cos(y / (7 - c) - phase / 2 + shot)
+        0.5 + 0.4 * np.sin(x / (5 + c) + phase + 2.1 * shot * (c + 1)) * np.cos(y / (7 - c) - phase / 2 + shot)
         for c in range(3)
     ]
     base = np.stack(channels, axis=-1)

@@ -144,9 +144,7 @@ def test_exact_frame_rate(tmp_path: Path) -> None:
 
 def test_slow_motion_drops_audio_with_a_word(tmp_path: Path) -> None:
     source = Clip(frames=5, audio=["eng"]).write(tmp_path / "in.mp4")
-    report = interpolate(
-        source, tmp_path / "out.mp4", factor=4, slow_motion=True, model="blend", options=FAST
-    )
+    report = interpolate(source, tmp_path / "out.mp4", factor=4, slow_motion=True, model="blend", options=FAST)
     assert times(tmp_path / "out.mp4") == [Fraction(n, 25) for n in range(20)]
     assert [stream.type for stream in probe(tmp_path / "out.mp4").streams] == ["video"]
     assert len(report.left_out) == 1

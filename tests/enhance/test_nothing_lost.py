@@ -79,9 +79,7 @@ def test_identity(tmp_path: Path, name: str) -> None:
     clip, suffix, codec = ZOO[name]
     source, target = clip.write(tmp_path / f"in.{suffix}"), tmp_path / f"out.{suffix}"
     crf = {"h264": 0, "vp9": 0}.get(codec)
-    report = denoise(
-        source, target, model="identity", options=Options(codec=codec, crf=crf, segment_frames=40)
-    )
+    report = denoise(source, target, model="identity", options=Options(codec=codec, crf=crf, segment_frames=40))
     assert (report.lost, report.left_out) == (0, [])
     old, new = decode(source), decode(target)
     assert len(new) == len(old) == clip.frames
@@ -126,9 +124,7 @@ def packets(container: av.container.InputContainer, kind: str) -> list[tuple[int
 def test_edit_lists_are_obeyed(tmp_path: Path) -> None:
     clip = Clip(30, time_base=Fraction(1, 12800), options={"crf": "0", "g": "10", "bf": "2"})
     pts = [512 * n - 512 * 12 for n in range(30)]  # the first twelve frames lie before zero
-    source = replace(clip, pts=pts, container_options={"movflags": "+frag_keyframe"}).write(
-        tmp_path / "a.mp4"
-    )
+    source = replace(clip, pts=pts, container_options={"movflags": "+frag_keyframe"}).write(tmp_path / "a.mp4")
     shown = decode(source)
     target = tmp_path / "out.mp4"
     denoise(source, target, model="identity", options=Options(codec="h264", crf=0))
@@ -139,9 +135,7 @@ def test_edit_lists_are_obeyed(tmp_path: Path) -> None:
 
 
 def test_what_a_format_cannot_hold_is_named(tmp_path: Path) -> None:
-    source = Clip(5, audio=["eng"], subtitles=[(0, 100, "one")], attachment=b"font").write(
-        tmp_path / "in.mkv"
-    )
+    source = Clip(5, audio=["eng"], subtitles=[(0, 100, "one")], attachment=b"font").write(tmp_path / "in.mkv")
     report = denoise(source, tmp_path / "out.mp4", model="identity", options=Options(codec="h264"))
     assert [stream.type for stream in probe(tmp_path / "out.mp4").streams] == ["video", "audio"]
     assert len(report.left_out) == 2
@@ -152,9 +146,7 @@ def test_what_a_format_cannot_hold_is_named(tmp_path: Path) -> None:
 def test_hdr_metadata_follows(tmp_path: Path) -> None:
     display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
     options = {"x265-params": f"log-level=error:master-display={display}:max-cll=1000,400"}
-    source = Clip(4, codec="libx265", pix_fmt="yuv420p10le", tags=HDR10, options=options).write(
-        tmp_path / "in.mkv"
-    )
+    source = Clip(4, codec="libx265", pix_fmt="yuv420p10le", tags=HDR10, options=options).write(tmp_path / "in.mkv")
     before = probe(source).mastering
     assert before.light_level == (1000, 400)
     assert before.luminance == (10_000_000, 50)

@@ -41,12 +41,8 @@ class Precision(StrEnum):
     float16 = "float16"
 
 
-Source = Annotated[
-    str, typer.Argument(metavar="IN", help="A video, a folder of images, or - for y4m on stdin.")
-]
-Target = Annotated[
-    str, typer.Argument(metavar="OUT", help="A video, a folder for PNG images, or - for y4m on stdout.")
-]
+Source = Annotated[str, typer.Argument(metavar="IN", help="A video, a folder of images, or - for y4m on stdin.")]
+Target = Annotated[str, typer.Argument(metavar="OUT", help="A video, a folder for PNG images, or - for y4m on stdout.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 PrecisionOption = Annotated[Precision, typer.Option(help="Of the network; the halves are for GPUs.")]
 Tile = Annotated[int | None, typer.Option(help="Largest side of a tile, in pixels; whole frames by default.")]
@@ -54,16 +50,10 @@ MaxMemory = Annotated[str | None, typer.Option(help="Main memory to keep to, suc
 Start = Annotated[float, typer.Option(help="Seconds of the source to pass over.")]
 Duration = Annotated[float | None, typer.Option(help="Seconds of the source to work on.")]
 Preview = Annotated[float | None, typer.Option(help="Only the first seconds: --preview 5.")]
-Codec = Annotated[
-    str | None, typer.Option(help="h264, hevc, av1, vp9, prores or ffv1; by default the source's.")
-]
+Codec = Annotated[str | None, typer.Option(help="h264, hevc, av1, vp9, prores or ffv1; by default the source's.")]
 Crf = Annotated[int | None, typer.Option(help="Quality of the codec; smaller is better and larger.")]
-Resume = Annotated[
-    bool, typer.Option("--resume/--restart", help="Go on with an unfinished job, or begin anew.")
-]
-ProgressOption = Annotated[
-    ProgressStyle, typer.Option(help="A bar, JSON lines on stderr for programs, or none.")
-]
+Resume = Annotated[bool, typer.Option("--resume/--restart", help="Go on with an unfinished job, or begin anew.")]
+ProgressOption = Annotated[ProgressStyle, typer.Option(help="A bar, JSON lines on stderr for programs, or none.")]
 CutThreshold = Annotated[float, typer.Option(help="Least change of a hard cut, in percent; 0 sees no cuts.")]
 OnErrorOption = Annotated[OnError, typer.Option(help="Where the source can't be decoded.")]
 ImageRate = Annotated[str, typer.Option(help="Frames per second of a folder of images.")]
@@ -78,9 +68,7 @@ def register(app: typer.Typer) -> None:
 def interpolate(
     source: Source,
     target: Target,
-    factor: Annotated[
-        int | None, typer.Option(help="How many times more frames: 2, 4 or 8 (2 if not given).")
-    ] = None,
+    factor: Annotated[int | None, typer.Option(help="How many times more frames: 2, 4 or 8 (2 if not given).")] = None,
     fps: Annotated[str | None, typer.Option(help="An exact rate instead, such as 60 or 60000/1001.")] = None,
     slow_motion: Annotated[
         bool,
@@ -127,12 +115,8 @@ def interpolate(
 def upscale(
     source: Source,
     target: Target,
-    scale: Annotated[
-        int | None, typer.Option(help="How many times larger; the network's own if not given.")
-    ] = None,
-    model: Annotated[
-        str, typer.Option(help="A network's name (bicubic needs no weights) or its file.")
-    ] = "vsr",
+    scale: Annotated[int | None, typer.Option(help="How many times larger; the network's own if not given.")] = None,
+    model: Annotated[str, typer.Option(help="A network's name (bicubic needs no weights) or its file.")] = "vsr",
     device: Device = "auto",
     precision: PrecisionOption = Precision.float32,
     tile: Tile = None,
@@ -320,9 +304,7 @@ def _tell(report: Report, style: ProgressStyle) -> None:
     if report.lost:
         console.print(f"[yellow]note:[/] {report.lost} packets could not be decoded", highlight=False)
     if report.retimed:
-        console.print(
-            f"[yellow]note:[/] {report.retimed} frames had no usable time of their own", highlight=False
-        )
+        console.print(f"[yellow]note:[/] {report.retimed} frames had no usable time of their own", highlight=False)
     resumed = f", {report.resumed} of them from before" if report.resumed else ""
     console.print(
         f"{report.target}: {report.frames_in} frames became {report.frames_out} in {report.seconds:.1f} s; "

@@ -98,9 +98,7 @@ class Workspace:
             same = job.exists() and job.read_text() == text
             if not (resume and same):
                 if resume and job.exists():
-                    log.warning(
-                        "the unfinished job of %s had other settings or input; beginning anew", target
-                    )
+                    log.warning("the unfinished job of %s had other settings or input; beginning anew", target)
                 shutil.rmtree(self.folder)
         self.folder.mkdir(exist_ok=True)
         if not job.exists():

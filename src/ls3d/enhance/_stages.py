@@ -120,8 +120,7 @@ class Pictures:
         """Frames as ``(1, 3, T, H, W)``; those of the call before are at hand."""
         kept = {frame.time: self._tensors.get(frame.time) for frame in frames}
         self._tensors = {
-            frame.time: self._convert(frame) if (tensor := kept[frame.time]) is None else tensor
-            for frame in frames
+            frame.time: self._convert(frame) if (tensor := kept[frame.time]) is None else tensor for frame in frames
         }
         return torch.stack([self._tensors[frame.time] for frame in frames], dim=1)[None]
 
@@ -220,11 +219,7 @@ class Restoration:
         return result[:, 0 if result.shape[1] == 1 else self.before]
 
     def _noise(self, frames: Tensor) -> Tensor:
-        sigma = (
-            estimate_sigma(frames[0, :, self.before])
-            if self.sigma == "auto"
-            else float(self.sigma or 0) / 255
-        )
+        sigma = estimate_sigma(frames[0, :, self.before]) if self.sigma == "auto" else float(self.sigma or 0) / 255
         return torch.full((1,), sigma, device=frames.device)
 
 

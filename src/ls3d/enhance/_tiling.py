@@ -60,9 +60,7 @@ class Tiler:
     def _shrink(self, side: int) -> None:
         smaller = -(-min(self.tile or side, side) // 2)
         if smaller < _SMALLEST:
-            raise InputError(
-                f"memory runs out even with tiles of {_SMALLEST} pixels; choose another --device"
-            )
+            raise InputError(f"memory runs out even with tiles of {_SMALLEST} pixels; choose another --device")
         self.tile = smaller
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -169,9 +169,7 @@ class _Meter:
         return time.monotonic() - self._begin
 
 
-def run(
-    job: Job, target: Path, resume: bool = True, progress: Callable[[Progress], None] | None = None
-) -> Report:
+def run(job: Job, target: Path, resume: bool = True, progress: Callable[[Progress], None] | None = None) -> Report:
     """Do a job, or what is left of it; the target appears when it is complete.
 
     Args:
@@ -196,9 +194,7 @@ def run(
         report.left_out = _join(job, workspace, segments, target)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OSError(
-            f"{target}: {reason}; what is finished is kept, and the same command goes on"
-        ) from error
+        raise OSError(f"{target}: {reason}; what is finished is kept, and the same command goes on") from error
     except av.FFmpegError as error:
         raise InputError(f"{target} can't be written with {job.settings.codec} ({error.strerror})") from error
     _count(report, segments)
@@ -305,9 +301,7 @@ def _infer(
             until = window.until
         recent.append(shot)
     if until is None:
-        raise InputError(
-            f"{job.source.info.name}: no frame from {float(job.span.start):g} s on can be decoded"
-        )
+        raise InputError(f"{job.source.info.name}: no frame from {float(job.span.start):g} s on can be decoded")
     segment.lost += job.source.lost_at_end
     segment.last = True
     worker.send(_closed(segment, recent, until))
@@ -482,9 +476,7 @@ def _join(job: Job, workspace: Workspace, segments: Sequence[Segment], target: P
             file.write(y4m_header(job.settings))
             write_y4m(file, _all_packets(pieces))
     else:
-        copied = write_container(
-            part, job.container, job.settings, pieces, job.source.info, job.path, job.span
-        )
+        copied = write_container(part, job.container, job.settings, pieces, job.source.info, job.path, job.span)
         left_out = copied.left_out
     if part.is_file():
         with part.open("rb+") as file:

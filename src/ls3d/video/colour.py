@@ -188,9 +188,7 @@ def _halve(x: Tensor, axis: int, cosited: bool) -> Tensor:
         # The sample that was cropped off: for centred chroma it continues the line of the last two.
         cropped = x[..., -1:] if cosited or x.shape[-1] == 1 else 1.5 * x[..., -1:] - 0.5 * x[..., -2:-1]
         x = torch.cat([x, cropped], -1)
-    taps, left = (
-        ((-1 / 8, 1 / 4, 3 / 4, 1 / 4, -1 / 8), 2) if cosited else ((-1 / 4, 3 / 4, 3 / 4, -1 / 4), 1)
-    )
+    taps, left = ((-1 / 8, 1 / 4, 3 / 4, 1 / 4, -1 / 8), 2) if cosited else ((-1 / 4, 3 / 4, 3 / 4, -1 / 4), 1)
     padded = F.pad(x.flatten(0, -2)[:, None], (left, 2 if cosited else 1), mode="replicate")
     halved = F.conv1d(padded, torch.tensor([[taps]]).to(x), stride=2)[:, 0]
     return halved[:, : x.shape[-1] // 2].unflatten(0, x.shape[:-1]).movedim(-1, axis)

@@ -45,9 +45,11 @@ class Codec:
     max_den: int = 2**31 - 1
 
 
+# x264's macroblock tree (in assembly) gives other bytes now and then for the same frames, and starves the frames
+# that none refers to, which may be the source's own: it is off.
 #: By the name that a user gives. Default qualities are high: source frames come back at 40 dB or so.
 CODECS: dict[str, Codec] = {
-    "h264": Codec("libx264", 12, {"preset": "medium"}),
+    "h264": Codec("libx264", 13, {"preset": "medium", "x264-params": "mbtree=0"}),
     "hevc": Codec("libx265", 15, {"preset": "medium", "x265-params": "log-level=error"}),
     "av1": Codec("libsvtav1", 20, {"preset": "8"}),
     "vp9": Codec("libvpx-vp9", 22, {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}),
@@ -64,9 +66,7 @@ _ALIASES = {
     "libx264": "h264",
     "libx265": "hevc",
 }
-_LOSSLESS = frozenset(
-    {"ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210", "magicyuv", "qtrle", "png"}
-)
+_LOSSLESS = frozenset({"ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210", "magicyuv", "qtrle", "png"})
 _Y4M_FORMATS = ("yuv420p", "yuv422p", "yuv444p", "gray")
 
 
@@ -249,9 +249,7 @@ def _choose_codec(info: VideoInfo, container: str, asked: str | None) -> str:
             known = ", ".join(key for key in CODECS if key not in ("png", "y4m"))
             raise InputError(f"codec {asked!r} is not known; expected one of {known}")
         if not _holds(container, name):
-            raise InputError(
-                f"a {container} file can't hold {name}; choose another --codec or another suffix"
-            )
+            raise InputError(f"a {container} file can't hold {name}; choose another --codec or another suffix")
         return name
     lossless = "ffv1" if info.codec in _LOSSLESS else info.codec
     for name in (lossless, "h264", "vp9"):
@@ -367,7 +365,5 @@ def container_of(path: str | os.PathLike[str]) -> str:
         ".y4m": "y4m",
     }
     if suffix not in known:
-        raise InputError(
-            f"{path}: {suffix or 'no suffix'!r} is no video format; expected one of {', '.join(known)}"
-        )
+        raise InputError(f"{path}: {suffix or 'no suffix'!r} is no video format; expected one of {', '.join(known)}")
     return known[suffix]

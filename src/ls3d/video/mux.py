@@ -95,9 +95,7 @@ def in_decoding_order(pieces: Sequence[Piece]) -> Iterator[TimedPacket]:
             step = max(1, (times[1] if len(times) > 1 else piece.end) - times[0])
             shown.extend(times[0] - step * n for n in range(delay, 0, -1))
         shown.extend(times)
-        durations = dict(
-            zip(times, (b - a for a, b in zip(times, [*times[1:], piece.end], strict=True)), strict=True)
-        )
+        durations = dict(zip(times, (b - a for a, b in zip(times, [*times[1:], piece.end], strict=True)), strict=True))
         for packet in piece.read():
             yield TimedPacket(packet, shown.popleft(), max(1, durations[packet.pts]))
 
@@ -163,11 +161,7 @@ def _nothing() -> Iterator[tuple[Fraction, av.Packet]]:
 
 def _fresh(metadata: Mapping[str, str]) -> dict[str, str]:
     """Metadata without what described the source's bytes."""
-    return {
-        key: value
-        for key, value in metadata.items()
-        if not key.startswith(_STALE) and key not in _CONTAINER_WORDS
-    }
+    return {key: value for key, value in metadata.items() if not key.startswith(_STALE) and key not in _CONTAINER_WORDS}
 
 
 def _add_others(

@@ -64,9 +64,7 @@ def layout_of(pix_fmt: str) -> Layout:
     components = [c for c in pixel_format.components if not c.is_alpha]
     depth = 8 if pixel_format.has_palette else max((c.bits for c in components), default=0)
     if not 0 < depth <= 16 or "bayer" in pix_fmt or "f16" in pix_fmt or "f32" in pix_fmt:
-        raise InputError(
-            f"pixel format {pix_fmt} is not supported; expected integer YUV, RGB or gray samples"
-        )
+        raise InputError(f"pixel format {pix_fmt} is not supported; expected integer YUV, RGB or gray samples")
     depth = max(depth, 8)
     suffix = f"{depth}le" if depth > 8 else ""
     if pixel_format.is_rgb or pixel_format.has_palette or pix_fmt.startswith("xyz"):
@@ -108,8 +106,9 @@ def planar(picture: av.VideoFrame) -> av.VideoFrame:
 
 def copy_properties(source: av.VideoFrame, target: av.VideoFrame) -> None:
     """Give ``target`` the time and the colour tags of ``source``."""
-    target.pts, target.time_base = source.pts, source.time_base
-    target.duration = source.duration
+    target.pts, target.duration = source.pts, source.duration
+    if source.time_base is not None:
+        target.time_base = source.time_base
     for name in ("colorspace", "color_range", "color_trc", "color_primaries"):
         setattr(target, name, getattr(source, name))
 
@@ -118,9 +117,7 @@ def planes_of(picture: av.VideoFrame) -> list[np.ndarray]:
     """The planes of a planar picture, ``(height, width)`` each, uint8 or uint16, as views of its memory."""
     layout = layout_of(picture.format.name)
     views = []
-    for plane, (height, width) in zip(
-        picture.planes, layout.plane_sizes(picture.height, picture.width), strict=False
-    ):
+    for plane, (height, width) in zip(picture.planes, layout.plane_sizes(picture.height, picture.width), strict=False):
         samples = np.frombuffer(memoryview(plane), layout.dtype)
         stride = plane.line_size // layout.dtype.itemsize
         views.append(samples[: height * stride].reshape(height, stride)[:, :width])

@@ -237,10 +237,7 @@ def _mastering(picture: av.VideoFrame) -> MasteringDisplay:
     for data in _side_data(picture):
         if data.type == SideDataType.MASTERING_DISPLAY_METADATA:
             values = struct.unpack_from("=20i2i", bytes(data))
-            ratios = [
-                Fraction(n, d) if d else Fraction(0)
-                for n, d in zip(values[:20:2], values[1:20:2], strict=True)
-            ]
+            ratios = [Fraction(n, d) if d else Fraction(0) for n, d in zip(values[:20:2], values[1:20:2], strict=True)]
             red, green, blue, white = (ratios[i : i + 2] for i in (0, 2, 4, 6))
             if values[20]:
                 primaries = tuple(round(50_000 * v) for v in (*green, *blue, *red, *white))

@@ -128,9 +128,7 @@ class VideoFile:
                 yield from frames
                 self.lost_at_end = decoder.lost
                 return
-        raise InputError(
-            f"{self.path} has changed since the unfinished job began; start it anew with --restart"
-        )
+        raise InputError(f"{self.path} has changed since the unfinished job began; start it anew with --restart")
 
     def _seek(self, container: av.container.InputContainer, time: Fraction) -> None:
         stream = main_video_stream(container, self.info.name)
@@ -193,9 +191,7 @@ class ImageSequence:
             (path for path in self.folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural
         )
         if not self.paths:
-            raise InputError(
-                f"{folder} holds no images; expected PNG, TIFF, JPEG, BMP, WebP, PPM or DPX files"
-            )
+            raise InputError(f"{folder} holds no images; expected PNG, TIFF, JPEG, BMP, WebP, PPM or DPX files")
         count = len(self.paths)
         self.info = replace(
             probe(self.paths[0]),
@@ -338,9 +334,7 @@ class _Decoder:
         time = None if packet.pts is None else packet.pts * self.info.time_base - self.info.start
         if self.on_error == "stop":
             place = "" if time is None else f" at {float(time):.3f} s"
-            raise InputError(
-                f"{self.info.name}: the frame{place} can't be decoded ({error.strerror})"
-            ) from error
+            raise InputError(f"{self.info.name}: the frame{place} can't be decoded ({error.strerror})") from error
         self.lost += 1
         if time is not None:
             self._lost_times.append(time)
@@ -356,11 +350,7 @@ class _Decoder:
         tick = self.info.time_base
         step = max(tick, round(1 / self.info.rate / tick) * tick)
         duration = picture.duration * tick if picture.duration else step
-        time = (
-            None
-            if picture.pts is None
-            else picture.pts * Fraction(picture.time_base or tick) - self.info.start
-        )
+        time = None if picture.pts is None else picture.pts * Fraction(picture.time_base or tick) - self.info.start
         usable = time is not None and (self._previous is None or time > self._previous.time)
         if time is None or not usable:
             time = self._previous.time + step if self._previous else Fraction(0)

@@ -1,0 +1,134 @@
+"""Colour conversion against H.273's definitions, against FFmpeg's own scaler, and against itself."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+import torch
+from clip_maker import moving_picture, planes
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ls3d.video import Colour, from_rgb, layout_of, picture_of, to_rgb
+from ls3d.video.colour import _double, _halve
+from ls3d.video.pixels import is_full_range, planar
+
+KR_KB = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+FORMATS = ["yuv420p", "yuv422p", "yuv444p", "yuv411p", "yuv410p", "yuv440p", "yuv420p10le", "yuv422p12le", "gray"]
+
+
+@pytest.mark.parametrize("matrix", KR_KB)
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("depth", [8, 10])
+def test_primaries_have_the_codes_of_the_standard(matrix: int, full: bool, depth: int) -> None:
+    kr, kb = KR_KB[matrix]
+    rgb = np.array([[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.25, 0.75]])
+    luma = rgb @ [kr, 1 - kr - kb, kb]
+    cb, cr = (rgb[:, 2] - luma) / (2 * (1 - kb)), (rgb[:, 0] - luma) / (2 * (1 - kr))
+    unit = 2 ** (depth - 8)
+    if full:
+        expected = [luma * (2**depth - 1)] + [c * (2**depth - 1) + 2 ** (depth - 1) for c in (cb, cr)]
+    else:
+        expected = [(219 * luma + 16) * unit] + [(224 * c + 128) * unit for c in (cb, cr)]
+    layout = layout_of("yuv444p" if depth == 8 else "yuv444p10le")
+    image = torch.from_numpy(rgb.T.astype(np.float32)[:, None, :])
+    picture = from_rgb(image, Colour(layout, matrix, full))
+    for plane, codes in zip(planes(picture), expected, strict=True):
+        assert np.abs(plane[0] - np.round(codes).clip(0, 2**depth - 1)).max() <= 1e-6
+
+
+@pytest.mark.parametrize("matrix", ["ITU601", "ITU709", "BT2020"])
+def test_agrees_with_ffmpeg(matrix: str) -> None:
+    picture = av.VideoFrame.from_ndarray(moving_picture(3, 48, 64), format="rgb24")
+    number = {"ITU601": 6, "ITU709": 1, "BT2020": 9}[matrix]
+    yuv = picture.reformat(format="yuv444p", dst_colorspace=getattr(av.video.reformatter.Colorspace, matrix))
+    ours = to_rgb(yuv, Colour(layout_of("yuv444p"), number, full_range=False))
+    theirs = picture.to_ndarray(format="rgb24").transpose(2, 0, 1) / 255
+    assert np.abs(ours.numpy() - theirs).max() < 0.012  # eight-bit rounding of both
+
+
+@given(
+    pix_fmt=st.sampled_from(FORMATS),
+    height=st.integers(1, 19),
+    width=st.integers(1, 19),
+    matrix=st.sampled_from([1, 6, 7, 8, 9]),
+    full=st.booleans(),
+    cosited=st.tuples(st.booleans(), st.booleans()),
+    seed=st.integers(0, 2**31),
+)
+def test_a_round_trip_gives_the_same_codes(
+    pix_fmt: str,
+    height: int,
+    width: int,
+    matrix: int,
+    full: bool,
+    cosited: tuple[bool, bool],
+    seed: int,
+) -> None:
+    layout = layout_of(pix_fmt)
+    rng = np.random.default_rng(seed)
+    codes = [rng.integers(0, 2**layout.depth, size) for size in layout.plane_sizes(height, width)]
+    picture = picture_of([plane.astype(layout.dtype) for plane in codes], layout)
+    colour = Colour(layout, matrix, full, cosited)
+    back = from_rgb(to_rgb(picture, colour), colour)
+    for before, after in zip(codes, planes(back), strict=True):
+        assert np.abs(before - after).max() <= 1
+
+
+@given(st.integers(1, 40), st.booleans(), st.booleans())
+def test_halving_undoes_doubling(size: int, cosited: bool, odd: bool) -> None:
+    chroma = torch.rand(2, 3, size)
+    doubled = _double(chroma, 2, cosited)[..., : 2 * size - odd]
+    assert torch.allclose(_halve(doubled, 2, cosited), chroma, atol=1e-6)
+
+
+@pytest.mark.parametrize("cosited", [True, False])
+def test_chroma_lies_where_the_siting_says(cosited: bool) -> None:
+    # a ramp of slope 1 per luma sample: chroma sample k lies at 2k (co-sited) or 2k + 1/2
+    chroma = 2 * torch.arange(10.0).expand(1, 1, 10) + (0 if cosited else 0.5)
+    luma_grid = _double(chroma, 2, cosited)[0, 0]
+    assert torch.allclose(luma_grid[1:-1], torch.arange(20.0)[1:-1])
+
+
+def test_dithering_keeps_the_mean_of_what_lies_between_two_codes() -> None:
+    colour = Colour(layout_of("gray"), 1, full_range=True)
+    level = 100.3 / 255
+    plain = planes(from_rgb(torch.full((3, 64, 64), level), colour))[0]
+    dithered = planes(from_rgb(torch.full((3, 64, 64), level), colour, dither=True))[0]
+    assert set(np.unique(plain)) == {100}
+    assert set(np.unique(dithered)) == {100, 101}
+    assert abs(dithered.mean() - 100.3) < 0.01
+
+
+def test_values_out_of_the_nominal_range_survive() -> None:
+    layout = layout_of("gray")
+    picture = picture_of([np.array([[0, 5, 16, 235, 250, 255]], np.uint8)], layout)
+    colour = Colour(layout, 1, full_range=False)
+    rgb = to_rgb(picture, colour)
+    assert float(rgb.min()) < 0
+    assert float(rgb.max()) > 1
+    assert planes(from_rgb(rgb, colour))[0].tolist() == [[0, 5, 16, 235, 250, 255]]
+
+
+@pytest.mark.parametrize("pix_fmt", ["nv12", "yuyv422", "yuvj420p", "rgb24", "bgra", "p010le", "yuva420p", "gray10le"])
+def test_repacking_changes_no_sample(pix_fmt: str) -> None:
+    source = av.VideoFrame.from_ndarray(moving_picture(1, 32, 48), format="rgb24").reformat(format=pix_fmt)
+    repacked = planar(source)
+    assert repacked.format.name == layout_of(pix_fmt).name
+    assert is_full_range(repacked) == is_full_range(source)
+    restored = repacked.reformat(
+        format=pix_fmt,
+        src_color_range="JPEG" if is_full_range(source) else "MPEG",
+        dst_color_range="JPEG" if is_full_range(source) else "MPEG",
+    )
+    for index, (before, after) in enumerate(zip(source.planes, restored.planes, strict=True)):
+        if pix_fmt == "yuva420p" and index == 3:
+            continue  # alpha is left out
+        a, b = (np.frombuffer(memoryview(p), np.uint8).reshape(-1, p.line_size) for p in (before, after))
+        width = {"rgb24": 144, "bgra": 192, "yuyv422": 96, "gray10le": 96, "p010le": 96}.get(pix_fmt, 24)
+        if pix_fmt == "bgra":
+            a, b = (x[:, :width].reshape(-1, 48, 4)[..., :3] for x in (a, b))
+        else:
+            a, b = a[:, :width], b[:, :width]
+        assert np.array_equal(a, b)
