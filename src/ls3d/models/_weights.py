@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from ls3d.errors import InputError
@@ -46,7 +46,8 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str], *, half: bool =
     metadata = {**model.config, **facts, "sha256": _digest(tensors)}  # type: ignore[dict-item]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, metadata={"ls3d": json.dumps(metadata)})
+        # Not save_file: the file it makes is private to its owner.
+        temporary.write_bytes(save(tensors, {"ls3d": json.dumps(metadata)}))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
