@@ -7,17 +7,21 @@ semi-planar, packed and palette formats are repacked (values kept, alpha left ou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import av
 import numpy as np
+from av.video.plane import VideoPlane
 
 from ls3d.errors import InputError
 
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
+
+_SEMI_PLANAR = re.compile(r"nv(12|21|16|24|42)$|p[024]1[026]le$")
 
 
 @dataclass(frozen=True)
@@ -91,17 +95,35 @@ def planar(picture: av.VideoFrame) -> av.VideoFrame:
     layout = layout_of(picture.format.name)
     if picture.format.name == layout.name:
         return picture
+    tag = picture.color_range
     if picture.format.name.startswith("yuvj"):
-        result = picture_of([plane.copy() for plane in planes_of(picture)], layout)
+        result = picture_of(planes_of(picture), layout)
         copy_properties(picture, result)
         result.color_range = FULL_RANGE
         return result
-    tag = picture.color_range
+    if _SEMI_PLANAR.match(picture.format.name):
+        result = picture_of(_separate(picture, layout), layout)
+        copy_properties(picture, result)
+        return result
     same = "JPEG" if is_full_range(picture) else "MPEG"
     result = picture.reformat(format=layout.name, src_color_range=same, dst_color_range=same)
     copy_properties(picture, result)
     result.color_range = tag
     return result
+
+
+def _separate(picture: av.VideoFrame, layout: Layout) -> list[np.ndarray]:
+    """Planes of a picture whose chroma samples are interleaved; those of ``p0..`` formats fill the upper bits.
+
+    Done here because FFmpeg's scaler now and then (once in 200 pictures) loses samples of P010.
+    """
+    (height, width), (chroma_height, chroma_width), _ = layout.plane_sizes(picture.height, picture.width)
+    sizes = (height, width), (chroma_height, 2 * chroma_width)
+    luma, chroma = (_samples(p, layout.dtype, *size) for p, size in zip(picture.planes, sizes, strict=True))
+    if picture.format.name.startswith("p"):
+        luma, chroma = luma >> (16 - layout.depth), chroma >> (16 - layout.depth)
+    swapped = picture.format.name in ("nv21", "nv42")
+    return [luma, chroma[:, int(swapped) :: 2], chroma[:, int(not swapped) :: 2]]
 
 
 def copy_properties(source: av.VideoFrame, target: av.VideoFrame) -> None:
@@ -118,10 +140,14 @@ def planes_of(picture: av.VideoFrame) -> list[np.ndarray]:
     layout = layout_of(picture.format.name)
     views = []
     for plane, (height, width) in zip(picture.planes, layout.plane_sizes(picture.height, picture.width), strict=False):
-        samples = np.frombuffer(memoryview(plane), layout.dtype)
-        stride = plane.line_size // layout.dtype.itemsize
-        views.append(samples[: height * stride].reshape(height, stride)[:, :width])
+        views.append(_samples(plane, layout.dtype, height, width))
     return views
+
+
+def _samples(plane: VideoPlane, dtype: np.dtype, height: int, width: int) -> np.ndarray:
+    stride = plane.line_size // dtype.itemsize
+    samples = np.frombuffer(memoryview(plane), dtype)
+    return samples[: height * stride].reshape(height, stride)[:, :width]
 
 
 def picture_of(planes: Sequence[np.ndarray], layout: Layout) -> av.VideoFrame:

@@ -287,6 +287,9 @@ def _conform(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
 class _Decoder:
     """Decodes a container's main stream and repairs its clock.
 
+    Decoders work on several packets at once and tell of a bad one late, so its time is found by what is missing:
+    frames come in order of time, and a packet of which none came before a later one is lost.
+
     Attributes:
         lost: packets that could not be decoded since the last frame.
     """
@@ -294,17 +297,20 @@ class _Decoder:
     def __init__(self, container: av.container.InputContainer, info: VideoInfo, on_error: OnError) -> None:
         self.container, self.info, self.on_error = container, info, on_error
         self.lost = 0
-        self._lost_times: list[Fraction] = []
+        self._awaited: set[int] = set()
         self._previous: Frame | None = None
 
     def frames(self, first: av.VideoFrame | None = None) -> Iterator[Frame]:
         """All frames from where the container stands, after the ``first``, which is decoded already."""
         for picture in self._pictures(first):
             frame = self._timed(picture)
+            missing = self._missing(frame.time)
             if self.on_error == "repeat" and self._previous is not None:
-                yield from self._repeats(self._previous, frame.time)
-                frame = replace(frame, lost=self.lost + bool(picture.is_corrupt))
-            self.lost, self._lost_times, self._previous = 0, [], frame
+                for time in missing[: self.lost]:
+                    yield replace(self._previous, time=time, lost=1)
+                    self.lost -= 1
+            frame = replace(frame, lost=self.lost + bool(picture.is_corrupt))
+            self.lost, self._previous = 0, frame
             yield frame
 
     def _pictures(self, first: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
@@ -314,10 +320,12 @@ class _Decoder:
         else:
             stream.thread_type = "AUTO"
         for packet in self._packets(stream):
+            if packet.pts is not None and not packet.is_discard:
+                self._awaited.add(packet.pts)
             try:
                 pictures = packet.decode()
             except av.FFmpegError as error:
-                self._lose(packet, error)
+                self._lose(error)
                 continue
             yield from pictures
 
@@ -326,33 +334,34 @@ class _Decoder:
             yield from self.container.demux(stream)
         except av.FFmpegError as error:
             log.warning("%s: reading ends early (%s)", self.info.name, error.strerror)
-            if self.on_error == "stop":
-                raise InputError(f"{self.info.name} ends early ({error.strerror})") from error
-            self.lost += 1
+            self._lose(error)
 
-    def _lose(self, packet: av.Packet, error: av.FFmpegError) -> None:
-        time = None if packet.pts is None else packet.pts * self.info.time_base - self.info.start
+    def _lose(self, error: av.FFmpegError) -> None:
         if self.on_error == "stop":
+            after = self._previous.time if self._previous is not None else Fraction(-1)
+            time = min((t for t in map(self._seconds, self._awaited) if t > after), default=None)
             place = "" if time is None else f" at {float(time):.3f} s"
             raise InputError(f"{self.info.name}: the frame{place} can't be decoded ({error.strerror})") from error
         self.lost += 1
-        if time is not None:
-            self._lost_times.append(time)
 
-    def _repeats(self, previous: Frame, until: Fraction) -> Iterator[Frame]:
-        for time in sorted(set(self._lost_times)):
-            if previous.time < time < until:
-                self.lost -= 1
-                yield replace(previous, time=time, lost=1)
+    def _missing(self, until: Fraction) -> list[Fraction]:
+        """Times of packets after the previous frame of which no frame came; those up to ``until`` are settled."""
+        past = {pts for pts in self._awaited if self._seconds(pts) <= until}
+        self._awaited -= past
+        after = self._previous.time if self._previous is not None else until
+        return sorted(time for time in map(self._seconds, past) if after < time < until)
+
+    def _seconds(self, pts: int) -> Fraction:
+        return pts * self.info.time_base - self.info.start
 
     def _timed(self, picture: av.VideoFrame) -> Frame:
         """Give the picture its time: the file's, or one nominal step on where that doesn't increase."""
         tick = self.info.time_base
         step = max(tick, round(1 / self.info.rate / tick) * tick)
         duration = picture.duration * tick if picture.duration else step
-        time = None if picture.pts is None else picture.pts * Fraction(picture.time_base or tick) - self.info.start
+        time = None if picture.pts is None else picture.pts * Fraction(picture.time_base or tick)
+        time = None if time is None else time - self.info.start
         usable = time is not None and (self._previous is None or time > self._previous.time)
         if time is None or not usable:
             time = self._previous.time + step if self._previous else Fraction(0)
-        lost = self.lost + bool(picture.is_corrupt)
-        return Frame(time, duration, _conform(picture, self.info), lost, retimed=not usable)
+        return Frame(time, duration, _conform(picture, self.info), retimed=not usable)

@@ -1,0 +1,138 @@
+"""Threads, timelines, windows, noise: the engine's parts on their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ls3d.enhance._noise import estimate_sigma
+from ls3d.enhance._threads import Worker, prefetch
+from ls3d.enhance._timeline import Constant, Multiply
+from ls3d.enhance.api import _exact_rate
+
+rates = st.fractions(min_value=1, max_value=240, max_denominator=1001)
+increasing = st.lists(st.fractions(0, 3, max_denominator=90_000), min_size=2, max_size=12, unique=True)
+
+
+@given(increasing, rates)
+def test_a_constant_rate_has_every_frame_once(times: list[Fraction], fps: Fraction) -> None:
+    times.sort()
+    timeline = Constant(fps, times[0])
+    shown = [time for a, b in pairwise(times) for time, _ in timeline.between(a, b)]
+    assert shown == [times[0] + n / fps for n in range(len(shown))]
+    assert shown[-1] < times[-1] <= shown[-1] + 1 / fps
+
+
+@given(increasing, st.sampled_from([2, 4, 8]))
+def test_multiplied_times_lie_evenly(times: list[Fraction], factor: int) -> None:
+    times.sort()
+    timeline = Multiply(factor)
+    for first, second in pairwise(times):
+        shown = timeline.between(first, second)
+        assert [place for _, place in shown] == [Fraction(k, factor) for k in range(factor)]
+        assert all(time == first + place * (second - first) for time, place in shown)
+
+
+def test_ticks_stay_countable() -> None:
+    assert Multiply(8).time_base(Fraction(1, 90_000)) == Fraction(1, 720_000)
+    assert Multiply(8).time_base(Fraction(1, 10**9)) == Fraction(1, 1_000_000)
+    ticks = Constant(Fraction(60_000, 1001), Fraction(0)).time_base(Fraction(1, 90_000))
+    assert (Fraction(1001, 60_000) / ticks).denominator == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (23.976, Fraction(24000, 1001)),
+        (29.97, Fraction(30000, 1001)),
+        (59.94, Fraction(60000, 1001)),
+        (60, Fraction(60)),
+        (24, Fraction(24)),
+        (12.5, Fraction(25, 2)),
+        (Fraction(60000, 1001), Fraction(60000, 1001)),
+    ],
+)
+def test_rates_mean_what_people_write(written: float | Fraction, meant: Fraction) -> None:
+    assert _exact_rate(written) == meant
+
+
+def test_prefetch_passes_items_and_errors() -> None:
+    def items() -> object:
+        yield from range(5)
+        raise ValueError("broken")
+
+    seen = []
+    with prefetch(items(), 2) as ready, pytest.raises(ValueError, match="broken"):  # type: ignore[arg-type]
+        seen.extend(ready)
+    with prefetch(iter(range(5)), 2) as ready:
+        assert list(ready) == [0, 1, 2, 3, 4]
+
+
+def test_prefetch_can_be_left_early() -> None:
+    made = []
+
+    def endless() -> object:
+        while True:
+            made.append(1)
+            yield len(made)
+
+    with prefetch(endless(), 3) as ready:  # type: ignore[arg-type]
+        assert next(ready) == 1
+    count = len(made)
+    assert count <= 6
+    assert not any(thread.name == "ls3d-decode" for thread in threading.enumerate())
+
+
+def test_worker_handles_everything_in_order() -> None:
+    seen: list[int] = []
+    with Worker(seen.append, 2) as worker:
+        for n in range(50):
+            worker.send(n)
+    assert seen == list(range(50))
+
+
+def test_a_failing_worker_fails_its_sender() -> None:
+    def handle(item: int) -> None:
+        if item == 3:
+            raise OSError("disk full")
+
+    def work() -> None:
+        with Worker(handle, 2) as worker:
+            for n in range(1000):
+                worker.send(n)
+
+    with pytest.raises(OSError, match="disk full"):
+        work()
+
+
+def test_a_failing_sender_keeps_what_was_sent() -> None:
+    seen: list[int] = []
+
+    def slow(item: int) -> None:
+        time.sleep(0.01)
+        seen.append(item)
+
+    def work() -> None:
+        with Worker(slow, 8) as worker:
+            for n in range(5):
+                worker.send(n)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert seen == list(range(5))
+
+
+@pytest.mark.parametrize("sigma", [5, 15, 25, 50])
+def test_noise_is_measured(sigma: int) -> None:
+    y, x = torch.meshgrid(torch.arange(200.0), torch.arange(300.0), indexing="ij")
+    scene = torch.stack([0.5 + 0.3 * torch.sin(x / 20 + c) * torch.cos(y / 30) for c in range(3)])
+    noisy = scene + sigma / 255 * torch.randn_like(scene)
+    assert abs(255 * estimate_sigma(noisy) - sigma) < 0.05 * sigma
