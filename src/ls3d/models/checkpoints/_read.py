@@ -160,6 +160,11 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """``bytes()``: how protocol 2 writes the contents of an empty array."""
+    return b""
+
+
 _STAND_INS: dict[tuple[str, str], Callable[..., Any] | object] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "dtype"): _DType,
@@ -168,6 +173,7 @@ _STAND_INS: dict[tuple[str, str], Callable[..., Any] | object] = {
     ("numpy.core.multiarray", "scalar"): _make_scalar,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
 }
 
 
