@@ -1,0 +1,166 @@
+"""The Triton kernels compile ahead of time for sm_80 and sm_90, without a GPU: what a launch would compile, compiled.
+
+Spills are read off the machine code by the disassembler that Triton brings.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+triton = pytest.importorskip("triton", reason="triton is not installed: pip install 'ls3d[gpu-test]'")
+
+from ls3d.ops import cuda  # noqa: E402
+from ls3d.ops._geometry import Geometry  # noqa: E402
+
+if triton.knobs.runtime.interpret:
+    pytest.skip("under the interpreter nothing is compiled", allow_module_level=True)
+
+KERNELS = ("forward_kernel", "sampling_kernel", "far_kernel", "input_kernel", "weight_kernel")
+SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024}
+
+
+class _Machine:
+    """A driver that knows which GPU it would have."""
+
+    def __init__(self, arch: int) -> None:
+        self.arch = arch
+
+    def get_current_target(self) -> Any:
+        return triton.backends.compiler.GPUTarget("cuda", self.arch, 32)
+
+    def get_current_device(self) -> int:
+        return self.arch
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+class _Compiler:
+    """Stands where a kernel is launched, and compiles it for the launch's arguments instead."""
+
+    def __init__(self, kernel: Any, done: dict[str, Any]) -> None:
+        self.kernel, self.done = kernel, done
+
+    def __getitem__(self, grid: Any) -> Callable[..., None]:
+        def launch(**arguments: Any) -> None:
+            self.done[self.kernel.__name__] = self.kernel.warmup(grid=grid, **arguments)
+
+        return launch
+
+
+@pytest.fixture(params=[80, 90], ids=["sm_80", "sm_90"])
+def arch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    before = triton.runtime.driver._active
+    triton.runtime.driver.set_active(_Machine(request.param))
+    yield request.param
+    triton.runtime.driver._active = before
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What has been compiled so far, by the kernel's name."""
+    from ls3d.ops import _triton_launch
+
+    done: dict[str, Any] = {}
+    for name in KERNELS:
+        monkeypatch.setattr(_triton_launch, name, _Compiler(getattr(_triton_launch, name), done))
+    return done
+
+
+def _call(
+    channels: int, size: tuple[int, int, int], kernel: tuple[int, int, int], dtype: torch.dtype, **how: Any
+) -> None:
+    """Forward and backward on tensors without data."""
+    groups, offset_groups = how.get("groups", 1), how.get("offset_groups", 1)
+    taps = kernel[0] * kernel[1] * kernel[2]
+    padding = tuple(k // 2 for k in kernel)
+    x = torch.empty(2, channels, *size, dtype=dtype, device="meta").contiguous(memory_format=torch.channels_last_3d)
+    offset = x.new_empty(2, 2 * taps * offset_groups, *size, dtype=how.get("offset_dtype", dtype))
+    mask = offset.new_empty(2, taps * offset_groups, *size)
+    weight = x.new_empty(channels, channels // groups, *kernel)
+    bias = x.new_empty(channels)
+    geometry = Geometry.of(x.shape, offset.shape, mask.shape, weight.shape, bias.shape, 1, padding, 1, groups)
+    out = cuda.forward(x, offset, mask, weight, bias, geometry)
+    cuda.backward(torch.empty_like(out), x, offset, mask, weight, geometry, (True,) * 4)
+
+
+def _stack_bytes(binary: bytes, folder: Path) -> int:
+    """Local memory of a kernel: registers that didn't fit."""
+    file = folder / "kernel.cubin"
+    file.write_bytes(binary)
+    tool = triton.knobs.nvidia.cuobjdump.path
+    text = subprocess.run([tool, "--dump-resource-usage", file], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"STACK:(\d+) .*LOCAL:(\d+)", text)
+    assert found, text
+    return int(found[1]) + int(found[2])
+
+
+BENCHMARKED = [
+    pytest.param(64, (7, 270, 480), (3, 3, 3), torch.bfloat16, id="vfi-bfloat16"),
+    pytest.param(64, (7, 270, 480), (3, 3, 3), torch.float16, id="vfi-float16"),
+    pytest.param(64, (7, 270, 480), (3, 3, 3), torch.float32, id="vfi-float32"),
+    pytest.param(64, (3, 64, 128), (3, 3, 3), torch.bfloat16, id="vfi-small"),
+    pytest.param(128, (5, 64, 64), (3, 3, 3), torch.bfloat16, id="128-channels"),
+    pytest.param(256, (8, 28, 28), (3, 1, 1), torch.bfloat16, id="i3d-256"),
+    pytest.param(1024, (8, 14, 14), (3, 1, 1), torch.bfloat16, id="i3d-1024"),
+]
+
+
+@pytest.mark.parametrize(("channels", "size", "kernel", "dtype"), BENCHMARKED)
+def test_main_configurations_keep_everything_in_registers(
+    channels: int,
+    size: tuple[int, int, int],
+    kernel: tuple[int, int, int],
+    dtype: torch.dtype,
+    arch: int,
+    compiled: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    _call(channels, size, kernel, dtype)
+    assert sorted(compiled) == sorted(KERNELS)
+    spilt = {name: _stack_bytes(made.asm["cubin"], tmp_path) for name, made in compiled.items()}
+    assert spilt == dict.fromkeys(KERNELS, 0)
+    assert max(made.metadata.shared for made in compiled.values()) < SHARED_MEMORY[arch]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_hopper_runs_on_its_own_tensor_cores(dtype: torch.dtype, compiled: dict[str, Any]) -> None:
+    before = triton.runtime.driver._active
+    triton.runtime.driver.set_active(_Machine(90))
+    try:
+        _call(64, (7, 270, 480), (3, 3, 3), dtype)
+    finally:
+        triton.runtime.driver._active = before
+    assert "wgmma.mma_async" in compiled["forward_kernel"].asm["ptx"]
+    assert "wgmma.mma_async" in compiled["sampling_kernel"].asm["ptx"]
+    assert "wgmma.mma_async" in compiled["input_kernel"].asm["ptx"]
+
+
+def test_rows_are_read_sixteen_bytes_at_a_time(arch: int, compiled: dict[str, Any]) -> None:
+    _call(64, (7, 270, 480), (3, 3, 3), torch.bfloat16)
+    for name in ("forward_kernel", "sampling_kernel", "weight_kernel"):
+        assert "ld.global.v4.b32" in compiled[name].asm["ptx"], name
+
+
+@pytest.mark.parametrize("offset_dtype", [torch.float32, torch.float16])
+def test_odd_and_grouped_shapes_compile(arch: int, compiled: dict[str, Any], offset_dtype: torch.dtype) -> None:
+    _call(12, (3, 7, 9), (1, 3, 5), torch.float16, groups=2, offset_groups=3, offset_dtype=offset_dtype)
+    _call(7, (3, 7, 9), (3, 3, 1), torch.float16, offset_dtype=offset_dtype)
+    assert sorted(compiled) == sorted(KERNELS)
+
+
+def test_deterministic_variant_compiles(arch: int, compiled: dict[str, Any], tmp_path: Path) -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        _call(64, (7, 270, 480), (3, 3, 3), torch.bfloat16)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert "atom.global.gpu.relaxed.add.u64" in compiled["far_kernel"].asm["ptx"].replace("red.", "atom.")
+    assert _stack_bytes(compiled["far_kernel"].asm["cubin"], tmp_path) == 0
