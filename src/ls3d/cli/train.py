@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Path = typer.Argument(help="A YAML recipe; see the folder recipes/.", dir_okay=False, exists=True),
+    recipe: Path = typer.Argument(help="A YAML recipe; see the folder recipes/."),
     overrides: list[str] = typer.Argument(None, help="Values to change, as section.key=value."),
     restart: bool = typer.Option(False, "--restart", help="Begin anew even if a checkpoint is there."),
 ) -> None:
