@@ -130,6 +130,12 @@ def test_cuts_are_found_and_motion_is_not(tmp_path: Path) -> None:
     assert not any(shot.cut_after for shot in find_cuts(clip.frames(), threshold=0))
 
 
+@pytest.mark.parametrize("hold", [2, 3])
+def test_animation_on_twos_and_threes_has_no_cuts(tmp_path: Path, hold: int) -> None:
+    clip = Clip(24, picture=lambda n, h, w: moving_picture(4 * (n // hold), h, w)).write(tmp_path / "in.mp4")
+    assert not any(shot.cut_after for shot in find_cuts(VideoFile(clip).frames()))
+
+
 def test_a_flash_is_no_cut(tmp_path: Path) -> None:
     def lightning(index: int, height: int, width: int) -> np.ndarray:
         still = moving_picture(0, height, width)

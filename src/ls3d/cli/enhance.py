@@ -86,7 +86,7 @@ def interpolate(
     crf: Crf = None,
     resume: Resume = True,
     progress: ProgressOption = ProgressStyle.bar,
-    cut_threshold: CutThreshold = 8.0,
+    cut_threshold: CutThreshold = 4.0,
     on_error: OnErrorOption = OnError.skip,
     image_rate: ImageRate = "25",
 ) -> None:
@@ -128,7 +128,7 @@ def upscale(
     crf: Crf = None,
     resume: Resume = True,
     progress: ProgressOption = ProgressStyle.bar,
-    cut_threshold: CutThreshold = 8.0,
+    cut_threshold: CutThreshold = 4.0,
     on_error: OnErrorOption = OnError.skip,
     image_rate: ImageRate = "25",
 ) -> None:
@@ -162,7 +162,7 @@ def denoise(
     crf: Crf = None,
     resume: Resume = True,
     progress: ProgressOption = ProgressStyle.bar,
-    cut_threshold: CutThreshold = 8.0,
+    cut_threshold: CutThreshold = 4.0,
     on_error: OnErrorOption = OnError.skip,
     image_rate: ImageRate = "25",
 ) -> None:

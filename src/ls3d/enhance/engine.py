@@ -44,6 +44,7 @@ from ls3d.video import (
     write_y4m,
     y4m_header,
 )
+from ls3d.video.cuts import REACH
 
 log = logging.getLogger(__name__)
 
@@ -308,8 +309,8 @@ def _infer(
 
 
 def _context_length(job: Job) -> int:
-    """Source frames that the next segment must see again; the cut detector wants one."""
-    return max(1, job.stage.before)
+    """Source frames that the next segment must see again: what the cut detector and the stage look back on."""
+    return max(REACH, job.stage.before)
 
 
 def _windows(shots: Iterator[Shot], job: Job, known: Sequence[bool]) -> Iterator[tuple[Shot, Window | None]]:
