@@ -209,7 +209,7 @@ def test_checkpointing_changes_neither_gradients_nor_statistics(name: str) -> No
     for (key, one), other in zip(plain.named_parameters(), frugal.parameters(), strict=True):
         torch.testing.assert_close(other.grad, one.grad, msg=lambda text, key=key: f"{key}: {text}")
     torch.testing.assert_close(frugal.state_dict(), plain.state_dict())
-    assert saved_bytes(frugal, inputs) < 0.7 * saved_bytes(plain, inputs)
+    assert saved_bytes(frugal, inputs) < 0.8 * saved_bytes(plain, inputs)
 
 
 def saved_bytes(model: nn.Module, inputs: tuple[Tensor, ...]) -> int:

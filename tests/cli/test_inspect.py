@@ -1,0 +1,85 @@
+"""``ls3d models``, ``summary`` and ``convert``: the tables say what the library knows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from ls3d.cli.main import app
+from ls3d.errors import InputError
+from ls3d.models import create_model, list_models, load_model, save_weights
+
+runner = CliRunner()
+
+
+def run(*arguments: str) -> str:
+    result = runner.invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_models_lists_what_the_registry_holds() -> None:
+    lines = run("models", "*csn*").splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list_models("*csn*")
+    row = next(line for line in lines if line.split()[0] == "ir_csn_152")
+    assert row.split()[:4] == ["ir_csn_152", "recognition", "29,703,568", "3x32x224x224"]
+
+
+def test_models_as_json_and_by_task() -> None:
+    infos = json.loads(run("models", "--json", "--task", "audio"))
+    assert [info["name"] for info in infos] == list_models(task="audio")
+    assert {info["task"] for info in infos} == {"audio"}
+    assert json.loads(run("models", "r3d_18", "--json"))[0]["facts"]["accuracy"]["top1"] == 62.3
+
+
+def test_summary_shows_layers_and_every_count() -> None:
+    output = run("summary", "r3d_18")
+    assert ["stem.0", "Conv3d", "1x64x8x56x56", "28,224", "708.1"] in [line.split() for line in output.splitlines()]
+    for text in ("1x3x8x112x112", "33,371,472", "33,361,472", "20.35 G", "40.70 G", "20.40 G"):
+        assert text in output
+    assert "stem.0" not in run("summary", "r3d_18", "--no-layers")
+
+
+def test_summary_takes_sizes_and_arguments() -> None:
+    facts = json.loads(run("summary", "i3d_r50", "--json", "--input", "2x8x64x64", "--set", "in_channels=2"))
+    assert facts["inputs"] == [[1, 2, 8, 64, 64]]
+    assert facts["flops"] == 2 * facts["macs"]
+    audio = json.loads(run("summary", "av_r3d_18", "--json"))
+    assert audio["inputs"] == [[1, 3, 8, 112, 112], [1, 1, 100, 40]]
+
+
+def test_summary_of_a_weights_file(tmp_path: Path) -> None:
+    path = save_weights(create_model("audio_resnet_18", num_classes=3), tmp_path / "mine.safetensors")
+    facts = json.loads(run("summary", str(path), "--json"))
+    assert facts["parameters"] == 11_407_728 - 397 * 513
+
+
+def test_convert_writes_what_load_model_reads(tmp_path: Path) -> None:
+    theirs = create_model("r3d_18", num_classes=3)  # has torchvision's names
+    torch.save(dict(theirs.state_dict()), tmp_path / "theirs.pth")
+    output = run("convert", str(tmp_path / "theirs.pth"), str(tmp_path / "ours.safetensors"), "--model", "r3d_18")
+    assert "r3d_18 (num_classes=3, in_channels=3, bn_eps=1e-05), from torchvision" in output
+    model = load_model(tmp_path / "ours.safetensors")
+    assert torch.equal(model.fc.weight, theirs.fc.weight)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("models", "*bert*"), "no model matches"),
+        (("models", "--task", "cooking"), "no model for cooking"),
+        (("summary", "r3d_18", "--input", "3x16"), "--input is '3x16'"),
+        (("summary", "r3d_18", "--input", "axbxc"), "--input is 'axbxc'"),
+        (("summary", "r3d_18", "--set", "num_classes"), "--set is 'num_classes'"),
+        (("summary", "r3d_18", "--set", "colour=red"), "no argument 'colour'"),
+        (("summary", "r3d_18", "--input", "2x8x32x32"), "does not fit"),
+        (("summary", "c3d", "--input", "3x1x2x2"), "does not take an input of 3x1x2x2"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message.replace("*", r"\*")):
+        runner.invoke(app, arguments, catch_exceptions=False)
