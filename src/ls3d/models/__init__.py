@@ -3,7 +3,21 @@
 ``create_model`` builds by name, ``list_models`` lists, ``load_model`` builds and loads weights.
 """
 
-from ls3d.models import audio, audiovisual, baselines, c3d, csn, i3d, mcx, r2d, r2plus1d, r3d, res3d, vfi
+from ls3d.models import (
+    audio,
+    audiovisual,
+    baselines,
+    c3d,
+    csn,
+    ffmpeg,
+    i3d,
+    mcx,
+    r2d,
+    r2plus1d,
+    r3d,
+    res3d,
+    vfi,
+)
 from ls3d.models._hub import from_pretrained, push_to_hub, save_pretrained
 from ls3d.models._inflate import inflate
 from ls3d.models._recognition import RecognitionNet
@@ -26,6 +40,7 @@ __all__ = [
     "convert_checkpoint",
     "create_model",
     "csn",
+    "ffmpeg",
     "from_pretrained",
     "i3d",
     "inflate",
