@@ -43,18 +43,14 @@ class BuildKernel(build_ext):
                 failure = error
             else:
                 return
-        warnings.warn(
-            f"ls3d's CPU kernel was not built, its slow reference path serves: {failure}", stacklevel=1
-        )
+        warnings.warn(f"ls3d's CPU kernel was not built, its slow reference path serves: {failure}", stacklevel=1)
 
     def _build(self, target: Path, threads: list[str]) -> None:
         sets = X86 if platform.machine().lower() in ("x86_64", "amd64") else {}
         objects: list[str] = []
         for name, flags in {**sets, "portable": []}.items():
             objects += self._compile("kernel.cpp", name, [f"-DLS3D_ISA={name}", *flags, *threads])
-        objects += self._compile(
-            "dispatch.cpp", "dispatch", [f"-DLS3D_HAS_{name.upper()}" for name in sets] + threads
-        )
+        objects += self._compile("dispatch.cpp", "dispatch", [f"-DLS3D_HAS_{name.upper()}" for name in sets] + threads)
         self.compiler.link_shared_object(objects, str(target), extra_postargs=threads, target_lang="c++")
 
     def _compile(self, source: str, label: str, flags: list[str]) -> list[str]:

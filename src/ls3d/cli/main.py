@@ -9,9 +9,10 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from ls3d._version import __version__
-from ls3d.cli import enhance, evaluate, inspect, train
+from ls3d.cli import doctor, enhance, evaluate, inspect, train
 from ls3d.errors import InputError, MissingExtraError
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (enhance, evaluate, train, inspect):
+for module in (enhance, evaluate, train, inspect, doctor):
     module.register(app)
 
 
@@ -44,5 +45,12 @@ def main() -> None:
     try:
         app()
     except (InputError, MissingExtraError, OSError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(_sentence(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
+
+
+def _sentence(error: Exception) -> str:
+    """What happened to what; the system's own errors put the file last and a number first."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error)

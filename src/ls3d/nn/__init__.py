@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from ls3d.nn.blocks import LS3DResBlock
 from ls3d.nn.conv import LS3DConv3d
+from ls3d.nn.convert import convert
+from ls3d.nn.nonlocal_ import NonLocalBlock3d
 from ls3d.nn.sampling import parameter_groups
+from ls3d.nn.statistics import OffsetStatistics, offset_statistics
 
-__all__ = ["LS3DConv3d", "LS3DResBlock", "parameter_groups"]
+__all__ = [
+    "LS3DConv3d",
+    "LS3DResBlock",
+    "NonLocalBlock3d",
+    "OffsetStatistics",
+    "convert",
+    "offset_statistics",
+    "parameter_groups",
+]

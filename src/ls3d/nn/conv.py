@@ -100,12 +100,12 @@ class LS3DConv3d(nn.Conv3d):
         return self._sample(input, offset, mask)
 
     def _sample(self, input: Tensor, offset: Tensor, mask: Tensor | None) -> Tensor:
-        input, padding = self._padded(input)
+        input, padding = self.pad(input)
         return ls3d_conv3d(
             input, offset, mask, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
 
-    def _padded(self, input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    def pad(self, input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """The input with the borders that the operator can't make itself, and the zeros that remain to it."""
         margins = self._reversed_padding_repeated_twice
         symmetric = margins[::2] == margins[1::2]

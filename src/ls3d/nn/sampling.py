@@ -1,4 +1,4 @@
-"""Tools around learnable sampling: parameter groups, conversion of networks, offset statistics."""
+"""Parameter groups: the predictors of offsets and importances learn more slowly."""
 
 from __future__ import annotations
 

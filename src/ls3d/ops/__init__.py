@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ls3d.ops._conv3d import ls3d_conv3d
+from ls3d.ops._deform_conv2d import deform_conv2d
 
-__all__ = ["ls3d_conv3d"]
+__all__ = ["deform_conv2d", "ls3d_conv3d"]

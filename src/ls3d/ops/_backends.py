@@ -68,9 +68,7 @@ def _warn_once(why_not: str) -> None:
     warnings.warn(f"ls3d_conv3d runs on its slow reference path: {why_not}", RuntimeWarning, stacklevel=2)
 
 
-def explain(
-    geometry: Geometry, dtype: torch.dtype, device: torch.device
-) -> tuple[Backend | None, str | None]:
+def explain(geometry: Geometry, dtype: torch.dtype, device: torch.device) -> tuple[Backend | None, str | None]:
     """The backend for these sizes, and why it is not the device's fast one (None if it is)."""
     why_not: str | None = f"no fast kernel exists for {device.type} devices"
     if device.type in _FAST:

@@ -6,7 +6,7 @@ real tensors, so that compiled and exported graphs hold one node whatever serves
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -66,7 +66,7 @@ def ls3d_conv3d(
         ValueError: shapes, dtypes or devices don't fit each other; the message names the argument.
     """
     sizes = triple(stride, "stride"), triple(padding, "padding"), triple(dilation, "dilation")
-    return torch.ops.ls3d.conv3d(input, offset, mask, weight, bias, *sizes, groups)
+    return _call("conv3d", input, offset, mask, weight, bias, *sizes, groups)
 
 
 def _geometry(
@@ -82,9 +82,7 @@ def _geometry(
         sampling = name in ("offset", "mask")
         if tensor.dtype != input.dtype and not (sampling and tensor.dtype == torch.float32):
             also = " or float32" if sampling else ""
-            raise ValueError(
-                f"{name} is {tensor.dtype}, expected {input.dtype}{also} as the input is {input.dtype}"
-            )
+            raise ValueError(f"{name} is {tensor.dtype}, expected {input.dtype}{also} as the input is {input.dtype}")
     mask_shape = None if mask is None else mask.shape
     bias_shape = None if bias is None else bias.shape
     return Geometry.of(input.shape, offset.shape, mask_shape, weight.shape, bias_shape, *sizes)
@@ -111,17 +109,13 @@ def _forward_fake(
     input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
 ) -> Tensor:
     geometry = _geometry(input, offset, mask, weight, bias, *sizes)
-    return torch.empty(
-        geometry.out_shape, dtype=input.dtype, device=input.device, memory_format=_memory_format(input)
-    )
+    return torch.empty(geometry.out_shape, dtype=input.dtype, device=input.device, memory_format=_memory_format(input))
 
 
 def _gradient_like(tensor: Tensor | None, needed: bool, grad_output: Tensor) -> Tensor:
     if tensor is None or not needed:
         return grad_output.new_empty(0)
-    return torch.empty(
-        tensor.shape, dtype=tensor.dtype, device=tensor.device, memory_format=_memory_format(tensor)
-    )
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device, memory_format=_memory_format(tensor))
 
 
 @torch.library.impl("ls3d::conv3d_backward", "CompositeExplicitAutograd")
@@ -145,9 +139,7 @@ def _backward_fake(
     grad_output: Tensor, input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, *rest: Any
 ) -> tuple[Tensor, ...]:
     tensors = (input, offset, mask, weight)
-    return tuple(
-        _gradient_like(tensor, need, grad_output) for tensor, need in zip(tensors, rest[-1], strict=True)
-    )
+    return tuple(_gradient_like(tensor, need, grad_output) for tensor, need in zip(tensors, rest[-1], strict=True))
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -160,7 +152,7 @@ def _differentiate(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
     needs = list(ctx.needs_input_grad[:4])
     grads: list[Tensor | None] = [None] * 4
     if any(needs):
-        found = torch.ops.ls3d.conv3d_backward(grad_output, *ctx.saved_tensors, *ctx.sizes, needs)
+        found = _call("conv3d_backward", grad_output, *ctx.saved_tensors, *ctx.sizes, needs)
         grads = [grad if need else None for grad, need in zip(found, needs, strict=True)]
     grad_bias = grad_output.sum((0, 2, 3, 4)) if ctx.needs_input_grad[4] else None
     return (*grads, grad_bias, None, None, None, None)
@@ -169,11 +161,67 @@ def _differentiate(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
 torch.library.register_autograd("ls3d::conv3d", _differentiate, setup_context=_save)
 
 
-def _no_second_derivative(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+def _no_second_derivative(ctx: Any, *grads: Tensor) -> Any:
     raise RuntimeError("ls3d_conv3d has a first derivative only; it was asked for a second one")
 
 
 torch.library.register_autograd("ls3d::conv3d_backward", _no_second_derivative)
+
+
+# ``torch.func`` doesn't see the gradients of a registered operator: under its transforms, the same two calls go
+# through these two functions. ``torch.vmap`` runs one call after the other.
+
+
+class _Forward(torch.autograd.Function):
+    @staticmethod
+    def forward(*arguments: Any) -> Tensor:
+        return torch.ops.ls3d.conv3d(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _save(ctx, inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return _differentiate(ctx, *grads)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        return torch.stack([_call("conv3d", *one) for one in _unstacked(info, in_dims, arguments)]), 0
+
+
+class _Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(*arguments: Any) -> tuple[Tensor, ...]:
+        return torch.ops.ls3d.conv3d_backward(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return _no_second_derivative(ctx, *grads)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[tuple[Tensor, ...], int]:
+        calls = [_call("conv3d_backward", *one) for one in _unstacked(info, in_dims, arguments)]
+        return tuple(torch.stack(parts) for parts in zip(*calls, strict=True)), 0
+
+
+def _call(name: str, *arguments: Any) -> Any:
+    if torch._C._are_functorch_transforms_active():
+        return (_Forward if name == "conv3d" else _Backward).apply(*arguments)
+    return getattr(torch.ops.ls3d, name)(*arguments)
+
+
+def _unstacked(info: Any, in_dims: tuple[Any, ...], arguments: tuple[Any, ...]) -> Iterator[list[Any]]:
+    """The arguments of each of the calls that ``torch.vmap`` has stacked."""
+    for k in range(info.batch_size):
+        yield [
+            argument.select(dim, k) if isinstance(argument, Tensor) and dim is not None else argument
+            for argument, dim in zip(arguments, in_dims, strict=True)
+        ]
 
 
 def _register_autocast(device_type: str, key: str) -> None:
@@ -187,9 +235,7 @@ def _register_autocast(device_type: str, key: str) -> None:
         if input.dtype == torch.float64:
             dtype = torch.float64
         bias = None if bias is None else bias.to(dtype)
-        sampling = [
-            tensor if tensor is None or tensor.dtype == dtype else tensor.float() for tensor in (offset, mask)
-        ]
+        sampling = [tensor if tensor is None or tensor.dtype == dtype else tensor.float() for tensor in (offset, mask)]
         with torch.autocast(device_type, enabled=False):
             return torch.ops.ls3d.conv3d(input.to(dtype), *sampling, weight.to(dtype), bias, *sizes)
 

@@ -102,6 +102,7 @@ class Geometry:
         out_channels, group_channels, *kernel = weight_shape
         _check_at_least("the weight's kernel", kernel, 1)
         _check_channels(in_channels, out_channels, group_channels, groups)
+        _check_at_least("the input's size (T, H, W)", in_size, 1)
         out_size = [
             _out_length(size, k, s, p, d)
             for size, k, s, p, d in zip(in_size, kernel, stride, padding, dilation, strict=True)
@@ -156,9 +157,7 @@ def _check_channels(in_channels: int, out_channels: int, group_channels: int, gr
             f" but the input has {in_channels} channels"
         )
     if out_channels < 1 or out_channels % groups != 0:
-        raise ValueError(
-            f"weight has {out_channels} output channels, expected a multiple of the {groups} groups"
-        )
+        raise ValueError(f"weight has {out_channels} output channels, expected a multiple of the {groups} groups")
 
 
 def _check_at_least(name: str, values: Sequence[int], least: int) -> None:

@@ -108,7 +108,8 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 
 
 def _taps(geometry: Geometry) -> Iterator[Triple]:
-    kt, kh, kw = geometry.kernel
+    """All taps; none for an empty batch, which gives nothing to sample."""
+    kt, kh, kw = geometry.kernel if geometry.batch else (0, 0, 0)
     return ((a, i, j) for a in range(kt) for i in range(kh) for j in range(kw))
 
 
@@ -145,7 +146,7 @@ def _frames(input: Tensor, geometry: Geometry, a: int, dtype: torch.dtype) -> Te
     frames = input.index_select(2, frame).to(dtype)
     frames = torch.where(inside.view(-1, 1, 1), frames, 0)
     return frames.reshape(
-        geometry.batch, geometry.offset_groups, -1, geometry.out_size[0], frames[0, 0, 0].numel()
+        geometry.batch, geometry.offset_groups, -1, geometry.out_size[0], geometry.in_size[1] * geometry.in_size[2]
     )
 
 
@@ -173,9 +174,7 @@ def _grid(geometry: Geometry, tap: Triple, axis: int, device: torch.device) -> T
     """Where the regular grid puts tap ``tap`` along one axis, for every output position."""
     g = geometry
     return (
-        torch.arange(g.out_size[axis], device=device) * g.stride[axis]
-        + tap[axis] * g.dilation[axis]
-        - g.padding[axis]
+        torch.arange(g.out_size[axis], device=device) * g.stride[axis] + tap[axis] * g.dilation[axis] - g.padding[axis]
     )
 
 
@@ -201,9 +200,7 @@ def _slopes(pixels: Tensor, corners: list[_Corner], grad_samples: Tensor) -> Ten
     return torch.stack((dy, dx), 2)
 
 
-def _scatter(
-    grad_input: Tensor, corners: list[_Corner], grad_samples: Tensor, geometry: Geometry, a: int
-) -> None:
+def _scatter(grad_input: Tensor, corners: list[_Corner], grad_samples: Tensor, geometry: Geometry, a: int) -> None:
     """Add to ``grad_input`` what flows back through temporal tap ``a`` to the four corners."""
     g = geometry
     pixels = torch.zeros(*grad_samples.shape[:4], g.in_size[1] * g.in_size[2]).to(grad_samples)

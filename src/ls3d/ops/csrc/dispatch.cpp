@@ -1,4 +1,7 @@
 // The exported functions: they pick the widest instruction set that this processor has.
+#include <cstdlib>
+#include <cstring>
+
 #include "ls3d.h"
 
 #if defined(_WIN32)
@@ -28,14 +31,18 @@ LS3D_DECLARE(avx2)
 LS3D_DECLARE(avx512)
 #endif
 
+// The widest set that the processor has; the environment variable LS3D_ISA asks for a narrower one.
 static Isa choose() {
+  const char* wanted = std::getenv("LS3D_ISA");
+  auto fits = [wanted](const char* name) { return !wanted || !*wanted || std::strcmp(wanted, name) == 0; };
 #ifdef LS3D_HAS_AVX512
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
+  if (fits("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     return {"avx512", forward_avx512, backward_avx512};
 #endif
 #ifdef LS3D_HAS_AVX2
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {"avx2", forward_avx2, backward_avx2};
+  if (fits("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return {"avx2", forward_avx2, backward_avx2};
 #endif
   return {"portable", forward_portable, backward_portable};
 }

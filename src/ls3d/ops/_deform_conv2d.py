@@ -1,0 +1,62 @@
+"""Deformable 2D convolution as ``torchvision.ops.deform_conv2d`` has it: one frame, one frame's taps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ls3d.ops._conv3d import ls3d_conv3d
+
+
+def deform_conv2d(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = (1, 1),
+    padding: int | Sequence[int] = (0, 0),
+    dilation: int | Sequence[int] = (1, 1),
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Deformable convolution v1, or v2 with a mask (Dai et al. 2017, Zhu et al. 2019).
+
+    Signature and meaning are torchvision's; the number of weight groups and of offset groups is inferred from the
+    channel counts.
+
+    Args:
+        input: ``(N, C, H, W)``.
+        offset: ``(N, 2*G*kH*kW, H_out, W_out)`` in pixels, (dy, dx) per tap, for G offset groups.
+        weight: ``(O, C/groups, kH, kW)``.
+        bias: ``(O,)`` or None.
+        stride, padding, dilation: one integer, or two for height and width.
+        mask: ``(N, G*kH*kW, H_out, W_out)``, or None for ones.
+
+    Returns:
+        ``(N, O, H_out, W_out)``.
+
+    Raises:
+        ValueError: shapes, dtypes or devices don't fit each other.
+    """
+    for name, tensor in (("input", input), ("offset", offset), ("weight", weight), ("mask", mask)):
+        if tensor is not None and tensor.dim() != 4:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected four dimensions")
+    return ls3d_conv3d(
+        input.unsqueeze(2),
+        offset.unsqueeze(2),
+        None if mask is None else mask.unsqueeze(2),
+        weight.unsqueeze(2),
+        bias,
+        (1, *_pair(stride, "stride")),
+        (0, *_pair(padding, "padding")),
+        (1, *_pair(dilation, "dilation")),
+        groups=max(1, input.shape[1] // max(1, weight.shape[1])),
+    ).squeeze(2)
+
+
+def _pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
+    if isinstance(value, Sequence):
+        if len(value) != 2:
+            raise ValueError(f"{name} has {len(value)} values, expected one integer or two (H, W)")
+        return value[0], value[1]
+    return value, value

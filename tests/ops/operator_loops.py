@@ -1,0 +1,56 @@
+"""Equation (3) of the LS3D paper in plain loops over float64 arrays: slow, and as close to the formula as can be."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def bilinear(frame: Array, y: float, x: float) -> float:
+    """One sample of ``frame (H, W)``: zero unless -1 < y < H and -1 < x < W, corners outside are zero."""
+    height, width = frame.shape
+    if not (-1 < y < height and -1 < x < width):
+        return 0.0
+    total, top, left = 0.0, math.floor(y), math.floor(x)
+    for row, column in itertools.product((top, top + 1), (left, left + 1)):
+        if 0 <= row < height and 0 <= column < width:
+            total += (1 - abs(y - row)) * (1 - abs(x - column)) * frame[row, column]
+    return total
+
+
+def conv3d(
+    input: Array,
+    offset: Array,
+    mask: Array | None,
+    weight: Array,
+    bias: Array | None,
+    stride: tuple[int, int, int],
+    padding: tuple[int, int, int],
+    dilation: tuple[int, int, int],
+    groups: int,
+) -> Array:
+    """The output, one number at a time."""
+    batch, channels, frames = input.shape[:3]
+    out_channels, group_channels, *kernel = weight.shape
+    taps = math.prod(kernel)
+    share = channels // (offset.shape[1] // (2 * taps))
+    output = np.zeros((batch, out_channels, *offset.shape[2:]))
+    for n, o, t, h, w in np.ndindex(*output.shape):
+        total = 0.0 if bias is None else bias[o]
+        first = o // (out_channels // groups) * group_channels
+        for c, a, i, j in itertools.product(range(group_channels), *(range(k) for k in kernel)):
+            frame = t * stride[0] + a * dilation[0] - padding[0]
+            if not 0 <= frame < frames:
+                continue
+            number = (first + c) // share * taps + (a * kernel[1] + i) * kernel[2] + j
+            y = h * stride[1] + i * dilation[1] - padding[1] + offset[n, 2 * number, t, h, w]
+            x = w * stride[2] + j * dilation[2] - padding[2] + offset[n, 2 * number + 1, t, h, w]
+            strength = 1.0 if mask is None else mask[n, number, t, h, w]
+            total += strength * weight[o, c, a, i, j] * bilinear(input[n, first + c, frame], y, x)
+        output[n, o, t, h, w] = total
+    return output
