@@ -172,6 +172,20 @@ def test_refuses_what_does_not_fit(model: str, protocol: str, said: str, triplet
         evaluate(model, protocol, triplets)
 
 
+def test_refuses_before_measuring_what_it_could_not_finish(triplets: Path, tmp_path: Path) -> None:
+    for name in ("json_path", "html_path"):
+        with pytest.raises(InputError, match="no folder"):
+            evaluate("blend", "ucf101", triplets, **{name: tmp_path / "nowhere" / "r"})
+    with pytest.raises(InputError, match="toaster"):
+        evaluate("blend", "ucf101", triplets, device="toaster")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_named(triplets: Path) -> None:
+    with pytest.raises(InputError, match="cuda"):
+        evaluate("blend", "ucf101", triplets, device="cuda")
+
+
 def test_clips_without_a_scored_frame_are_left_out(sequences: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(InputError, match="long enough"):
         evaluate("blend", "folder-x4", sequences)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 
 def register(app: typer.Typer) -> None:
@@ -44,8 +45,9 @@ def evaluate(
         return
     if model is None or protocol is None or data is None:
         raise InputError("say what to measure: ls3d evaluate MODEL --protocol NAME --data DIR (--list lists them)")
-    console = Console(stderr=True)
-    with console.status("opening") as status:
+    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("opening", total=None)
         report = run(
             model,
             protocol,
@@ -54,6 +56,6 @@ def evaluate(
             html_path=html,
             device=device,
             resume=not restart,
-            progress=lambda done, total, clip: status.update(f"{done} of {total} clips, now {clip}"),
+            progress=lambda done, total, clip: bar.update(task, completed=done, total=total, description=clip),
         )
     show(report)

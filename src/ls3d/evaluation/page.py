@@ -82,10 +82,10 @@ def _clips(report: Report) -> str:
     column = next(iter(report.protocol.metrics))
     values = [clip.scores[column] for clip in report.clips.values()]
     finite = [value for value in values if np.isfinite(value)] or [1.0]
-    low, high = 0.9 * min(finite), max(finite)
+    longest = max(finite) or 1.0
     rows = []
     for clip_name, clip in report.clips.items():
-        share = (min(clip.scores[column], high) - low) / ((high - low) or 1)
+        share = max(0.0, min(clip.scores[column] / longest, 1.0))
         bar = f'<td class="bar"><div style="width:{100 * share:.1f}%"></div></td>'
         rows.append(f"<tr><td>{escape(clip_name)}</td>{bar}{_cells(report, clip.scores)}</tr>")
     return _table(f"<th>clip</th><th>{escape(label(column))}</th>{_headings(report)}", rows)
@@ -124,8 +124,9 @@ def _figures(report: Report, name: str, score: ClipScore, sample: Sample) -> str
         _png(to_8bit(image[(..., *cut)]).permute(1, 2, 0).numpy()) for image in (given[0], sample.output, sample.truth)
     )
     error_png = _png(_heat(error[cut].numpy()))
-    caption = f"{escape(name)}, frame {sample.index}"
-    return f"""<h3>{caption}</h3>
+    column, metric = next(iter(report.protocol.metrics.items()))
+    value = f"{label(column)} {show_value(METRICS[metric], score.scores[column])} {METRICS[metric].unit}"
+    return f"""<h3>{escape(name)}: {value} over the clip, here frame {sample.index}</h3>
 <div class="pictures">
 <figure><div class="slider">
 <img src="{truth_png}" alt="the true frame">

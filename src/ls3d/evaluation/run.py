@@ -59,13 +59,16 @@ def evaluate(
         The result. Clips too short to have a scored frame are left out, with a warning.
 
     Raises:
-        InputError: an unknown model, protocol or data set, a model for another task, or data that isn't
-        there.
+        InputError: an unknown model, protocol, data set or device, a model for another task, data that isn't
+            there, or no folder to write to.
     """
+    for target in (json_path, html_path):
+        if target and not Path(target).parent.is_dir():
+            raise InputError(f"{os.fspath(target)} can't be written: there is no folder {Path(target).parent}")
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     name, network = _open_model(model, protocol)
     clips = open_data_set(protocol.data_set, data)
-    runner = Runner(network, torch.device(device))
+    runner = Runner(network, _usable(device))
     facts = getattr(network, "config", {})
     identity = _identity(name, network, protocol, runner.device)
     journal = _Journal(json_path, identity) if json_path else None
@@ -106,6 +109,20 @@ def _open_model(model: str | os.PathLike[str] | nn.Module, protocol: Protocol) -
     if task != protocol.task:
         raise InputError(f"{name} is made for {task}, the protocol {protocol.name} measures {protocol.task}")
     return name, network
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """The device, if there is one.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:  # torch raises either, by kind of device
+        raise InputError(f"the device {str(device)!r} can't be used: {str(error).partition('.')[0]}") from error
+    return found
 
 
 @torch.inference_mode()
