@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ls3d.errors import InputError
 from ls3d.models import create_model, from_pretrained, list_models, load_model, model_info, save_weights
-from ls3d.models._learnable import make_learnable
 from ls3d.nn import LS3DConv3d
 
 #: One of each builder; the others differ in depth.
@@ -137,7 +136,7 @@ def test_learnable_sampling_changes_nothing_until_it_is_trained(name: str, argum
         pytest.skip("2D")
     model = randomise(create_model(name, num_classes=7, **arguments)).eval()
     flat = name.startswith(("r2d", "fr2d", "mc2"))
-    learnable = make_learnable(copy.deepcopy(model), "layer2.*.conv*" if flat else True, ("stem", "conv1", "conv1a"))
+    learnable = copy.deepcopy(model).make_learnable("layer2.*.conv*" if flat else True)
     assert any(isinstance(module, LS3DConv3d) for module in learnable.modules())
     inputs = make_inputs(name, batch=1)
     expected = model(*inputs)
@@ -157,6 +156,19 @@ def learnable_layers(name: str, **arguments: Any) -> list[str]:
     with torch.device("meta"):
         model = create_model(name, **arguments)
     return [key for key, module in model.named_modules() if isinstance(module, LS3DConv3d)]
+
+
+@pytest.mark.parametrize("name", ["i3d_r50", "c3d_ucf101", "av_r3d_18"])
+@torch.no_grad()
+def test_a_network_made_learnable_is_saved_as_one(name: str, tmp_path: Path) -> None:
+    model = create_model(name, num_classes=7).eval().make_learnable()
+    for module in model.modules():
+        if isinstance(module, LS3DConv3d):
+            nn.init.normal_(module.predictor.weight, std=0.01)
+    loaded = load_model(save_weights(model, tmp_path / "learnable.safetensors"))
+    inputs = make_inputs(name, batch=1)
+    torch.testing.assert_close(loaded(*inputs), model(*inputs), rtol=0, atol=0)
+    assert loaded.config["arguments"] == {"num_classes": 7, "ls3d": True}
 
 
 class TestChoiceOfLearnableConvolutions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from math import prod
 from typing import TypeVar
@@ -10,14 +10,15 @@ from typing import TypeVar
 from torch import nn
 
 from ls3d.errors import InputError
+from ls3d.nn import convert
 
 #: As an argument: False, True (the default choice), or names as shell patterns, such as ``"layer3.*"``.
-Learnable = bool | str | Iterable[str]
+Learnable = bool | str | Sequence[str]
 
 Net = TypeVar("Net", bound=nn.Module)
 
 
-def make_learnable(model: Net, ls3d: Learnable, untouched: tuple[str, ...] = ("stem",)) -> Net:
+def make_learnable(model: Net, ls3d: Learnable, untouched: tuple[str, ...]) -> Net:
     """Turn convolutions of a network into LS3D convolutions; until trained, its outputs stay what they are.
 
     Args:
@@ -48,8 +49,6 @@ def make_learnable(model: Net, ls3d: Learnable, untouched: tuple[str, ...] = ("s
             if not matches:
                 raise InputError(f"ls3d={pattern!r} matches no convolution of the network, of {', '.join(taps)}")
             chosen |= matches
-    from ls3d.nn import convert
-
     convert(model, where=lambda name, conv: name in chosen)
     return model
 

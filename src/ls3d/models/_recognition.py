@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, ClassVar, TypedDict, cast
+from typing import Any, ClassVar, Self, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ls3d.errors import InputError
 from ls3d.models._hub import HubMixin
-from ls3d.models._learnable import Learnable
+from ls3d.models._learnable import Learnable, make_learnable
 
 
 class RecognitionArguments(TypedDict, total=False):
@@ -45,6 +45,7 @@ class RecognitionNet(HubMixin, nn.Module):
         in_channels: channels of the input clip.
         num_classes: outputs of the classifier, 0 without one.
         num_features: channels that the classifier sees.
+        input_layers: the layers that see the clip itself, which ``make_learnable`` leaves alone.
         frames: the one length of clip that the network takes, None for any.
         grad_checkpointing: recompute the stages in the backward pass instead of keeping their activations.
     """
@@ -52,6 +53,7 @@ class RecognitionNet(HubMixin, nn.Module):
     classifier: ClassVar[str] = "fc"
 
     stages: tuple[str, ...]
+    input_layers: tuple[str, ...] = ("stem",)
     in_channels: int
     num_classes: int
     num_features: int
@@ -87,9 +89,29 @@ class RecognitionNet(HubMixin, nn.Module):
         layer = make_classifier(self.num_features, num_classes)
         setattr(self, self.classifier, layer.to(old.device, old.dtype))
         self.num_classes = num_classes
+        self._remember(num_classes=num_classes)
+
+    def make_learnable(self, ls3d: Learnable = True) -> Self:
+        """Turn convolutions into LS3D convolutions that give the same output until they are trained.
+
+        How the LS3D paper begins its training on Kinetics (section 4.5): with the weights of the plain
+        network. What ``create_model`` remembered follows.
+
+        Args:
+            ls3d: which ones, as ``create_model`` takes it.
+
+        Raises:
+            InputError: no convolution is chosen.
+        """
+        make_learnable(self, ls3d, self.input_layers)
+        self._remember(ls3d=ls3d)
+        return self
+
+    def _remember(self, **arguments: Any) -> None:
+        """Note what has become of the arguments of ``create_model``."""
         config = cast(dict[str, Any] | None, getattr(self, "config", None))
         if config is not None:
-            self.config = {**config, "arguments": {**config["arguments"], "num_classes": num_classes}}
+            self.config = {**config, "arguments": {**config["arguments"], **arguments}}
 
     def layer_names(self) -> list[str]:
         """Every name that ``forward_intermediates`` takes, in the order of the network."""

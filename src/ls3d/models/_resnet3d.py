@@ -397,7 +397,7 @@ def resnet3d(
         num_classes,
         dropout,
     )
-    return make_learnable(net, ls3d)
+    return make_learnable(net, ls3d, net.input_layers)
 
 
 def init_residual(model: nn.Module) -> None:

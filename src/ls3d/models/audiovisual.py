@@ -7,7 +7,7 @@ with Gradient-Blending each modality has a classifier of its own beside the join
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Unpack
+from typing import Self, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +106,12 @@ class AudioVisualNet(RecognitionNet):
         for name, width in (("visual_fc", self.visual.num_features), ("audio_fc", self.audio.num_features)):
             if getattr(self, name) is not None:
                 setattr(self, name, make_classifier(width, num_classes).to(like.device, like.dtype))
+
+    def make_learnable(self, ls3d: Learnable = True) -> Self:
+        """Turn convolutions of the visual network into LS3D convolutions; names are those inside it."""
+        self.visual.make_learnable(ls3d)
+        self._remember(ls3d=ls3d)
+        return self
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade time for memory in both networks."""

@@ -86,7 +86,7 @@ class C3D(RecognitionNet):
                 channels = width
             self.add_module(f"pool{number}", _make_pool(number, pool5))
             names.append(f"pool{number}")
-        self.stages = tuple(names)
+        self.stages, self.input_layers = tuple(names), (names[0],)
         side = 3 if pool5 == "floor" else 4
         self.fc6 = nn.Sequential(nn.Linear(channels * side * side, hidden), nn.ReLU(inplace=True))
         self.fc7 = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(inplace=True))
@@ -143,7 +143,7 @@ def _c3d(
     **arguments: Any,
 ) -> C3D:
     net = C3D(groups, hidden, normalise=normalise, **arguments)
-    return make_learnable(net, ls3d, untouched=(net.stages[0],))
+    return make_learnable(net, ls3d, net.input_layers)
 
 
 @register_model(

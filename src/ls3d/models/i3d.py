@@ -3,6 +3,16 @@
 Nine of the sixteen bottlenecks begin with 3x1x1 instead of 1x1x1; those are what ``ls3d=True`` makes
 learnable. The published networks share their parameters and differ in where they stride over time: see
 ``LAYOUTS``.
+
+On table 8 of the LS3D paper. Its parameters are those of these networks: 28.04 M and 35.40 M exactly; with
+LS3D 28.204 M and 35.563 M for the printed 28.21 M and 35.57 M, the predictors being 3x1x1 convolutions to
+nine channels with a bias. Its operations are counted at 32x256x256, not at the 32x224x224 of its text, and
+leave out the matrix products of non-local blocks: strides of 1, 2, 2 give 86.54 G multiply-adds for the
+printed 86.59 G (and strides of 2, 2, 2 the same number of FLOPs), the non-local blocks' convolutions 13.42 G
+for 13.51 G. What LS3D adds cannot be had by counting convolutions: a predictor with 27 weights for an input
+channel makes 27 multiply-adds for it at every position, 1.61 G or 1.9 %, three times the printed 0.54 G (0.6
+%), which are nine, as if only one temporal tap of the predictor had been counted. The bilinear sampling,
+which the table leaves out too, is another 0.72 G.
 """
 
 from __future__ import annotations
@@ -58,8 +68,7 @@ class Layout:
 
 
 #: ``slowfast`` is also pytorchvideo's and video-nonlocal-net's for 8 frames; ``nonlocal`` is the latter's for
-#: 32. ``table8`` is nowhere released: with 32x256x256 pixels it alone gives the 86.5 G of the LS3D paper's
-#: table 8.
+#: 32. ``table8`` is nowhere released; it fits the operations that the LS3D paper prints.
 LAYOUTS = {
     "slowfast": Layout(stem=1, pool1=1),
     "nonlocal": Layout(stem=2, pool1=2, pool1_kernel=2, pool1_padding=0),
@@ -151,7 +160,7 @@ def _assemble(
         dropout,
         layout.make_pool2(),
     )
-    return make_learnable(net, ls3d)
+    return make_learnable(net, ls3d, net.input_layers)
 
 
 _TABLE_8 = "LS3D-Conv (arXiv:2011.10974), table 8"
