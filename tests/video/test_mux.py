@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ls3d.video import Packet, Piece
+from ls3d.video import Packet, Piece, reorder_depth
 from ls3d.video.mux import in_decoding_order
 
 
@@ -29,13 +29,13 @@ def pieces(draw: st.DrawFn) -> list[Piece]:
 
 
 def _piece(order: list[int], end: int) -> Piece:
-    return Piece(lambda: (Packet(pts, False, b"") for pts in order), order, end)
+    return Piece(lambda: (Packet(pts, False, b"") for pts in order), lambda: order, reorder_depth(order), end)
 
 
 @given(pieces())
 def test_decoding_times_increase_and_come_first(parts: list[Piece]) -> None:
     timed = list(in_decoding_order(parts))
-    assert [each.packet.pts for each in timed] == [pts for part in parts for pts in part.pts]
+    assert [each.packet.pts for each in timed] == [pts for part in parts for pts in part.times()]
     assert all(a.dts < b.dts for a, b in pairwise(timed))
     assert all(each.dts <= each.packet.pts for each in timed)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ls3d.errors import InputError
-from ls3d.video import Mark, Packet, Piece
+from ls3d.video import Mark, Packet, Piece, reorder_depth
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,8 @@ class Segment:
         held: output frames that needed no network (duplicates, and frames held at a cut or at the end).
         lost: packets that could not be decoded.
         retimed: source frames whose own time could not be used.
-        packets: time, size and key flag of every packet, in decoding order.
+        delay: of its packets, see ``ls3d.video.Piece``.
+        packets: time, size and key flag of every packet, in decoding order; on disk only, once it is finished.
         digest: SHA-256 of the packets' bytes.
     """
 
@@ -58,6 +59,7 @@ class Segment:
     held: int = 0
     lost: int = 0
     retimed: int = 0
+    delay: int = 0
     packets: list[tuple[int, int, bool]] = field(default_factory=list)
     digest: str = ""
 
@@ -114,6 +116,7 @@ class Workspace:
             if not self._intact(segment):
                 log.warning("%s is damaged and is made again", self._path(segment.index, "packets"))
                 break
+            segment.packets.clear()
             segments.append(segment)
             if segment.last:
                 break
@@ -125,7 +128,13 @@ class Workspace:
 
     def piece(self, segment: Segment) -> Piece:
         """The segment for joining."""
-        return Piece(lambda: self._read(segment), [pts for pts, _, _ in segment.packets], segment.end)
+        index = segment.index
+        return Piece(
+            lambda: self._read(index),
+            lambda: [pts for pts, _, _ in self._table(index)],
+            segment.delay,
+            segment.end,
+        )
 
     def part(self, name: str) -> Path:
         """A path inside the folder for something unfinished, with nothing there."""
@@ -142,9 +151,12 @@ class Workspace:
     def _path(self, index: int, suffix: str) -> Path:
         return self.folder / f"{index:06d}.{suffix}"
 
-    def _read(self, segment: Segment) -> Iterator[Packet]:
-        with self._path(segment.index, "packets").open("rb") as file:
-            for pts, size, key in segment.packets:
+    def _table(self, index: int) -> list[tuple[int, int, bool]]:
+        return Segment.from_json(self._path(index, "json").read_text()).packets
+
+    def _read(self, index: int) -> Iterator[Packet]:
+        with self._path(index, "packets").open("rb") as file:
+            for pts, size, key in self._table(index):
                 yield Packet(pts, key, file.read(size))
 
     def _intact(self, segment: Segment) -> bool:
@@ -178,7 +190,9 @@ class SegmentWriter:
         self._file.close()
         os.replace(self._part, self._packets)
         segment.packets, segment.digest = self._table, self._digest.hexdigest()
+        segment.delay = reorder_depth([pts for pts, _, _ in self._table])
         write_durably(self._facts, segment.to_json().encode())
+        segment.packets = []
         return segment
 
     def abandon(self) -> None:

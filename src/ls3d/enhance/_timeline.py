@@ -17,6 +17,10 @@ class Timeline(Protocol):
         """Output frames in ``[first, second)``: times, and places (0 to 1) between the two."""
         ...
 
+    def end(self, time: Fraction) -> Fraction:
+        """When the last output frame before ``time`` gives way."""
+        ...
+
     def rate(self, source: Fraction) -> Fraction:
         """The output's nominal frame rate."""
         ...
@@ -36,6 +40,10 @@ class Multiply:
         """See ``Timeline``."""
         places = [Fraction(k, self.factor) for k in range(self.factor)]
         return [(first + (second - first) * place, place) for place in places]
+
+    def end(self, time: Fraction) -> Fraction:
+        """See ``Timeline``."""
+        return time
 
     def rate(self, source: Fraction) -> Fraction:
         """See ``Timeline``."""
@@ -58,6 +66,10 @@ class Constant:
         begin, end = (math.ceil((time - self.origin) * self.fps) for time in (first, second))
         times = [self.origin + n / self.fps for n in range(begin, end)]
         return [(time, (time - first) / (second - first)) for time in times]
+
+    def end(self, time: Fraction) -> Fraction:
+        """See ``Timeline``."""
+        return self.origin + math.ceil((time - self.origin) * self.fps) / self.fps
 
     def rate(self, source: Fraction) -> Fraction:
         """See ``Timeline``."""

@@ -388,7 +388,7 @@ class _Sink:
                 self._write(item)
             else:
                 segment, until = item
-                segment.end = max(self._ticks(until), self._latest + 1)
+                segment.end = max(self._ticks(self._job.stage.timeline.end(until)), self._latest + 1)
                 self.segments.append(self._finish(segment))
 
     def _write(self, output: Output) -> None:

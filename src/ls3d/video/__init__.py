@@ -6,7 +6,16 @@ Knows no network. PyAV (FFmpeg) reads and writes; times are ``Fraction`` seconds
 from ls3d.video.colour import Colour, from_rgb, to_rgb
 from ls3d.video.cuts import Shot, find_cuts
 from ls3d.video.encoder import CODECS, Encoder, EncoderSettings, Packet, choose_settings, container_of
-from ls3d.video.mux import Copied, Piece, Span, write_container, write_images, write_y4m, y4m_header
+from ls3d.video.mux import (
+    Copied,
+    Piece,
+    Span,
+    reorder_depth,
+    write_container,
+    write_images,
+    write_y4m,
+    y4m_header,
+)
 from ls3d.video.pixels import Layout, layout_of, picture_of, planes_of, same_pixels
 from ls3d.video.probe import StreamInfo, VideoInfo, probe
 from ls3d.video.reader import Frame, ImageSequence, Mark, OnError, Source, VideoFile, VideoPipe
@@ -39,6 +48,7 @@ __all__ = [
     "picture_of",
     "planes_of",
     "probe",
+    "reorder_depth",
     "same_pixels",
     "to_rgb",
     "write_container",

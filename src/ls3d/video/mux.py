@@ -34,13 +34,16 @@ class Piece:
     """Packets of consecutive frames.
 
     Attributes:
-        read: gives the packets in decoding order, again at every call.
-        pts: their times in decoding order.
+        read: gives the packets in decoding order.
+        times: gives their times in decoding order; both are called when the piece's turn comes, so that only one
+            piece is in memory.
+        delay: by how many places a packet is decoded later than it is shown, at most.
         end: the time, in ticks, at which the next piece begins or the video ends.
     """
 
     read: Callable[[], Iterable[Packet]]
-    pts: Sequence[int]
+    times: Callable[[], Sequence[int]]
+    delay: int
     end: int
 
 
@@ -87,10 +90,10 @@ def in_decoding_order(pieces: Sequence[Piece]) -> Iterator[TimedPacket]:
     The i-th packet is decoded when the (i - delay)-th frame is shown, where the delay is the deepest
     reordering of any piece.
     """
-    delay = max((_reorder_depth(piece.pts) for piece in pieces), default=0)
+    delay = max((piece.delay for piece in pieces), default=0)
     shown: deque[int] = deque()
     for piece in pieces:
-        times = sorted(piece.pts)
+        times = sorted(piece.times())
         if not shown and times:
             step = max(1, (times[1] if len(times) > 1 else piece.end) - times[0])
             shown.extend(times[0] - step * n for n in range(delay, 0, -1))
@@ -100,8 +103,8 @@ def in_decoding_order(pieces: Sequence[Piece]) -> Iterator[TimedPacket]:
             yield TimedPacket(packet, shown.popleft(), max(1, durations[packet.pts]))
 
 
-def _reorder_depth(pts: Sequence[int]) -> int:
-    """By how many places a packet is decoded later than it is shown, at most."""
+def reorder_depth(pts: Sequence[int]) -> int:
+    """By how many places a packet is decoded later than it is shown, at most, given times in decoding order."""
     place = {time: index for index, time in enumerate(sorted(pts))}
     return max((index - place[time] for index, time in enumerate(pts)), default=0)
 
