@@ -99,3 +99,14 @@ def test_first_frames_is_the_beginning() -> None:
     with pytest.raises(IndexError):
         short[2]
     assert len(FirstFrames(Made(), 85)) == 5
+
+
+def test_lossless_webp_keeps_every_value(tmp_path: Path) -> None:
+    pixels = Made()[3]
+    codec = av.CodecContext.create("libwebp", "w")
+    assert isinstance(codec, av.VideoCodecContext)
+    codec.height, codec.width, codec.pix_fmt = 24, 32, "bgra"
+    codec.options = {"lossless": "1"}
+    packets = [*codec.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="bgra"))]
+    (tmp_path / "x.webp").write_bytes(b"".join(bytes(packet) for packet in [*packets, *codec.encode(None)]))
+    np.testing.assert_array_equal(read_image(tmp_path / "x.webp"), pixels)

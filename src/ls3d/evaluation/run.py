@@ -48,9 +48,9 @@ def evaluate(
         model: a name such as ``"vfi"`` or ``"blend"``, a weights file, or a network.
         protocol: a key of ``PROTOCOLS``, or a protocol of your own.
         data: the folder in which the protocol's data set lies.
-        json: write the result there. What is finished is kept beside it (``<json>.part``) clip by clip, so
-            that the same call goes on after a stop; the file disappears at the end.
-        html: write a page with scores, bars and pictures there; it needs no other file.
+        json_path: write the result there. What is finished is kept beside it (``<json_path>.part``) clip by
+            clip, so that the same call goes on after a stop; the file disappears at the end.
+        html_path: write a page with scores, bars and pictures there; it needs no other file.
         device: where the model runs.
         resume: go on from ``<json_path>.part``, if it is of the same evaluation.
         progress: told before each clip.
