@@ -147,8 +147,8 @@ def test_slow_motion_drops_audio_with_a_word(tmp_path: Path) -> None:
     report = interpolate(source, tmp_path / "out.mp4", factor=4, slow_motion=True, model="blend", options=FAST)
     assert times(tmp_path / "out.mp4") == [Fraction(n, 25) for n in range(20)]
     assert [stream.type for stream in probe(tmp_path / "out.mp4").streams] == ["video"]
-    assert len(report.left_out) == 1
-    assert "audio" in report.left_out[0]
+    assert len(report.notes) == 1
+    assert "audio" in report.notes[0]
 
 
 def test_start_and_duration(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_identity(tmp_path: Path, name: str) -> None:
     source, target = clip.write(tmp_path / f"in.{suffix}"), tmp_path / f"out.{suffix}"
     crf = {"h264": 0, "vp9": 0}.get(codec)
     report = denoise(source, target, model="identity", options=Options(codec=codec, crf=crf, segment_frames=40))
-    assert (report.lost, report.left_out) == (0, [])
+    assert (report.lost, report.notes) == (0, [])
     old, new = decode(source), decode(target)
     assert len(new) == len(old) == clip.frames
     allowed = 1 if codec != "prores" else 16
@@ -102,7 +102,7 @@ def test_everything_in_a_matroska_file_is_kept(tmp_path: Path) -> None:
     )
     source, target = clip.write(tmp_path / "in.mkv"), tmp_path / "out.mkv"
     report = denoise(source, target, model="identity", options=Options(codec="ffv1"))
-    assert report.left_out == []
+    assert report.notes == []
     with av.open(str(source)) as old, av.open(str(target)) as new:
         assert [s.type for s in new.streams] == [s.type for s in old.streams]
         assert [s.metadata.get("language") for s in new.streams.audio] == ["eng", "deu"]
@@ -137,10 +137,33 @@ def test_edit_lists_are_obeyed(tmp_path: Path) -> None:
 def test_what_a_format_cannot_hold_is_named(tmp_path: Path) -> None:
     source = Clip(5, audio=["eng"], subtitles=[(0, 100, "one")], attachment=b"font").write(tmp_path / "in.mkv")
     report = denoise(source, tmp_path / "out.mp4", model="identity", options=Options(codec="h264"))
-    assert [stream.type for stream in probe(tmp_path / "out.mp4").streams] == ["video", "audio"]
-    assert len(report.left_out) == 2
-    assert "subrip" in report.left_out[0]
-    assert "attachment" in report.left_out[1]
+    assert [stream.type for stream in probe(tmp_path / "out.mp4").streams] == ["video", "audio", "subtitle"]
+    assert len(report.notes) == 2
+    assert "subrip" in report.notes[0]
+    assert "attachment" in report.notes[1]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mp4", "mov_text"), ("webm", "webvtt")])
+def test_text_subtitles_become_what_the_format_holds(tmp_path: Path, suffix: str, codec: str) -> None:
+    clip = Clip(50, subtitles=[(200, 900, "one <i>it</i>"), (1000, 1500, "two")])
+    source, target = clip.write(tmp_path / "in.mkv"), tmp_path / f"out.{suffix}"
+    report = denoise(source, target, model="identity", options=Options(start=0.1))
+    assert report.notes == [f"stream 1 (subtitle, subrip) became {codec}: styling may differ"]
+    with av.open(str(target)) as container:
+        stream = container.streams.subtitles[0]
+        shown = [(p.pts * p.time_base, p.duration * p.time_base, bytes(p)) for p in container.demux(stream) if p.size]
+    words = [(start, length) for start, length, text in shown if b"one" in text or b"two" in text]
+    assert words == [(Fraction(1, 10), Fraction(7, 10)), (Fraction(9, 10), Fraction(1, 2))]
+
+
+def test_a_shape_that_matroska_would_lose_is_told(tmp_path: Path) -> None:
+    source = Clip(2, aspect=Fraction(4, 3)).write(tmp_path / "in.mp4")
+    report = denoise(source, tmp_path / "out.mkv", model="identity", options=Options(codec="ffv1"))
+    assert len(report.notes) == 1
+    assert "sample aspect ratio 4/3" in report.notes[0]
+    for target, codec in (("a.mkv", "h264"), ("b.mp4", "av1")):
+        assert denoise(source, tmp_path / target, model="identity", options=Options(codec=codec)).notes == []
+        assert probe(tmp_path / target).sample_aspect_ratio == Fraction(4, 3)
 
 
 def test_hdr_metadata_follows(tmp_path: Path) -> None:

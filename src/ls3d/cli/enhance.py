@@ -299,7 +299,7 @@ def _tell(report: Report, style: ProgressStyle) -> None:
     if style is ProgressStyle.none:
         return
     console = Console(stderr=True)
-    for sentence in report.left_out:
+    for sentence in report.notes:
         console.print(f"[yellow]note:[/] {sentence}", highlight=False, soft_wrap=True)
     if report.lost:
         console.print(f"[yellow]note:[/] {report.lost} packets could not be decoded", highlight=False)

@@ -87,7 +87,7 @@ class Report:
         held: output frames for which no network was asked.
         lost: packets that could not be decoded.
         retimed: frames whose own time could not be used.
-        left_out: sentences on streams that the output can't hold.
+        notes: sentences on streams that the output can't hold as they are.
         seconds: of this run.
     """
 
@@ -100,7 +100,7 @@ class Report:
     held: int = 0
     lost: int = 0
     retimed: int = 0
-    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -192,7 +192,7 @@ def run(job: Job, target: Path, resume: bool = True, progress: Callable[[Progres
         if not (segments and segments[-1].last):
             segments += _make_segments(job, workspace, segments, meter)
         meter.show("joining")
-        report.left_out = _join(job, workspace, segments, target)
+        report.notes = _join(job, workspace, segments, target)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(f"{target}: {reason}; what is finished is kept, and the same command goes on") from error
@@ -469,7 +469,7 @@ def _join(job: Job, workspace: Workspace, segments: Sequence[Segment], target: P
     """Write the output beside its name and give it the name; what could not be copied, in sentences."""
     part = workspace.part("joined")
     pieces = [workspace.piece(segment) for segment in segments]
-    left_out: list[str] = []
+    notes: list[str] = []
     if job.container == "images":
         write_images(part, _all_packets(pieces))
     elif job.container == "y4m":
@@ -478,7 +478,7 @@ def _join(job: Job, workspace: Workspace, segments: Sequence[Segment], target: P
             write_y4m(file, _all_packets(pieces))
     else:
         copied = write_container(part, job.container, job.settings, pieces, job.source.info, job.path, job.span)
-        left_out = copied.left_out
+        notes = copied.notes
     if part.is_file():
         with part.open("rb+") as file:
             os.fsync(file.fileno())
@@ -486,7 +486,7 @@ def _join(job: Job, workspace: Workspace, segments: Sequence[Segment], target: P
         target.rmdir()  # an empty folder that waits for the images
     os.replace(part, target)
     workspace.remove()
-    return left_out
+    return notes
 
 
 def _all_packets(pieces: Iterable[Piece]) -> Iterator[Packet]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import av
+from av.subtitles.codeccontext import SubtitleCodecContext
 
 from ls3d.video.encoder import CODECS, EncoderSettings, Packet
 from ls3d.video.pixels import FULL_RANGE
@@ -26,6 +27,9 @@ from ls3d.video.probe import StreamInfo, VideoInfo, open_container
 log = logging.getLogger(__name__)
 
 _STALE = ("DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "_STATISTICS", "encoder", "ENCODER")
+#: How a format writes text subtitles, where it can't take those of others.
+_TEXT_CODECS = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip"}
+_TEXT_FORMATS = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"})
 _CONTAINER_WORDS = ("major_brand", "minor_version", "compatible_brands")
 
 
@@ -71,17 +75,39 @@ class Span:
     stretch: Fraction = Fraction(1)
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """An output stream, and the pair of codecs through which its packets go if they can't be copied."""
+
+    stream: av.stream.Stream
+    decoder: SubtitleCodecContext | None = None
+    encoder: SubtitleCodecContext | None = None
+
+    def packet(self, source: av.Packet) -> av.Packet | None:
+        """The packet for the output; None where there is nothing to show."""
+        if self.decoder is None or self.encoder is None:
+            source.stream = self.stream
+            return source
+        subtitle = self.decoder.decode2(source)
+        if subtitle is None:
+            return None
+        packet = self.encoder.encode_subtitle(subtitle)
+        packet.pts, packet.dts, packet.duration = source.pts, source.dts, source.duration
+        packet.time_base, packet.stream = source.time_base, self.stream
+        return packet
+
+
 @dataclass
 class Copied:
     """What became of the other streams.
 
     Attributes:
         kept: streams that are in the output.
-        left_out: sentences on what is not, and why.
+        notes: sentences on what is not, and why, and on what had to change.
     """
 
     kept: list[StreamInfo] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def in_decoding_order(pieces: Sequence[Piece]) -> Iterator[TimedPacket]:
@@ -127,7 +153,7 @@ def write_container(
             str(target), "w", format=container, options={"fflags": "+bitexact"}, container_options=options
         ) as output:
             video = _add_video(output, container, settings, info)
-            copied, others = Copied(), _nothing()
+            copied, others = Copied(notes=_shape_notes(container, settings)), _nothing()
             output.metadata.update(_fresh(info.metadata))
             if inputs is not None:
                 streams = _add_others(output, inputs, info, span, copied)
@@ -138,6 +164,15 @@ def write_container(
     finally:
         if inputs is not None:
             inputs.close()
+
+
+def _shape_notes(container: str, settings: EncoderSettings) -> list[str]:
+    """PyAV tells Matroska's muxer no sample aspect ratio, so only codecs that carry it themselves keep it there."""
+    silent = container in ("matroska", "webm") and settings.codec in ("vp9", "av1", "ffv1")
+    if settings.sample_aspect_ratio == 1 or not silent:
+        return []
+    ratio = settings.sample_aspect_ratio
+    return [f"sample aspect ratio {ratio} is lost: {settings.codec} in {container} has no place for it"]
 
 
 def _add_video(
@@ -173,22 +208,42 @@ def _add_others(
     info: VideoInfo,
     span: Span,
     copied: Copied,
-) -> dict[int, av.stream.Stream]:
-    """Add every other stream that the format takes: output streams by the index of their sources."""
-    streams = {}
+) -> dict[int, _Copy]:
+    """Add every other stream that the format takes: copies by the index of their sources."""
+    streams: dict[int, _Copy] = {}
     for stream in inputs.streams:
         if stream.index == info.index:
             continue
         about = next(each for each in info.streams if each.index == stream.index)
         name = f"stream {stream.index} ({about.type}{', ' + about.codec if about.codec else ''})"
         if span.stretch != 1 and stream.type in ("audio", "subtitle", "data"):
-            copied.left_out.append(f"{name} left out: it can't follow the slower video")
-        elif not _fits(stream, output.format.name):
-            copied.left_out.append(f"{name} left out: a {output.format.name} file can't hold it")
-        else:
-            streams[stream.index] = _add_copy(output, stream)
+            copied.notes.append(f"{name} left out: it can't follow the slower video")
+        elif _fits(stream, output.format.name):
+            streams[stream.index] = _Copy(_add_copy(output, stream))
             copied.kept.append(about)
+        elif isinstance(stream, av.subtitles.stream.SubtitleStream) and _has_text(about, output):
+            streams[stream.index] = _add_converted(output, stream)
+            copied.kept.append(about)
+            copied.notes.append(f"{name} became {_TEXT_CODECS[output.format.name]}: styling may differ")
+        else:
+            copied.notes.append(f"{name} left out: a {output.format.name} file can't hold it")
     return streams
+
+
+def _has_text(about: StreamInfo, output: av.container.OutputContainer) -> bool:
+    return about.codec in _TEXT_FORMATS and output.format.name in _TEXT_CODECS
+
+
+def _add_converted(output: av.container.OutputContainer, stream: av.subtitles.stream.SubtitleStream) -> _Copy:
+    """Add text subtitles in the format's own way of writing them."""
+    decoder = stream.codec_context
+    decoder.open(strict=False)
+    added = output.add_stream(_TEXT_CODECS[output.format.name])
+    encoder = cast(SubtitleCodecContext, added.codec_context)
+    encoder.time_base, encoder.subtitle_header = Fraction(1, 1000), decoder.subtitle_header
+    added.metadata.update(_fresh(stream.metadata))
+    added.disposition = stream.disposition
+    return _Copy(added, decoder, encoder)
 
 
 def _add_copy(output: av.container.OutputContainer, stream: av.stream.Stream) -> av.stream.Stream:
@@ -245,7 +300,7 @@ def _packets(
 
 
 def _other_packets(
-    inputs: av.container.InputContainer, streams: dict[int, av.stream.Stream], span: Span
+    inputs: av.container.InputContainer, streams: Mapping[int, _Copy], span: Span
 ) -> Iterator[tuple[Fraction, av.Packet]]:
     """Packets of the copied streams within the span, on the output's clock, in decoding order."""
     wanted = [inputs.streams[index] for index in streams if inputs.streams[index].type != "attachment"]
@@ -271,8 +326,10 @@ def _other_packets(
             log.warning("stream %d: a packet out of order at %.3f s left out", index, float(time * base))
             continue
         latest[index] = time
-        packet.pts, packet.dts, packet.stream = shown - moved, time, streams[index]
-        yield time * base, packet
+        packet.pts, packet.dts = shown - moved, time
+        ready = streams[index].packet(packet)
+        if ready is not None:
+            yield time * base, ready
 
 
 def _demux(inputs: av.container.InputContainer, wanted: Sequence[av.stream.Stream]) -> Iterator[av.Packet]:
