@@ -360,10 +360,15 @@ class TestFailures:
         weights = random_weights(make_plan(Mmaction2(), 50, "ir", 1e-3, pool=SPATIAL))
         assert "backbone.spoon" in self.refusal({**weights, "backbone.spoon": torch.zeros(1)}, tmp_path)
 
-    def test_missing_tensors_are_listed(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("name", ["layer3.0.conv1.1.running_var", "layer1.0.conv2.0.weight", "fc.bias"])
+    def test_missing_tensors_are_listed(self, name: str, tmp_path: Path) -> None:
         weights = self.weights()
-        del weights["layer3.0.conv1.1.running_var"]
-        assert "layer3.0.conv1.1.running_var" in self.refusal(weights, tmp_path)
+        del weights[name]
+        assert name in self.refusal(weights, tmp_path)
+
+    def test_convolutions_of_too_few_dimensions(self, tmp_path: Path) -> None:
+        weights = {**self.weights(), "stem.0.weight": torch.zeros(64, 3)}
+        assert "three dimensions" in self.refusal(weights, tmp_path)
 
     def test_a_shape_that_does_not_fit_is_named(self, tmp_path: Path) -> None:
         weights = {**self.weights(), "layer4.1.conv2.0.weight": torch.zeros(512, 512, 3, 3, 1)}

@@ -20,6 +20,15 @@ def infer(shapes: Shapes) -> Found:
     Raises:
         InputError: there is no such network.
     """
+    try:
+        return _infer(shapes)
+    except KeyError as missing:
+        raise InputError(f"the checkpoint lacks {missing}") from missing
+    except IndexError as error:
+        raise InputError("the checkpoint's convolutions do not have three dimensions") from error
+
+
+def _infer(shapes: Shapes) -> Found:
     if any(name.startswith("visual.") for name in shapes):
         return _audio_visual(shapes)
     if "fc6.0.weight" in shapes:
@@ -108,7 +117,7 @@ def _factorised(depth: int, shapes: Shapes, arguments: dict[str, Any]) -> Found:
 
 
 def _mixed(depth: int, kernel: int, stages: list[bool], arguments: dict[str, Any]) -> Found:
-    """2D and 3D stages: f-R2D, R2D, MCx, rMCx."""
+    """2D and 3D stages: f-R2D, R2D, MCx, rMCx. MC2 and R2D for clips of 3 frames have the same shapes: MC2."""
     groups = [kernel == 3, *stages]
     level = next((x for x in (2, 3, 4, 5) if groups[x - 1] != groups[0]), 0)
     if not any(groups):

@@ -14,7 +14,7 @@ from torch import Tensor
 from ls3d.errors import InputError
 
 #: Under which key a training program keeps its weights.
-_STATE_KEYS = ("state_dict", "model_state", "model_state_dict", "model")
+_STATE_KEYS = ("state_dict", "model_state", "model_state_dict", "model", "blobs")
 
 Rules = Sequence[tuple[str, str]]
 
@@ -57,11 +57,7 @@ def find_tensors(root: Mapping[str, Any]) -> dict[str, Tensor]:
     Raises:
         InputError: there are none.
     """
-    state: Any = root.get("blobs", root)
-    for key in _STATE_KEYS:
-        if isinstance(root.get(key), Mapping):
-            state = root[key]
-            break
+    state: Any = next((root[key] for key in _STATE_KEYS if isinstance(root.get(key), Mapping)), root)
     tensors = {
         str(name).removeprefix("module."): _tensor(value)
         for name, value in state.items()
