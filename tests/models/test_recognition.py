@@ -132,8 +132,8 @@ def test_compiles_without_a_break(name: str, arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("name", "arguments"), NETWORKS)
 @torch.no_grad()
 def test_learnable_sampling_changes_nothing_until_it_is_trained(name: str, arguments: dict[str, Any]) -> None:
-    if name.startswith("audio"):
-        pytest.skip("2D")
+    if name.startswith("audio") or name.endswith("ls3d"):
+        pytest.skip("2D, or done already")
     model = randomise(create_model(name, num_classes=7, **arguments)).eval()
     flat = name.startswith(("r2d", "fr2d", "mc2"))
     learnable = copy.deepcopy(model).make_learnable("layer2.*.conv*" if flat else True)
@@ -194,6 +194,15 @@ class TestChoiceOfLearnableConvolutions:
             "layer4.0.conv1.0",
             "layer4.1.conv1.0",
         ]
+
+    def test_what_is_learnable_already_is_left_alone(self) -> None:
+        model = create_model("r3d_18", ls3d="layer4.1.*")
+        before = model.layer4[1].conv1[0]
+        model.make_learnable()
+        assert model.layer4[1].conv1[0] is before
+        assert sum(isinstance(module, LS3DConv3d) for module in model.modules()) == 16
+        with pytest.raises(InputError, match="no convolution over time is left"):
+            model.make_learnable()
 
     @pytest.mark.parametrize(("name", "choice"), [("r3d_18", "layer9.*"), ("mc2_18", True), ("r2d_18", True)])
     def test_choosing_nothing_is_an_error(self, name: str, choice: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from torch import nn
 
 from ls3d.errors import InputError
-from ls3d.nn import convert
+from ls3d.nn import LS3DConv3d, convert
 
 #: As an argument: False, True (the default choice), or names as shell patterns, such as ``"layer3.*"``.
 Learnable = bool | str | Sequence[str]
@@ -33,15 +33,16 @@ def make_learnable(model: Net, ls3d: Learnable, untouched: tuple[str, ...]) -> N
     """
     if ls3d is False:
         return model
+    done = tuple(name for name, module in model.named_modules() if isinstance(module, LS3DConv3d))
     taps = {
         name: module.kernel_size
         for name, module in model.named_modules()
-        if isinstance(module, nn.Conv3d) and prod(module.kernel_size) > 1
+        if isinstance(module, nn.Conv3d) and prod(module.kernel_size) > 1 and not _inside(name, done)
     }
     if ls3d is True:
         chosen = {name for name, size in taps.items() if size[0] > 1 and not _inside(name, untouched)}
         if not chosen:
-            raise InputError("ls3d=True, but the network has no convolution over time behind its first layer")
+            raise InputError("ls3d=True, but no convolution over time is left behind the network's first layer")
     else:
         chosen = set()
         for pattern in [ls3d] if isinstance(ls3d, str) else ls3d:
