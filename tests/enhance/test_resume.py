@@ -11,9 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from clip_maker import Clip, decode
+from clip_maker import Clip, decode, planes
 from torch import Tensor, nn
 
 from ls3d.enhance import Options, denoise, interpolate
@@ -58,6 +59,16 @@ def test_interrupted_work_goes_on(source: Path, tmp_path: Path, call: int) -> No
     assert report.frames_in == 40
     assert report.resumed == (call - 1) // 7
     assert model.calls == 40 - 7 * report.resumed
+
+
+def test_segments_do_not_show(source: Path, tmp_path: Path) -> None:
+    whole, pieced = tmp_path / "whole.mkv", tmp_path / "pieced.mkv"
+    interpolate(source, whole, factor=4, model="blend", options=Options(codec="ffv1"))
+    report = interpolate(source, pieced, factor=4, model="blend", options=Options(codec="ffv1", segment_frames=3))
+    assert report.segments >= 13
+    for a, b in zip(decode(whole), decode(pieced), strict=True):
+        assert (a.pts, a.time_base) == (b.pts, b.time_base)
+        assert all(np.array_equal(x, y) for x, y in zip(planes(a), planes(b), strict=True))
 
 
 def test_a_job_with_other_settings_begins_anew(source: Path, tmp_path: Path) -> None:

@@ -350,16 +350,17 @@ def _perform(
         threshold=options.cut_threshold,
         longest=options.segment_frames,
         shortest=min(32, options.segment_frames),
-        signature={
-            **signature,
-            "precision": options.precision,
-            "tile": options.tile,
-            "on_error": options.on_error,
-        },
+        signature={**signature, **_settings(options)},
     )
     if to_pipe:
         return run_to_pipe(job, sys.stdout.buffer, progress)
     return run(job, path, options.resume, progress)
+
+
+def _settings(options: Options) -> dict[str, Any]:
+    """The options that change samples."""
+    names = ("precision", "tile", "max_memory", "on_error")
+    return {name: getattr(options, name) for name in names}
 
 
 def _output_kind(path: Path) -> str:
