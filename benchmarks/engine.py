@@ -2,8 +2,9 @@
 
     python -P benchmarks/engine.py [--model vfi] [--frames 12] [--long 20]
 
-(-P, because the folder holds a module named operator.) Prints JSON. Throughput is of output frames; the bare network sees the same frames, decoded and in memory before the
-clock starts. Memory is the peak resident size of a fresh process.
+-P, because this folder holds a module named operator. Prints JSON. Throughput is of output frames; the bare network
+sees the same frames, decoded and in memory before the clock starts. Memory is the peak resident size of a fresh
+process.
 """
 
 from __future__ import annotations
