@@ -16,7 +16,7 @@ from torch import Tensor
 from ls3d.ops import _kernel
 from ls3d.ops._geometry import Geometry
 
-_SLAB_BYTES = 48 << 20
+_SLAB_BYTES = 48 << 20  # of converted features; one output frame is the least
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -41,16 +41,8 @@ def forward(
     wide = _wide(input.dtype)
     output = torch.empty(geometry.out_shape, dtype=input.dtype, memory_format=_memory_format(input))
     weight, bias = weight.to(wide), None if bias is None else bias.to(wide).contiguous()
-    for slab in _slabs(geometry, input, output, copies=1):
-        features = _channels_last(slab.input(input), wide)
-        part = slab.output(output)
-        target = part if part.dtype == wide else torch.empty_like(part, dtype=wide)
-        shifts, strengths = slab.sampling(offset, mask, wide)
-        problem = _problem(geometry, slab, features, shifts, strengths, weight, target)
-        problem.bias = None if bias is None else bias.data_ptr()
-        _kernel.run("ls3d_forward", problem, wide)
-        if target is not part:
-            part.copy_(target)
+    for slab in _slabs(geometry, input, copies=1, by_input=False):
+        _forward_slab(slab, input, offset, mask, weight, bias, output, geometry)
     return output
 
 
@@ -72,21 +64,63 @@ def backward(
     ]
     grad_weight = None if grads[3] is None else torch.zeros_like(weight, dtype=wide)
     weight = weight.to(wide)
-    for slab in _slabs(geometry, input, grad_output, copies=1 + bool(needs[0])):
-        features = _channels_last(slab.input(input), wide)
-        outputs = _channels_last(slab.output(grad_output), wide)
-        shifts, strengths = slab.sampling(offset, mask, wide)
-        problem = _problem(geometry, slab, features, shifts, strengths, weight, outputs)
-        parts = [_part(grads[0], slab.input), _part(grads[1], slab.output), _part(grads[2], slab.output)]
-        targets = [_target(parts[0], wide, True), _target(parts[1], wide), _target(parts[2], wide)]
-        _ask(problem, targets, grad_weight)
-        _kernel.run("ls3d_backward", problem, wide)
-        for part, target in zip(parts, targets, strict=True):
-            if part is not None and target is not None and target is not part:
-                part.add_(target)
+    for slab in _slabs(geometry, input, copies=1 + bool(needs[0]), by_input=True):
+        _backward_slab(slab, grad_output, input, offset, mask, weight, geometry, (*grads[:3], grad_weight))
     if grads[3] is not None and grad_weight is not None:
         grads[3] = grad_weight.to(input.dtype)
     return grads[0], grads[1], grads[2], grads[3]
+
+
+# Each slab is worked on in a function of its own, so that its buffers are gone before the next one's are made.
+
+
+def _forward_slab(
+    slab: _Slab,
+    input: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    output: Tensor,
+    geometry: Geometry,
+) -> None:
+    wide = weight.dtype
+    features = _channels_last(slab.input(input), wide)
+    part = slab.output(output)
+    target = part if part.dtype == wide else torch.empty_like(part, dtype=wide)
+    shifts, strengths = slab.sampling(offset, mask, wide)
+    problem = _problem(geometry, slab, features, shifts, strengths, weight, target)
+    problem.bias = None if bias is None else bias.data_ptr()
+    _kernel.run("ls3d_forward", problem, wide)
+    if target is not part:
+        part.copy_(target)
+
+
+def _backward_slab(
+    slab: _Slab,
+    grad_output: Tensor,
+    input: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    weight: Tensor,
+    geometry: Geometry,
+    grads: Sequence[Tensor | None],
+) -> None:
+    wide = weight.dtype
+    features = _channels_last(slab.input(input), wide)
+    outputs = slab.output(grad_output)
+    if features.nbytes + outputs.nbytes <= _SLAB_BYTES:  # faster to read than with strides
+        outputs = _channels_last(outputs, wide)
+    outputs = outputs.to(wide)
+    shifts, strengths = slab.sampling(offset, mask, wide)
+    problem = _problem(geometry, slab, features, shifts, strengths, weight, outputs)
+    parts = [_part(grads[0], slab.input), _part(grads[1], slab.output), _part(grads[2], slab.output)]
+    targets = [_target(parts[0], wide, True), _target(parts[1], wide), _target(parts[2], wide)]
+    _ask(problem, targets, grads[3])
+    _kernel.run("ls3d_backward", problem, wide)
+    for part, target in zip(parts, targets, strict=True):
+        if part is not None and target is not None and target is not part:
+            part.add_(target)
 
 
 @dataclass(frozen=True)
@@ -129,33 +163,37 @@ def _channels_last(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype=dtype, memory_format=torch.channels_last_3d, copy=True)
 
 
-def _slabs(geometry: Geometry, input: Tensor, output: Tensor, copies: int) -> Iterator[_Slab]:
-    """Cut the work so that what has to be converted fits the workspace; ``copies`` of each input frame."""
+def _slabs(geometry: Geometry, input: Tensor, copies: int, by_input: bool) -> Iterator[_Slab]:
+    """Cut the work so that what has to be converted fits the workspace.
+
+    Args:
+        geometry: of the whole call.
+        input: the whole input; frames that the kernel can read in place need no conversion.
+        copies: how many buffers of each input frame there are.
+        by_input: cut between input frames, each in one slab, rather than between output frames.
+    """
     g, wide = geometry, _wide(input.dtype)
-    converted = 0 if input.dtype == wide and _is_channels_last(input) else copies
-    in_bytes = converted * g.in_channels * g.in_size[1] * g.in_size[2] * wide.itemsize
+    in_place = input.dtype == wide and _is_channels_last(input)
+    in_bytes = 0 if in_place else copies * g.in_channels * g.in_size[1] * g.in_size[2] * wide.itemsize
     out_channels = 0 if input.dtype == wide else g.out_channels + 3 * g.taps * g.offset_groups
     out_bytes = out_channels * g.out_size[1] * g.out_size[2] * wide.itemsize
     sample_bytes = in_bytes * g.in_size[0] + out_bytes * g.out_size[0]
-    samples, frames = g.batch, g.out_size[0]
-    if sample_bytes * g.batch > _SLAB_BYTES:
-        samples = max(1, _SLAB_BYTES // sample_bytes)
-        frames = _frames_that_fit(g, in_bytes, out_bytes) if sample_bytes > _SLAB_BYTES else frames
-    for first in range(0, g.batch, max(1, samples)):
-        for start in range(0, g.out_size[0], frames):
-            stop = min(start + frames, g.out_size[0])
-            yield _Slab(slice(first, first + samples), slice(start, stop), _needed(g, start, stop))
-
-
-def _frames_that_fit(geometry: Geometry, in_bytes: int, out_bytes: int) -> int:
-    """The most output frames, at least one, whose conversion fits the workspace."""
-    frames = 1
-    while frames < geometry.out_size[0]:
-        needed = _needed(geometry, 0, frames + 1, clip=False)
-        if (needed.stop - needed.start) * in_bytes + (frames + 1) * out_bytes > _SLAB_BYTES:
+    samples = g.batch if sample_bytes * g.batch <= _SLAB_BYTES else max(1, _SLAB_BYTES // sample_bytes)
+    length, counterpart = (g.in_size[0], _readers) if by_input else (g.out_size[0], _needed)
+    frames = length
+    while frames > 1 and sample_bytes > _SLAB_BYTES:
+        others = counterpart(g, 0, frames, clip=False)
+        count = others.stop - others.start
+        if (
+            frames * in_bytes + count * out_bytes if by_input else count * in_bytes + frames * out_bytes
+        ) <= _SLAB_BYTES:
             break
-        frames += 1
-    return frames
+        frames -= 1
+    for first in range(0, g.batch, max(1, samples)):
+        for start in range(0, length, frames):
+            mine = slice(start, min(start + frames, length))
+            others = counterpart(g, mine.start, mine.stop)
+            yield _Slab(slice(first, first + samples), *((others, mine) if by_input else (mine, others)))
 
 
 def _needed(geometry: Geometry, start: int, stop: int, clip: bool = True) -> slice:
@@ -163,8 +201,20 @@ def _needed(geometry: Geometry, start: int, stop: int, clip: bool = True) -> sli
     g = geometry
     first = start * g.stride[0] - g.padding[0]
     last = (stop - 1) * g.stride[0] - g.padding[0] + (g.kernel[0] - 1) * g.dilation[0] + 1
-    if clip:
-        first, last = min(max(first, 0), g.in_size[0]), min(last, g.in_size[0])
+    return _clipped(first, last, g.in_size[0] if clip else None)
+
+
+def _readers(geometry: Geometry, start: int, stop: int, clip: bool = True) -> slice:
+    """The output frames that read any of the input frames ``start`` to ``stop``, and perhaps some between."""
+    g = geometry
+    first = -((g.dilation[0] * (g.kernel[0] - 1) - g.padding[0] - start) // g.stride[0])
+    last = (stop - 1 + g.padding[0]) // g.stride[0] + 1
+    return _clipped(first, last, g.out_size[0] if clip else None)
+
+
+def _clipped(first: int, last: int, length: int | None) -> slice:
+    if length is not None:
+        first, last = min(max(first, 0), length), min(last, length)
     return slice(first, max(first, last))
 
 

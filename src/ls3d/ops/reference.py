@@ -76,7 +76,7 @@ def backward(
     wanted = zip((input, offset, mask, weight), needs, strict=True)
     grads = [None if t is None or not need else torch.zeros_like(t, dtype=wide) for t, need in wanted]
     grad_input, grad_offset, grad_mask, grad_weight = grads
-    grad_columns = grad_output.to(wide).reshape(g.batch, g.groups, g.out_channels // g.groups, -1)
+    grad_columns = grad_output.to(wide).flatten(2).unflatten(1, (g.groups, g.out_channels // g.groups))
     for tap in _taps(g):
         pixels = _frames(input, g, tap[0], wide)
         corners = _corners(_offset_of(offset, g, tap).to(wide), g, tap)

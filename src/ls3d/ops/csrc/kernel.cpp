@@ -244,7 +244,11 @@ void pack_outputs(const Problem& p, const Layout& l, const Tile& tile, int64_t g
       const T* from = element<T>(p.output, tile.sample, group * l.out_group + first, tile.frame, y, x);
       for (int64_t k = 0; k < positions; ++k) {
         T* row = packed + (at + k) * kRow;
-        std::memcpy(row, from + k * p.output.stride[4], count * sizeof(T));
+        const T* pixel = from + k * p.output.stride[4];
+        if (p.output.stride[1] == 1)
+          std::memcpy(row, pixel, count * sizeof(T));
+        else
+          for (int64_t o = 0; o < count; ++o) row[o] = pixel[o * p.output.stride[1]];
         std::memset(row + count, 0, (padded - count) * sizeof(T));
       }
     });

@@ -30,7 +30,7 @@ struct Problem {
   const void* input;
   Array offset, mask, weight;
   const void* bias;
-  Array output;       // forward: written; backward: the gradient that arrives, channels together
+  Array output;       // forward: written; backward: the gradient that arrives
   void* grad_input;   // added to
   Array grad_offset, grad_mask, grad_weight;  // added to
 };

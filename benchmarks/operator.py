@@ -1,0 +1,382 @@
+"""Measures ``ls3d_conv3d`` against a dense convolution, plain torch and torchvision, and writes JSON.
+
+    python benchmarks/operator.py --device cpu --json out.json
+    python benchmarks/operator.py --device cuda --dtype bfloat16 --json out.json
+
+Every row is one layer: ours on contiguous and on channels-last features, ``F.conv3d`` on both, the plain-torch
+composition (unfolded frames, ``grid_sample``, ``einsum``), and ``torchvision.ops.deform_conv2d`` on the unfolded
+frames where torchvision imports. The opponents' better layout counts, and so does ours. Times are medians in
+milliseconds; offsets are normal with a deviation of two pixels.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+    del sys.path[0]  # this file would hide the standard library's ``operator``
+
+import argparse
+import functools
+import importlib
+import json
+import math
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ls3d.ops import _kernel, ls3d_conv3d
+
+Run = Callable[[], Any]
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last_3d}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One layer: what it is, its input ``(N, C, T, H, W)``, its kernel and its output channels."""
+
+    name: str
+    input: tuple[int, int, int, int, int]
+    kernel: tuple[int, int, int]
+    out_channels: int
+
+    @property
+    def padding(self) -> tuple[int, ...]:
+        return tuple(k // 2 for k in self.kernel)
+
+    @property
+    def taps(self) -> int:
+        return math.prod(self.kernel)
+
+    @property
+    def gflop(self) -> float:
+        n, c, t, h, w = self.input
+        return 2e-9 * n * c * t * h * w * self.taps * self.out_channels
+
+
+def shapes() -> list[Shape]:
+    """The issue's layers: the blocks of ``vfi_ls3d``, the 3x1x1 layers of I3D, a sweep of sizes and channels."""
+    found = []
+    for height, width in ((256, 512), (360, 720)):
+        for blocks, frames in (("1, 2", 2), ("3, 4", 3), ("5, 6", 5)):
+            name = f"vfi_ls3d {height}x{width}, blocks {blocks}"
+            found.append(Shape(name, (1, 64, frames, height // 4, width // 4), (3, 3, 3), 64))
+    for stage, side, inner, outer in ((2, 56, 64, 256), (3, 28, 128, 512), (4, 14, 256, 1024), (5, 7, 512, 2048)):
+        found.append(Shape(f"I3D res{stage}, first", (1, outer, 8, side, side), (3, 1, 1), inner))
+    for side, channels in ((128, 16), (64, 32), (128, 32), (32, 64), (64, 64), (32, 128), (16, 256), (8, 512)):
+        found.append(Shape(f"sweep {side}x{side}, {channels}", (1, channels, 5, side, side), (3, 3, 3), channels))
+    found.append(Shape("many small clips", (4, 64, 5, 32, 32), (3, 3, 3), 64))
+    found.append(Shape("frames of a wide picture", (1, 64, 3, 64, 128), (3, 3, 3), 64))
+    return found
+
+
+def large() -> Shape:
+    """A layer that fills a large GPU; its workspace and its roofline are what is asked of the GPU kernels."""
+    return Shape("four clips of seven frames, 270x480", (4, 64, 7, 270, 480), (3, 3, 3), 64)
+
+
+def draw(
+    shape: Shape, layout: torch.memory_format, device: torch.device, dtype: torch.dtype = torch.float32
+) -> list[Tensor]:
+    """Input, offset, mask and weight, all asking for gradients, and the gradient of the output."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(size, generator=generator).to(device, dtype)
+
+    n, c, *size = shape.input
+    input = normal(n, c, *size).contiguous(memory_format=layout)
+    offset, mask = 2 * normal(n, 2 * shape.taps, *size), normal(n, shape.taps, *size).sigmoid()
+    weight = normal(shape.out_channels, c, *shape.kernel) / math.sqrt(c * shape.taps)
+    grad = normal(n, shape.out_channels, *size).contiguous(memory_format=layout)
+    return [*(tensor.requires_grad_() for tensor in (input, offset, mask, weight)), grad]
+
+
+def composition(input: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, shape: Shape) -> Tensor:
+    """The operator from torch's own parts, one tap at a time so that the samples fit into memory."""
+    n, _, frames, height, width = input.shape
+    padded = F.pad(input, (0, 0, 0, 0, shape.padding[0], shape.padding[0]))
+    rows, columns = torch.meshgrid(
+        torch.arange(height, device=input.device), torch.arange(width, device=input.device), indexing="ij"
+    )
+    total, spatial = None, shape.kernel[1] * shape.kernel[2]
+    for tap in range(shape.taps):
+        a, (i, j) = tap // spatial, divmod(tap % spatial, shape.kernel[2])
+        shift = offset[:, 2 * tap : 2 * tap + 2].transpose(1, 2).flatten(0, 1)
+        y, x = shift[:, 0] + rows + i - shape.padding[1], shift[:, 1] + columns + j - shape.padding[2]
+        grid = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), -1)
+        source = padded[:, :, a : a + frames].transpose(1, 2).flatten(0, 1)
+        samples = F.grid_sample(source, grid, align_corners=True).unflatten(0, (n, frames))
+        samples = samples * mask[:, tap].unsqueeze(2)
+        part = torch.einsum("oc,ntchw->nothw", weight[:, :, a, i, j], samples)
+        total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
+def unfolded(input: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, shape: Shape) -> Tensor:
+    """One ``torchvision.ops.deform_conv2d`` over the frames, stacked in the channels by temporal tap."""
+    deform_conv2d = importlib.import_module("torchvision.ops").deform_conv2d
+    frames, depth = input.shape[2], shape.kernel[0]
+    padded = F.pad(input, (0, 0, 0, 0, shape.padding[0], shape.padding[0]))
+    stacked = torch.cat([padded[:, :, a : a + frames] for a in range(depth)], 1).transpose(1, 2).flatten(0, 1)
+    by_frame = [tensor.transpose(1, 2).flatten(0, 1) for tensor in (offset, mask)]
+    output = deform_conv2d(
+        stacked, by_frame[0], weight.transpose(1, 2).flatten(1, 2), padding=shape.padding[1:], mask=by_frame[1]
+    )
+    return output.unflatten(0, (input.shape[0], frames)).transpose(1, 2)
+
+
+def has_torchvision() -> bool:
+    """Whether torchvision's compiled operators can be used here."""
+    try:
+        importlib.import_module("torchvision.ops")
+    except (ImportError, RuntimeError, OSError):
+        return False
+    return True
+
+
+def median(run: Run, device: torch.device, seconds: float) -> float:
+    """Milliseconds: one call to warm up, then at least three, at most fifteen in ``seconds``."""
+    synchronise = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
+    run()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or (len(times) < 15 and time.perf_counter() < end):
+        synchronise()
+        start = time.perf_counter()
+        run()
+        synchronise()
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times)
+
+
+def both_ways(forward: Run, inputs: list[Tensor], grad: Tensor) -> tuple[Run, Run]:
+    """The forward alone, and forward plus all gradients."""
+
+    def alone() -> None:
+        with torch.no_grad():
+            forward()
+
+    def with_backward() -> None:
+        torch.autograd.grad(forward(), inputs, grad)
+
+    return alone, with_backward
+
+
+def contenders(shape: Shape, tensors: list[Tensor], layout: str) -> dict[str, tuple[Run, Run]]:
+    """Who is measured on this layout, by name."""
+    input, offset, mask, weight, grad = tensors
+    plain = weight.detach().contiguous(memory_format=LAYOUTS[layout]).requires_grad_()
+    four = [input, offset, mask, weight]
+    pad = shape.padding
+    found: dict[str, tuple[Run, Run]] = {
+        "ls3d": both_ways(lambda: ls3d_conv3d(input, offset, mask, weight, None, 1, pad), four, grad),
+        "conv3d": both_ways(lambda: F.conv3d(input, plain, None, 1, pad), [input, plain], grad),
+    }
+    if layout == "contiguous":
+        found["composition"] = both_ways(functools.partial(composition, *four, shape), four, grad)
+        if has_torchvision() and input.dtype != torch.bfloat16:  # which it doesn't take
+            found["torchvision"] = both_ways(functools.partial(unfolded, *four, shape), four, grad)
+    return found
+
+
+def measure(
+    shape: Shape, device: torch.device, seconds: float, only: set[str], dtype: torch.dtype = torch.float32
+) -> dict[str, Any]:
+    """All contenders on one layer: medians by direction, the better layout of each."""
+    row: dict[str, Any] = asdict(shape) | {"gflop": round(shape.gflop, 3), "forward": {}, "both": {}, "layouts": {}}
+    for layout, memory_format in LAYOUTS.items():
+        tensors = draw(shape, memory_format, device, dtype)
+        for name, runs in contenders(shape, tensors, layout).items():
+            if only and name not in only:
+                continue
+            for direction, run in zip(("forward", "both"), runs, strict=True):
+                taken = median(run, device, seconds)
+                row["layouts"][f"{name} {layout} {direction}"] = round(taken, 3)
+                best = row[direction].get(name, math.inf)
+                row[direction][name] = round(min(best, taken), 3)
+    return row
+
+
+def scaling(shape: Shape, seconds: float) -> dict[str, Any]:
+    """Ours on one and on two threads."""
+    before, taken = torch.get_num_threads(), {}
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        tensors = draw(shape, torch.channels_last_3d, torch.device("cpu"))
+        alone, both = contenders(shape, tensors, "channels_last")["ls3d"]
+        device = torch.device("cpu")
+        taken[threads] = median(alone, device, seconds), median(both, device, seconds)
+    torch.set_num_threads(before)
+    ratios = [one / two for one, two in zip(taken[1], taken[2], strict=True)]
+    return {"name": shape.name, "forward": round(ratios[0], 2), "both": round(ratios[1], 2)}
+
+
+MEMORY_SHAPE = Shape("memory", (1, 64, 7, 180, 320), (3, 3, 3), 64)
+
+
+def peak_memory(direction: str, layout: str) -> float:
+    """MiB that one call needs beyond its inputs and outputs, by the peak of the process (Linux)."""
+    shape = MEMORY_SHAPE
+    tensors = draw(shape, LAYOUTS[layout], torch.device("cpu"))
+    small = draw(Shape("warm", (1, 64, 2, 8, 8), (3, 3, 3), 64), LAYOUTS[layout], torch.device("cpu"))
+    for case, arguments in ((Shape("warm", (1, 64, 2, 8, 8), (3, 3, 3), 64), small), (shape, tensors)):
+        alone, both = contenders(case, arguments, layout)["ls3d"]
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _status("VmRSS")
+        (alone if direction == "forward" else both)()
+        extra = _status("VmHWM") - before
+    outputs = tensors[4].numel()
+    if direction == "both":
+        outputs += sum(tensor.numel() for tensor in tensors[:4])
+    return extra / 1024 - outputs * 4 / 2**20
+
+
+def _status(field: str) -> float:
+    """A line of /proc/self/status, in KiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line for line in lines if line.startswith(field)).split()[1])
+
+
+def memory() -> dict[str, float]:
+    """Peak extra memory of both directions and layouts, each in a process of its own."""
+    found = {}
+    for direction in ("forward", "both"):
+        for layout in LAYOUTS:
+            command = [sys.executable, __file__, "--peak-memory", direction, layout]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found[f"{direction}, {layout}"] = round(float(done.stdout), 1)
+    return found
+
+
+def gpu_memory(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """Peak extra MiB on a GPU for the large layer, beyond inputs and outputs, on channels-last features."""
+    shape, found = large(), {}
+    tensors = draw(shape, torch.channels_last_3d, device, dtype)
+    for direction, run in zip(("forward", "both"), contenders(shape, tensors, "channels_last")["ls3d"], strict=True):
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        outputs = tensors[4].numel() + (sum(t.numel() for t in tensors[:4]) if direction == "both" else 0)
+        extra = torch.cuda.max_memory_allocated(device) - before - outputs * dtype.itemsize
+        found[f"{direction}, channels_last"] = round(extra / 2**20, 1)
+    return found
+
+
+def ceilings(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """What a GPU can do at most: a large matrix product, and a large copy counted both ways."""
+    a, b = (torch.randn(8192, 8192, device=device, dtype=dtype) for _ in range(2))
+    room = torch.randn(2**30, device=device, dtype=torch.bfloat16)
+    other = torch.empty_like(room)
+    return {
+        "TFLOP/s": round(2e-9 * 8192**3 / median(lambda: a @ b, device, 1.0), 1),
+        "GB/s": round(4e-6 * room.numel() / median(lambda: other.copy_(room), device, 1.0), 1),
+    }
+
+
+def roofline(shape: Shape, dtype: torch.dtype, most: dict[str, float]) -> dict[str, float]:
+    """The least milliseconds of a forward: its operations, and every input and output moved once."""
+    n, c, *size = shape.input
+    positions = n * math.prod(size)
+    moved = dtype.itemsize * (
+        positions * (c + 3 * shape.taps + shape.out_channels) + shape.taps * c * shape.out_channels
+    )
+    return {
+        "gbyte": round(1e-9 * moved, 4),
+        "floor ms": round(max(shape.gflop / most["TFLOP/s"], 1e-6 * moved / most["GB/s"]), 4),
+    }
+
+
+def geometric_mean(values: list[float]) -> float:
+    """The geometric mean."""
+    return round(math.exp(statistics.fmean(math.log(value) for value in values)), 3)
+
+
+def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Ratios over the rows with at least 32 channels: ours to the dense convolution, the others to ours."""
+    wide = [row for row in rows if row["input"][1] >= 32]
+    found: dict[str, Any] = {}
+    for direction in ("forward", "both"):
+        ratios = {row["name"]: row[direction]["ls3d"] / row[direction]["conv3d"] for row in wide}
+        found[direction] = {
+            "ls3d / conv3d, geometric mean": geometric_mean(list(ratios.values())),
+            "ls3d / conv3d, worst": round(max(ratios.values()), 3),
+            "worst shape": max(ratios, key=lambda name: ratios[name]),
+        }
+        for other in ("composition", "torchvision"):
+            factors = [row[direction][other] / row[direction]["ls3d"] for row in wide if other in row[direction]]
+            if factors:
+                found[direction][f"{other} / ls3d, geometric mean"] = geometric_mean(factors)
+    return found
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What the numbers depend on."""
+    found: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "kernel": _kernel.instruction_set(),
+    }
+    if has_torchvision():
+        found["torchvision"] = importlib.import_module("torchvision").__version__
+    return found
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor()
+    fields = dict(line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line)
+    values = {key.strip(): value.strip() for key, value in fields.items()}
+    return f"{values.get('model name', 'unknown')} (family {values.get('cpu family')}, model {values.get('model')})"
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--json", type=Path, help="where the results go")
+    parser.add_argument("--only", action="append", default=[], help="measure only this contender; may be repeated")
+    parser.add_argument("--match", default="", help="only shapes whose name contains this")
+    parser.add_argument("--seconds", type=float, default=1.0, help="time for each median")
+    parser.add_argument("--peak-memory", nargs=2, metavar=("DIRECTION", "LAYOUT"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peak_memory:
+        print(peak_memory(*options.peak_memory))
+        return
+    device, dtype = torch.device(options.device), getattr(torch, options.dtype)
+    rows, most = [], ceilings(device, dtype) if device.type == "cuda" else None
+    for shape in [*shapes(), large()] if most else shapes():
+        if options.match in shape.name:
+            rows.append(measure(shape, device, options.seconds, set(options.only), dtype))
+            rows[-1] |= roofline(shape, dtype, most) if most else {}
+            print(shape.name, rows[-1]["forward"], rows[-1]["both"], flush=True)
+    results: dict[str, Any] = {"environment": environment(device) | {"dtype": options.dtype}, "rows": rows}
+    if most:
+        results |= {"ceilings": most, "peak extra MiB": gpu_memory(device, dtype)}
+    if not options.only:
+        results["summary"] = summarise(rows)
+    if device.type == "cpu" and not options.match and (os.cpu_count() or 1) >= 2:
+        results["scaling"] = [scaling(shape, options.seconds) for shape in shapes() if shape.gflop > 5]
+        results["peak extra MiB"] = memory()
+    print(json.dumps({key: value for key, value in results.items() if key != "rows"}, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
