@@ -251,6 +251,8 @@ def _open(path: PathLike, options: Options) -> tuple[Source, Span]:
         end = start + Fraction(options.duration).limit_denominator(1_000_000)
     if opened.info.interlaced:
         log.warning("%s is interlaced; its frames are worked on as if they were whole", path)
+    if opened.info.alpha:
+        log.warning("%s has a transparency channel, which is left out", path)
     return opened, Span(start, end)
 
 

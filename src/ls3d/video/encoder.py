@@ -26,6 +26,7 @@ from ls3d.video.pixels import FULL_RANGE, LIMITED_RANGE, Layout, layout_of, plan
 from ls3d.video.probe import MasteringDisplay, VideoInfo
 
 _GLOBAL_HEADER = 0x40  # AVFMT_GLOBALHEADER
+_LARGEST_DENOMINATOR = 2**31 - 1  # of FFmpeg's rational numbers
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,11 @@ class Codec:
         encoder: FFmpeg's name.
         crf: default constant rate factor; None where the codec has none (lossless or intra).
         options: of the encoder.
-        max_den: largest denominator of a time base that it takes.
     """
 
     encoder: str
     crf: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
-    max_den: int = 2**31 - 1
 
 
 # x264's macroblock tree (in assembly) gives other bytes now and then for the same frames, and starves the frames
@@ -213,7 +212,7 @@ def choose_settings(
         pix_fmt=pix_fmt,
         width=size[1],
         height=size[0],
-        time_base=time_base.limit_denominator(chosen.max_den),
+        time_base=time_base.limit_denominator(_LARGEST_DENOMINATOR),
         rate=rate.limit_denominator(65535),
         options=options,
         tags=tags,

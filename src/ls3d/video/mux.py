@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -385,8 +384,3 @@ def write_images(folder: Path, packets: Iterable[Packet], digits: int = 6) -> No
     folder.mkdir()
     for number, packet in enumerate(packets, 1):
         (folder / f"{number:0{digits}}.png").write_bytes(packet.data)
-
-
-def free_space_error(target: Path, error: OSError) -> OSError:
-    """The error as a sentence that names the file."""
-    return type(error)(error.errno, f"{target}: {os.strerror(error.errno or 0)}")

@@ -67,6 +67,7 @@ class VideoInfo:
         duration: of the file in seconds, None where it isn't told.
         frames: as the file claims or duration and rate suggest; None where nothing is known.
         interlaced: whether the first frame says so.
+        alpha: whether there is a transparency channel, which is not read.
         index: of the video stream.
         streams: all streams.
         chapters: as PyAV gives them.
@@ -91,6 +92,7 @@ class VideoInfo:
     duration: Fraction | None
     frames: int | None
     interlaced: bool
+    alpha: bool
     index: int
     streams: tuple[StreamInfo, ...]
     chapters: tuple[Mapping[str, Any], ...] = ()
@@ -172,6 +174,7 @@ def describe(
 ) -> VideoInfo:
     """The facts about an open file of which one picture is decoded."""
     interlaced, rotation = bool(picture.interlaced_frame), picture.rotation
+    alpha = any(component.is_alpha for component in picture.format.components)
     mastering, tags = _mastering(picture), _tags(stream, picture)
     picture = planar(picture)
     picture.colorspace, picture.color_range = tags["colorspace"], tags["color_range"]
@@ -194,6 +197,7 @@ def describe(
         duration=duration,
         frames=stream.frames or (round(duration * rate) if duration else None),
         interlaced=interlaced,
+        alpha=alpha,
         index=stream.index,
         streams=tuple(_stream_info(each) for each in container.streams),
         chapters=tuple(container.chapters()),
