@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-triton = pytest.importorskip("triton", reason="triton is not installed: pip install 'ls3d[gpu-test]'")
+triton = pytest.importorskip("triton", reason="triton is not installed: pip install 'ls3d[test]'")
 
 from ls3d.ops import cuda  # noqa: E402
 from ls3d.ops._geometry import Geometry  # noqa: E402

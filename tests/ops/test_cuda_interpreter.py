@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from operator_cases import CASES, Case
 from torch import Tensor
 
-pytest.importorskip("triton", reason="triton is not installed: pip install 'ls3d[gpu-test]'")
+pytest.importorskip("triton", reason="triton is not installed: pip install 'ls3d[test]'")
 
 from ls3d.ops import cuda, reference
 
