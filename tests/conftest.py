@@ -18,7 +18,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ls3d")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers side by side: one thread each, in the programs that tests start as well.
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
