@@ -303,14 +303,15 @@ def _forward_configs(geometry: Geometry, dtype: torch.dtype, samples: int) -> li
     wide, narrow = _block(_run(g), 64), _block(_run(g), 32)
     parts = _parts(narrow, dtype, 2)
     if dtype == torch.float32:
-        return [Config(128 if block_o <= 64 else 64, narrow, min(block_o, 128), parts)]
+        return [Config(64, narrow, min(block_o, 128), parts)]
     if block_o <= 64 and samples * math.prod(g.out_size) >= 128 * PROGRAMS:
-        large = [
+        several = [
+            Config(64, wide, block_o, parts, stages=2),
             Config(128, wide, block_o, parts, stages=2),
             Config(64, wide, block_o, parts, warps=4, stages=2, registers=168),
-            Config(64, wide, block_o, parts, stages=2, registers=128),
         ]
-        return [Config(128, narrow, block_o, parts, registers=128), *large] if _hopper() else large
+        thin = parts if dtype == torch.bfloat16 else _parts(narrow, dtype, 4)  # float16 needs a few registers more
+        return [Config(128, narrow, block_o, thin, registers=128), *several] if _hopper() else several
     return [
         Config(64, wide, block_o, parts, stages=2),
         Config(128, wide, min(block_o, 128), parts, stages=2),
