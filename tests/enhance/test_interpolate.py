@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clip_maker import BT709, Clip, decode, planes, psnr, times
+from clip_maker import BT709, HDR10, Clip, decode, planes, psnr, times
 from torch import Tensor, nn
 
 from ls3d.enhance import Options, interpolate
@@ -140,6 +140,26 @@ def test_exact_frame_rate(tmp_path: Path) -> None:
     assert np.abs(np.array(shown, float) - np.arange(len(shown)) / 60).max() < 1e-5
     assert len(shown) == 61  # 24 * 1001 / 24000 s = 1.001 s
     assert probe(target).rate == 60
+
+
+def test_hdr_stays_hdr(tmp_path: Path) -> None:
+    clip = Clip(4, codec="libx265", pix_fmt="yuv420p10le", tags=HDR10, options={"x265-params": "log-level=error"})
+    source, target = clip.write(tmp_path / "in.mkv"), tmp_path / "out.mkv"
+    interpolate(source, target, factor=2, model="blend")
+    old, new = probe(source), probe(target)
+    assert (new.codec, new.colour, dict(new.tags)) == ("hevc", old.colour, HDR10)
+    middle, neighbours = planes(decode(target)[1])[0], [planes(f)[0] for f in decode(source)[:2]]
+    assert np.abs(middle - sum(neighbours) / 2).mean() < 8  # of 1023
+    assert middle.max() > 255
+
+
+def test_a_lower_frame_rate(tmp_path: Path) -> None:
+    """Most segments hold no frame of the output at all."""
+    source = Clip(frames=25, shot_length=9).write(tmp_path / "in.mp4")
+    options = Options(threads=1, segment_frames=2)
+    interpolate(source, tmp_path / "out.mp4", fps=5, model="blend", options=options)
+    assert times(tmp_path / "out.mp4") == [Fraction(n, 5) for n in range(5)]
+    assert probe(tmp_path / "out.mp4").rate == 5
 
 
 def test_slow_motion_drops_audio_with_a_word(tmp_path: Path) -> None:

@@ -182,23 +182,19 @@ def _kill_and_repeat(tmp_path: Path, frames: int, kills: int) -> None:
     options = {"crf": "20", "g": "25", "bf": "3", "preset": "veryfast"}
     source = Clip(frames, options=options, audio=["eng"]).write(tmp_path / "in.mp4")
     whole, target, log = tmp_path / "whole.mp4", tmp_path / "out.mp4", tmp_path / "log"
-    begin = time.monotonic()
     subprocess.run([sys.executable, "-c", _JOB, str(source), str(whole), str(tmp_path / "whole.log")], check=True)
-    span = time.monotonic() - begin
-    chance = random.Random(0)
-    killed = 0
-    for _ in range(kills):
+    chance, killed = random.Random(0), 0
+    log.touch()
+    while not target.exists():
         job = subprocess.Popen([sys.executable, "-c", _JOB, str(source), str(target), str(log)])
-        try:
-            job.wait(chance.uniform(0.3, 1) * span)
-        except subprocess.TimeoutExpired:
+        moment = log.stat().st_size + chance.randint(1, 35)
+        while job.poll() is None and (killed == kills or log.stat().st_size < moment):
+            time.sleep(0.003)
+        if job.poll() is None:
             job.send_signal(signal.SIGKILL)
             killed += 1
         job.wait()
-        if target.exists():
-            break
-    if not target.exists():
-        subprocess.run([sys.executable, "-c", _JOB, str(source), str(target), str(log)], check=True)
+    assert killed == kills
     assert target.read_bytes() == whole.read_bytes()
     assert not (tmp_path / "out.mp4.ls3d").exists()
     needed = len((tmp_path / "whole.log").read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,6 +16,8 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from ls3d.enhance import Options, Progress, Report
+
+_JSON_PAUSE = 0.2  # seconds
 
 
 class ProgressStyle(StrEnum):
@@ -236,7 +239,7 @@ def _shown(style: ProgressStyle) -> Iterator[Callable[[Progress], None] | None]:
             with _bar(console) as show:
                 yield show
         else:
-            yield _print_json if style is ProgressStyle.json else None
+            yield _JsonLines() if style is ProgressStyle.json else None
     finally:
         logging.getLogger("ls3d").removeHandler(handler)
 
@@ -276,8 +279,17 @@ def _remaining(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02} to go"
 
 
-def _print_json(state: Progress) -> None:
-    typer.echo(json.dumps(asdict(state)), err=True)
+class _JsonLines:
+    """Writes progress to standard error as JSON, a few lines a second, and the end of every phase."""
+
+    def __init__(self) -> None:
+        self._latest = float("-inf")
+
+    def __call__(self, state: Progress) -> None:
+        now = time.monotonic()
+        if now - self._latest >= _JSON_PAUSE or state.done == state.total:
+            self._latest = now
+            typer.echo(json.dumps(asdict(state)), err=True)
 
 
 class _Warnings(logging.Handler):

@@ -119,7 +119,9 @@ def in_decoding_order(pieces: Sequence[Piece]) -> Iterator[TimedPacket]:
     shown: deque[int] = deque()
     for piece in pieces:
         times = sorted(piece.times())
-        if not shown and times:
+        if not times:
+            continue
+        if not shown:
             step = max(1, (times[1] if len(times) > 1 else piece.end) - times[0])
             shown.extend(times[0] - step * n for n in range(delay, 0, -1))
         shown.extend(times)
