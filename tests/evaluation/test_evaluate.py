@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def test_means_are_over_clips_not_frames(sequences: Path) -> None:
     calendar, walk = report.clips["calendar"], report.clips["walk"]
     assert (calendar.frames, walk.frames) == (4, 3)
     assert report.mean["psnr"] == pytest.approx((calendar.scores["psnr"] + walk.scores["psnr"]) / 2)
+
+
+def test_means_are_over_frames_where_a_protocol_says_so(sequences: Path) -> None:
+    protocol = replace(PROTOCOLS["vid4-bi-y"], name="mine", average="frames")
+    report = evaluate("bicubic", protocol, sequences)
+    calendar, walk = (report.clips[name].scores["psnr"] for name in ("calendar", "walk"))
+    assert report.mean["psnr"] == pytest.approx((4 * calendar + 3 * walk) / 7)
+    assert report.to_dict()["conditions"]["average"] == "frames"
 
 
 def test_json_says_how_it_was_measured(triplets: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ls3d._version import __version__
 from ls3d.data.sets import DATA_SETS
-from ls3d.evaluation.protocols import PROTOCOLS, Protocol
+from ls3d.evaluation.protocols import Protocol, get_protocol
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,13 @@ class Report:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
-        """Read what ``save`` wrote."""
+        """Read what ``save`` wrote.
+
+        Raises:
+            InputError: the result is of a protocol that is not one of ``PROTOCOLS``.
+        """
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-        protocol = PROTOCOLS[data["protocol"]]
+        protocol = get_protocol(data["protocol"])
         clips = {
             name: ClipScore(
                 {column: math.inf if clip[column] is None else clip[column] for column in protocol.metrics},
