@@ -55,11 +55,10 @@ template <class T>
 void agree(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixel, int64_t channels, const T* gradient,
            int64_t stride, T* agreement) {
   using V = Vector<T>;
-  using Four = typename VectorOf<T, 4 * sizeof(T)>::type;
   constexpr int L = lanes<T>();
   for (int64_t p = 0; p < positions; ++p, gradient += stride, agreement += 4) {
     if (plan.pixel[0][p] == kOutside) {
-      store(agreement, Four{});
+      store(agreement, Four<T>{});
       continue;
     }
     const T* corner[4];
@@ -70,9 +69,10 @@ void agree(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixel
       const V g = load<V>(gradient + c);
       for (int k = 0; k < 4; ++k) sum[k] += g * load<V>(corner[k] + c);
     }
-    Four total = sums_of<T>(sum);
+    Four<T> total = {};
+    if (channels >= L) total = sums_of<T>(sum);
     for (; c < channels; ++c) {
-      const Four corners = {corner[0][c], corner[1][c], corner[2][c], corner[3][c]};
+      const Four<T> corners = {corner[0][c], corner[1][c], corner[2][c], corner[3][c]};
       total += gradient[c] * corners;
     }
     store(agreement, total);
@@ -83,22 +83,23 @@ void agree(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixel
 template <class T>
 void slopes(const Problem& problem, const Tile& tile, int64_t channel, const Plan<T>& plan, const T* agreement) {
   for_rows(problem, tile, [&](int64_t at, int64_t count, int64_t y, int64_t x) {
-    for (int64_t p = at; p < at + count; ++p, ++x) {
+    const bool shifts = problem.grad_offset.data, strengths = problem.grad_mask.data;
+    T* dy = shifts ? element<T>(problem.grad_offset, tile.sample, 2 * channel, tile.frame, y, x) : nullptr;
+    T* dm = strengths ? element<T>(problem.grad_mask, tile.sample, channel, tile.frame, y, x) : nullptr;
+    const int64_t other = problem.grad_offset.stride[1];  // from dy to dx
+    const int64_t shift_step = problem.grad_offset.stride[4], strength_step = problem.grad_mask.stride[4];
+    for (int64_t k = 0; k < count; ++k) {
+      const int64_t p = at + k;
       const T *a = agreement + 4 * p, *row = &plan.row[0][p], *column = &plan.column[0][p];
       const T top = plan.row_inside[0][p] * (column[0] * a[0] + column[kTile] * a[1]);
       const T bottom = plan.row_inside[1][p] * (column[0] * a[2] + column[kTile] * a[3]);
-      if (problem.grad_offset.data) {
+      if (shifts) {
         const T left = plan.column_inside[0][p] * (row[0] * a[0] + row[kTile] * a[2]);
         const T right = plan.column_inside[1][p] * (row[0] * a[1] + row[kTile] * a[3]);
-        T* dy = element<T>(problem.grad_offset, tile.sample, 2 * channel, tile.frame, y, x);
-        T* dx = dy + problem.grad_offset.stride[1];
-        *dy += plan.mask[p] * (bottom - top);
-        *dx += plan.mask[p] * (right - left);
+        dy[k * shift_step] += plan.mask[p] * (bottom - top);
+        dy[k * shift_step + other] += plan.mask[p] * (right - left);
       }
-      if (problem.grad_mask.data) {
-        T* to = element<T>(problem.grad_mask, tile.sample, channel, tile.frame, y, x);
-        *to += row[0] * top + row[kTile] * bottom;
-      }
+      if (strengths) dm[k * strength_step] += row[0] * top + row[kTile] * bottom;
     }
   });
 }

@@ -44,21 +44,31 @@ constexpr int lanes() {
   return kVectorBytes / int(sizeof(T));
 }
 
+template <class T>
+using Four = typename VectorOf<T, 4 * int(sizeof(T))>::type;
+
+// Four partial sums of a vector's lanes; by shuffles, since a detour through memory stalls.
+template <class T>
+inline Four<T> quarter(Vector<T> v) {
+  if constexpr (lanes<T>() == 16) {
+    const auto half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                      __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    return __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+  } else if constexpr (lanes<T>() == 8) {
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+  } else if constexpr (lanes<T>() == 4) {
+    return v;
+  } else {
+    return Four<T>{v[0], v[1], T(0), T(0)};
+  }
+}
+
 // The sums over all lanes of four vectors.
 template <class T>
-inline typename VectorOf<T, 4 * sizeof(T)>::type sums_of(const Vector<T> v[4]) {
-  using Four = typename VectorOf<T, 4 * sizeof(T)>::type;
-  Four part[4];
-  for (int k = 0; k < 4; ++k) {
-    T lane[lanes<T>() < 4 ? 4 : lanes<T>()] = {};
-    store<Vector<T>>(lane, v[k]);
-    part[k] = load<Four>(lane);
-    for (int i = 4; i < lanes<T>(); i += 4) part[k] += load<Four>(lane + i);
-  }
-  const Four ab = __builtin_shufflevector(part[0], part[1], 0, 4, 1, 5) +
-                  __builtin_shufflevector(part[0], part[1], 2, 6, 3, 7);
-  const Four cd = __builtin_shufflevector(part[2], part[3], 0, 4, 1, 5) +
-                  __builtin_shufflevector(part[2], part[3], 2, 6, 3, 7);
+inline Four<T> sums_of(const Vector<T> v[4]) {
+  const Four<T> a = quarter<T>(v[0]), b = quarter<T>(v[1]), c = quarter<T>(v[2]), d = quarter<T>(v[3]);
+  const Four<T> ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Four<T> cd = __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
   return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
 }
 
