@@ -191,7 +191,7 @@ def _super_resolution() -> list[Protocol]:
             note="the published bicubic row's PSNR is met, its SSIM is not (0.543 here)",
         ),
         one("vid4-bi-rgb", "Vid4 x4, BI, RGB", "vid4", "bi", _RGB_PER_CHANNEL, published=tables.VID4_BI_RGB),
-        one("vid4-bi-y-crop8", "Vid4 x4, BI, Y, 8 pixels cropped", "vid4", "bi", _Y, crop=8),
+        one("vid4-bi-y-crop8", "Vid4 x4, BI, Y, cropped", "vid4", "bi", _Y, crop=8, published=tables.VID4_BI_Y_CROP8),
         one(
             "reds4-bi-rgb",
             "REDS4 x4, BI, RGB",
