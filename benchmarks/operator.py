@@ -147,17 +147,26 @@ def has_torchvision() -> bool:
 
 
 def median(run: Run, device: torch.device, seconds: float) -> float:
-    """Milliseconds: one call to warm up, then at least three, at most fifteen in ``seconds``."""
+    """Milliseconds: one call to warm up, then at least three, at most fifteen in ``seconds``.
+
+    A first call of more than a second is the measurement itself.
+    """
     synchronise = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
-    run()
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < 3 or (len(times) < 15 and time.perf_counter() < end):
+
+    def once() -> float:
         synchronise()
         start = time.perf_counter()
         run()
         synchronise()
-        times.append(time.perf_counter() - start)
+        return time.perf_counter() - start
+
+    first = once()
+    if first > 1:
+        return 1e3 * first
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or (len(times) < 15 and time.perf_counter() < end):
+        times.append(once())
     return 1e3 * statistics.median(times)
 
 
@@ -305,7 +314,9 @@ def geometric_mean(values: list[float]) -> float:
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Ratios over the rows with at least 32 channels: ours to the dense convolution, the others to ours."""
-    wide = [row for row in rows if row["input"][1] >= 32]
+    wide = [row for row in rows if row["input"][1] >= 32 and {"ls3d", "conv3d"} <= row["forward"].keys()]
+    if not wide:
+        return {}
     found: dict[str, Any] = {}
     for direction in ("forward", "both"):
         ratios = {row["name"]: row[direction]["ls3d"] / row[direction]["conv3d"] for row in wide}
@@ -368,8 +379,7 @@ def main() -> None:
     results: dict[str, Any] = {"environment": environment(device) | {"dtype": options.dtype}, "rows": rows}
     if most:
         results |= {"ceilings": most, "peak extra MiB": gpu_memory(device, dtype)}
-    if not options.only:
-        results["summary"] = summarise(rows)
+    results["summary"] = summarise(rows)
     if device.type == "cpu" and not options.match and (os.cpu_count() or 1) >= 2:
         results["scaling"] = [scaling(shape, options.seconds) for shape in shapes() if shape.gflop > 5]
         results["peak extra MiB"] = memory()
