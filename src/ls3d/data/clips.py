@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-import av
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ls3d.data.footage import decode
 from ls3d.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ def open_clips(root: str | os.PathLike[str], cache: str | os.PathLike[str] | Non
     for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES):
         try:
             clips.append(Clip(str(path.relative_to(root)), np.load(_decoded(path, folder), mmap_mode="r")))
-        except (av.FFmpegError, InputError) as error:
-            log.warning("%s left out: %s", path, error)
+        except InputError as error:
+            log.warning("left out: %s", error)
     if not clips:
         raise InputError(f"{root} holds no video that can be decoded")
     return clips
@@ -81,10 +81,7 @@ def _decoded(path: Path, folder: Path) -> Path:
     key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:16]
     target = folder / f"{path.stem}-{key}.npy"
     if not target.exists():
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise InputError(f"{path} has no video stream")
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        frames = [picture.to_ndarray(format="rgb24") for picture in decode(path)]
         if not frames:
             raise InputError(f"{path} has no frame that can be decoded")
         temporary = target.with_suffix(f".{os.getpid()}.tmp")

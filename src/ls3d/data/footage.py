@@ -36,6 +36,20 @@ class Footage(Protocol):
     def __getitem__(self, index: int) -> np.ndarray: ...
 
 
+def decode(path: str | os.PathLike[str]) -> Iterator[av.VideoFrame]:
+    """The pictures of a video file, in order.
+
+    Raises:
+        InputError: the file is no video, or damaged.
+    """
+    try:
+        with av.open(str(path)) as container:
+            container.streams.video[0].thread_type = "AUTO"
+            yield from container.decode(video=0)
+    except (av.InvalidDataError, IndexError) as error:
+        raise InputError(f"{path} is not a video that can be decoded") from error
+
+
 class ImageFootage:
     """A clip that lies as one image per frame.
 
@@ -71,7 +85,7 @@ class VideoFootage:
 
     @cached_property
     def _length(self) -> int:
-        return sum(1 for _ in self._pictures())
+        return sum(1 for _ in decode(self.path))
 
     def __len__(self) -> int:
         return self._length
@@ -90,17 +104,9 @@ class VideoFootage:
         return self._recent[index]
 
     def _restart(self) -> None:
-        self._frames = (picture.to_ndarray(format="rgb24") for picture in self._pictures())
+        self._frames = (picture.to_ndarray(format="rgb24") for picture in decode(self.path))
         self._recent.clear()
         self._next = 0
-
-    def _pictures(self) -> Iterator[av.VideoFrame]:
-        try:
-            with av.open(str(self.path)) as container:
-                container.streams.video[0].thread_type = "AUTO"
-                yield from container.decode(video=0)
-        except (av.InvalidDataError, IndexError) as error:
-            raise InputError(f"{self.path} is not a video that can be decoded") from error
 
 
 class YuvFootage:
