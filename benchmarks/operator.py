@@ -370,22 +370,30 @@ def main() -> None:
         print(peak_memory(*options.peak_memory))
         return
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
-    rows, most = [], ceilings(device, dtype) if device.type == "cuda" else None
+    most = ceilings(device, dtype) if device.type == "cuda" else None
+    rows: list[dict[str, Any]] = []
+    results: dict[str, Any] = {"environment": environment(device) | {"dtype": options.dtype}, "rows": rows}
     for shape in [*shapes(), large()] if most else shapes():
         if options.match in shape.name:
             rows.append(measure(shape, device, options.seconds, set(options.only), dtype))
             rows[-1] |= roofline(shape, dtype, most) if most else {}
             print(shape.name, rows[-1]["forward"], rows[-1]["both"], flush=True)
-    results: dict[str, Any] = {"environment": environment(device) | {"dtype": options.dtype}, "rows": rows}
+            results["summary"] = summarise(rows)
+            write(results, options.json)
     if most:
         results |= {"ceilings": most, "peak extra MiB": gpu_memory(device, dtype)}
-    results["summary"] = summarise(rows)
     if device.type == "cpu" and not options.match and (os.cpu_count() or 1) >= 2:
-        results["scaling"] = [scaling(shape, options.seconds) for shape in shapes() if shape.gflop > 5]
         results["peak extra MiB"] = memory()
+        write(results, options.json)
+        results["scaling"] = [scaling(shape, options.seconds) for shape in shapes() if shape.gflop > 5]
     print(json.dumps({key: value for key, value in results.items() if key != "rows"}, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    write(results, options.json)
+
+
+def write(results: dict[str, Any], target: Path | None) -> None:
+    """Keep what is there so far: a run that is cut short is not lost."""
+    if target:
+        target.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,14 @@ The chart needs matplotlib. Nothing on the page is typed by hand: it says what t
 
 from __future__ import annotations
 
+import os
+import sys
+
+if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+    del sys.path[0]  # the file ``operator.py`` in this folder would hide the standard library's
+
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
