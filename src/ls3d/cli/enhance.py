@@ -255,20 +255,25 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
         TextColumn("frames, {task.fields[fps]} fps, {task.fields[eta]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("reading", total=None, fps="-", eta="time to go unknown")
+    bar = Progress(*columns, console=console)
+    task = bar.add_task("reading", total=None, fps="-", eta="time to go unknown")
 
-        def show(state: Any) -> None:
-            bar.update(
-                task,
-                description="joining" if state.phase == "joining" else "enhancing",
-                completed=state.done,
-                total=max(state.total, state.done) if state.total else None,
-                fps=f"{state.fps:.1f}",
-                eta=_remaining(state.remaining),
-            )
+    def show(state: Any) -> None:
+        bar.start()  # only now, so that a mistake found at once is shown alone
+        bar.update(
+            task,
+            description="joining" if state.phase == "joining" else "enhancing",
+            completed=state.done,
+            total=max(state.total, state.done) if state.total else None,
+            fps=f"{state.fps:.1f}",
+            eta=_remaining(state.remaining),
+        )
 
+    try:
         yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _remaining(seconds: float | None) -> str:
