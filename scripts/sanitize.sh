@@ -29,7 +29,7 @@ preload="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-na
 $("$compiler" -print-file-name=libstdc++.so)"
 for isa in "${@:-}"; do
     echo "== ${isa:-widest instruction set}"
-    LD_PRELOAD=$preload LS3D_KERNEL=$build/libls3d.so LS3D_ISA=$isa \
+    LD_PRELOAD=$preload LS3D_KERNEL=$build/libls3d.so LS3D_ISA=$isa OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
         ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
         python -m pytest tests/ops/test_backends.py -n 0 -m "slow or not slow" -p no:cacheprovider \
         --deselect tests/ops/test_backends.py::test_other_instruction_sets_agree \
