@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -54,3 +55,21 @@ def test_links_of_the_documents_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_quality_table_is_what_was_measured() -> None:
+    """Every figure of the README's table is the mean in its JSON file."""
+    results = ROOT / "benchmarks" / "results" / "interpolation"
+    rows = {
+        "UCF101, all 379 triplets": "ucf101",
+        "UCF101, 24 of them": "ucf101_24",
+        "Middlebury-other, all 12 scenes": "middlebury",
+        "Middlebury-other, 3 real scenes": "middlebury_3",
+    }
+    text = (ROOT / "README.md").read_text()
+    for title, stem in rows.items():
+        (figures,) = re.findall(rf"^\| {title} \|(.*)\|$", text, re.MULTILINE)
+        for model, figure in zip(("blend", "minterpolate", "vfi"), figures.split("|"), strict=True):
+            if figure.strip():
+                measured = json.loads((results / f"{model}_{stem}.json").read_text())["mean"]["psnr"]
+                assert figure.strip() == f"{measured:.2f}"
