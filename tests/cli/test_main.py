@@ -12,7 +12,6 @@ import pytest
 import ls3d
 from ls3d.errors import InputError, MissingExtraError, require
 
-
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "crossing.mp4")
 
 

@@ -40,10 +40,7 @@ def test_valid_ssim_window_by_window() -> None:
     weights = gaussian_window(2)
     places = itertools.product(range(3), range(15 - 10), range(17 - 10))
     expected = np.mean(
-        [
-            window_ssim(x[c, i : i + 11, j : j + 11], y[c, i : i + 11, j : j + 11], weights)
-            for c, i, j in places
-        ]
+        [window_ssim(x[c, i : i + 11, j : j + 11], y[c, i : i + 11, j : j + 11], weights) for c, i, j in places]
     )
     assert ssim(torch.from_numpy(x), torch.from_numpy(y)).item() == pytest.approx(expected, abs=1e-12)
 
@@ -53,8 +50,7 @@ def test_volume_ssim_window_by_window() -> None:
     padded_x, padded_y = (np.pad(z, 5, mode="edge") for z in (x, y))
     weights = gaussian_window(3)
     cubes = [
-        tuple(slice(start, start + 11) for start in place)
-        for place in itertools.product(range(3), range(7), range(6))
+        tuple(slice(start, start + 11) for start in place) for place in itertools.product(range(3), range(7), range(6))
     ]
     expected = np.mean([window_ssim(padded_x[cube], padded_y[cube], weights) for cube in cubes])
     assert ssim_3d(torch.from_numpy(x), torch.from_numpy(y)).item() == pytest.approx(expected, abs=1e-12)

@@ -19,9 +19,7 @@ def difference(first: Tensor, second: Tensor) -> Tensor:
         ValueError: the shapes differ or are not ``(..., C, H, W)``.
     """
     if first.shape != second.shape or first.ndim < 3:
-        raise ValueError(
-            f"images of shapes {tuple(first.shape)} and {tuple(second.shape)}, need twice (..., C, H, W)"
-        )
+        raise ValueError(f"images of shapes {tuple(first.shape)} and {tuple(second.shape)}, need twice (..., C, H, W)")
     return first.double() - second.double()
 
 

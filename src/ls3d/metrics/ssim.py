@@ -35,9 +35,7 @@ def ssim(output: Tensor, truth: Tensor, peak: float = 255.0) -> Tensor:
     """
     _check(output, truth)
     if min(output.shape[-2:]) < WINDOW:
-        raise ValueError(
-            f"images of {output.shape[-1]} x {output.shape[-2]} pixels, SSIM needs {WINDOW} x {WINDOW}"
-        )
+        raise ValueError(f"images of {output.shape[-1]} x {output.shape[-2]} pixels, SSIM needs {WINDOW} x {WINDOW}")
     return _similarity(output.double(), truth.double(), _smooth, peak).mean(dim=(-3, -2, -1))
 
 

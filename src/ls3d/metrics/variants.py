@@ -63,9 +63,7 @@ METRICS: dict[str, Metric] = {
         "interpolation error (RMS of the colour difference)",
         higher_is_better=False,
     ),
-    "ie-abs": Metric(
-        absolute_error, "rgb", True, "mean absolute difference, rounded to 8 bit", higher_is_better=False
-    ),
+    "ie-abs": Metric(absolute_error, "rgb", True, "mean absolute difference, rounded to 8 bit", higher_is_better=False),
 }
 
 
