@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import subprocess
 import sys
 import tempfile
@@ -30,10 +31,11 @@ from ls3d.video import VideoFile, to_rgb
 HEIGHT, WIDTH = 192, 320
 
 _MEASURE = """
-import resource, sys
+import re, sys
 from ls3d.enhance import interpolate
 interpolate(sys.argv[1], sys.argv[2], factor=2, model=sys.argv[3])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss: a child inherits its parent's.
+print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 """
 
 
@@ -90,6 +92,15 @@ def main() -> None:
         short = make_clip(folder / "short.mp4", 100)
         long = make_clip(folder / "long.mp4", 100 * arguments.long)
         result = {
+            "environment": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "av": av.__version__,
+                "threads": torch.get_num_threads(),
+                "dtype": "float32",
+            },
+            "model": arguments.model,
+            "frames": [arguments.frames, 100, 100 * arguments.long],
             "size": f"{WIDTH}x{HEIGHT}",
             "seconds_of_video": float(Fraction(arguments.frames, 25)),
             **throughput(arguments.model, clip, folder / "out.mp4"),

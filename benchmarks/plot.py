@@ -1,6 +1,7 @@
 """Makes a chart and a page from the JSON files of ``benchmarks/operator.py``.
 
-    python benchmarks/plot.py benchmarks/results/*.json --page docs/benchmarks.md --chart docs/benchmarks.svg
+    python benchmarks/plot.py benchmarks/results/*.json --engine benchmarks/results/engine/*.json \\
+        --page docs/benchmarks.md --chart docs/benchmarks.svg
 
 The chart needs matplotlib. Nothing on the page is typed by hand: it says what the files say.
 """
@@ -85,6 +86,29 @@ def page(files: list[Path], chart: Path | None, folder: Path) -> str:
     return "\n".join(lines)
 
 
+def engine(files: list[Path]) -> str:
+    """The section on the video engine."""
+    lines = [
+        "",
+        "## The video engine",
+        "",
+        "Output frames per second at factor 2, of the bare network on frames in memory",
+    ]
+    lines[-1] += " and of the whole engine on the file;"
+    lines += ["peak memory of a process that blends a short and a long video. By `benchmarks/engine.py`.", ""]
+    lines += [
+        "| machine | size | bare | engine | ratio | short video | long video | frames |",
+        "|---|---|" + "---:|" * 6,
+    ]
+    for file in files:
+        result = json.loads(file.read_text())
+        _, short, long = result["frames"]
+        speeds = f"{result['bare_fps']:.2f} | {result['engine_fps']:.2f} | {result['ratio']:.3f}"
+        memory = f"{result['short_mib']:.0f} MiB | {result['long_mib']:.0f} MiB | {short}, {long}"
+        lines.append(f"| {file.stem} | {result['size']} | {speeds} | {memory} |")
+    return "\n".join([*lines, ""])
+
+
 def draw(files: list[Path], target: Path) -> None:
     """Bars of ls3d / F.conv3d for every layer of the first file."""
     from matplotlib import pyplot
@@ -107,13 +131,15 @@ def main() -> None:
     """Read, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--engine", nargs="*", type=Path, default=[], help="JSON files of benchmarks/engine.py")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--chart", type=Path)
     options = parser.parse_args()
     if options.chart:
         draw(options.files, options.chart)
     if options.page:
-        options.page.write_text(page(options.files, options.chart, options.page.parent))
+        text = page(options.files, options.chart, options.page.parent)
+        options.page.write_text(text + (engine(options.engine) if options.engine else ""))
 
 
 if __name__ == "__main__":
