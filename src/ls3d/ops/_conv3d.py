@@ -15,6 +15,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from ls3d.ops._backends import choose
 from ls3d.ops._geometry import Geometry, triple
+from ls3d.ops._layout import memory_format
 
 _TENSORS = "Tensor input, Tensor offset, Tensor? mask, Tensor weight"
 _SIZES = "int[3] stride, int[3] padding, int[3] dilation, int groups"
@@ -88,12 +89,6 @@ def _geometry(
     return Geometry.of(input.shape, offset.shape, mask_shape, weight.shape, bias_shape, *sizes)
 
 
-def _memory_format(input: Tensor) -> torch.memory_format:
-    """``channels_last_3d`` if the input has it and nothing else, as torch's own convolutions decide."""
-    last = input.is_contiguous(memory_format=torch.channels_last_3d) and not input.is_contiguous()
-    return torch.channels_last_3d if last else torch.contiguous_format
-
-
 @torch.library.impl("ls3d::conv3d", "CompositeExplicitAutograd")
 def _forward(
     input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
@@ -101,7 +96,7 @@ def _forward(
     geometry = _geometry(input, offset, mask, weight, bias, *sizes)
     backend = choose(geometry, input.dtype, input.device)
     output = backend.forward(input, offset, mask, weight, bias, geometry)
-    return output.contiguous(memory_format=_memory_format(input))
+    return output.contiguous(memory_format=memory_format(input))
 
 
 @torch.library.register_fake("ls3d::conv3d")
@@ -109,13 +104,13 @@ def _forward_fake(
     input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
 ) -> Tensor:
     geometry = _geometry(input, offset, mask, weight, bias, *sizes)
-    return torch.empty(geometry.out_shape, dtype=input.dtype, device=input.device, memory_format=_memory_format(input))
+    return torch.empty(geometry.out_shape, dtype=input.dtype, device=input.device, memory_format=memory_format(input))
 
 
 def _gradient_like(tensor: Tensor | None, needed: bool, grad_output: Tensor) -> Tensor:
     if tensor is None or not needed:
         return grad_output.new_empty(0)
-    return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device, memory_format=_memory_format(tensor))
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device, memory_format=memory_format(tensor))
 
 
 @torch.library.impl("ls3d::conv3d_backward", "CompositeExplicitAutograd")
@@ -129,7 +124,7 @@ def _backward(
     return tuple(
         grad_output.new_empty(0)
         if grad is None or tensor is None
-        else grad.contiguous(memory_format=_memory_format(tensor))
+        else grad.contiguous(memory_format=memory_format(tensor))
         for grad, tensor in zip(grads, (input, offset, mask, weight), strict=True)
     )
 

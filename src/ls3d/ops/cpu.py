@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ls3d.ops import _kernel
 from ls3d.ops._geometry import Geometry
+from ls3d.ops._layout import memory_format
 
 _SLAB_BYTES = 48 << 20  # of converted features; one output frame is the least
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -39,7 +40,7 @@ def forward(
 ) -> Tensor:
     """The output ``(N, O, T_out, H_out, W_out)``; shapes as in :func:`ls3d.ops.ls3d_conv3d`."""
     wide = _wide(input.dtype)
-    output = torch.empty(geometry.out_shape, dtype=input.dtype, memory_format=_memory_format(input))
+    output = torch.empty(geometry.out_shape, dtype=input.dtype, memory_format=memory_format(input))
     weight, bias = weight.to(wide), None if bias is None else bias.to(wide).contiguous()
     for slab in _slabs(geometry, input, copies=1, by_input=False):
         _forward_slab(slab, input, offset, mask, weight, bias, output, geometry)
@@ -59,7 +60,7 @@ def backward(
     wide = _wide(input.dtype)
     sources = (input, offset, mask, weight)
     grads = [
-        None if t is None or not need else torch.zeros_like(t, memory_format=_memory_format(t))
+        None if t is None or not need else torch.zeros_like(t, memory_format=memory_format(t))
         for t, need in zip(sources, needs, strict=True)
     ]
     grad_weight = None if grads[3] is None else torch.zeros_like(weight, dtype=wide)
@@ -143,11 +144,6 @@ class _Slab:
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
-
-
-def _memory_format(tensor: Tensor) -> torch.memory_format:
-    last = tensor.is_contiguous(memory_format=torch.channels_last_3d) and not tensor.is_contiguous()
-    return torch.channels_last_3d if last else torch.contiguous_format
 
 
 def _is_channels_last(tensor: Tensor) -> bool:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ls3d.ops._geometry import Geometry
+from ls3d.ops._layout import memory_format
 
 WORKSPACE = 128 * 2**20
 """Bytes that the backward's buffer, or a copy of a part of the batch, may take; one frame or sample always may."""
@@ -50,9 +51,7 @@ def forward(
     """The output ``(N, O, T_out, H_out, W_out)``, channels-last if the input is; shapes as in ``ls3d_conv3d``."""
     from ls3d.ops import _triton_launch as launch
 
-    output = torch.empty(
-        geometry.out_shape, dtype=input.dtype, device=input.device, memory_format=_memory_format(input)
-    )
+    output = torch.empty(geometry.out_shape, dtype=input.dtype, device=input.device, memory_format=memory_format(input))
     if output.numel() == 0:
         return output
     offset, mask = _reachable(offset), None if mask is None else _reachable(mask)
@@ -84,7 +83,7 @@ def backward(
     from ls3d.ops import _triton_launch as launch
 
     g = geometry
-    grad_input = torch.empty_like(input, memory_format=_memory_format(input)) if needs[0] else None
+    grad_input = torch.empty_like(input, memory_format=memory_format(input)) if needs[0] else None
     grad_offset = _zeros(offset) if needs[1] else None
     grad_mask = None if mask is None or not needs[2] else _zeros(mask)
     offset, mask = _reachable(offset), None if mask is None else _reachable(mask)
@@ -150,11 +149,6 @@ def _on(tensor: Tensor) -> Iterator[None]:
         yield
 
 
-def _memory_format(tensor: Tensor) -> torch.memory_format:
-    last = tensor.is_contiguous(memory_format=torch.channels_last_3d) and not tensor.is_contiguous()
-    return torch.channels_last_3d if last else torch.contiguous_format
-
-
 def _channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last_3d)
 
@@ -166,7 +160,7 @@ def _reachable(tensor: Tensor) -> Tensor:
 
 
 def _zeros(tensor: Tensor) -> Tensor:
-    return torch.zeros_like(tensor, memory_format=_memory_format(tensor))
+    return torch.zeros_like(tensor, memory_format=memory_format(tensor))
 
 
 def _copy_size(tensor: Tensor) -> int:
