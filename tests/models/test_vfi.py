@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from ls3d.models import create_model, list_models
-from ls3d.models.vfi import InterpolationNet, InterpolationNetPlus, _correlate, _fetch
+from ls3d.models._motion import correlate, fetch
+from ls3d.models.vfi import InterpolationNet, InterpolationNetPlus
 from ls3d.nn import LS3DConv3d
 
 SMALL = {
@@ -104,7 +105,7 @@ def test_plus_keeps_motion_and_pixels_exact_under_autocast() -> None:
 def test_fetch_follows_whole_pixel_motion() -> None:
     features = torch.rand(1, 2, 2, 12, 16)
     motion = torch.tensor([1.0, -2.0, -3.0, 1.0])[None, :, None, None].expand(1, 4, 12, 16)
-    fetched = _fetch(features, motion)
+    fetched = fetch(features, motion)
     for frame, (dy, dx) in enumerate([(1, -2), (-3, 1)]):
         expected = features[:, :, frame].roll((-dy, -dx), (2, 3))
         inside = (..., slice(3, -3), slice(3, -3))
@@ -114,7 +115,7 @@ def test_fetch_follows_whole_pixel_motion() -> None:
 @pytest.mark.parametrize(("dy", "dx"), [(0, 0), (2, -3), (-4, 4)])
 def test_correlation_peaks_at_the_displacement(dy: int, dx: int) -> None:
     first = torch.randn(1, 16, 20, 20)
-    scores = _correlate(torch.stack([first, first.roll((dy, dx), (2, 3))], dim=2))
+    scores = correlate(torch.stack([first, first.roll((dy, dx), (2, 3))], dim=2))
     best = scores[0, :, 0, 6:-6, 6:-6].argmax(0)
     assert torch.equal(best, torch.full_like(best, (dy + 4) * 9 + dx + 4))
 

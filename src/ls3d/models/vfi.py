@@ -11,41 +11,19 @@ only those asked for by ``indices``; the values are not clamped.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ls3d.models._motion import REACH, correlate, fetch, precisely
 from ls3d.models._registry import register_model
-from ls3d.nn import LS3DConv3d, LS3DResBlock
+from ls3d.nn import LS3DResBlock, initialise
 from ls3d.ops import ls3d_conv3d
 
 #: The output frames of every interpolation network: index i is at t = i / 4.
 OUTPUT_FRAMES = 5
-
-
-def initialise(module: nn.Module) -> None:
-    """He initialisation of every convolution, so that signals keep their size through a network without norms.
-
-    A transposed convolution adds up ``kernel / stride`` taps for each output, which is its true fan-in. The
-    predictors of ``LS3DConv3d`` keep their zeros, and its weights are doubled because its importances start at one
-    half. Residual branches start small.
-    """
-    for layer in module.modules():
-        if not isinstance(layer, nn.modules.conv._ConvNd) or not layer.weight.any():
-            continue
-        stride = layer.stride if layer.transposed else (1,) * len(layer.kernel_size)
-        taps = math.prod(layer.kernel_size) / math.prod(stride)
-        gain = 2 if isinstance(layer, LS3DConv3d) and layer.modulation else 1
-        nn.init.normal_(layer.weight, std=gain * math.sqrt(2 / (layer.in_channels * taps)))
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    for block in module.modules():
-        if isinstance(block, LS3DResBlock):
-            with torch.no_grad():
-                block.conv2.weight.mul_(0.1)
 
 
 class TemporalTrunk(nn.Module):
@@ -145,7 +123,7 @@ class InterpolationNetPlus(nn.Module):
         self.encoders = nn.ModuleList(
             [_Encoder(3, detail), _Encoder(detail, middle), _Encoder(middle, width)],
         )
-        self.match = nn.Conv3d(width + (2 * _REACH + 1) ** 2, width, 1)
+        self.match = nn.Conv3d(width + (2 * REACH + 1) ** 2, width, 1)
         self.trunk = TemporalTrunk(width, ls3d_blocks)
         self.coarse = nn.Conv2d(width, _MOTION, 3, padding=1)
         refiners = [_Refiner(width, middle, middle), _Refiner(middle, detail, detail)]
@@ -179,7 +157,7 @@ class InterpolationNetPlus(nn.Module):
         for motion, shrink in zip(motions, (8, 4, 2), strict=True):
             small = F.avg_pool3d(frames, (1, shrink, shrink)).repeat_interleave(len(indices), dim=0)
             time = frames.new_tensor(indices).div(OUTPUT_FRAMES - 1).repeat(len(frames))[:, None, None, None]
-            first, last = _fetch(small, motion).chunk(2, dim=1)
+            first, last = fetch(small, motion).chunk(2, dim=1)
             pyramid.append(torch.lerp(first, last, time).unflatten(0, (-1, len(indices))).transpose(1, 2))
         return [*pyramid, self._sample(frames, state, motions[-1], indices)]
 
@@ -187,9 +165,9 @@ class InterpolationNetPlus(nn.Module):
         """The state at half the size and the motion at 1/8, 1/4 and 1/2 for each new frame, frames in the batch."""
         # Brightness carries no motion: the mean of each channel is taken out for the encoder.
         half, quarter, eighth = self._encode(frames - frames.mean(dim=(2, 3, 4), keepdim=True))
-        matched = self.match(torch.cat([eighth, _correlate(eighth)], dim=1))
+        matched = self.match(torch.cat([eighth, correlate(eighth)], dim=1))
         state = _merge_time(self.trunk(matched)[:, :, indices])
-        motions = [_precisely(self.coarse, state)]
+        motions = [precisely(self.coarse, state)]
         for refine, features in zip(self.refiners, (quarter, half), strict=True):
             state, motion = refine(state, motions[-1], features.repeat_interleave(len(indices), dim=0))
             motions.append(motion)
@@ -204,7 +182,7 @@ class InterpolationNetPlus(nn.Module):
     def _sample(self, frames: Tensor, state: Tensor, motion: Tensor, indices: list[int]) -> Tensor:
         """Equation (3) on the input frames: offsets around the motion, softmax importance, identity kernel."""
         count, taps = len(indices), 2 * self.taps**2
-        offset, logits, residual = _precisely(self.synthesis, state).split([2 * taps, taps, 3], dim=1)
+        offset, logits, residual = precisely(self.synthesis, state).split([2 * taps, taps, 3], dim=1)
         motion = 2 * F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
         towards = motion.unflatten(1, (2, 1, 2)).expand(-1, -1, self.taps**2, -1, -1, -1).flatten(1, 3)
         prior = self.importance[[index - 1 for index in indices]].repeat(len(frames), 1)[:, :, None, None]
@@ -219,8 +197,6 @@ class InterpolationNetPlus(nn.Module):
         return (output[:, :, 0] + residual).unflatten(0, (-1, count)).transpose(1, 2)
 
 
-#: How far, at an eighth of the size, the two frames are matched: 4 is 32 pixels.
-_REACH = 4
 #: Channels of a motion map: (dy, dx) towards the first frame, (dy, dx) towards the second, in pixels of its level.
 _MOTION = 4
 
@@ -254,43 +230,9 @@ class _Refiner(nn.Module):
     def forward(self, state: Tensor, motion: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """``state (M, C, h, w)``, ``motion (M, 4, h, w)``, ``features (M, D, 2, 2h, 2w)`` to the next level's."""
         motion = 2 * F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
-        fetched = _fetch(features, motion)
+        fetched = fetch(features, motion)
         state = self.mix(torch.cat([F.leaky_relu(self.up(state), 0.1), fetched, motion], dim=1))
-        return state, motion + _precisely(self.correct, state)
-
-
-def _correlate(features: Tensor) -> Tensor:
-    """How well each position of a frame matches its neighbourhood in the other one.
-
-    ``(N, C, 2, h, w)`` to ``(N, (2 * _REACH + 1)**2, 2, h, w)``: cosine similarities.
-    """
-    height, width = features.shape[-2:]
-    features = F.normalize(features, dim=1)
-    other = F.pad(features.flip(2), (_REACH,) * 4)
-    shifts = range(2 * _REACH + 1)
-    scores = [(features * other[..., y : y + height, x : x + width]).sum(1) for y in shifts for x in shifts]
-    return torch.stack(scores, dim=1)
-
-
-def _fetch(features: Tensor, motion: Tensor) -> Tensor:
-    """Both frames' features ``(M, D, 2, h, w)`` along ``motion (M, 4, h, w)``: ``(M, 2D, h, w)``."""
-    count, _, _, height, width = features.shape
-    y = torch.arange(height, dtype=motion.dtype, device=motion.device)[:, None]
-    x = torch.arange(width, dtype=motion.dtype, device=motion.device)
-    motion = motion.unflatten(1, (2, 2)).flatten(0, 1)
-    grid = torch.stack(
-        [(x + motion[:, 1]) * (2 / max(width - 1, 1)) - 1, (y + motion[:, 0]) * (2 / max(height - 1, 1)) - 1],
-        dim=-1,
-    )
-    images = features.transpose(1, 2).flatten(0, 1)
-    fetched = F.grid_sample(images.to(grid.dtype), grid, padding_mode="border", align_corners=True)
-    return fetched.unflatten(0, (count, 2)).flatten(1, 2)
-
-
-def _precisely(layer: nn.Conv2d | nn.ConvTranspose2d, state: Tensor) -> Tensor:
-    """Apply a layer outside autocast: motion in half precision would lose its sub-pixel part."""
-    with torch.autocast(state.device.type, enabled=False):
-        return layer(state.to(layer.weight.dtype))
+        return state, motion + precisely(self.correct, state)
 
 
 def _merge_time(features: Tensor) -> Tensor:

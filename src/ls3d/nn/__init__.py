@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ls3d.nn.blocks import LS3DResBlock
+from ls3d.nn.blocks import LS3DResBlock, ResBlock2d
 from ls3d.nn.conv import LS3DConv3d
 from ls3d.nn.convert import convert
+from ls3d.nn.initialise import initialise
 from ls3d.nn.nonlocal_ import NonLocalBlock3d
 from ls3d.nn.sampling import parameter_groups
 from ls3d.nn.statistics import OffsetStatistics, offset_statistics
@@ -14,7 +15,9 @@ __all__ = [
     "LS3DResBlock",
     "NonLocalBlock3d",
     "OffsetStatistics",
+    "ResBlock2d",
     "convert",
+    "initialise",
     "offset_statistics",
     "parameter_groups",
 ]

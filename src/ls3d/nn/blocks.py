@@ -33,3 +33,23 @@ class LS3DResBlock(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return input + self.conv2(self.relu(self.conv1(input)))
+
+
+class ResBlock2d(nn.Module):
+    """A residual block on single frames: ``x + conv2(relu(conv1(x)))``, 3x3, without normalisation.
+
+    Args:
+        channels: channels in and out.
+
+    Shape:
+        ``(N, channels, H, W)`` in and out.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input + self.conv2(self.relu(self.conv1(input)))
