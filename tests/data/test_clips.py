@@ -71,11 +71,11 @@ def test_samples_are_consecutive_frames_in_either_direction() -> None:
     windows = RandomWindows([ramp()], 5, 16, scale=(1, 1))
     directions = set()
     for index in range(40):
-        frames = windows[index]["frames"]
+        frames = windows[index]["frames"].float()
         assert frames.shape == (3, 5, 16, 16)
-        time = (frames[0].mean(dim=(1, 2)) * 255 / 20).round()
+        time = (frames[0].mean(dim=(1, 2)) / 20).round()
         directions.add(tuple(time.diff().tolist()))
-        y, x = frames[1, 0] * 255 / 4, frames[2, 0] * 255 / 4
+        y, x = frames[1, 0] / 4, frames[2, 0] / 4
         steps = {abs(round(v)) for v in (y.diff(dim=0).mean().item(), y.diff(dim=1).mean().item())}
         assert steps == {0, 1}, "flips and transposition keep neighbours neighbours"
         assert torch.isfinite(x).all()
@@ -87,10 +87,10 @@ def test_scaled_samples_cover_more_of_the_clip() -> None:
     shrunk = RandomWindows([ramp(side=64)], 5, 16, scale=(0.5, 0.5))
 
     def span(frames: torch.Tensor) -> float:
-        return float((frames[1, 0].max() - frames[1, 0].min()) * 255 / 4)
+        return float((frames[1, 0].max() - frames[1, 0].min()) / 4)
 
-    assert span(full[0]["frames"]) == pytest.approx(15, abs=0.1)
-    assert span(shrunk[0]["frames"]) == pytest.approx(30, abs=1)
+    assert span(full[0]["frames"].float()) == pytest.approx(15, abs=0.1)
+    assert span(shrunk[0]["frames"].float()) == pytest.approx(30, abs=1)
 
 
 def test_the_place_that_moves_is_preferred() -> None:
@@ -100,7 +100,7 @@ def test_the_place_that_moves_is_preferred() -> None:
     moving = RandomWindows([Clip("c", frames)], 5, 16, scale=(1, 1), candidates=8)
 
     def share(windows: RandomWindows) -> float:
-        return float(np.mean([windows[i]["frames"].std().item() > 0 for i in range(60)]))
+        return float(np.mean([windows[i]["frames"].float().std().item() > 0 for i in range(60)]))
 
     assert share(moving) > 2 * share(still)
 
@@ -122,6 +122,6 @@ def test_every_epoch_draws_new_samples() -> None:
 def test_fixed_windows_are_central_and_even() -> None:
     windows = FixedWindows([ramp(9, 30)], 5, crop=100, per_clip=3, multiple=8)
     assert len(windows) == 3
-    samples = [windows[i]["frames"] for i in range(3)]
+    samples = [windows[i]["frames"].float() for i in range(3)]
     assert samples[0].shape == (3, 5, 24, 24)
-    assert [round(s[0, 0].mean().item() * 255 / 20) for s in samples] == [0, 2, 4]
+    assert [round(s[0, 0].mean().item() / 20) for s in samples] == [0, 2, 4]

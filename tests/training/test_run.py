@@ -49,9 +49,9 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, monkeypa
     """Stopped inside the second epoch, the same call goes on from the first one's end to the same weights."""
     whole = train(recipe(tmp_path / "whole"))
     stopped = recipe(tmp_path / "stopped")
-    from ls3d.training.interpolation import InterpolationTask
+    from ls3d.training.task import EnhancementTask
 
-    step = InterpolationTask.training_step
+    step = EnhancementTask.training_step
 
     def killed(task: Any, batch: Any, index: int) -> Any:
         if task.global_step == 3:
@@ -59,7 +59,7 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, monkeypa
         return step(task, batch, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr(InterpolationTask, "training_step", killed)
+        patch.setattr(EnhancementTask, "training_step", killed)
         with pytest.raises(SystemError):
             train(stopped)
     resumed = train(stopped)
@@ -75,7 +75,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
     assert metadata["licence"] == "CC0"
     assert metadata["steps"] == 6
     assert metadata["recipe"]["optimisation"]["batch_size"] == 2
-    assert {"psnr", "psnr_blend"} <= set(metadata["metrics"])
+    assert {"psnr", "psnr_baseline"} <= set(metadata["metrics"])
     assert load_model(path)(torch.rand(1, 3, 2, 32, 32)).dtype == torch.float32
     with next(tmp_path.rglob("metrics.csv")).open() as file:
         assert any(row.get("psnr") for row in csv.DictReader(file))
@@ -90,7 +90,7 @@ def test_training_learns(tmp_path: Path) -> None:
         )
     )
     metrics = read_metadata(path)["metrics"]
-    assert metrics["psnr"] > metrics["psnr_blend"] + 1
+    assert metrics["psnr"] > metrics["psnr_baseline"] + 1
 
 
 def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
@@ -105,9 +105,9 @@ def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_names_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ls3d.training.interpolation import InterpolationTask
+    from ls3d.training.task import EnhancementTask
 
-    monkeypatch.setattr(InterpolationTask, "_distance", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(EnhancementTask, "_distance", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(InputError, match=r"nan at step 0, clips \['a\d', 'a\d'\]"):
         train(recipe(tmp_path))
 

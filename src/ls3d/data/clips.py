@@ -39,7 +39,7 @@ class Clip:
 
 
 class ClipSample(TypedDict):
-    """A training sample: ``frames (3, T, h, w)`` float32 in [0, 1], and the name of the clip it was cut from."""
+    """A training sample: ``frames (3, T, h, w)`` uint8, and the name of the clip it was cut from."""
 
     frames: Tensor
     clip: str
@@ -141,7 +141,7 @@ class RandomWindows(Dataset[ClipSample]):
         window = clip.frames[start : start + self.frames]
         side = self._source_side(rng, window.shape[1:3])
         cropped = self._moving_crop(rng, window, side)
-        frames = torch.from_numpy(np.ascontiguousarray(cropped)).permute(0, 3, 1, 2).float().div_(255)
+        frames = torch.from_numpy(np.ascontiguousarray(cropped)).permute(0, 3, 1, 2)
         if side != self.crop:
             size = (self.crop, self.crop)
             frames = F.interpolate(frames, size, mode="bilinear", antialias=True, align_corners=False)
@@ -221,4 +221,4 @@ class FixedWindows(Dataset[ClipSample]):
         height, width = (min(self.crop, side) // self.multiple * self.multiple for side in window.shape[1:3])
         y, x = (window.shape[1] - height) // 2, (window.shape[2] - width) // 2
         cropped = np.ascontiguousarray(window[:, y : y + height, x : x + width])
-        return {"frames": torch.from_numpy(cropped).permute(3, 0, 1, 2).float().div_(255), "clip": clip.name}
+        return {"frames": torch.from_numpy(cropped).permute(3, 0, 1, 2), "clip": clip.name}

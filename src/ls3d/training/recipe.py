@@ -29,7 +29,10 @@ class ModelSection(_Section):
 
 
 class DataSection(_Section):
-    """The clips: where they lie and how samples are cut from them."""
+    """The clips: where they lie, how samples are cut from them and made worse.
+
+    ``degradation`` is for super-resolution, ``sigma`` (a range, in 8-bit values) for denoising.
+    """
 
     root: Path
     cache: Path | None = None
@@ -37,6 +40,8 @@ class DataSection(_Section):
     crop: int = Field(128, gt=0)
     scale: tuple[float, float] = (0.5, 1.0)
     candidates: int = Field(2, gt=0)
+    degradation: Literal["bi", "bd"] = "bi"
+    sigma: tuple[float, float] = (5.0, 55.0)
     workers: int = Field(0, ge=0)
 
 
@@ -66,7 +71,7 @@ class OptimisationSection(_Section):
 class Recipe(_Section):
     """Everything that a training run depends on."""
 
-    task: Literal["interpolation"] = "interpolation"
+    task: Literal["interpolation", "super-resolution", "denoising"] = "interpolation"
     model: ModelSection
     data: DataSection
     optimisation: OptimisationSection

@@ -1,0 +1,102 @@
+"""Training an enhancement network on windows of clean frames (section 4 of the LS3D-Conv paper)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ls3d.data.clips import ClipSample
+from ls3d.errors import InputError
+from ls3d.nn import parameter_groups
+from ls3d.training.problems import Problem
+from ls3d.training.recipe import OptimisationSection
+
+
+class EnhancementTask(lightning.LightningModule):
+    """Train an interpolation, super-resolution or denoising network.
+
+    A network may offer ``forward_pyramid(...)``, with the arguments of its ``forward``: what it makes from coarse to
+    fine, each ``(N, 3, T, h, w)``, its output last. The earlier ones are compared with the shrunk target, too, by the
+    weight ``coarse_loss``.
+
+    Args:
+        model: the network.
+        problem: what it is given and asked for.
+        optimisation: the recipe's section.
+        seed: of the degradations; those of a step depend on ``(seed, step)`` alone.
+    """
+
+    def __init__(self, model: nn.Module, problem: Problem, optimisation: OptimisationSection, seed: int = 0) -> None:
+        super().__init__()
+        self.model = model
+        self.problem = problem
+        self.optimisation = optimisation
+        self.seed = seed
+
+    def training_step(self, batch: ClipSample, batch_index: int) -> Tensor:
+        """The loss of one batch of windows ``(N, 3, T, h, w)``."""
+        clean = _as_float(batch["frames"])
+        loss = self._loss(self._inputs(clean, self.global_step), clean)
+        if not torch.isfinite(loss):
+            raise InputError(f"the loss is {loss.item()} at step {self.global_step}, clips {batch['clip']}")
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: ClipSample, batch_index: int) -> None:
+        """Log PSNR over the wanted frames, and that of the baseline without weights."""
+        clean = _as_float(batch["frames"])
+        inputs = self._inputs(clean, -1 - batch_index)
+        output = self.model(*inputs)
+        count, size = output.shape[2], len(clean)
+        target = self.problem.target(clean, count)
+        self.log("psnr", _psnr(output, target), prog_bar=True, batch_size=size)
+        self.log("psnr_baseline", _psnr(self.problem.baseline(inputs, count), target), batch_size=size)
+
+    def _inputs(self, clean: Tensor, step: int) -> tuple[Any, ...]:
+        generator = torch.Generator(clean.device).manual_seed(hash((self.seed, step)))
+        return self.problem.inputs(clean, generator)
+
+    def _loss(self, inputs: tuple[Any, ...], clean: Tensor) -> Tensor:
+        weight = self.optimisation.coarse_loss
+        pyramid = getattr(self.model, "forward_pyramid", None) if weight else None
+        *coarse, output = [self.model(*inputs)] if pyramid is None else pyramid(*inputs)
+        target = self.problem.target(clean, output.shape[2])
+        loss = self._distance(output, target)
+        if coarse:
+            loss = loss + weight * torch.stack([self._distance(o, _shrink(target, o)) for o in coarse]).mean()
+        return loss
+
+    def _distance(self, output: Tensor, target: Tensor) -> Tensor:
+        difference = output - target
+        if self.optimisation.loss == "l1":
+            return difference.abs().mean()
+        return (difference.square() + 1e-6).sqrt().mean()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up, plateau and linear decay; the offset predictors learn more slowly."""
+        options = self.optimisation
+        groups = parameter_groups(self.model, options.learning_rate, options.offset_factor)
+        optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, options.rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _as_float(frames: Tensor) -> Tensor:
+    """8-bit values as floating point in [0, 1]."""
+    return frames.float().div_(255)
+
+
+def _shrink(target: Tensor, level: Tensor) -> Tensor:
+    """``target`` at the size of ``level``, each pixel the mean of those it covers."""
+    factor = target.shape[-1] // level.shape[-1]
+    return F.avg_pool3d(target, (1, factor, factor))
+
+
+def _psnr(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean over frames of the PSNR in dB, values in [0, 1]."""
+    error = (prediction.clamp(0, 1) - target).square().mean(dim=(1, 3, 4))
+    return (-10 * error.clamp_min(1e-10).log10()).mean()
