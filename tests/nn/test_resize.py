@@ -106,3 +106,19 @@ def test_each_axis_has_its_scale() -> None:
 def test_says_what_is_wrong(images: torch.Tensor, scale: int, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         imresize(images, scale)
+
+
+def test_inference_first_does_not_spoil_gradients_later() -> None:
+    with torch.inference_mode():
+        imresize(torch.rand(1, 5, 6), 4)
+    pixels = torch.rand(1, 5, 6, dtype=torch.float64, requires_grad=True)
+    imresize(pixels, 4).sum().backward()
+    assert pixels.grad is not None
+    torch.testing.assert_close(pixels.grad.sum(), torch.tensor(480.0, dtype=torch.float64))
+
+
+def test_compiles_whole_for_changing_sizes() -> None:
+    compiled = torch.compile(lambda pixels: imresize(pixels, 4), backend="eager", fullgraph=True)
+    for height, width in ((9, 11), (12, 20), (7, 20)):
+        pixels = torch.rand(2, height, width, generator=torch.Generator().manual_seed(5))
+        torch.testing.assert_close(compiled(pixels), imresize(pixels, 4))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -24,7 +23,6 @@ def cubic(x: Tensor) -> Tensor:
     return torch.where(x <= 1, inner, torch.where(x <= 2, outer, torch.zeros_like(x)))
 
 
-@lru_cache(maxsize=64)
 def resize_taps(length: int, scale: Fraction) -> tuple[Tensor, Tensor]:
     """Which input pixels make each output pixel along one axis, and with what weights.
 
@@ -36,16 +34,15 @@ def resize_taps(length: int, scale: Fraction) -> tuple[Tensor, Tensor]:
         ``indices`` (int64) and ``weights`` (float64, rows sum to 1), both of shape ``(output pixels, taps)``.
     """
     # A shrinking kernel is stretched over the pixels that one output pixel covers: the antialiasing.
-    factor = float(scale)
+    factor = scale.numerator / scale.denominator
     stretch = max(1.0, 1 / factor)
-    centre = (torch.arange(math.ceil(length * scale), dtype=torch.float64) + 0.5) / factor - 0.5
-    taps = math.ceil(4 * stretch) + 2
-    first = torch.floor(centre - 2 * stretch)
-    positions = first[:, None] + torch.arange(taps, dtype=torch.float64)
+    count = -(-length * scale.numerator // scale.denominator)
+    centre = (torch.arange(count, dtype=torch.float64) + 0.5) / factor - 0.5
+    # The kernel is zero at its ends, so that at most this many pixels count, from the first one inside.
+    taps = torch.arange(math.ceil(4 * stretch), dtype=torch.float64)
+    positions = torch.floor(centre - 2 * stretch)[:, None] + 1 + taps
     weights = cubic((centre[:, None] - positions) / stretch)
-    weights = weights / weights.sum(dim=1, keepdim=True)
-    used = (weights != 0).any(dim=0)
-    return _mirror(positions[:, used].long(), length), weights[:, used]
+    return _mirror(positions.long(), length), weights / weights.sum(dim=1, keepdim=True)
 
 
 def _mirror(indices: Tensor, length: int) -> Tensor:
