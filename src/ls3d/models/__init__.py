@@ -16,6 +16,7 @@ from ls3d.models import (
     r2plus1d,
     r3d,
     res3d,
+    restoration,
     vfi,
 )
 from ls3d.models._hub import from_pretrained, push_to_hub, save_pretrained
@@ -56,6 +57,7 @@ __all__ = [
     "read_metadata",
     "register_model",
     "res3d",
+    "restoration",
     "save_pretrained",
     "save_weights",
     "summarise",

@@ -10,32 +10,39 @@ from torch import Tensor, nn
 REACH = 4
 
 
-def correlate(features: Tensor) -> Tensor:
-    """How well each position of a frame matches its neighbourhood in the other one.
+def correlate(features: Tensor, others: Tensor) -> Tensor:
+    """How well each position of a map matches its neighbourhood in another one.
 
-    ``(N, C, 2, h, w)`` to ``(N, (2 * REACH + 1)**2, 2, h, w)``: cosine similarities.
+    Args:
+        features: ``(N, C, ..., h, w)``.
+        others: the same shape.
+
+    Returns:
+        ``(N, (2 * REACH + 1)**2, ..., h, w)``: cosine similarities, displacements in the order of rows.
     """
     height, width = features.shape[-2:]
-    features = F.normalize(features, dim=1)
-    other = F.pad(features.flip(2), (REACH,) * 4)
+    features, others = F.normalize(features, dim=1), F.normalize(others, dim=1)
+    padded = F.pad(others, (REACH,) * 4)
     shifts = range(2 * REACH + 1)
-    scores = [(features * other[..., y : y + height, x : x + width]).sum(1) for y in shifts for x in shifts]
+    scores = [(features * padded[..., y : y + height, x : x + width]).sum(1) for y in shifts for x in shifts]
     return torch.stack(scores, dim=1)
 
 
-def fetch(features: Tensor, motion: Tensor) -> Tensor:
-    """Both frames' features ``(M, D, 2, h, w)`` along ``motion (M, 4, h, w)``: ``(M, 2D, h, w)``."""
-    count, _, _, height, width = features.shape
+def fetch(images: Tensor, motion: Tensor) -> Tensor:
+    """Sample ``images (M, C, h, w)`` along ``motion (M, 2, h, w)``, (dy, dx) in pixels; beyond the edge, the edge."""
+    height, width = images.shape[-2:]
     y = torch.arange(height, dtype=motion.dtype, device=motion.device)[:, None]
     x = torch.arange(width, dtype=motion.dtype, device=motion.device)
-    motion = motion.unflatten(1, (2, 2)).flatten(0, 1)
     grid = torch.stack(
         [(x + motion[:, 1]) * (2 / max(width - 1, 1)) - 1, (y + motion[:, 0]) * (2 / max(height - 1, 1)) - 1],
         dim=-1,
     )
-    images = features.transpose(1, 2).flatten(0, 1)
-    fetched = F.grid_sample(images.to(grid.dtype), grid, padding_mode="border", align_corners=True)
-    return fetched.unflatten(0, (count, 2)).flatten(1, 2)
+    return F.grid_sample(images.to(grid.dtype), grid, padding_mode="border", align_corners=True)
+
+
+def enlarge(motion: Tensor) -> Tensor:
+    """A motion map of one level as that of the next, twice as large; pixels count double there."""
+    return 2 * F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def precisely(layer: nn.Conv2d | nn.ConvTranspose2d, state: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ls3d.models._motion import REACH, correlate, fetch, precisely
+from ls3d.models._motion import REACH, correlate, enlarge, fetch, precisely
 from ls3d.models._registry import register_model
 from ls3d.nn import LS3DResBlock, initialise
 from ls3d.ops import ls3d_conv3d
@@ -157,7 +157,7 @@ class InterpolationNetPlus(nn.Module):
         for motion, shrink in zip(motions, (8, 4, 2), strict=True):
             small = F.avg_pool3d(frames, (1, shrink, shrink)).repeat_interleave(len(indices), dim=0)
             time = frames.new_tensor(indices).div(OUTPUT_FRAMES - 1).repeat(len(frames))[:, None, None, None]
-            first, last = fetch(small, motion).chunk(2, dim=1)
+            first, last = _fetch_both(small, motion).chunk(2, dim=1)
             pyramid.append(torch.lerp(first, last, time).unflatten(0, (-1, len(indices))).transpose(1, 2))
         return [*pyramid, self._sample(frames, state, motions[-1], indices)]
 
@@ -165,7 +165,7 @@ class InterpolationNetPlus(nn.Module):
         """The state at half the size and the motion at 1/8, 1/4 and 1/2 for each new frame, frames in the batch."""
         # Brightness carries no motion: the mean of each channel is taken out for the encoder.
         half, quarter, eighth = self._encode(frames - frames.mean(dim=(2, 3, 4), keepdim=True))
-        matched = self.match(torch.cat([eighth, correlate(eighth)], dim=1))
+        matched = self.match(torch.cat([eighth, correlate(eighth, eighth.flip(2))], dim=1))
         state = _merge_time(self.trunk(matched)[:, :, indices])
         motions = [precisely(self.coarse, state)]
         for refine, features in zip(self.refiners, (quarter, half), strict=True):
@@ -183,7 +183,7 @@ class InterpolationNetPlus(nn.Module):
         """Equation (3) on the input frames: offsets around the motion, softmax importance, identity kernel."""
         count, taps = len(indices), 2 * self.taps**2
         offset, logits, residual = precisely(self.synthesis, state).split([2 * taps, taps, 3], dim=1)
-        motion = 2 * F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
+        motion = enlarge(motion)
         towards = motion.unflatten(1, (2, 1, 2)).expand(-1, -1, self.taps**2, -1, -1, -1).flatten(1, 3)
         prior = self.importance[[index - 1 for index in indices]].repeat(len(frames), 1)[:, :, None, None]
         with torch.autocast(frames.device.type, enabled=False):
@@ -229,10 +229,16 @@ class _Refiner(nn.Module):
 
     def forward(self, state: Tensor, motion: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """``state (M, C, h, w)``, ``motion (M, 4, h, w)``, ``features (M, D, 2, 2h, 2w)`` to the next level's."""
-        motion = 2 * F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
-        fetched = fetch(features, motion)
+        motion = enlarge(motion)
+        fetched = _fetch_both(features, motion)
         state = self.mix(torch.cat([F.leaky_relu(self.up(state), 0.1), fetched, motion], dim=1))
         return state, motion + precisely(self.correct, state)
+
+
+def _fetch_both(frames: Tensor, motion: Tensor) -> Tensor:
+    """Both frames ``(M, D, 2, h, w)`` along ``motion (M, 4, h, w)``: ``(M, 2D, h, w)``."""
+    fetched = fetch(_merge_time(frames), motion.unflatten(1, (2, 2)).flatten(0, 1))
+    return fetched.unflatten(0, (-1, 2)).flatten(1, 2)
 
 
 def _merge_time(features: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
     require("lightning", "train")
     import lightning.pytorch as lightning
 
+    from ls3d.training.loaders import loaders, size_multiple
     from ls3d.training.problems import make_problem
     from ls3d.training.task import EnhancementTask
 
@@ -41,10 +41,9 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
     model = _build(recipe)
     problem = make_problem(recipe, model)
     task = EnhancementTask(model, problem, recipe.optimisation, recipe.seed)
-    multiple = model.size_multiple * getattr(model, "scale", 1)
     # Lightning counts an epoch too many after a resume; steps it counts right.
     drawn = lambda: task.global_step * recipe.optimisation.batch_size  # noqa: E731
-    training, validation = _loaders(recipe, problem.frames, multiple, drawn)
+    training, validation = loaders(recipe, problem.frames, size_multiple(model), drawn)
     if recipe.compile:
         task.compile()
     trainer = _trainer(recipe)
@@ -70,30 +69,6 @@ def _build(recipe: Recipe) -> Any:
             f"the recipe asks for {recipe.model.name} {recipe.model.arguments}"
         )
     return model
-
-
-def _loaders(recipe: Recipe, frames: int, multiple: int, drawn: Callable[[], int]) -> tuple[Any, Any]:
-    """The training and the validation loader; clips held out are in no training sample."""
-    from torch.utils.data import DataLoader
-
-    from ls3d.data.clips import FixedWindows, RandomWindows, RunningSampler, open_clips
-
-    data, batch = recipe.data, recipe.optimisation.batch_size
-    if data.crop % multiple:
-        raise InputError(f"data.crop is {data.crop}, {recipe.model.name} needs a multiple of {multiple}")
-    clips = open_clips(data.root, data.cache)
-    if unknown := set(data.held_out) - {clip.name for clip in clips}:
-        raise InputError(f"data.held_out names {sorted(unknown)}, which {data.root} does not hold")
-    kept = [clip for clip in clips if clip.name not in data.held_out]
-    windows = RandomWindows(kept, frames, data.crop, data.scale, data.candidates, recipe.seed)
-    sampler = RunningSampler(recipe.steps_per_epoch * batch, drawn)
-    options: dict[str, Any] = {"num_workers": data.workers, "persistent_workers": data.workers > 0}
-    training = DataLoader(windows, batch, sampler=sampler, pin_memory=recipe.accelerator != "cpu", **options)
-    held_out = [clip for clip in clips if clip.name in data.held_out]
-    validation = (
-        DataLoader(FixedWindows(held_out, frames, crop=2 * data.crop, multiple=multiple), 1) if held_out else None
-    )
-    return training, validation
 
 
 def _trainer(recipe: Recipe) -> Any:

@@ -1,0 +1,138 @@
+"""Super-resolution and denoising beyond the paper: the contract, the start, and that the neighbours are used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ls3d.models import create_model, list_models, load_model, model_info, save_weights
+from ls3d.models.restoration import RestorationNetPlus
+from ls3d.nn.resize import imresize
+
+NAMES = [name for kind in ("vsr", "vdn") for name in list_models(f"{kind}_ls3d_plus_*")]
+SMALL = {"width": 8, "blocks": 1}
+
+
+def inputs_for(model: RestorationNetPlus, height: int = 24, width: int = 32) -> tuple[Tensor, ...]:
+    frames = torch.rand(2, 3, 5, height, width)
+    return (frames, torch.tensor([0.1, 0.2])) if model.takes_sigma else (frames,)
+
+
+def disturbed(model: RestorationNetPlus) -> RestorationNetPlus:
+    """As if it had been trained: nothing is zero any more."""
+    for parameter in model.parameters():
+        with torch.no_grad():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    return model.eval()
+
+
+def test_three_sizes_of_each() -> None:
+    assert len(NAMES) == 6
+    for kind in ("vsr", "vdn"):
+        sizes = [sum(p.numel() for p in create_model(f"{kind}_ls3d_plus_{size}").parameters()) for size in "sml"]
+        assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_five_frames_become_one(name: str) -> None:
+    model = create_model(name, **SMALL)
+    assert (model.frames_before, model.frames_after) == (2, 2)
+    assert model.scale == (4 if model_info(name).task == "super-resolution" else 1)
+    assert model(*inputs_for(model)).shape == (2, 3, 1, 24 * model.scale, 32 * model.scale)
+
+
+def test_starts_as_the_enlarged_or_untouched_middle_frame() -> None:
+    for name, scale in (("vsr_ls3d_plus_s", 4), ("vdn_ls3d_plus_s", 1)):
+        model = create_model(name, **SMALL)
+        inputs = inputs_for(model)
+        middle = inputs[0][:, :, 2:3]
+        torch.testing.assert_close(model(*inputs), imresize(middle, scale) if scale > 1 else middle)
+
+
+@pytest.mark.parametrize("name", ["vsr_ls3d_plus_s", "vdn_ls3d_plus_s"])
+@torch.no_grad()
+def test_every_frame_and_the_noise_level_count(name: str) -> None:
+    model = disturbed(create_model(name, **SMALL))
+    frames, *sigma = inputs_for(model)
+    output = model(frames, *sigma)
+    for index in range(5):
+        changed = frames.clone()
+        changed[:, :, index] += 0.1 * torch.rand_like(changed[:, :, index])
+        assert not torch.allclose(model(changed, *sigma), output, atol=1e-5)
+    if sigma:
+        assert not torch.allclose(model(frames, 2 * sigma[0]), output, atol=1e-5)
+        with pytest.raises(ValueError, match="sigma is None"):
+            model(frames)
+
+
+@torch.no_grad()
+def test_pyramid_begins_as_the_shrunk_neighbours_and_ends_in_the_output() -> None:
+    model = create_model("vdn_ls3d_plus_s", **SMALL)
+    frames, sigma = inputs_for(model, 32, 32)
+    *coarse, output = model.forward_pyramid(frames, sigma)
+    torch.testing.assert_close(output, model(frames, sigma))
+    for level, shrink in zip(coarse, (8, 4, 2), strict=True):
+        small = torch.nn.functional.avg_pool3d(frames[:, :, [0, 1, 3, 4]], (1, shrink, shrink))
+        torch.testing.assert_close(level, small)
+
+
+@torch.no_grad()
+def test_motion_moves_the_samples() -> None:
+    """Shifted neighbours and a motion that says so restore the middle frame as still neighbours and no motion do."""
+    model = disturbed(create_model("vsr_ls3d_plus_s", **SMALL))
+    for layer in (model.coarse, model.fine, model.sampling):
+        layer.weight.zero_()
+    for layer in (model.coarse, model.fine):
+        layer.bias.zero_()
+    wide = torch.rand(1, 3, 1, 64, 96)
+    middle, neighbour = wide[..., 16:80], wide[..., 12:76]
+    still = model(middle.expand(-1, -1, 5, -1, -1))
+    moving = torch.cat([neighbour, neighbour, middle, neighbour, neighbour], dim=2)
+    inner = (..., slice(80, -80), slice(80, -80))
+    assert not torch.allclose(model(moving)[inner], still[inner], atol=1e-3)
+    model.coarse.bias[1] = 1  # at a quarter of the size: 4 pixels to the right
+    torch.testing.assert_close(model(moving)[inner], still[inner])
+
+
+@pytest.mark.parametrize("name", ["vsr_ls3d_plus_s", "vdn_ls3d_plus_s"])
+def test_a_few_steps_train_every_parameter(name: str) -> None:
+    model = create_model(name, **SMALL)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    inputs = inputs_for(model, 16, 16)
+    for _ in range(4):
+        optimizer.zero_grad()
+        *coarse, output = model.forward_pyramid(*inputs)
+        loss = (output - 0.5).square().mean() + sum((level - 0.5).square().mean() for level in coarse)
+        loss.backward()
+        optimizer.step()
+    still = [key for key, value in model.state_dict().items() if torch.equal(value, before[key])]
+    assert not still
+
+
+@torch.no_grad()
+def test_half_precision_keeps_motion_and_pixels_exact() -> None:
+    model = create_model("vdn_ls3d_plus_s", **SMALL).eval()
+    inputs = inputs_for(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model(*inputs)
+    torch.testing.assert_close(rounded.float(), model(*inputs))
+
+
+@torch.no_grad()
+def test_weights_round_trip(tmp_path: Path) -> None:
+    model = disturbed(create_model("vdn_ls3d_plus_m", **SMALL))
+    inputs = inputs_for(model)
+    loaded = load_model(save_weights(model, tmp_path / "w.safetensors"))
+    torch.testing.assert_close(loaded(*inputs), model(*inputs), rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_compiles_in_one_graph() -> None:
+    model = disturbed(create_model("vsr_ls3d_plus_s", **SMALL))
+    inputs = inputs_for(model)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(*inputs), model(*inputs))
