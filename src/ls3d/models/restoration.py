@@ -168,7 +168,7 @@ def _mix(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 @register_model("super-resolution", input_size=(3, 5, 180, 320))
-def vsr_ls3d_plus_s(width: int = 32, blocks: int = 8) -> RestorationNetPlus:
+def vsr_ls3d_plus_s(width: int = 40, blocks: int = 8) -> RestorationNetPlus:
     """Super-resolution x4 that gathers the neighbours by one LS3D convolution, small."""
     return RestorationNetPlus(width, blocks, scale=4)
 
