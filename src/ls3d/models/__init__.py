@@ -17,7 +17,9 @@ from ls3d.models import (
     r3d,
     res3d,
     restoration,
+    vdn,
     vfi,
+    vsr,
 )
 from ls3d.models._hub import from_pretrained, push_to_hub, save_pretrained
 from ls3d.models._inflate import inflate
@@ -61,5 +63,7 @@ __all__ = [
     "save_pretrained",
     "save_weights",
     "summarise",
+    "vdn",
     "vfi",
+    "vsr",
 ]

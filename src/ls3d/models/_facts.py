@@ -1,4 +1,4 @@
-"""Facts beside the recognition networks: how clips are normalised, and how well the networks do."""
+"""Facts beside the networks: how clips are normalised for them, and what was published of their quality."""
 
 from __future__ import annotations
 
@@ -38,3 +38,8 @@ _VMZ_MODELS = "VMZ, tutorials/models.md: Kinetics-400 from scratch, 10 centre cl
 def kinetics(top1: float, top5: float, source: str = _VMZ_MODELS) -> dict[str, Any]:
     """A published accuracy on Kinetics-400, in per cent, and where it stands."""
     return {"data": "Kinetics-400", "top1": top1, "top5": top5, "source": source}
+
+
+def fidelity(data: str, psnr: float, ssim: float, source: str) -> dict[str, Any]:
+    """A published PSNR in dB and SSIM, on what data, and where it stands."""
+    return {"data": data, "psnr": psnr, "ssim": ssim, "source": source}

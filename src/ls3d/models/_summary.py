@@ -115,10 +115,11 @@ def _usual_sizes(name: str) -> list[tuple[int, ...]]:
 
 def _count(network: nn.Module, name: str, inputs: Sequence[Tensor]) -> Summary:
     counter = FlopCounterMode(display=False)
+    sigma = [torch.empty(1, device="meta")] if getattr(network, "takes_sigma", False) else []
     outputs: dict[str, tuple[int, ...]] = {}
     try:
         with torch.no_grad(), counter, _shapes(network, outputs):
-            network(*inputs)
+            network(*inputs, *sigma)
     except InputError:
         raise
     except (RuntimeError, ValueError) as error:  # a size that leaves nothing for a pool or a convolution

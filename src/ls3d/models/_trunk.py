@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from ls3d.errors import InputError
 from ls3d.nn import LS3DResBlock
 
 
@@ -21,12 +22,12 @@ def residual_blocks(width: int, count: int, ls3d_blocks: Iterable[int] | None = 
         ls3d_blocks: which blocks, from 1 on, are LS3D; the others are plain 3D residual blocks. None is all.
 
     Raises:
-        ValueError: there is no such block.
+        InputError: there is no such block.
     """
     numbers = range(1, count + 1)
     learnable = set(numbers if ls3d_blocks is None else ls3d_blocks)
     if not learnable <= set(numbers):
-        raise ValueError(f"ls3d_blocks must lie in 1..{count}, got {sorted(learnable)}")
+        raise InputError(f"ls3d_blocks must lie in 1..{count}, got {sorted(learnable)}")
     return [LS3DResBlock(width, learnable_sampling=number in learnable) for number in numbers]
 
 

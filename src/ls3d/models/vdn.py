@@ -1,0 +1,89 @@
+"""Video denoising as in section 4.4 of the LS3D-Conv paper (arXiv:2011.10974): every frame of a window, cleaner.
+
+``vdn_ls3d`` is figure 2(b) with the change that section 3.1 names for other tasks, a temporal stride of 1 in the
+deconvolutions between the residual blocks; ``vdn_conv3d`` is its baseline. Beyond the paper, which trains a network for
+each noise level, the level is an input: one network serves all of them.
+
+Both obey one contract: ``forward(frames, sigma)`` takes ``(N, 3, T, H, W)``, nominally in [0, 1], H and W multiples of
+``size_multiple``, and the noise's standard deviation ``(N,)`` on the same scale; it returns ``(N, 3, T, H, W)``, not
+clamped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ls3d.models._facts import fidelity
+from ls3d.models._registry import register_model
+from ls3d.models._trunk import TemporalTrunk, make_decoder, make_encoder
+from ls3d.nn import initialise
+
+
+class DenoisingNet(nn.Module):
+    """Encoder to a quarter of the size, six residual blocks, decoder; the noise level is a fourth input channel.
+
+    Args:
+        width: channels of the residual blocks; the half-resolution layers have half of them.
+        ls3d_blocks: which of the blocks 1 to 6 are LS3D, None for all.
+        residual: the network makes the noise, which is taken from the frames (arXiv:1608.03981). The paper is
+            silent; with it, training starts at the noisy frames and detail need not pass the small size. Without
+            it, the decoder makes the clean frames themselves.
+    """
+
+    frames_before = frames_after = 3  # of Vimeo-90K's seven
+    scale = 1
+    size_multiple = 4
+    takes_sigma = True
+
+    def __init__(self, width: int = 64, ls3d_blocks: Iterable[int] | None = None, residual: bool = True) -> None:
+        super().__init__()
+        self.residual = residual
+        self.encoder = make_encoder(4, width)
+        self.trunk = TemporalTrunk(width, ls3d_blocks, temporal_stride=1)
+        self.decoder = make_decoder(width)
+        initialise(self)
+        if residual:
+            nn.init.zeros_(self.decoder[-1].weight)  # type: ignore[arg-type]
+
+    def forward(self, frames: Tensor, sigma: Tensor) -> Tensor:
+        """Map ``frames (N, 3, T, H, W)`` with noise of ``sigma (N,)`` to ``(N, 3, T, H, W)``."""
+        level = sigma.to(frames).view(-1, 1, 1, 1, 1).expand(len(frames), 1, *frames.shape[2:])
+        made = self.decoder(self.trunk(self.encoder(torch.cat([frames, level], dim=1))))
+        return frames - made if self.residual else made
+
+
+_VIMEO = "Vimeo-90K test, Gaussian noise {}, RGB"
+_PAPER = "arXiv:2011.10974, section 4.4, table 7"
+
+
+@register_model(
+    "denoising",
+    paper=_PAPER,
+    parameters=2_551_273,
+    input_size=(3, 7, 256, 448),
+    published=[
+        fidelity(_VIMEO.format(15), 36.90, 0.9732, "table 7"),
+        fidelity(_VIMEO.format(25), 35.23, 0.9605, "table 7"),
+    ],
+)
+def vdn_ls3d(width: int = 64, ls3d_blocks: Sequence[int] | None = None, residual: bool = True) -> DenoisingNet:
+    """Denoising of any level with LS3D residual blocks, as in the paper."""
+    return DenoisingNet(width, ls3d_blocks, residual)
+
+
+@register_model(
+    "denoising",
+    paper=_PAPER,
+    parameters=1_710_979,
+    input_size=(3, 7, 256, 448),
+    published=[
+        fidelity(_VIMEO.format(15), 36.35, 0.9645, "table 7"),
+        fidelity(_VIMEO.format(25), 34.67, 0.9452, "table 7"),
+    ],
+)
+def vdn_conv3d(width: int = 64, residual: bool = True) -> DenoisingNet:
+    """Denoising of any level with plain 3D residual blocks, the paper's baseline."""
+    return DenoisingNet(width, (), residual)
