@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -45,7 +47,12 @@ def enlarge(motion: Tensor) -> Tensor:
     return 2 * F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Motion in half precision would lose its sub-pixel part. The meta device, on which cost is counted, has none."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
 def precisely(layer: nn.Conv2d | nn.ConvTranspose2d, state: Tensor) -> Tensor:
-    """Apply a layer outside autocast: motion in half precision would lose its sub-pixel part."""
-    with torch.autocast(state.device.type, enabled=False):
+    """Apply a layer outside autocast, in its own precision."""
+    with without_autocast(state.device):
         return layer(state.to(layer.weight.dtype))

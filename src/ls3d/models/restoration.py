@@ -185,19 +185,19 @@ def vsr_ls3d_plus_l(width: int = 96, blocks: int = 24) -> RestorationNetPlus:
     return RestorationNetPlus(width, blocks, scale=4)
 
 
-@register_model("denoising", input_size=(3, 5, 540, 960))
+@register_model("denoising", input_size=(3, 5, 544, 960))
 def vdn_ls3d_plus_s(width: int = 32, blocks: int = 6) -> RestorationNetPlus:
     """Denoising of any level that gathers the neighbours by one LS3D convolution, small."""
     return RestorationNetPlus(width, blocks, fold=2, takes_sigma=True)
 
 
-@register_model("denoising", input_size=(3, 5, 540, 960))
+@register_model("denoising", input_size=(3, 5, 544, 960))
 def vdn_ls3d_plus_m(width: int = 56, blocks: int = 12) -> RestorationNetPlus:
     """Denoising of any level that gathers the neighbours by one LS3D convolution, medium."""
     return RestorationNetPlus(width, blocks, fold=2, takes_sigma=True)
 
 
-@register_model("denoising", input_size=(3, 5, 540, 960))
+@register_model("denoising", input_size=(3, 5, 544, 960))
 def vdn_ls3d_plus_l(width: int = 96, blocks: int = 20) -> RestorationNetPlus:
     """Denoising of any level that gathers the neighbours by one LS3D convolution, large."""
     return RestorationNetPlus(width, blocks, fold=2, takes_sigma=True)

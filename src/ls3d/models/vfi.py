@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.models._facts import fidelity
-from ls3d.models._motion import REACH, correlate, enlarge, fetch, precisely
+from ls3d.models._motion import REACH, correlate, enlarge, fetch, precisely, without_autocast
 from ls3d.models._registry import register_model
 from ls3d.models._trunk import TemporalTrunk, make_decoder, make_encoder
 from ls3d.nn import initialise
@@ -148,7 +148,7 @@ class InterpolationNetPlus(nn.Module):
         motion = enlarge(motion)
         towards = motion.unflatten(1, (2, 1, 2)).expand(-1, -1, self.taps**2, -1, -1, -1).flatten(1, 3)
         prior = self.importance[[index - 1 for index in indices]].repeat(len(frames), 1)[:, :, None, None]
-        with torch.autocast(frames.device.type, enabled=False):
+        with without_autocast(frames.device):
             output = ls3d_conv3d(
                 frames.repeat_interleave(count, dim=0),
                 (offset + towards).unsqueeze(2),
