@@ -15,6 +15,8 @@ require("yaml", "train")
 import yaml  # noqa: E402
 from pydantic import BaseModel, ConfigDict, Field, ValidationError  # noqa: E402
 
+from ls3d.training.bases import read_with_bases  # noqa: E402
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -31,12 +33,13 @@ class ModelSection(_Section):
 class DataSection(_Section):
     """The clips: where they lie, how samples are cut from them and made worse.
 
-    ``degradation`` is for super-resolution, ``sigma`` (a range, in 8-bit values) for denoising.
+    ``held_out`` names the clips that are kept for validation, or says how many. ``degradation`` is for
+    super-resolution, ``sigma`` (a range, in 8-bit values) for denoising.
     """
 
     root: Path
     cache: Path | None = None
-    held_out: list[str] = []
+    held_out: list[str] | int = []
     crop: int = Field(128, gt=0)
     scale: tuple[float, float] = (0.5, 1.0)
     candidates: int = Field(2, gt=0)
@@ -86,17 +89,17 @@ class Recipe(_Section):
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply ``section.key=value`` overrides; values are read as YAML.
+    """Read a recipe and its bases, and apply ``section.key=value`` overrides; values are read as YAML.
+
+    Without ``output`` the run lies in ``runs/FOLDER_NAME``, after the recipe's file.
 
     Raises:
-        InputError: the file is not YAML, an override is not ``key=value``, or a key or value is not a recipe's.
+        FileNotFoundError: there is no such file.
+        InputError: the file or a base of it is not YAML, an override is not ``key=value``, or a key or value is not
+            a recipe's.
     """
-    try:
-        values = yaml.safe_load(Path(path).read_text())
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path} is not a recipe: expected sections such as model, data, optimisation")
+    values = read_with_bases(path)
+    values.setdefault("output", f"runs/{Path(path).resolve().parent.name}_{Path(path).stem}")
     for override in overrides:
         _override(values, override)
     try:
