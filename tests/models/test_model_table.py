@@ -1,0 +1,46 @@
+"""docs/models.md is what its script makes of the registry."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import get_args
+
+import pytest
+
+from ls3d.models import list_models
+from ls3d.models._registry import Task
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "models.md").read_text()
+AGAIN = "run python scripts/model_table.py"
+#: The networks that change most, and one in six of the others; a slow test counts all.
+COUNTED = [*list_models("v*"), *[name for name in list_models() if not name.startswith("v")][::6]]
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("model_table", ROOT / "scripts" / "model_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_network_has_its_line(script: ModuleType) -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert listed == [name for task in get_args(Task) for name in script.names(task)], AGAIN
+    assert sorted(listed) == list_models()
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_line_is_what_is_counted(script: ModuleType, name: str) -> None:
+    assert script.row(name) in PAGE.splitlines(), AGAIN
+
+
+@pytest.mark.slow
+def test_page_is_what_the_script_writes(script: ModuleType) -> None:
+    assert script.page() == PAGE, AGAIN
