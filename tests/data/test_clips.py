@@ -53,7 +53,9 @@ def test_a_damaged_video_is_reported_and_left_out(tmp_path: Path, caplog: pytest
     assert "bad.mp4" in caplog.text
 
 
-@pytest.mark.parametrize(("folder", "sentence"), [("none", "no such folder"), (".", "no video")])
+@pytest.mark.parametrize(
+    ("folder", "sentence"), [("none", "no such folder"), (".", "no video and no folder of frames")]
+)
 def test_a_folder_without_clips_is_named(tmp_path: Path, folder: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         open_clips(tmp_path / folder, tmp_path / "cache")

@@ -11,7 +11,8 @@ from ls3d.errors import InputError
 from ls3d.training import load_recipe
 from ls3d.training.recipe import OptimisationSection
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+#: A name with an underscore in front is a part of others.
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("[!_]*.yaml"))
 TEXT = """
 model: {name: vfi_ls3d, arguments: {width: 8}}
 data: {root: clips}

@@ -1,9 +1,9 @@
-"""Training clips: a folder of videos, decoded once, from which random windows are cut.
+"""Training clips: videos or folders of frames, decoded once, from which random windows are cut.
 
-Decoding is slow and training reads every clip hundreds of times, so each video is decoded once into a
-memory-mapped array beside the others in a cache folder. A file that can't be decoded is reported once and
-left out. Sample ``i`` depends on nothing but the seed and ``i``, so that training that is killed goes on
-with the very same samples.
+Decoding is slow and training reads every clip hundreds of times, so each clip is decoded once into an array
+beside the others in a cache folder, and mapped into memory from there. A clip that can't be decoded is
+reported once and left out. Sample ``i`` depends on nothing but the seed and ``i``, so that training that is
+killed goes on with the very same samples.
 """
 
 from __future__ import annotations
@@ -22,20 +22,38 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from ls3d.data.footage import decode
+from ls3d.data.footage import Footage, FrameList, ImageFootage, ResizedFootage, VideoFootage, YuvFootage, decode
+from ls3d.data.training_sets import open_training_set
 from ls3d.errors import InputError
 
 log = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".y4m"})
-
 
 @dataclass(frozen=True)
 class Clip:
-    """A decoded clip: its name and its frames, ``(T, H, W, 3)`` uint8 RGB, memory-mapped."""
+    """A decoded clip: its name and its frames, ``(T, H, W, 3)`` uint8 RGB."""
 
     name: str
     frames: np.ndarray
+
+
+class MappedClip:
+    """A decoded clip whose frames lie in a file and are mapped into memory only while somebody holds them.
+
+    A process can't map as many files as Vimeo-90K has clips.
+
+    Args:
+        name: what it is called.
+        path: a ``.npy`` file of ``(T, H, W, 3)`` uint8 RGB.
+    """
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path = name, path
+
+    @property
+    def frames(self) -> np.ndarray:
+        """``(T, H, W, 3)`` uint8 RGB, memory-mapped."""
+        return np.load(self.path, mmap_mode="r")
 
 
 class ClipSample(TypedDict):
@@ -45,29 +63,34 @@ class ClipSample(TypedDict):
     clip: str
 
 
-def open_clips(root: str | os.PathLike[str], cache: str | os.PathLike[str] | None = None) -> list[Clip]:
-    """Every video below ``root`` as a memory-mapped clip, sorted by name.
+def open_clips(
+    root: str | os.PathLike[str],
+    cache: str | os.PathLike[str] | None = None,
+    training_set: str = "folder",
+    size: tuple[int, int] | None = None,
+) -> list[MappedClip]:
+    """Every clip of a training set, decoded, sorted by name; one that can't be decoded is reported and left out.
 
     Args:
-        root: a folder of videos, searched recursively.
+        root: the folder that the set lies in.
         cache: where the decoded frames are kept; by default ``$XDG_CACHE_HOME/ls3d/clips``.
+        training_set: a key of ``ls3d.data.training_sets.TRAINING_SETS``; a folder is searched recursively.
+        size: height and width to which frames are brought before they are kept, bicubic with antialiasing.
 
     Raises:
-        InputError: the folder isn't there, or holds no video that can be decoded.
+        InputError: the folder isn't there, or holds no clip that can be decoded.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder of training clips")
+    found = open_training_set(training_set, root)
     folder = Path(cache) if cache else _default_cache()
     folder.mkdir(parents=True, exist_ok=True)
     clips = []
-    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES):
+    for footage in found:
         try:
-            clips.append(Clip(str(path.relative_to(root)), np.load(_decoded(path, folder), mmap_mode="r")))
+            clips.append(MappedClip(footage.name, _decoded(footage, folder, size)))
         except InputError as error:
             log.warning("left out: %s", error)
     if not clips:
-        raise InputError(f"{root} holds no video that can be decoded")
+        raise InputError(f"{root} holds no clip that can be decoded")
     return clips
 
 
@@ -75,23 +98,37 @@ def _default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ls3d" / "clips"
 
 
-def _decoded(path: Path, folder: Path) -> Path:
-    """The ``.npy`` file with the frames of ``path``, decoded now if it isn't there yet."""
-    stat = path.stat()
-    key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:16]
-    target = folder / f"{path.stem}-{key}.npy"
+def _decoded(clip: Footage, folder: Path, size: tuple[int, int] | None) -> Path:
+    """The ``.npy`` file with the frames of a clip, decoded now if it isn't there yet."""
+    assert isinstance(clip, (ImageFootage, VideoFootage, YuvFootage))
+    facts = [f"{path.resolve()}|{path.stat().st_size}|{path.stat().st_mtime_ns}" for path in clip.paths]
+    facts += [f"{size[0]}x{size[1]}"] if size else []
+    key = hashlib.sha256("|".join(facts).encode()).hexdigest()[:16]
+    target = folder / f"{Path(clip.name).stem}-{key}.npy"
     if not target.exists():
-        frames = [picture.to_ndarray(format="rgb24") for picture in decode(path)]
-        if not frames:
-            raise InputError(f"{path} has no frame that can be decoded")
+        frames = _all_frames(clip, size)
         temporary = target.with_suffix(f".{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
-                np.save(file, np.stack(frames))
+                np.save(file, frames)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
     return target
+
+
+def _all_frames(clip: Footage, size: tuple[int, int] | None) -> np.ndarray:
+    """Every frame, ``(T, H, W, 3)``."""
+    if isinstance(clip, VideoFootage):
+        # Its length is known only by decoding it, so that asking for frame after frame would decode twice.
+        clip = FrameList(clip.name, [picture.to_ndarray(format="rgb24") for picture in decode(clip.path)])
+    source = ResizedFootage(clip, size) if size else clip
+    frames = [source[index] for index in range(len(source))]
+    if not frames:
+        raise InputError(f"{clip.name} has no frame that can be decoded")
+    if len({frame.shape for frame in frames}) > 1:
+        raise InputError(f"{clip.name} has frames of different sizes")
+    return np.stack(frames)
 
 
 class RandomWindows(Dataset[ClipSample]):
@@ -116,7 +153,7 @@ class RandomWindows(Dataset[ClipSample]):
 
     def __init__(
         self,
-        clips: Sequence[Clip],
+        clips: Sequence[Clip | MappedClip],
         frames: int,
         crop: int,
         scale: tuple[float, float] = (0.5, 1.0),
@@ -131,21 +168,23 @@ class RandomWindows(Dataset[ClipSample]):
         windows = np.array([len(clip.frames) - frames + 1 for clip in self.clips], dtype=np.float64)
         self.probability = windows / windows.sum()
 
-    def _fits(self, clip: Clip) -> bool:
-        return len(clip.frames) >= self.frames and min(clip.frames.shape[1:3]) >= self.crop
+    def _fits(self, clip: Clip | MappedClip) -> bool:
+        length, height, width, _ = clip.frames.shape
+        return length >= self.frames and min(height, width) >= self.crop
 
     def __getitem__(self, index: int) -> ClipSample:
         rng = np.random.default_rng((self.seed, index))
         clip = self.clips[rng.choice(len(self.clips), p=self.probability)]
-        start = int(rng.integers(len(clip.frames) - self.frames + 1))
-        window = clip.frames[start : start + self.frames]
+        frames = clip.frames
+        start = int(rng.integers(len(frames) - self.frames + 1))
+        window = frames[start : start + self.frames]
         side = self._source_side(rng, window.shape[1:3])
         cropped = self._moving_crop(rng, window, side)
-        frames = torch.from_numpy(np.ascontiguousarray(cropped)).permute(0, 3, 1, 2)
+        sample = torch.from_numpy(np.ascontiguousarray(cropped)).permute(0, 3, 1, 2)
         if side != self.crop:
             size = (self.crop, self.crop)
-            frames = F.interpolate(frames, size, mode="bilinear", antialias=True, align_corners=False)
-        return {"frames": _augment(rng, frames).transpose(0, 1).contiguous(), "clip": clip.name}
+            sample = F.interpolate(sample, size, mode="bilinear", antialias=True, align_corners=False)
+        return {"frames": _augment(rng, sample).transpose(0, 1).contiguous(), "clip": clip.name}
 
     def _source_side(self, rng: np.random.Generator, size: tuple[int, int]) -> int:
         """How many source pixels a side of the crop covers, at a random scale that the clip allows."""
@@ -203,7 +242,9 @@ class FixedWindows(Dataset[ClipSample]):
         multiple: crops are cut to multiples of this.
     """
 
-    def __init__(self, clips: Sequence[Clip], frames: int, crop: int, per_clip: int = 4, multiple: int = 8) -> None:
+    def __init__(
+        self, clips: Sequence[Clip | MappedClip], frames: int, crop: int, per_clip: int = 4, multiple: int = 8
+    ) -> None:
         self.frames, self.crop, self.multiple = frames, crop, multiple
         self.windows = [
             (clip, start)

@@ -22,6 +22,8 @@ from ls3d.errors import InputError
 from ls3d.nn.resize import imresize
 from ls3d.video.images import read_image
 
+VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".y4m"})
+
 
 class Footage(Protocol):
     """A clip: ``len(clip)`` frames, each ``(H, W, 3)`` uint8 RGB."""
@@ -79,6 +81,7 @@ class VideoFootage:
 
     def __init__(self, name: str, path: str | os.PathLike[str], keep: int = 8) -> None:
         self.name, self.path, self.keep = name, Path(path), keep
+        self.paths = (self.path,)
         self._recent: OrderedDict[int, np.ndarray] = OrderedDict()
         self._frames: Iterator[np.ndarray] = iter(())
         self._next = 0
@@ -127,7 +130,7 @@ class YuvFootage:
         size = Path(path).stat().st_size
         if width % 2 or height % 2 or size == 0 or size % frame:
             raise InputError(f"{path} has {size} bytes, expected a multiple of {width} x {height} x 3/2 (4:2:0)")
-        self.name = name
+        self.name, self.paths = name, (Path(path),)
         shape = (size // frame, height * 3 // 2, width)
         self._planes = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
 
@@ -137,6 +140,24 @@ class YuvFootage:
     def __getitem__(self, index: int) -> np.ndarray:
         planes = np.ascontiguousarray(self._planes[index])
         return av.VideoFrame.from_ndarray(planes, format="yuv420p").to_ndarray(format="rgb24")
+
+
+class FrameList:
+    """A clip that lies in memory.
+
+    Args:
+        name: what it is called.
+        frames: its frames, each ``(H, W, 3)`` uint8 RGB.
+    """
+
+    def __init__(self, name: str, frames: Sequence[np.ndarray] | np.ndarray) -> None:
+        self.name, self._frames = name, frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._frames[index]
 
 
 class ResizedFootage:

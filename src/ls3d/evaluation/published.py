@@ -146,6 +146,14 @@ MLB_YOUTUBE = _rows("""
     LS3D paper, 4 blocks: 31.70 .962
     LS3D paper, 6 blocks: 31.98 .964
 """)
+#: Tables 2 and 3 of the LS3D paper, on MLB-YouTube: which blocks sample learnably, and how many.
+LS3D_STAGES = _rows("baseline: 29.35 .942\nres1,2: 29.70 .943\nres3,4: 30.45 .951\nres5,6: 30.97 .954")
+LS3D_LAYERS = _rows("""
+    baseline: 29.35 .942
+    2-LS3D-Conv: 30.97 .954
+    4-LS3D-Conv: 31.70 .962
+    6-LS3D-Conv: 31.98 .964
+""")
 GAIT = _rows("Super SloMo: 32.70 .932\nSepConv: 33.01 .947\nDAIN: 35.02 .964\nLS3D paper: 35.82 .978")
 
 VID4_BI_Y = _rows("""

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ Progress = Callable[[int, int, str], None]
 def evaluate(
     model: str | os.PathLike[str] | nn.Module,
     protocol: str | Protocol,
-    data: str | os.PathLike[str],
+    data: str | os.PathLike[str] | Sequence[Footage],
     *,
     json_path: str | os.PathLike[str] | None = None,
     html_path: str | os.PathLike[str] | None = None,
@@ -47,7 +47,7 @@ def evaluate(
     Args:
         model: a name such as ``"vfi"`` or ``"blend"``, a weights file, or a network.
         protocol: a key of ``PROTOCOLS``, or a protocol of your own.
-        data: the folder in which the protocol's data set lies.
+        data: the folder in which the protocol's data set lies, or the clips themselves.
         json_path: write the result there. What is finished is kept beside it (``<json_path>.part``) clip by
             clip, so that the same call goes on after a stop; the file disappears at the end.
         html_path: write a page with scores, bars and pictures there; it needs no other file.
@@ -67,7 +67,7 @@ def evaluate(
             raise InputError(f"{os.fspath(target)} can't be written: there is no folder {Path(target).parent}")
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     name, network = _open_model(model, protocol)
-    clips = open_data_set(protocol.data_set, data)
+    clips = open_data_set(protocol.data_set, data) if isinstance(data, (str, os.PathLike)) else list(data)
     runner = Runner(network, _usable(device))
     facts = getattr(network, "config", {})
     identity = _identity(name, network, protocol, runner.device)
@@ -85,7 +85,8 @@ def evaluate(
         if journal and clip.name not in finished:
             journal.add(clip.name, score)
     if not report.clips:
-        raise InputError(f"no clip in {data} is long enough for {protocol.name}")
+        where = f" in {os.fspath(data)}" if isinstance(data, (str, os.PathLike)) else ""
+        raise InputError(f"no clip{where} is long enough for {protocol.name}")
     if html_path:
         write_page(report, html_path, runner, clips)
     if json_path and journal:

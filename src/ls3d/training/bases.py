@@ -1,4 +1,4 @@
-"""Recipes that stand on others: ``base: other.yaml`` names what they start from, so that a row of a table is a few lines.
+"""Recipes that stand on others: ``base: other.yaml`` names what one starts from, so that a table's row is a few lines.
 
 A base is named relative to the file that names it; several (a list) are merged in order. Sections merge key by key,
 at any depth; every other value (a list, too) is replaced by the later one.

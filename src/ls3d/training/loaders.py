@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ls3d.data import clips as sources
-from ls3d.data.clips import Clip, ClipSample, FixedWindows, RandomWindows, RunningSampler
+from ls3d.data.clips import ClipSample, FixedWindows, MappedClip, RandomWindows, RunningSampler
 from ls3d.errors import InputError
 from ls3d.training.recipe import DataSection, Recipe
 
@@ -19,13 +19,13 @@ def size_multiple(model: nn.Module) -> int:
     return int(getattr(model, "size_multiple", 1)) * int(getattr(model, "scale", 1))
 
 
-def split_clips(data: DataSection) -> tuple[list[Clip], list[Clip]]:
+def split_clips(data: DataSection) -> tuple[list[MappedClip], list[MappedClip]]:
     """The clips to train on, and those held out.
 
     Raises:
         InputError: no folder of clips, or ``held_out`` asks for what is not there.
     """
-    clips = sources.open_clips(data.root, data.cache)
+    clips = sources.open_clips(data.root, data.cache, data.set, data.size)
     held_out = _chosen([clip.name for clip in clips], data.held_out, data)
     return [clip for clip in clips if clip.name not in held_out], [clip for clip in clips if clip.name in held_out]
 
@@ -41,7 +41,7 @@ def _chosen(names: list[str], held_out: list[str] | int, data: DataSection) -> s
     return set(held_out)
 
 
-def held_out_windows(recipe: Recipe, clips: list[Clip], frames: int, multiple: int) -> FixedWindows:
+def held_out_windows(recipe: Recipe, clips: list[MappedClip], frames: int, multiple: int) -> FixedWindows:
     """The windows of held-out clips that are validated on: twice the side of a training crop."""
     return FixedWindows(clips, frames, crop=2 * recipe.data.crop, multiple=multiple)
 

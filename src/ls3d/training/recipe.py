@@ -33,11 +33,14 @@ class ModelSection(_Section):
 class DataSection(_Section):
     """The clips: where they lie, how samples are cut from them and made worse.
 
-    ``held_out`` names the clips that are kept for validation, or says how many. ``degradation`` is for
-    super-resolution, ``sigma`` (a range, in 8-bit values) for denoising.
+    ``set`` is a key of ``ls3d.data.training_sets.TRAINING_SETS``, ``size`` the height and width that its frames are
+    brought to before anything else; ``held_out`` names the clips that are kept for validation, or says how many.
+    ``degradation`` is for super-resolution, ``sigma`` (a range, in 8-bit values) for denoising.
     """
 
     root: Path
+    set: str = "folder"
+    size: tuple[int, int] | None = None
     cache: Path | None = None
     held_out: list[str] | int = []
     crop: int = Field(128, gt=0)

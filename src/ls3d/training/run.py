@@ -90,7 +90,9 @@ def _trainer(recipe: Recipe) -> Any:
         RichProgressBar(),
     ]
     if options.ema:
-        callbacks.append(EMAWeightAveraging(decay=options.ema, update_starting_at_step=options.warm_up))
+        # Without a single update the average would be what training started from.
+        first = min(options.warm_up, options.steps - 1)
+        callbacks.append(EMAWeightAveraging(decay=options.ema, update_starting_at_step=first))
     return lightning.Trainer(
         accelerator=recipe.accelerator,
         devices="auto",
@@ -101,5 +103,6 @@ def _trainer(recipe: Recipe) -> Any:
         logger=[CSVLogger(output, "log"), TensorBoardLogger(output, "", version="tensorboard")],
         log_every_n_steps=10,
         num_sanity_val_steps=0,
+        enable_model_summary=False,
         default_root_dir=output,
     )

@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ls3d.data.footage import Footage, ImageFootage
 from ls3d.errors import InputError
 from ls3d.video.reader import IMAGE_SUFFIXES
 
 Opener = Callable[[Path], list[Footage]]
+_Opener = TypeVar("_Opener", bound=Opener)
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ DATA_SETS: dict[str, DataSet] = {}
 
 def data_set(
     name: str, title: str, source: str, layout: str, clips: int | None = None, frames: int | None = None
-) -> Callable[[Opener], Opener]:
+) -> Callable[[_Opener], _Opener]:
     """Decorate the function that opens a data set; see ``DataSet`` for the arguments."""
 
-    def register(opener: Opener) -> Opener:
+    def register(opener: _Opener) -> _Opener:
         DATA_SETS[name] = DataSet(name, title, source, layout, opener, clips, frames)
         return opener
 

@@ -19,13 +19,10 @@ from ls3d.errors import InputError
     clips=7824,
     frames=7 * 7824,
 )
-def vimeo_septuplet(root: Path) -> list[Footage]:
-    """The test list of Xue et al., "Video Enhancement with Task-Oriented Flow" (IJCV 2019)."""
+def vimeo_septuplet(root: Path, list_file: str = "sep_testlist.txt") -> list[Footage]:
+    """The test list, or another, of Xue et al., "Video Enhancement with Task-Oriented Flow" (IJCV 2019)."""
     names = [Path(f"im{number}.png") for number in range(1, 8)]
-    return [
-        ImageFootage(clip, existing(root / "sequences" / clip, names, clip))
-        for clip in listed(root, "sep_testlist.txt")
-    ]
+    return [ImageFootage(clip, existing(root / "sequences" / clip, names, clip)) for clip in listed(root, list_file)]
 
 
 def _with_truth(root: Path) -> list[Footage]:
@@ -161,10 +158,10 @@ def x_test(root: Path) -> list[Footage]:
     clips=500,
     frames=500 * 30,
 )
-def cityscapes(root: Path) -> list[Footage]:
-    """The snippets of 30 frames of the split val (Cordts et al., CVPR 2016)."""
+def cityscapes(root: Path, split: str = "val") -> list[Footage]:
+    """The snippets of 30 frames of a split (Cordts et al., CVPR 2016)."""
     snippets: dict[str, list[Path]] = {}
-    for city in sorted(root.glob("leftImg8bit_sequence/val/*")):
+    for city in sorted(root.glob(f"leftImg8bit_sequence/{split}/*")):
         numbered: dict[str, dict[int, Path]] = defaultdict(dict)
         for path in images_in(city):
             if match := re.fullmatch(r"(.+_\d{6})_(\d{6})_leftImg8bit", path.stem):

@@ -6,8 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from ls3d.data.clips import VIDEO_SUFFIXES
-from ls3d.data.footage import Footage, ImageFootage, VideoFootage, YuvFootage
+from ls3d.data.footage import VIDEO_SUFFIXES, Footage, ImageFootage, VideoFootage, YuvFootage
 from ls3d.data.sets._registry import data_set
 from ls3d.errors import InputError
 from ls3d.video.reader import IMAGE_SUFFIXES, ImageSequence
@@ -40,15 +39,15 @@ def yuv25(root: Path) -> list[Footage]:
     "github.com/piergiaj/mlb-youtube",
     "mlb-youtube-segmented.json and the clips <name>.mp4 or <name>.mkv in folders of any depth",
 )
-def mlb_youtube(root: Path) -> list[Footage]:
-    """The clips of the subset "testing" (Piergiovanni and Ryoo, CVPRW 2018) that lie there, by name.
+def mlb_youtube(root: Path, subset: str = "testing") -> list[Footage]:
+    """The clips of a subset (Piergiovanni and Ryoo, CVPRW 2018) that lie there, by name.
 
     Videos vanish from YouTube, so nobody has all of them: the report says how many there were.
     """
     lists = sorted(root.rglob("mlb-youtube-segmented.json"))
     if not lists:
         return []
-    wanted = {name for name, facts in json.loads(lists[0].read_text()).items() if facts["subset"] == "testing"}
+    wanted = {name for name, facts in json.loads(lists[0].read_text()).items() if facts["subset"] == subset}
     return [VideoFootage(path.stem, path) for path in _videos(root) if path.stem in wanted]
 
 

@@ -1,0 +1,98 @@
+"""PSNR and SSIM of a finished run, on a published test set or on the clips that were held out from its training."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ls3d.data.footage import Footage, FrameList
+from ls3d.errors import InputError
+from ls3d.evaluation import Protocol, evaluate
+from ls3d.evaluation.report import versions
+from ls3d.models import load_model, read_metadata
+from ls3d.reproduce.runs import Run
+from ls3d.training.recipe import Recipe
+
+COLUMNS = ("psnr", "ssim")
+
+
+def measure(run: Run, test: Path | None) -> dict[str, float]:
+    """The mean by column, ``psnr`` and ``ssim``; what was measured before is read from the run's folder.
+
+    Args:
+        run: finished.
+        test: the folder of the published test set; None for the held-out clips.
+
+    Raises:
+        InputError: there is no such test set, or the recipe holds no clip out.
+    """
+    network = load_model(run.weights)
+    protocol = run.column.protocol if test else _for_windows(run.column.protocol, network)
+    data = test or held_out_footage(run.recipe, network)
+    identity = json.loads(json.dumps(_identity(run, protocol, data)))
+    path = run.recipe.output / f"{protocol.name}.json"
+    if path.is_file():
+        known = json.loads(path.read_text())
+        if known["of"] == identity:
+            return known["mean"]
+    report = evaluate(network, protocol, data, device=device_of(run.recipe))
+    mean = {column: report.mean[column] for column in COLUMNS}
+    path.write_text(json.dumps({"of": identity, "mean": mean}, indent=2) + "\n")
+    return mean
+
+
+def _identity(run: Run, protocol: Protocol, data: Path | Sequence[Footage]) -> dict[str, Any]:
+    """What must be the same for an earlier measurement to count."""
+    return {
+        "sha256": read_metadata(run.weights)["sha256"],
+        "conditions": protocol.conditions(),
+        "data": str(data.resolve()) if isinstance(data, Path) else [clip.name for clip in data],
+        "versions": versions(),
+    }
+
+
+def _for_windows(protocol: Protocol, network: nn.Module) -> Protocol:
+    """The protocol on windows of held-out clips: their own size, and of a restored window the middle frame."""
+    scored = None if protocol.window else (int(network.frames_before),)  # type: ignore[arg-type]
+    own = {"data_set": "folder", "size": None, "max_frames": None, "scored": scored}
+    return replace(protocol, name=f"{protocol.name}-held-out", **own)  # type: ignore[arg-type]
+
+
+def held_out_footage(recipe: Recipe, network: nn.Module) -> list[Footage]:
+    """The windows that training validates on, as clips of a few frames.
+
+    Raises:
+        InputError: no clip is held out.
+    """
+    # They import Lightning's world of torch, which takes seconds.
+    from ls3d.training.loaders import held_out_windows, size_multiple, split_clips
+    from ls3d.training.problems import make_problem
+
+    _, clips = split_clips(recipe.data)
+    if not clips:
+        raise InputError("no clip is held out: say data.held_out=4, or where the published test set is (--test)")
+    windows = held_out_windows(recipe, clips, make_problem(recipe, network).frames, size_multiple(network))
+    footage: list[Footage] = []
+    for number, (clip, start) in enumerate(windows.windows):
+        frames = windows[number]["frames"].permute(1, 2, 3, 0).numpy()
+        footage.append(FrameList(f"{clip.name}, frame {start}", frames))
+    return footage
+
+
+def device_of(recipe: Recipe) -> str:
+    """Where a recipe runs."""
+    return "cuda" if recipe.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def test_folder(test: str | os.PathLike[str] | None, run: Run, several: bool) -> Path | None:
+    """The published test set of a run: ``test`` itself or, for a table with several, the folder of its name there."""
+    if test is None:
+        return None
+    return Path(test) / run.column.measure if several else Path(test)

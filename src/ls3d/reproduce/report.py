@@ -1,0 +1,209 @@
+"""The result of a reproduction: the paper's table with ours beside it, and its JSON."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
+
+from ls3d.reproduce.tables import Column, Row, Table
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a row scored.
+
+    Attributes:
+        column: the test.
+        row: the row.
+        scores: ``psnr`` in dB and ``ssim``, by seed.
+        recipe: what was trained, seed and folder aside.
+        parameters: of the network.
+        folder: where the runs lie, one folder for each seed.
+    """
+
+    column: Column
+    row: Row
+    scores: dict[int, dict[str, float]]
+    recipe: dict[str, Any]
+    parameters: int
+    folder: Path
+
+    def mean(self, metric: str) -> float:
+        """The mean over seeds."""
+        return statistics.fmean(score[metric] for score in self.scores.values())
+
+    def spread(self, metric: str) -> float | None:
+        """The standard deviation over seeds; None of a single one."""
+        values = [score[metric] for score in self.scores.values()]
+        return statistics.stdev(values) if len(values) > 1 else None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Two neighbours in the paper's order, measured here.
+
+    Attributes:
+        worse: the method that the paper has below.
+        better: the method that the paper has above.
+        gain: PSNR of the better one minus that of the worse one in dB, the mean over seeds.
+        error: standard error of ``gain``, from the differences seed by seed; None of a single seed.
+    """
+
+    worse: str
+    better: str
+    gain: float
+    error: float | None
+
+    @property
+    def verdict(self) -> str:
+        """``"holds"``, ``"reversed"``, or ``"undecided"`` where the seeds differ more than the rows."""
+        if self.error is not None and abs(self.gain) <= 2 * self.error:
+            return "undecided"
+        return "holds" if self.gain > 0 else "reversed"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The result of ``reproduce``.
+
+    Attributes:
+        table: which table.
+        results: every row that was trained, column by column.
+        small: whether the small recipes were.
+        measured_on: what was measured on, in words.
+        device: where it ran.
+        versions: of everything that could move a number.
+    """
+
+    table: Table
+    results: list[Result]
+    small: bool
+    measured_on: str
+    device: str
+    versions: dict[str, str]
+
+    def order(self) -> dict[str, list[Step]]:
+        """By column: the paper's order of the rows that it prints and that were trained here, step by step."""
+        return {column.title: list(_steps(self._of(column))) for column in self.table.columns}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON's content."""
+        return {
+            "table": self.table.name,
+            "title": self.table.title,
+            "small": self.small,
+            "measured_on": self.measured_on,
+            "rows": [_row(result) for result in self.results],
+            "order": {
+                title: {
+                    "holds": all(step.gain > 0 for step in steps) if steps else None,
+                    "steps": [vars(step) | {"verdict": step.verdict} for step in steps],
+                }
+                for title, steps in self.order().items()
+            },
+            "device": self.device,
+            "versions": self.versions,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the JSON, atomically."""
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def show(self, console: Console | None = None) -> None:
+        """Print the paper's table with ours beside it, and whether its order holds."""
+        (console or Console()).print(self.render())
+
+    def render(self) -> RenderableType:
+        """The same as something that ``rich`` prints."""
+        parts: list[RenderableType] = []
+        for column in self.table.columns:
+            results = self._of(column)
+            parts += [_grid(self.table, column, results), *(Text(line) for line in _order_lines(list(_steps(results))))]
+        seeds, recipe = len(self.results[0].scores), self.results[0].recipe
+        budget = f"{recipe['optimisation']['steps']} steps of {recipe['optimisation']['batch_size']} samples"
+        lines = [f"Ours: mean and standard deviation of {seeds} seeds, {budget} each, on {self.measured_on}."]
+        if not self.measured_on.startswith("the published"):
+            lines.append("Other clips than the paper's: compare our rows with each other, not with the paper's.")
+        return Group(*parts, *(Text(line, style="dim") for line in lines))
+
+    def _of(self, column: Column) -> list[Result]:
+        return [result for result in self.results if result.column == column]
+
+
+def _steps(results: list[Result]) -> Iterator[Step]:
+    printed = [result for result in results if result.row.method in _published(result.column)]
+    for worse, better in itertools.pairwise(printed):
+        gains = [score["psnr"] - worse.scores[seed]["psnr"] for seed, score in better.scores.items()]
+        error = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else None
+        yield Step(worse.row.method, better.row.method, statistics.fmean(gains), error)
+
+
+def _published(column: Column) -> dict[str, dict[str, float]]:
+    return {row.method: row.scores for row in column.published}
+
+
+def _row(result: Result) -> dict[str, Any]:
+    return {
+        "column": result.column.title,
+        "method": result.row.method,
+        "published": _published(result.column).get(result.row.method),
+        "mean": {metric: result.mean(metric) for metric in ("psnr", "ssim")},
+        "spread": {metric: result.spread(metric) for metric in ("psnr", "ssim")},
+        "seeds": {str(seed): score for seed, score in result.scores.items()},
+        "parameters": result.parameters,
+        "recipe": result.recipe,
+        "runs": str(result.folder),
+    }
+
+
+def _grid(table: Table, column: Column, results: list[Result]) -> Grid:
+    number = table.name.removeprefix("table")
+    grid = Grid(title=f"Table {number}: {table.title} ({column.title})", title_justify="left")
+    grid.add_column("method")
+    for heading in ("PSNR paper", "PSNR ours", "SSIM paper", "SSIM ours"):
+        grid.add_column(heading, justify="right")
+    published, ours = _published(column), {result.row.method: result for result in results}
+    for method in [*published, *(name for name in ours if name not in published)]:
+        scores, result = published.get(method, {}), ours.get(method)
+        cells = [_paper(scores.get("psnr"), ".2f"), _ours(result, "psnr", 2)]
+        cells += [_paper(scores.get("ssim"), "g"), _ours(result, "ssim", 4)]
+        grid.add_row(method, *cells, style="bold green" if result else None)
+    return grid
+
+
+def _paper(value: float | None, digits: str) -> str:
+    return "" if value is None else format(value, digits)
+
+
+def _ours(result: Result | None, metric: str, digits: int) -> str:
+    if result is None:
+        return ""
+    spread = result.spread(metric)
+    mean = f"{result.mean(metric):.{digits}f}"
+    return mean if spread is None else f"{mean} ± {spread:.{digits}f}"
+
+
+def _order_lines(steps: list[Step]) -> list[str]:
+    """The paper's order in words."""
+    lines = []
+    for step in steps:
+        error = "" if step.error is None else f" ± {step.error:.2f}"
+        lines.append(f"{step.better} above {step.worse}: {step.gain:+.2f}{error} dB, {step.verdict}")
+    return lines
