@@ -4,64 +4,26 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from tiny import recipe, train_until
 
-from ls3d.data.clips import Clip
 from ls3d.errors import InputError
-from ls3d.models import load_model, read_metadata
-from ls3d.training import Recipe, train
+from ls3d.models import create_model, load_model, read_metadata
 from ls3d.training import run as run_module
+from ls3d.training import train
+from ls3d.training.loaders import split_clips
 from ls3d.training.recipe import ModelSection
 
-
-@pytest.fixture(autouse=True)
-def clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clips of stripes that drift at several speeds, in place of decoded files."""
-    t, y, x = np.mgrid[0:9, 0:48, 0:48]
-    made = [
-        Clip(name, np.stack([128 + 100 * np.sin(0.3 * (x - speed * t) + 0.2 * y)] * 3, -1).astype(np.uint8))
-        for name, speed in (("a1", 0.5), ("a2", 1.5), ("a3", 2.5), ("b", 1))
-    ]
-    monkeypatch.setattr("ls3d.data.clips.open_clips", lambda *_: made)
-
-
-def recipe(output: Path, **changes: Any) -> Recipe:
-    values: dict[str, Any] = {
-        "model": {"name": "vfi_ls3d_plus_m", "arguments": {"width": 8, "detail": 8}},
-        "data": {"root": "clips", "crop": 32, "scale": [1, 1], "held_out": ["b"]},
-        "optimisation": {"steps": 6, "batch_size": 2, "warm_up": 1, "coarse_loss": 1.0, "ema": 0.5},
-        "steps_per_epoch": 2,
-        "accelerator": "cpu",
-        "output": str(output),
-        "half_weights": True,
-        "facts": {"licence": "CC0"},
-    }
-    for key, change in changes.items():
-        values[key] = {**values[key], **change} if isinstance(change, dict) else change
-    return Recipe.model_validate(values)
+pytestmark = pytest.mark.usefixtures("clips")
 
 
 def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped inside the second epoch, the same call goes on from the first one's end to the same weights."""
     whole = train(recipe(tmp_path / "whole"))
     stopped = recipe(tmp_path / "stopped")
-    from ls3d.training.task import EnhancementTask
-
-    step = EnhancementTask.training_step
-
-    def killed(task: Any, batch: Any, index: int) -> Any:
-        if task.global_step == 3:
-            raise SystemError("killed")
-        return step(task, batch, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EnhancementTask, "training_step", killed)
-        with pytest.raises(SystemError):
-            train(stopped)
+    train_until(3, stopped, monkeypatch)
     resumed = train(stopped)
     one, other = load_model(whole).state_dict(), load_model(resumed).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -79,6 +41,24 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
     assert load_model(path)(torch.rand(1, 3, 2, 32, 32)).dtype == torch.float32
     with next(tmp_path.rglob("metrics.csv")).open() as file:
         assert any(row.get("psnr") for row in csv.DictReader(file))
+
+
+def test_a_run_shorter_than_its_warm_up_is_trained_all_the_same(tmp_path: Path) -> None:
+    """The moving average begins after the warm-up; it must not be what training started from."""
+    short = recipe(tmp_path, optimisation={"steps": 2, "warm_up": 100, "learning_rate": 0.1}, half_weights=False)
+    torch.manual_seed(short.seed)
+    untrained = create_model(short.model.name, **short.model.arguments).state_dict()
+    trained = load_model(train(short)).state_dict()
+    assert any(not torch.equal(trained[name], untrained[name]) for name in trained)
+
+
+def test_held_out_clips_by_number_are_spread(tmp_path: Path) -> None:
+    for count, names in ((0, []), (1, ["a3"]), (2, ["a2", "b"])):
+        kept, held_out = split_clips(recipe(tmp_path, data={"held_out": count}).data)
+        assert [clip.name for clip in held_out] == names
+        assert len(kept) == 4 - count
+    with pytest.raises(InputError, match="held_out is 4, but clips holds 4 clips"):
+        split_clips(recipe(tmp_path, data={"held_out": 4}).data)
 
 
 def test_training_learns(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Weights as safetensors files that say what they are: architecture and arguments, data, licence, recipe, scores.
 
 A file's metadata has one entry, ``ls3d``, a JSON object. ``architecture`` and ``arguments`` rebuild the network;
-the other keys are told to whoever asks (``ls3d models``) and change nothing.
+``offset_limit``, if it is there, bounds the offsets as in training (``ls3d.nn.limit_offsets``); the other keys are
+told to whoever asks (``ls3d models``) and change nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import nn
 
 from ls3d.errors import InputError
 from ls3d.models._registry import create_model
+from ls3d.nn import limit_offsets
 
 #: The names that stand for a task's bundled default.
 DEFAULTS = {"vfi": "vfi_ls3d_plus_m"}
@@ -103,6 +105,8 @@ def load_model(name_or_path: str | os.PathLike[str], device: torch.device | str 
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"{path} does not fit {metadata['architecture']}: {error}") from error
+    if "offset_limit" in metadata:
+        limit_offsets(model, metadata["offset_limit"])
     model.config = metadata  # type: ignore[assignment]
     return model.eval().to(device)
 

@@ -7,7 +7,7 @@ from ls3d.nn.conv import LS3DConv3d
 from ls3d.nn.convert import convert
 from ls3d.nn.initialise import initialise
 from ls3d.nn.nonlocal_ import NonLocalBlock3d
-from ls3d.nn.sampling import parameter_groups
+from ls3d.nn.sampling import limit_offsets, parameter_groups
 from ls3d.nn.statistics import OffsetStatistics, offset_statistics
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ResBlock2d",
     "convert",
     "initialise",
+    "limit_offsets",
     "offset_statistics",
     "parameter_groups",
 ]

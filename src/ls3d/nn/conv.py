@@ -25,9 +25,15 @@ class LS3DConv3d(nn.Conv3d):
         offset_groups: sets of offsets; the input channels are split among them.
         others: as in ``torch.nn.Conv3d``.
 
+    Attributes:
+        max_offset: bound on the components of the offsets, in pixels; None (as made) leaves them free. It is smooth,
+            ``max_offset * tanh(offset / max_offset)``: a tap at a hard bound would get no gradient to come back by.
+
     Shape:
         Input ``(N, C, T, H, W)`` or ``(C, T, H, W)``; the output has ``torch.nn.Conv3d``'s shape.
     """
+
+    max_offset: float | None = None
 
     def __init__(
         self,
@@ -89,9 +95,12 @@ class LS3DConv3d(nn.Conv3d):
         """Offsets ``(N, G*2*taps, T, H, W)`` in pixels and importances ``(N, G*taps, T, H, W)``, or None."""
         prediction = self.predictor(input)
         if not self.modulation:
-            return prediction, None
+            return self._bounded(prediction), None
         offset, logit = prediction.tensor_split([prediction.shape[1] // 3 * 2], dim=1)
-        return offset, logit.sigmoid()
+        return self._bounded(offset), logit.sigmoid()
+
+    def _bounded(self, offset: Tensor) -> Tensor:
+        return offset if self.max_offset is None else self.max_offset * torch.tanh(offset / self.max_offset)
 
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() == 4:
@@ -118,6 +127,8 @@ class LS3DConv3d(nn.Conv3d):
         text = super().extra_repr()
         if not self.modulation:
             text += ", modulation=False"
+        if self.max_offset is not None:
+            text += f", max_offset={self.max_offset:g}"
         if self.offset_groups != 1:
             text += f", offset_groups={self.offset_groups}"
         return text

@@ -1,4 +1,4 @@
-"""Parameter groups: the predictors of offsets and importances learn more slowly."""
+"""Against exploding offsets: predictors that learn more slowly, and bounds on how far a tap may go."""
 
 from __future__ import annotations
 
@@ -31,3 +31,16 @@ def parameter_groups(model: nn.Module, lr: float, sampling_factor: float = 0.1) 
         },
     ]
     return [group for group in groups if group["params"]]
+
+
+def limit_offsets(model: nn.Module, pixels: float | None) -> None:
+    """Bound the offsets of every LS3D convolution in ``model``, see ``LS3DConv3d.max_offset``; None frees them.
+
+    Raises:
+        ValueError: the bound is not positive.
+    """
+    if pixels is not None and not pixels > 0:
+        raise ValueError(f"offsets can be bounded by a positive number of pixels, got {pixels}")
+    for module in model.modules():
+        if isinstance(module, LS3DConv3d):
+            module.max_offset = pixels

@@ -13,6 +13,14 @@ from ls3d.reproduce.tables import Column, Row, Table
 from ls3d.training import Recipe, load_recipe, train
 from ls3d.training.run import WEIGHTS
 
+#: What changes nothing about the weights.
+_NO_MATTER = (
+    ("data", "cache"),
+    ("data", "workers"),
+    ("optimisation", "offset_every"),
+    ("optimisation", "offset_warning"),
+)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -68,9 +76,10 @@ def plan(
 
 def digest(recipe: Recipe) -> str:
     """The same for recipes that train the same, whatever their names and wherever their decoded clips are kept."""
-    values = recipe.model_dump(mode="json", exclude={"output", "facts", "seed"})
-    for key in ("cache", "workers"):
-        del values["data"][key]
+    # Defaults left out, a recipe keeps its folder when recipes learn new keys.
+    values = recipe.model_dump(mode="json", exclude={"output", "facts", "seed"}, exclude_defaults=True)
+    for section, key in _NO_MATTER:
+        values[section].pop(key, None)
     values["data"]["root"] = str(recipe.data.root.resolve())
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
 

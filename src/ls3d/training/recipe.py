@@ -13,7 +13,7 @@ require("pydantic", "train")
 require("yaml", "train")
 
 import yaml  # noqa: E402
-from pydantic import BaseModel, ConfigDict, Field, ValidationError  # noqa: E402
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator  # noqa: E402
 
 from ls3d.training.bases import read_with_bases  # noqa: E402
 
@@ -51,13 +51,40 @@ class DataSection(_Section):
     workers: int = Field(0, ge=0)
 
 
+class AdversarialSection(_Section):
+    """Adversarial losses from step ``start`` on: the weights of the 2D and the 3D one beside the pixels' loss.
+
+    ``width`` is that of the discriminators, which learn at ``learning_rate``.
+    """
+
+    weight_2d: float = Field(0.005, ge=0)
+    weight_3d: float = Field(0.005, ge=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    start: int = Field(0, ge=0)
+    width: int = Field(64, gt=0)
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> AdversarialSection:
+        if self.weight_2d == self.weight_3d == 0:
+            raise ValueError("both weights are 0; without adversarial losses leave the section out")
+        return self
+
+
 class OptimisationSection(_Section):
-    """The optimiser: AdamW, linear warm-up, constant rate, linear decay to zero over the last part."""
+    """The optimiser: AdamW, linear warm-up, constant rate, linear decay to zero over the last part.
+
+    Offset predictors learn at ``offset_factor`` times the rate. Every ``offset_every`` steps (0: never) their offsets
+    are logged, with a warning beyond ``offset_warning`` pixels; ``offset_limit`` bounds them, for the trained network,
+    too.
+    """
 
     steps: int = Field(gt=0)
     batch_size: int = Field(4, gt=0)
     learning_rate: float = Field(3e-4, gt=0)
     offset_factor: float = Field(0.1, ge=0)
+    offset_every: int = Field(100, ge=0)
+    offset_warning: float = Field(32.0, gt=0)
+    offset_limit: float | None = Field(None, gt=0)
     warm_up: int = Field(100, ge=0)
     decay: float = Field(0.3, ge=0, le=1)
     weight_decay: float = Field(1e-4, ge=0)
@@ -65,6 +92,7 @@ class OptimisationSection(_Section):
     ema: float = Field(0.999, ge=0, lt=1)
     loss: Literal["l1", "charbonnier"] = "l1"
     coarse_loss: float = Field(0.0, ge=0)
+    adversarial: AdversarialSection | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate at ``step``, as a part of ``learning_rate``."""
@@ -90,6 +118,12 @@ class Recipe(_Section):
     output: Path
     facts: dict[str, Any] = {}
 
+    @model_validator(mode="after")
+    def _discriminators_are_not_scaled(self) -> Recipe:
+        if self.optimisation.adversarial and self.precision == "16-mixed":
+            raise ValueError("adversarial losses need precision 32-true or bf16-mixed, not 16-mixed")
+        return self
+
 
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and its bases, and apply ``section.key=value`` overrides; values are read as YAML.
@@ -109,8 +143,11 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         return Recipe.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise InputError(f"{path}: {message}") from error
         key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {key}: {first['msg']}, got {first['input']!r}") from error
+        raise InputError(f"{path}: {key}: {message}, got {first['input']!r}") from error
 
 
 def _override(values: dict[str, Any], override: str) -> None:

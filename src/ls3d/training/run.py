@@ -8,6 +8,7 @@ from typing import Any
 
 from ls3d.errors import InputError, require
 from ls3d.models import create_model, load_model, save_weights
+from ls3d.nn import limit_offsets
 from ls3d.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -39,13 +40,15 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
 
     lightning.seed_everything(recipe.seed, verbose=False)
     model = _build(recipe)
+    if recipe.optimisation.offset_limit:
+        limit_offsets(model, recipe.optimisation.offset_limit)
     problem = make_problem(recipe, model)
     task = EnhancementTask(model, problem, recipe.optimisation, recipe.seed)
     # Lightning counts an epoch too many after a resume; steps it counts right.
     drawn = lambda: task.global_step * recipe.optimisation.batch_size  # noqa: E731
     training, validation = loaders(recipe, problem.frames, size_multiple(model), drawn)
     if recipe.compile:
-        task.compile()
+        model.compile()
     trainer = _trainer(recipe)
     checkpoint = recipe.output / CHECKPOINT
     going_on = resume and checkpoint.exists()
@@ -53,8 +56,11 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
         log.info("going on from %s", checkpoint)
     # The checkpoint is our own file; Lightning's holds more than tensors.
     trainer.fit(task, training, validation, ckpt_path=str(checkpoint) if going_on else None, weights_only=False)
-    scores = {name: round(float(value), 3) for name, value in trainer.callback_metrics.items()}
+    # Those of the whole network, not of its layers.
+    scores = {name: round(float(value), 3) for name, value in trainer.callback_metrics.items() if "/" not in name}
     facts = {**recipe.facts, "recipe": recipe.model_dump(mode="json", exclude={"facts"}), "metrics": scores}
+    if recipe.optimisation.offset_limit:
+        facts["offset_limit"] = recipe.optimisation.offset_limit
     return save_weights(model, recipe.output / WEIGHTS, half=recipe.half_weights, steps=trainer.global_step, **facts)
 
 
@@ -82,13 +88,18 @@ def _trainer(recipe: Recipe) -> Any:
     )
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+    from ls3d.training.callbacks import OffsetGuard, PictureLog
+
     output, options = recipe.output, recipe.optimisation
     output.mkdir(parents=True, exist_ok=True)
     callbacks: list[Callback] = [
         ModelCheckpoint(output, filename="last", every_n_epochs=1, save_on_train_epoch_end=True),
         LearningRateMonitor("step"),
         RichProgressBar(),
+        PictureLog(),
     ]
+    if options.offset_every:
+        callbacks.append(OffsetGuard(options.offset_every, options.offset_warning))
     if options.ema:
         # Without a single update the average would be what training started from.
         first = min(options.warm_up, options.steps - 1)

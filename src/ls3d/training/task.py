@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ls3d.data.clips import ClipSample
 from ls3d.errors import InputError
 from ls3d.nn import parameter_groups
+from ls3d.training.adversarial import Adversary
 from ls3d.training.problems import Problem
 from ls3d.training.recipe import OptimisationSection
 
@@ -36,31 +37,62 @@ class EnhancementTask(lightning.LightningModule):
         self.problem = problem
         self.optimisation = optimisation
         self.seed = seed
+        self.adversary = Adversary(optimisation.adversarial) if optimisation.adversarial else None
+        self._restored: dict[str, Any] | None = None
 
     def training_step(self, batch: ClipSample, batch_index: int) -> Tensor:
         """The loss of one batch of windows ``(N, 3, T, h, w)``."""
         clean = _as_float(batch["frames"])
-        loss = self._loss(self._inputs(clean, self.global_step), clean)
+        output, target, loss = self._compare(self._inputs(clean, self.global_step), clean)
+        loss = loss + self._adversarial_loss(output, target)
         if not torch.isfinite(loss):
             raise InputError(f"the loss is {loss.item()} at step {self.global_step}, clips {batch['clip']}")
         self.log("loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: ClipSample, batch_index: int) -> None:
-        """Log PSNR over the wanted frames, and that of the baseline without weights."""
+    def _adversarial_loss(self, output: Tensor, target: Tensor) -> Tensor | float:
+        """From the recipe's step on: the discriminators learn, then judge what the network made."""
+        if self.adversary is None or self.global_step < self.optimisation.adversarial.start:  # type: ignore[union-attr]
+            return 0.0
+        self.log("discriminator", self.adversary.learn(output, target))
+        loss = self.adversary.loss(output)
+        self.log("adversarial", loss)
+        return loss
+
+    def on_fit_start(self) -> None:
+        """Take the discriminators to the device, as they were when training was stopped."""
+        if self.adversary is not None:
+            self.adversary.to(self.device)
+            if self._restored is not None:
+                self.adversary.load_state_dict(self._restored)
+                self._restored = None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the discriminators and their optimiser."""
+        if self.adversary is not None:
+            checkpoint["adversary"] = self.adversary.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Find them again; they are loaded once the device is known."""
+        self._restored = checkpoint.get("adversary")
+
+    def validation_step(self, batch: ClipSample, batch_index: int) -> dict[str, Tensor]:
+        """Log PSNR over the wanted frames, and that of the baseline without weights; return the frames of all three."""
         clean = _as_float(batch["frames"])
         inputs = self._inputs(clean, -1 - batch_index)
         output = self.model(*inputs)
         count, size = output.shape[2], len(clean)
-        target = self.problem.target(clean, count)
+        target, baseline = self.problem.target(clean, count), self.problem.baseline(inputs, count)
         self.log("psnr", _psnr(output, target), prog_bar=True, batch_size=size)
-        self.log("psnr_baseline", _psnr(self.problem.baseline(inputs, count), target), batch_size=size)
+        self.log("psnr_baseline", _psnr(baseline, target), batch_size=size)
+        return {"baseline": baseline, "output": output, "target": target}
 
     def _inputs(self, clean: Tensor, step: int) -> tuple[Any, ...]:
         generator = torch.Generator(clean.device).manual_seed(hash((self.seed, step)))
         return self.problem.inputs(clean, generator)
 
-    def _loss(self, inputs: tuple[Any, ...], clean: Tensor) -> Tensor:
+    def _compare(self, inputs: tuple[Any, ...], clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network makes, what it should, and the distance between them."""
         weight = self.optimisation.coarse_loss
         pyramid = getattr(self.model, "forward_pyramid", None) if weight else None
         *coarse, output = [self.model(*inputs)] if pyramid is None else pyramid(*inputs)
@@ -68,7 +100,7 @@ class EnhancementTask(lightning.LightningModule):
         loss = self._distance(output, target)
         if coarse:
             loss = loss + weight * torch.stack([self._distance(o, _shrink(target, o)) for o in coarse]).mean()
-        return loss
+        return output, target, loss
 
     def _distance(self, output: Tensor, target: Tensor) -> Tensor:
         difference = output - target

@@ -1,0 +1,86 @@
+"""What is watched: offsets that run away are named, logged and bounded; pictures are kept."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import recipe
+from torch import nn
+
+from ls3d.models import load_model, read_metadata
+from ls3d.nn import LS3DConv3d, limit_offsets, offset_statistics
+from ls3d.training import train
+from ls3d.training.callbacks import strip
+
+PLAIN = {"name": "vfi_ls3d", "arguments": {"width": 8, "ls3d_blocks": [2]}}
+LAYER = "trunk.layers.1.conv1"
+
+
+def log_of(output: Path) -> list[dict[str, str]]:
+    with next(output.rglob("metrics.csv")).open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.usefixtures("clips")
+def test_offsets_are_logged_and_a_layer_that_runs_away_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_away(layer: LS3DConv3d) -> None:
+        nn.init.zeros_(layer.predictor.weight)
+        nn.init.constant_(layer.predictor.bias, 40.0)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LS3DConv3d, "reset_sampling", run_away)
+    options = {"offset_every": 2, "offset_warning": 30, "coarse_loss": 0}
+    with caplog.at_level(logging.WARNING, "ls3d"):
+        train(recipe(tmp_path, model=PLAIN, optimisation=options, steps_per_epoch=20))
+    warnings = [record.getMessage() for record in caplog.records if "offsets of" in record.getMessage()]
+    assert len(warnings) == 1
+    assert LAYER in warnings[0]
+    assert "56.6 pixels" in warnings[0]  # 40 pixels down and 40 to the right
+
+
+@pytest.mark.usefixtures("clips")
+def test_the_statistics_reach_the_log(tmp_path: Path) -> None:
+    options = {"steps": 10, "offset_every": 9, "coarse_loss": 0}
+    train(recipe(tmp_path, model=PLAIN, optimisation=options, steps_per_epoch=10))
+    rows = [row for row in log_of(tmp_path) if row[f"offsets/{LAYER}.max"]]
+    assert rows
+    assert all(0 <= float(row[f"offsets/{LAYER}.mean"]) <= float(row[f"offsets/{LAYER}.max"]) for row in rows)
+
+
+@pytest.mark.usefixtures("clips")
+def test_a_bound_of_training_goes_with_the_weights(tmp_path: Path) -> None:
+    options = {"offset_limit": 0.25, "offset_factor": 10, "learning_rate": 0.02, "coarse_loss": 0}
+    weights = train(recipe(tmp_path, model=PLAIN, optimisation=options, half_weights=False))
+    assert read_metadata(weights)["offset_limit"] == 0.25
+    model = load_model(weights)
+    frames = torch.rand(1, 3, 2, 32, 32)
+    with offset_statistics(model) as found, torch.no_grad():
+        bounded = model(frames)
+    assert 0 < found[LAYER].max <= 0.25 * 2**0.5 + 1e-6
+    limit_offsets(model, None)
+    with torch.no_grad():
+        assert not torch.equal(model(frames), bounded)
+
+
+@pytest.mark.usefixtures("clips")
+def test_pictures_are_logged_at_every_validation(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(recipe(tmp_path))
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"), {accumulator.IMAGES: 0}).Reload()
+    assert sorted(events.Tags()["images"]) == ["0: b", "1: b", "2: b", "3: b"]
+    seen = events.Images("0: b")
+    assert [image.step for image in seen] == [2, 4, 6]
+    assert (seen[0].height, seen[0].width) == (48, 3 * 48)
+
+
+def test_a_strip_shows_the_middle_frames_side_by_side() -> None:
+    videos = [torch.full((2, 3, 3, 4, 5), value) for value in (-1.0, 0.5, 2.0)]
+    videos[1][0, :, 1] = 0.25
+    picture = strip(*videos)
+    assert picture.shape == (3, 4, 15)
+    assert picture[0, 0].tolist() == [0.0] * 5 + [0.25] * 5 + [1.0] * 5
