@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -105,26 +107,46 @@ def test_each_gradient_alone_is_the_same(backend: ModuleType, needed: int) -> No
     torch.testing.assert_close(alone[needed], together[needed])
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 8])
-def test_any_number_of_threads_agrees(threads: int) -> None:
-    case = Case(batch=3, channels=70, out_channels=9, size=(1, 17, 19), kernel=(1, 3, 3), padding=(0, 1, 1))
-    tensors = case.draw()
+@contextlib.contextmanager
+def threads_of_torch(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(count)
     try:
-        found = both_ways(cpu, case, tensors)
+        yield
     finally:
         torch.set_num_threads(before)
+
+
+# Each way in which the kernel can share the backward pass out: channels of few frames, parts of some, many whole ones.
+SHARED = {
+    "one frame": Case(batch=1, channels=70, out_channels=9, size=(1, 17, 19), kernel=(1, 3, 3), padding=(0, 1, 1)),
+    "few frames": Case(batch=1, channels=17, out_channels=9, size=(3, 17, 19), kernel=(3, 3, 3)),
+    "many frames": Case(batch=5, channels=6, out_channels=5, size=(4, 5, 6), kernel=(3, 1, 2), padding=(1, 0, 0)),
+    "many weights": Case(batch=1, channels=256, out_channels=300, size=(2, 3, 3), kernel=(3, 3, 3)),
+    "frames nobody reads": Case(
+        batch=1, channels=4, out_channels=3, size=(7, 9, 11), kernel=(1, 3, 3), stride=(3, 1, 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("case", SHARED.values(), ids=SHARED)
+def test_any_number_of_threads_agrees(case: Case, threads: int) -> None:
+    tensors = case.draw()
+    with threads_of_torch(threads):
+        found = both_ways(cpu, case, tensors)
     assert_same(found, both_ways(reference, case, tensors), 1e-12)
 
 
-def test_every_run_gives_the_same_bits() -> None:
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_every_run_gives_the_same_bits(threads: int) -> None:
     case = Case(batch=1, channels=32, out_channels=32, size=(3, 33, 31))
     tensors = case.draw(dtype=torch.float32)
-    first = both_ways(cpu, case, tensors)
-    for _ in range(5):
-        again = both_ways(cpu, case, tensors)
-        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    with threads_of_torch(threads):
+        first = both_ways(cpu, case, tensors)
+        for _ in range(10):
+            again = both_ways(cpu, case, tensors)
+            assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 @names

@@ -50,35 +50,6 @@ void sample(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixe
   }
 }
 
-// agreement[4 * p + k] = the products of the columns' gradient with corner k, summed over channels.
-template <class T>
-void agree(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixel, int64_t channels, const T* gradient,
-           int64_t stride, T* agreement) {
-  using V = Vector<T>;
-  constexpr int L = lanes<T>();
-  for (int64_t p = 0; p < positions; ++p, gradient += stride, agreement += 4) {
-    if (plan.pixel[0][p] == kOutside) {
-      store(agreement, Four<T>{});
-      continue;
-    }
-    const T* corner[4];
-    corners_of(plan, p, frame, pixel, corner);
-    V sum[4] = {};
-    int64_t c = 0;
-    for (; c + L <= channels; c += L) {
-      const V g = load<V>(gradient + c);
-      for (int k = 0; k < 4; ++k) sum[k] += g * load<V>(corner[k] + c);
-    }
-    Four<T> total = {};
-    if (channels >= L) total = sums_of<T>(sum);
-    for (; c < channels; ++c) {
-      const Four<T> corners = {corner[0][c], corner[1][c], corner[2][c], corner[3][c]};
-      total += gradient[c] * corners;
-    }
-    store(agreement, total);
-  }
-}
-
 // Adds to the gradients of one tap's offsets and masks, from the agreement with the four corners.
 template <class T>
 void slopes(const Problem& problem, const Tile& tile, int64_t channel, const Plan<T>& plan, const T* agreement) {
@@ -104,23 +75,86 @@ void slopes(const Problem& problem, const Tile& tile, int64_t channel, const Pla
   });
 }
 
-// Adds the columns' gradient of one tap to the four corners.
-template <class T>
-void scatter(const Plan<T>& plan, int64_t positions, const T* gradient, int64_t stride, int64_t channels, T* frame,
-             int64_t pixel) {
+// The products of a column's gradient with each corner, summed over channels. With Blend the gradient gives way to the
+// sample, which comes from the same loads.
+template <class T, bool Blend>
+inline Four<T> agree(const T* const corner[4], const T weight[4], int64_t channels, T* column) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
-  for (int64_t p = 0; p < positions; ++p, gradient += stride) {
-    if (plan.pixel[0][p] == kOutside) continue;
-    T weight[4];
-    weights_of(plan, p, plan.mask[p], weight);
+  V sum[4] = {};
+  int64_t c = 0;
+  for (; c + L <= channels; c += L) {
+    const V gradient = load<V>(column + c);
+    V sample = {};
     for (int k = 0; k < 4; ++k) {
-      if (weight[k] == T(0)) continue;  // always so on the regular grid, where three of four are zero
-      T* to = frame + plan.pixel[k][p] * pixel;
-      int64_t c = 0;
-      for (; c + L <= channels; c += L) store<V>(to + c, load<V>(to + c) + weight[k] * load<V>(gradient + c));
-      for (; c < channels; ++c) to[c] += weight[k] * gradient[c];
+      const V feature = load<V>(corner[k] + c);
+      sum[k] += gradient * feature;
+      sample += weight[k] * feature;
     }
+    if (Blend) store(column + c, sample);
+  }
+  Four<T> total = {};
+  if (channels >= L) total = sums_of<T>(sum);
+  for (; c < channels; ++c) {
+    const Four<T> feature = {corner[0][c], corner[1][c], corner[2][c], corner[3][c]};
+    total += column[c] * feature;
+    if (Blend)
+      column[c] = weight[0] * feature[0] + weight[1] * feature[1] + weight[2] * feature[2] + weight[3] * feature[3];
+  }
+  return total;
+}
+
+// Adds a column's gradient to the four corners.
+template <class T>
+inline void scatter(T* const corner[4], const T weight[4], int64_t channels, const T* gradient) {
+  using V = Vector<T>;
+  constexpr int L = lanes<T>();
+  for (int k = 0; k < 4; ++k) {
+    if (weight[k] == T(0)) continue;  // always so on the regular grid, where three of four are zero
+    T* to = corner[k];
+    int64_t c = 0;
+    for (; c + L <= channels; c += L) store<V>(to + c, load<V>(to + c) + weight[k] * load<V>(gradient + c));
+    for (; c < channels; ++c) to[c] += weight[k] * gradient[c];
+  }
+}
+
+// One tap's way back, for some channels of one frame; what is null isn't wanted.
+template <class T>
+struct WayBack {
+  const T* frame;
+  int64_t pixel;
+  T* grad_frame;  // added to
+  int64_t grad_pixel;
+  T* agreement;  // [position][corner]: written
+  bool samples;  // leave the masked samples where the gradients of the columns were
+};
+
+// Visits the corners of every position once, for all that is wanted of them.
+template <class T>
+void flow_back(const Plan<T>& plan, int64_t positions, const WayBack<T>& way, int64_t channels, T* columns,
+               int64_t stride) {
+  for (int64_t p = 0; p < positions; ++p, columns += stride) {
+    if (plan.pixel[0][p] == kOutside) {
+      if (way.agreement) store(way.agreement + 4 * p, Four<T>{});
+      if (way.samples)
+        for (int64_t c = 0; c < channels; ++c) columns[c] = T(0) * plan.mask[p];
+      continue;
+    }
+    const T* corner[4];
+    T weight[4];
+    corners_of(plan, p, way.frame, way.pixel, corner);
+    weights_of(plan, p, plan.mask[p], weight);
+    if (way.grad_frame) {
+      T* to[4];
+      for (int k = 0; k < 4; ++k) to[k] = way.grad_frame + plan.pixel[k][p] * way.grad_pixel;
+      scatter(to, weight, channels, columns);
+    }
+    if (way.agreement && way.samples)
+      store(way.agreement + 4 * p, agree<T, true>(corner, weight, channels, columns));
+    else if (way.agreement)
+      store(way.agreement + 4 * p, agree<T, false>(corner, weight, channels, columns));
+    else if (way.samples)
+      blend(corner, weight, channels, columns);
   }
 }
 
