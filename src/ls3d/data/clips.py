@@ -180,7 +180,7 @@ class RandomWindows(Dataset[ClipSample]):
         window = frames[start : start + self.frames]
         side = self._source_side(rng, window.shape[1:3])
         cropped = self._moving_crop(rng, window, side)
-        sample = torch.from_numpy(np.ascontiguousarray(cropped)).permute(0, 3, 1, 2)
+        sample = torch.from_numpy(np.array(cropped)).permute(0, 3, 1, 2)
         if side != self.crop:
             size = (self.crop, self.crop)
             sample = F.interpolate(sample, size, mode="bilinear", antialias=True, align_corners=False)
@@ -261,5 +261,5 @@ class FixedWindows(Dataset[ClipSample]):
         window = clip.frames[start : start + self.frames]
         height, width = (min(self.crop, side) // self.multiple * self.multiple for side in window.shape[1:3])
         y, x = (window.shape[1] - height) // 2, (window.shape[2] - width) // 2
-        cropped = np.ascontiguousarray(window[:, y : y + height, x : x + width])
+        cropped = np.array(window[:, y : y + height, x : x + width])
         return {"frames": torch.from_numpy(cropped).permute(3, 0, 1, 2), "clip": clip.name}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,10 @@ from ls3d.training.recipe import Recipe
 COLUMNS = ("psnr", "ssim")
 
 
+#: The models without weights that any network has to beat.
+WEIGHTLESS = {"interpolation": "blend", "super-resolution": "bicubic", "denoising": "identity"}
+
+
 def measure(run: Run, test: Path | None) -> dict[str, float]:
     """The mean by column, ``psnr`` and ``ssim``; what was measured before is read from the run's folder.
 
@@ -34,28 +37,35 @@ def measure(run: Run, test: Path | None) -> dict[str, float]:
         InputError: there is no such test set, or the recipe holds no clip out.
     """
     network = load_model(run.weights)
-    protocol = run.column.protocol if test else _for_windows(run.column.protocol, network)
-    data = test or held_out_footage(run.recipe, network)
-    identity = json.loads(json.dumps(_identity(run, protocol, data)))
-    path = run.recipe.output / f"{protocol.name}.json"
-    if path.is_file():
-        known = json.loads(path.read_text())
-        if known["of"] == identity:
-            return known["mean"]
-    report = evaluate(network, protocol, data, device=device_of(run.recipe))
-    mean = {column: report.mean[column] for column in COLUMNS}
-    path.write_text(json.dumps({"of": identity, "mean": mean}, indent=2) + "\n")
-    return mean
+    return _measured(run, network, network, read_metadata(run.weights)["sha256"], test)
 
 
-def _identity(run: Run, protocol: Protocol, data: Path | Sequence[Footage]) -> dict[str, Any]:
-    """What must be the same for an earlier measurement to count."""
-    return {
-        "sha256": read_metadata(run.weights)["sha256"],
+def measure_weightless(run: Run, test: Path | None) -> tuple[str, dict[str, float]]:
+    """The name of the model without weights for the run's task, and what it scores on the same frames."""
+    name = WEIGHTLESS[run.recipe.task]
+    return name, _measured(run, load_model(run.weights), load_model(name), name, test)
+
+
+def _measured(run: Run, trained: nn.Module, model: nn.Module, identity: str, test: Path | None) -> dict[str, float]:
+    """Measure ``model`` on what the ``trained`` network of the run is measured on."""
+    protocol = run.column.protocol if test else _for_windows(run.column.protocol, trained)
+    data = test or held_out_footage(run.recipe, trained)
+    measured: dict[str, Any] = {
+        "model": identity,
         "conditions": protocol.conditions(),
         "data": str(data.resolve()) if isinstance(data, Path) else [clip.name for clip in data],
         "versions": versions(),
     }
+    measured = json.loads(json.dumps(measured))
+    path = run.recipe.output / f"{protocol.name}-{identity[:10]}.json"
+    if path.is_file():
+        known = json.loads(path.read_text())
+        if known["of"] == measured:
+            return known["mean"]
+    report = evaluate(model, protocol, data, device=device_of(run.recipe))
+    mean = {column: report.mean[column] for column in COLUMNS}
+    path.write_text(json.dumps({"of": measured, "mean": mean}, indent=2) + "\n")
+    return mean
 
 
 def _for_windows(protocol: Protocol, network: nn.Module) -> Protocol:

@@ -80,6 +80,7 @@ class Reproduction:
     Attributes:
         table: which table.
         results: every row that was trained, column by column.
+        weightless: by column, the name and the scores of the model without weights that any network has to beat.
         small: whether the small recipes were.
         measured_on: what was measured on, in words.
         device: where it ran.
@@ -88,6 +89,7 @@ class Reproduction:
 
     table: Table
     results: list[Result]
+    weightless: dict[str, tuple[str, dict[str, float]]]
     small: bool
     measured_on: str
     device: str
@@ -105,6 +107,7 @@ class Reproduction:
             "small": self.small,
             "measured_on": self.measured_on,
             "rows": [_row(result) for result in self.results],
+            "weightless": {title: {"model": name} | scores for title, (name, scores) in self.weightless.items()},
             "order": {
                 title: {
                     "holds": all(step.gain > 0 for step in steps) if steps else None,
@@ -135,10 +138,12 @@ class Reproduction:
         parts: list[RenderableType] = []
         for column in self.table.columns:
             results = self._of(column)
-            parts += [_grid(self.table, column, results), *(Text(line) for line in _order_lines(list(_steps(results))))]
+            parts.append(_grid(self.table, column, results, *self.weightless[column.title]))
+            parts += [Text(line) for line in _order_lines(list(_steps(results)))]
         seeds, recipe = len(self.results[0].scores), self.results[0].recipe
         budget = f"{recipe['optimisation']['steps']} steps of {recipe['optimisation']['batch_size']} samples"
-        lines = [f"Ours: mean and standard deviation of {seeds} seeds, {budget} each, on {self.measured_on}."]
+        trained = f"mean and standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
+        lines = [f"Ours: {trained}, {budget} each, on {self.measured_on}."]
         if not self.measured_on.startswith("the published"):
             lines.append("Other clips than the paper's: compare our rows with each other, not with the paper's.")
         return Group(*parts, *(Text(line, style="dim") for line in lines))
@@ -173,31 +178,34 @@ def _row(result: Result) -> dict[str, Any]:
     }
 
 
-def _grid(table: Table, column: Column, results: list[Result]) -> Grid:
+def _grid(
+    table: Table, column: Column, results: list[Result], weightless: str, weightless_scores: dict[str, float]
+) -> Grid:
     number = table.name.removeprefix("table")
     grid = Grid(title=f"Table {number}: {table.title} ({column.title})", title_justify="left")
     grid.add_column("method")
     for heading in ("PSNR paper", "PSNR ours", "SSIM paper", "SSIM ours"):
         grid.add_column(heading, justify="right")
     published, ours = _published(column), {result.row.method: result for result in results}
+    if weightless not in published:
+        grid.add_row(weightless, *_cells({}, weightless_scores), style="dim")
     for method in [*published, *(name for name in ours if name not in published)]:
-        scores, result = published.get(method, {}), ours.get(method)
-        cells = [_paper(scores.get("psnr"), ".2f"), _ours(result, "psnr", 2)]
-        cells += [_paper(scores.get("ssim"), "g"), _ours(result, "ssim", 4)]
-        grid.add_row(method, *cells, style="bold green" if result else None)
+        result = ours.get(method)
+        measured = weightless_scores if method == weightless else result
+        grid.add_row(method, *_cells(published.get(method, {}), measured), style="bold green" if result else None)
     return grid
 
 
-def _paper(value: float | None, digits: str) -> str:
-    return "" if value is None else format(value, digits)
-
-
-def _ours(result: Result | None, metric: str, digits: int) -> str:
-    if result is None:
-        return ""
-    spread = result.spread(metric)
-    mean = f"{result.mean(metric):.{digits}f}"
-    return mean if spread is None else f"{mean} ± {spread:.{digits}f}"
+def _cells(paper: dict[str, float], measured: Result | dict[str, float] | None) -> Iterator[str]:
+    """PSNR of the paper, ours, SSIM of the paper (as it prints it), ours."""
+    for metric, published, digits in (("psnr", ".2f", 2), ("ssim", "g", 4)):
+        yield format(paper[metric], published) if metric in paper else ""
+        if isinstance(measured, Result):
+            spread = measured.spread(metric)
+            mean = f"{measured.mean(metric):.{digits}f}"
+            yield mean if spread is None else f"{mean} ± {spread:.{digits}f}"
+        else:
+            yield f"{measured[metric]:.{digits}f}" if measured else ""
 
 
 def _order_lines(steps: list[Step]) -> list[str]:

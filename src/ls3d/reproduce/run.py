@@ -10,7 +10,7 @@ from pathlib import Path
 from ls3d.errors import InputError
 from ls3d.evaluation.report import versions
 from ls3d.models import load_model
-from ls3d.reproduce.measure import device_of, measure, test_folder
+from ls3d.reproduce.measure import device_of, measure, measure_weightless, test_folder
 from ls3d.reproduce.report import Reproduction, Result
 from ls3d.reproduce.runs import Run, plan
 from ls3d.reproduce.tables import get_table
@@ -56,16 +56,20 @@ def reproduce(
     runs = plan(known, Path(recipes), Path(output), changes, small, seeds)
     several = len({column.measure for column in known.columns}) > 1
     results: list[Result] = []
+    weightless: dict[str, tuple[str, dict[str, float]]] = {}
     for number, run in enumerate(runs):
         if progress:
             progress(number, len(runs), f"{run.column.title}, {run.row.method}, seed {run.recipe.seed}")
         run.train()
+        folder = test_folder(test, run, several)
         if run.recipe.seed == 0:
             results.append(_result(run))
-        results[-1].scores[run.recipe.seed] = measure(run, test_folder(test, run, several))
+        results[-1].scores[run.recipe.seed] = measure(run, folder)
+        if run.column.title not in weightless:
+            weightless[run.column.title] = measure_weightless(run, folder)
     measured_on = f"the published test set in {os.fspath(test)}" if test else "clips held out from training"
     used = versions() | {"lightning": version("lightning")}
-    return Reproduction(known, results, small, measured_on, device_of(runs[0].recipe), used)
+    return Reproduction(known, results, weightless, small, measured_on, device_of(runs[0].recipe), used)
 
 
 def _result(run: Run) -> Result:

@@ -1,0 +1,83 @@
+"""The program itself, with real files: killed in mid-epoch it goes on, and a damaged clip stops nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ls3d.errors import InputError
+from ls3d.models import read_metadata
+from ls3d.training import load_recipe, train
+
+RECIPE = """
+task: {task}
+model: {{name: {model}, arguments: {{width: 8}}}}
+data: {{root: {clips}, held_out: [d.mp4], crop: 32, scale: [1, 1]}}
+optimisation:
+  {{steps: 60, batch_size: 2, warm_up: 1, ema: 0.5, adversarial: {{weight_2d: 0.01, weight_3d: 0.01, width: 4}}}}
+steps_per_epoch: 20
+accelerator: cpu
+"""
+
+
+def start(recipe: Path, output: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "ls3d", "train", str(recipe), f"output={output}"]
+    return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+
+
+def losses(output: Path) -> dict[int, tuple[str, str]]:
+    """The loss and the discriminators' loss as logged, by step, of the last run into this folder."""
+    path = sorted(output.glob("log/version_*/metrics.csv"))[-1]
+    with path.open() as file:
+        return {int(row["step"]): (row["loss"], row["discriminator"]) for row in csv.DictReader(file) if row["loss"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "model"), [("interpolation", "vfi_ls3d"), ("super-resolution", "vsr_ls3d"), ("denoising", "vdn_ls3d")]
+)
+def test_training_killed_in_mid_epoch_resumes_to_the_same_losses(
+    tmp_path: Path, folder: Path, task: str, model: str
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.format(task=task, model=model, clips=folder))
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert start(recipe, whole).wait() == 0
+    process = start(recipe, stopped)
+    while not (stopped / "last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.2)  # into the second or third epoch
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (stopped / "weights.safetensors").exists()
+    assert torch.load(stopped / "last.ckpt", weights_only=False)["global_step"] < 60
+    assert start(recipe, stopped).wait() == 0
+    resumed, uninterrupted = losses(stopped), losses(whole)
+    assert resumed
+    assert resumed == {step: uninterrupted[step] for step in resumed}
+    assert [read_metadata(run / "weights.safetensors")["sha256"] for run in (whole, stopped)] == [
+        read_metadata(whole / "weights.safetensors")["sha256"]
+    ] * 2
+
+
+def test_a_damaged_clip_is_told_once_and_left_out(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:700])
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.format(task="interpolation", model="vfi_ls3d", clips=folder))
+    weights = train(load_recipe(recipe, [f"output={tmp_path / 'run'}", "optimisation.steps=2", "data.held_out=1"]))
+    assert weights.is_file()
+    told = [record.getMessage() for record in caplog.records if "broken.mp4" in record.getMessage()]
+    assert len(told) == 1
+    with pytest.raises(InputError, match=r"held_out names \['broken.mp4'\]"):
+        train(load_recipe(recipe, [f"output={tmp_path / 'other'}", "data.held_out=[broken.mp4]"]))
