@@ -355,39 +355,66 @@ def _processor() -> str:
     return f"{values.get('model name', 'unknown')} (family {values.get('cpu family')}, model {values.get('model')})"
 
 
-def main() -> None:
-    """Measure and write."""
+PARTS = ("rows", "memory", "scaling")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--json", type=Path, help="where the results go")
+    parser.add_argument("--update", action="store_true", help="keep what that file has and this run doesn't measure")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this part; may be repeated")
     parser.add_argument("--only", action="append", default=[], help="measure only this contender; may be repeated")
     parser.add_argument("--match", default="", help="only shapes whose name contains this")
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each median")
     parser.add_argument("--peak-memory", nargs=2, metavar=("DIRECTION", "LAYOUT"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and write."""
+    options = arguments()
     if options.peak_memory:
         print(peak_memory(*options.peak_memory))
         return
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
     most = ceilings(device, dtype) if device.type == "cuda" else None
-    rows: list[dict[str, Any]] = []
-    results: dict[str, Any] = {"environment": environment(device) | {"dtype": options.dtype}, "rows": rows}
-    for shape in [*shapes(), large()] if most else shapes():
+    parts = options.part or (PARTS if device.type == "cpu" and not options.match else PARTS[:1])
+    results = earlier(options.json) if options.update else {"environment": {}, "rows": []}
+    results["environment"] = environment(device) | {"dtype": options.dtype}
+    todo = [*shapes(), large()] if most else shapes()
+    for shape in todo if "rows" in parts else ():
         if options.match in shape.name:
-            rows.append(measure(shape, device, options.seconds, set(options.only), dtype))
-            rows[-1] |= roofline(shape, dtype, most) if most else {}
-            print(shape.name, rows[-1]["forward"], rows[-1]["both"], flush=True)
-            results["summary"] = summarise(rows)
+            row = measure(shape, device, options.seconds, set(options.only), dtype)
+            row |= roofline(shape, dtype, most) if most else {}
+            print(shape.name, row["forward"], row["both"], flush=True)
+            results["rows"] = merged(results["rows"], row, todo)
+            results["summary"] = summarise(results["rows"])
             write(results, options.json)
     if most:
         results |= {"ceilings": most, "peak extra MiB": gpu_memory(device, dtype)}
-    if device.type == "cpu" and not options.match and (os.cpu_count() or 1) >= 2:
+    if "memory" in parts:
         results["peak extra MiB"] = memory()
-        write(results, options.json)
+    if "scaling" in parts and (os.cpu_count() or 1) >= 2:
         results["scaling"] = [scaling(shape, options.seconds) for shape in shapes() if shape.gflop > 5]
     print(json.dumps({key: value for key, value in results.items() if key != "rows"}, indent=2))
     write(results, options.json)
+
+
+def earlier(source: Path | None) -> dict[str, Any]:
+    """What an earlier run has written."""
+    if source is None or not source.exists():
+        return {"environment": {}, "rows": []}
+    return json.loads(source.read_text())
+
+
+def merged(rows: list[dict[str, Any]], row: dict[str, Any], order: list[Shape]) -> list[dict[str, Any]]:
+    """The rows with this one in its place, by the shapes' order; an earlier one of its name gives way."""
+    names = [shape.name for shape in order]
+    others = [other for other in rows if other["name"] != row["name"]]
+    return sorted([*others, row], key=lambda one: names.index(one["name"]))
 
 
 def write(results: dict[str, Any], target: Path | None) -> None:
