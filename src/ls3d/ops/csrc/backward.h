@@ -267,16 +267,20 @@ int32_t backward(const Problem& p) {
   Layout l = Layout::of(p, T());
   const Sharing sharing = share_out(p, l, lanes<T>());
   Workspace<T> space(p, l);
+  if (!space.fixed || !space.outputs) return kNoMemory;
   const bool flows = p.grad_input || p.grad_offset.data || p.grad_mask.data;
   const bool fused = p.grad_weight.data && sharing.owners * space.sums_size * int64_t(sizeof(T)) <= kSums;
-  if (p.grad_weight.data) space.sums = allocate<T>((fused ? sharing.owners : 1) * space.sums_size);
-  if (!space.fixed || !space.outputs || (p.grad_weight.data && !space.sums)) return kNoMemory;
   if (flows || fused) {
+    if (fused) space.sums = allocate<T>(sharing.owners * space.sums_size);
     Pass<T> pass(p, l, sharing, space, fused);
-    if (!pass.packed) return kNoMemory;
+    if (!pass.packed || (fused && !space.sums)) return kNoMemory;
     pass.run();
   }
-  if (p.grad_weight.data && !fused) backward_weight(p, l, space);
+  if (p.grad_weight.data && !fused) {
+    space.sums = allocate<T>(space.sums_size);  // now that the packed weights are gone
+    if (!space.sums) return kNoMemory;
+    backward_weight(p, l, space);
+  }
   return kDone;
 }
 
