@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import losses
 
 from ls3d.errors import InputError
 from ls3d.models import read_metadata
@@ -31,13 +31,6 @@ accelerator: cpu
 def start(recipe: Path, output: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "ls3d", "train", str(recipe), f"output={output}"]
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
-
-
-def losses(output: Path) -> dict[int, tuple[str, str]]:
-    """The loss and the discriminators' loss as logged, by step, of the last run into this folder."""
-    path = sorted(output.glob("log/version_*/metrics.csv"))[-1]
-    with path.open() as file:
-        return {int(row["step"]): (row["loss"], row["discriminator"]) for row in csv.DictReader(file) if row["loss"]}
 
 
 @pytest.mark.slow

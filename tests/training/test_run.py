@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import recipe, train_until
+from tiny import losses, recipe, train_until
 
 from ls3d.errors import InputError
 from ls3d.models import create_model, load_model, read_metadata
@@ -28,6 +28,15 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, monkeypa
     one, other = load_model(whole).state_dict(), load_model(resumed).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert read_metadata(whole)["sha256"] == read_metadata(resumed)["sha256"]
+
+
+def test_a_resumed_run_logs_the_same_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"optimisation": {"steps": 21}, "steps_per_epoch": 7}
+    whole, stopped = (recipe(tmp_path / name, **options) for name in ("whole", "stopped"))
+    train(whole)
+    train_until(8, stopped, monkeypatch)
+    train(stopped)
+    assert losses(whole.output) == {9: losses(stopped.output)[9], 19: losses(stopped.output)[19]}
 
 
 def test_weights_say_what_they_are(tmp_path: Path) -> None:

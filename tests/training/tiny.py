@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +43,11 @@ def train_until(step: int, what: Recipe, monkeypatch: pytest.MonkeyPatch) -> Non
         patch.setattr(EnhancementTask, "training_step", killed)
         with pytest.raises(SystemError):
             train(what)
+
+
+def losses(output: Path) -> dict[int, list[str]]:
+    """The losses as logged, digit by digit, by step, of the last run into this folder."""
+    path = sorted(output.glob("log/version_*/metrics.csv"))[-1]
+    with path.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["loss"]]
+    return {int(row["step"]): [row["loss"], row.get("adversarial", ""), row.get("discriminator", "")] for row in rows}

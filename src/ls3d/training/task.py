@@ -67,6 +67,10 @@ class EnhancementTask(lightning.LightningModule):
                 self.adversary.load_state_dict(self._restored)
                 self._restored = None
 
+    def on_train_batch_start(self, batch: ClipSample, batch_index: int) -> None:
+        """Let a resumed run log the same steps: Lightning's count for the loggers is one ahead after a resume."""
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the discriminators and their optimiser."""
         if self.adversary is not None:
