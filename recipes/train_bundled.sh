@@ -31,7 +31,7 @@ for task in "${tasks[@]}"; do
     [[ -f $weights ]] && settings+=("model.weights=$weights")
     if $gpu; then
         read -r crop batch steps <<<"${large[$task]}"
-        settings+=(precision=bf16-mixed data.workers=12 "data.crop=$crop")
+        settings+=(precision=bf16-mixed channels_last=true data.workers=12 "data.crop=$crop")
         settings+=("optimisation.batch_size=$batch" "optimisation.steps=$steps")
     fi
     "$python" -m ls3d train "recipes/$task/bundled.yaml" "${settings[@]}" "$@"

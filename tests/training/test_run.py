@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,37 @@ def test_held_out_clips_by_number_are_spread(tmp_path: Path) -> None:
         assert len(kept) == 4 - count
     with pytest.raises(InputError, match="held_out is 4, but clips holds 4 clips"):
         split_clips(recipe(tmp_path, data={"held_out": 4}).data)
+
+
+def test_channels_last_weights_train_alike(tmp_path: Path) -> None:
+    model = create_model("vfi_ls3d_plus_m", width=8, detail=8)
+    run_module._channels_last(model)
+    assert model.synthesis.weight.is_contiguous(memory_format=torch.channels_last)
+    assert model.trunk.layers[0].conv2.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    usual, last = (
+        load_model(train(recipe(tmp_path / name, channels_last=name == "last", half_weights=False))).state_dict()
+        for name in ("usual", "last")
+    )
+    for name, tensor in usual.items():
+        torch.testing.assert_close(last[name], tensor, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("coarse", [0.0, 1.0])
+def test_compile_compiles_what_training_runs(coarse: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+
+    def compiled(make: Callable[..., list[torch.Tensor]]) -> Callable[..., list[torch.Tensor]]:
+        return lambda *inputs: (runs.append(len(inputs)), make(*inputs))[1]
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    train(recipe(tmp_path, compile=True, optimisation={"coarse_loss": coarse}))
+    assert len(runs) == 6
+
+
+@pytest.mark.slow
+def test_training_runs_through_the_default_compiler(tmp_path: Path) -> None:
+    metrics = read_metadata(train(recipe(tmp_path, compile=True)))["metrics"]
+    assert metrics["psnr"] > 0
 
 
 def test_training_learns(tmp_path: Path) -> None:

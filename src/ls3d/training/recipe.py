@@ -103,7 +103,10 @@ class OptimisationSection(_Section):
 
 
 class Recipe(_Section):
-    """Everything that a training run depends on."""
+    """Everything that a training run depends on.
+
+    ``channels_last`` and ``compile`` (``torch.compile``) change its speed and the last bits of its numbers.
+    """
 
     task: Literal["interpolation", "super-resolution", "denoising"] = "interpolation"
     model: ModelSection
@@ -113,6 +116,7 @@ class Recipe(_Section):
     steps_per_epoch: int = Field(100, gt=0)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    channels_last: bool = False
     compile: bool = False
     half_weights: bool = False
     output: Path

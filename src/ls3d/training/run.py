@@ -6,6 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from ls3d.errors import InputError, require
 from ls3d.models import create_model, load_model, save_weights
 from ls3d.nn import limit_offsets
@@ -43,12 +46,12 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
     if recipe.optimisation.offset_limit:
         limit_offsets(model, recipe.optimisation.offset_limit)
     problem = make_problem(recipe, model)
-    task = EnhancementTask(model, problem, recipe.optimisation, recipe.seed)
+    if recipe.channels_last:
+        _channels_last(model)
+    task = EnhancementTask(model, problem, recipe.optimisation, recipe.seed, recipe.compile)
     # Lightning counts an epoch too many after a resume; steps it counts right.
     drawn = lambda: task.global_step * recipe.optimisation.batch_size  # noqa: E731
     training, validation = loaders(recipe, problem.frames, size_multiple(model), drawn)
-    if recipe.compile:
-        model.compile()
     trainer = _trainer(recipe)
     checkpoint = recipe.output / CHECKPOINT
     going_on = resume and checkpoint.exists()
@@ -75,6 +78,14 @@ def _build(recipe: Recipe) -> Any:
             f"the recipe asks for {recipe.model.name} {recipe.model.arguments}"
         )
     return model
+
+
+def _channels_last(model: nn.Module) -> None:
+    """Keep the weights of convolutions channels-last, in 2D and in 3D; ``Module.to`` can do only one of the two."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in model.parameters():
+        if parameter.dim() in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
 
 
 def _trainer(recipe: Recipe) -> Any:

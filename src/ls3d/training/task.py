@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -29,11 +30,22 @@ class EnhancementTask(lightning.LightningModule):
         problem: what it is given and asked for.
         optimisation: the recipe's section.
         seed: of the degradations; those of a step depend on ``(seed, step)`` alone.
+        compiled: whether the network runs through ``torch.compile`` in training.
     """
 
-    def __init__(self, model: nn.Module, problem: Problem, optimisation: OptimisationSection, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        problem: Problem,
+        optimisation: OptimisationSection,
+        seed: int = 0,
+        compiled: bool = False,
+    ) -> None:
         super().__init__()
         self.model = model
+        make = getattr(model, "forward_pyramid", None) if optimisation.coarse_loss else None
+        make = make or (lambda *inputs: [model(*inputs)])
+        self._make: Callable[..., list[Tensor]] = torch.compile(make) if compiled else make
         self.problem = problem
         self.optimisation = optimisation
         self.seed = seed
@@ -97,13 +109,15 @@ class EnhancementTask(lightning.LightningModule):
 
     def _compare(self, inputs: tuple[Any, ...], clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the network makes, what it should, and the distance between them."""
-        weight = self.optimisation.coarse_loss
-        pyramid = getattr(self.model, "forward_pyramid", None) if weight else None
-        *coarse, output = [self.model(*inputs)] if pyramid is None else pyramid(*inputs)
+        *coarse, output = self._make(*inputs)
         target = self.problem.target(clean, output.shape[2])
         loss = self._distance(output, target)
         if coarse:
-            loss = loss + weight * torch.stack([self._distance(o, _shrink(target, o)) for o in coarse]).mean()
+            loss = (
+                loss
+                + self.optimisation.coarse_loss
+                * torch.stack([self._distance(o, _shrink(target, o)) for o in coarse]).mean()
+            )
         return output, target, loss
 
     def _distance(self, output: Tensor, target: Tensor) -> Tensor:
