@@ -70,6 +70,7 @@ def test_convert_writes_what_load_model_reads(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("summary", "nlmeans"), "nlmeans has no layers that could be counted"),
         (("models", "*bert*"), "no model matches"),
         (("models", "--task", "cooking"), "no model for cooking"),
         (("summary", "r3d_18", "--input", "3x16"), "--input is '3x16'"),

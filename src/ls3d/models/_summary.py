@@ -123,6 +123,8 @@ def _count(network: nn.Module, name: str, inputs: Sequence[Tensor]) -> Summary:
     except InputError:
         raise
     except (RuntimeError, ValueError) as error:  # a size that leaves nothing for a pool or a convolution
+        if not any(True for _ in network.parameters()):
+            raise InputError(f"{name} has no layers that could be counted") from error
         sizes = " and ".join("x".join(map(str, i.shape[1:])) for i in inputs)
         raise InputError(f"{name} does not take an input of {sizes}: {error}") from error
     macs = _own_macs(network, counter.get_flop_counts())
