@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import logging
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +14,9 @@ from tiny import recipe
 from torch import nn
 
 from ls3d.models import load_model, read_metadata
-from ls3d.nn import LS3DConv3d, limit_offsets, offset_statistics
+from ls3d.nn import LS3DConv3d, limit_offsets, offset_statistics, statistics
 from ls3d.training import train
-from ls3d.training.callbacks import strip
+from ls3d.training.callbacks import OffsetGuard, strip
 
 PLAIN = {"name": "vfi_ls3d", "arguments": {"width": 8, "ls3d_blocks": [2]}}
 LAYER = "trunk.layers.1.conv1"
@@ -84,3 +86,27 @@ def test_a_strip_shows_the_middle_frames_side_by_side() -> None:
     picture = strip(*videos)
     assert picture.shape == (3, 4, 15)
     assert picture[0, 0].tolist() == [0.0] * 5 + [0.25] * 5 + [1.0] * 5
+
+
+@pytest.mark.usefixtures("clips")
+def test_a_compiled_network_is_watched_when_it_is_time_and_only_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook that is compiled into the network would predict the offsets twice at every step."""
+    looks: list[str] = []
+    original = OffsetGuard.on_train_batch_end
+
+    def noting(guard: OffsetGuard, *arguments: Any) -> None:
+        looks.extend(guard._found)
+        original(guard, *arguments)
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(OffsetGuard, "on_train_batch_end", noting)
+    measured = []
+    real = statistics.measure
+    monkeypatch.setattr(statistics, "measure", lambda *given: measured.append(1) or real(*given))
+    options = {"steps": 7, "offset_every": 3, "coarse_loss": 0}
+    torch._dynamo.reset()
+    train(recipe(tmp_path, model=PLAIN, optimisation=options, compile=True, steps_per_epoch=7, data={"held_out": []}))
+    assert looks == [LAYER] * 3  # at the steps 0, 3 and 6
+    assert len(measured) == 3

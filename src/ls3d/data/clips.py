@@ -101,7 +101,8 @@ def _default_cache() -> Path:
 def _decoded(clip: Footage, folder: Path, size: tuple[int, int] | None) -> Path:
     """The ``.npy`` file with the frames of a clip, decoded now if it isn't there yet."""
     assert isinstance(clip, (ImageFootage, VideoFootage, YuvFootage))
-    facts = [f"{path.resolve()}|{path.stat().st_size}|{path.stat().st_mtime_ns}" for path in clip.paths]
+    files = [(path.resolve(), path.stat()) for path in clip.paths]
+    facts = [f"{path}|{stat.st_size}|{stat.st_mtime_ns}" for path, stat in files]
     facts += [f"{size[0]}x{size[1]}"] if size else []
     key = hashlib.sha256("|".join(facts).encode()).hexdigest()[:16]
     target = folder / f"{Path(clip.name).stem}-{key}.npy"

@@ -37,6 +37,9 @@ class OffsetGuard(Callback):
     def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Any, batch_index: int) -> None:
         """Begin to watch where it is time to."""
         if trainer.global_step % self.every == 0:
+            if module.compiled:
+                # A compiled network doesn't notice new hooks, and would keep those that it was compiled with.
+                self._watching.enter_context(torch.compiler.set_stance("force_eager"))
             self._found = self._watching.enter_context(offset_statistics(module.model))
 
     def on_train_batch_end(

@@ -46,6 +46,7 @@ class EnhancementTask(lightning.LightningModule):
         make = getattr(model, "forward_pyramid", None) if optimisation.coarse_loss else None
         make = make or (lambda *inputs: [model(*inputs)])
         self._make: Callable[..., list[Tensor]] = torch.compile(make) if compiled else make
+        self.compiled = compiled
         self.problem = problem
         self.optimisation = optimisation
         self.seed = seed
