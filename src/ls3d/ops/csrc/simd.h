@@ -5,6 +5,10 @@
 #include <cstdlib>
 #include <memory>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace ls3d {
 namespace {
 
@@ -81,10 +85,17 @@ struct Free {
 template <class T>
 using Buffer = std::unique_ptr<T[], Free>;
 
-// Uninitialised memory on a cache line; null when there is none left.
+// Uninitialised memory on a cache line; null when there is none left. Large blocks ask for huge pages: the first touch
+// of thousands of small ones can cost as much as the work.
 template <class T>
 Buffer<T> allocate(int64_t count) {
-  return Buffer<T>(static_cast<T*>(std::aligned_alloc(64, round_up((count > 0 ? count : 1) * sizeof(T), 64))));
+  constexpr int64_t kLine = 64, kHugePage = 2 << 20, kLarge = 8 << 20;
+  const int64_t bytes = (count > 0 ? count : 1) * int64_t(sizeof(T)), unit = bytes < kLarge ? kLine : kHugePage;
+  void* block = std::aligned_alloc(unit, round_up(bytes, unit));
+#ifdef MADV_HUGEPAGE
+  if (block && unit == kHugePage) (void)madvise(block, round_up(bytes, unit), MADV_HUGEPAGE);  // a hint, no more
+#endif
+  return Buffer<T>(static_cast<T*>(block));
 }
 
 }  // namespace
