@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ls3d._version import __version__
 
 if TYPE_CHECKING:
-    from ls3d import enhance, evaluation, metrics, models, nn, ops, training, video
+    from ls3d import enhance, evaluation, metrics, models, nn, ops, reproduce, training, video
     from ls3d.models import create_model, list_models, load_model
     from ls3d.nn import LS3DConv3d
     from ls3d.ops import ls3d_conv3d
 
-_SUBMODULES = {"enhance", "evaluation", "metrics", "models", "nn", "ops", "training", "video"}
+_SUBMODULES = {"enhance", "evaluation", "metrics", "models", "nn", "ops", "reproduce", "training", "video"}
 _HOMES = {
     "LS3DConv3d": "nn",
     "create_model": "models",
@@ -38,6 +38,7 @@ __all__ = [
     "models",
     "nn",
     "ops",
+    "reproduce",
     "training",
     "video",
 ]
