@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +28,14 @@ def train(
     from ls3d.training import load_recipe
     from ls3d.training import train as run
 
+    _quiet()
     weights = run(load_recipe(recipe, overrides or ()), resume=not restart)
     Console().print(f"Weights: {weights}", highlight=False)
+
+
+def _quiet() -> None:
+    """Lightning's notices about devices and its makers' products stay away; its warnings don't."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
 
 def reproduce(
@@ -57,6 +64,7 @@ def reproduce(
 
     if json is not None and not json.parent.is_dir():
         raise InputError(f"{json} can't be written: there is no folder {json.parent}")
+    _quiet()
     console = Console(stderr=True)
     result = run(
         table,
