@@ -25,6 +25,7 @@ from torch.utils.data import Dataset, Sampler
 from ls3d.data.footage import Footage, FrameList, ImageFootage, ResizedFootage, VideoFootage, YuvFootage, decode
 from ls3d.data.training_sets import open_training_set
 from ls3d.errors import InputError
+from ls3d.files import written_whole
 
 log = logging.getLogger(__name__)
 
@@ -108,13 +109,8 @@ def _decoded(clip: Footage, folder: Path, size: tuple[int, int] | None) -> Path:
     target = folder / f"{Path(clip.name).stem}-{key}.npy"
     if not target.exists():
         frames = _all_frames(clip, size)
-        temporary = target.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.save(file, frames)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with written_whole(target) as part, part.open("wb") as file:
+            np.save(file, frames)
     return target
 
 

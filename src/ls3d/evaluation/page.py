@@ -8,7 +8,6 @@ import os
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
-from pathlib import Path
 from string import Template
 
 import numpy as np
@@ -21,6 +20,7 @@ from ls3d.evaluation._models import Runner
 from ls3d.evaluation.report import ClipScore, Report
 from ls3d.evaluation.samples import Sample, samples
 from ls3d.evaluation.table import label, ranking, remarks, show_value
+from ls3d.files import written_whole
 from ls3d.metrics import METRICS, to_8bit
 from ls3d.video.images import encode_png
 
@@ -52,13 +52,8 @@ def write_page(report: Report, path: str | os.PathLike[str], runner: Runner, cli
         full_error=_FULL_ERROR,
         conditions=escape(json.dumps(report.to_dict() | {"clips": len(report.clips)}, indent=2)),
     )
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _cells(report: Report, scores: dict[str, float]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from ls3d._version import __version__
 from ls3d.data.sets import DATA_SETS
 from ls3d.evaluation.protocols import Protocol, get_protocol
+from ls3d.files import written_whole
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,8 @@ class Report:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with written_whole(path) as part:
+            part.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:

@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import nn
 
 from ls3d.errors import InputError
+from ls3d.files import written_whole
 from ls3d.models._registry import create_model
 from ls3d.nn import limit_offsets
 
@@ -46,13 +47,9 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str], *, half: bool =
     path = Path(path)
     tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
     metadata = {**model.config, **facts, "sha256": _digest(tensors)}  # type: ignore[dict-item]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with written_whole(path) as part:
         # Not save_file: the file it makes is private to its owner.
-        temporary.write_bytes(save(tensors, {"ls3d": json.dumps(metadata)}))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        part.write_bytes(save(tensors, {"ls3d": json.dumps(metadata)}))
     return path
 
 

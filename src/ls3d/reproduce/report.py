@@ -16,6 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
+from ls3d.files import written_whole
 from ls3d.reproduce.tables import Column, Row, Table
 
 
@@ -121,13 +122,8 @@ class Reproduction:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with written_whole(path) as part:
+            part.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     def show(self, console: Console | None = None) -> None:
         """Print the paper's table with ours beside it, and whether its order holds."""

@@ -1,0 +1,29 @@
+"""Files are there whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ls3d.files import written_whole
+
+
+def test_the_name_is_taken_at_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "scores.json"
+    target.write_text("old")
+    with written_whole(target) as part:
+        part.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_nothing_is_left_of_a_failure(tmp_path: Path) -> None:
+    target = tmp_path / "scores.json"
+    target.write_text("old")
+    with pytest.raises(RuntimeError, match="full"), written_whole(target) as part:
+        part.write_text("half")
+        raise RuntimeError("the disk is full")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
