@@ -26,7 +26,7 @@ from ls3d.models._registry import create_model
 from ls3d.nn import limit_offsets
 
 #: The names that stand for a task's bundled default.
-DEFAULTS = {"vfi": "vfi_ls3d_plus_m"}
+DEFAULTS = {"vfi": "vfi_ls3d_plus_m", "vsr": "vsr_ls3d_plus_s", "vdn": "vdn_ls3d_plus_s"}
 
 
 def bundled_weights() -> dict[str, Path]:
