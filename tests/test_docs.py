@@ -57,19 +57,63 @@ def test_links_of_the_documents_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
-def test_quality_table_is_what_was_measured() -> None:
-    """Every figure of the README's table is the mean in its JSON file."""
-    results = ROOT / "benchmarks" / "results" / "interpolation"
-    rows = {
-        "UCF101, all 379 triplets": "ucf101",
-        "UCF101, 24 of them": "ucf101_24",
-        "Middlebury-other, all 12 scenes": "middlebury",
-        "Middlebury-other, 3 real scenes": "middlebury_3",
-    }
-    text = (ROOT / "README.md").read_text()
-    for title, stem in rows.items():
-        (figures,) = re.findall(rf"^\| {title} \|(.*)\|$", text, re.MULTILINE)
-        for model, figure in zip(("blend", "minterpolate", "vfi"), figures.split("|"), strict=True):
-            if figure.strip():
-                measured = json.loads((results / f"{model}_{stem}.json").read_text())["mean"]["psnr"]
-                assert figure.strip() == f"{measured:.2f}"
+#: Rows of the README's tables of quality: which folder and which file of ``benchmarks/results`` they come from.
+QUALITY = {
+    "UCF101, all 379 triplets": ("interpolation", "ucf101"),
+    "UCF101, 24 of them": ("interpolation", "ucf101_24"),
+    "Middlebury-other, all 12 scenes": ("interpolation", "middlebury"),
+    "Middlebury-other, 3 real scenes": ("interpolation", "middlebury_3"),
+    "Vid4, all 171 frames": ("super-resolution", "vid4"),
+    "Vid4, the first 7 frames of calendar and walk": ("super-resolution", "vid4_2"),
+    "Set8's four GoPro clips, 157 frames": ("denoising", "set8_gopro"),
+    "Set8, the first 3 frames of motorbike": ("denoising", "set8_gopro_3"),
+}
+
+
+def quality_rows() -> dict[str, dict[str, str]]:
+    """The README's tables of quality: row to column to figure; a column is a model, or what is published."""
+    found = {}
+    columns: list[str] = []
+    for line in (ROOT / "README.md").read_text().splitlines():
+        title, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        if "PSNR" in title:
+            columns = [cell.split()[0].strip("`") for cell in cells]
+        elif line.startswith("| "):
+            found[title] = dict(zip(columns, cells, strict=True))
+    return found
+
+
+def test_every_table_of_quality_was_found() -> None:
+    assert set(quality_rows()) == set(QUALITY)
+
+
+@pytest.mark.parametrize("title", QUALITY)
+def test_quality_tables_are_what_was_measured(title: str) -> None:
+    """Every figure is the mean in its JSON file."""
+    folder, stem = QUALITY[title]
+    for model, figure in quality_rows()[title].items():
+        if figure and model != "published":
+            path = ROOT / "benchmarks" / "results" / folder / f"{model}_{stem}.json"
+            assert figure == f"{json.loads(path.read_text())['mean']['psnr']:.2f}"
+
+
+REPRODUCED = sorted((ROOT / "benchmarks" / "results" / "reproduce").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", REPRODUCED, ids=lambda path: path.stem)
+def test_reproduced_tables_are_what_was_measured(path: Path) -> None:
+    """``docs/reproduction.md`` has every row of every file, under the heading of its table and test."""
+    result = json.loads(path.read_text())
+    sections = (ROOT / "docs" / "reproduction.md").read_text().split("\n## ")
+    number = path.stem.removeprefix("table")
+    for row in result["rows"]:
+        (section,) = (
+            text
+            for text in sections
+            if text.startswith(f"Table {number}:")
+            and (len(result["weightless"]) == 1 or text.splitlines()[0].endswith(row["column"]))
+        )
+        weightless = result["weightless"][row["column"]]
+        assert f"| {weightless['model']} | | {weightless['psnr']:.2f} |" in section
+        ours = f"{row['mean']['psnr']:.2f} ± {row['spread']['psnr']:.2f}"
+        assert f"| {row['method']} | {row['published']['psnr']:.2f} | {ours} |" in section

@@ -19,11 +19,16 @@ def test_the_name_is_taken_at_the_end(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def fail_in_the_middle(target: Path) -> None:
+    with written_whole(target) as part:
+        part.write_text("half")
+        raise RuntimeError("the disk is full")
+
+
 def test_nothing_is_left_of_a_failure(tmp_path: Path) -> None:
     target = tmp_path / "scores.json"
     target.write_text("old")
-    with pytest.raises(RuntimeError, match="full"), written_whole(target) as part:
-        part.write_text("half")
-        raise RuntimeError("the disk is full")
+    with pytest.raises(RuntimeError, match="full"):
+        fail_in_the_middle(target)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]

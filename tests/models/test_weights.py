@@ -103,7 +103,9 @@ def test_models_without_weights_load_by_name() -> None:
 
 @pytest.mark.parametrize("task", DEFAULTS)
 def test_every_default_is_bundled_and_says_where_it_comes_from(task: str) -> None:
-    metadata = read_metadata(bundled_weights()[DEFAULTS[task]])
-    assert {"licence", "training_data", "steps", "sha256"} <= set(metadata)
+    path = bundled_weights()[DEFAULTS[task]]
+    metadata = read_metadata(path)
+    assert path.stat().st_size < 4_000_000
+    assert {"licence", "training_data", "recipe", "metrics", "steps", "sha256"} <= set(metadata)
     assert load_model(task).config == metadata
     assert model_info(metadata["architecture"]).name == DEFAULTS[task]
