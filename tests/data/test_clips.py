@@ -127,3 +127,9 @@ def test_fixed_windows_are_central_and_even() -> None:
     samples = [windows[i]["frames"].float() for i in range(3)]
     assert samples[0].shape == (3, 5, 24, 24)
     assert [round(s[0, 0].mean().item() / 20) for s in samples] == [0, 2, 4]
+
+
+def test_fixed_windows_leave_out_what_is_too_short_or_small() -> None:
+    clips = [ramp(4, 30), ramp(9, 30), ramp(9, 6)]
+    windows = FixedWindows(clips, 5, crop=100, per_clip=3, multiple=8)
+    assert {id(clip) for clip, _ in windows.windows} == {id(clips[1])}

@@ -51,6 +51,11 @@ def test_overrides_are_yaml(recipe: Path) -> None:
         ("optimisation.steps=many", r"optimisation\.steps.*integer.*'many'"),
         ("data.crop", "section.key=value"),
         ("output.folder=1", "output is not a section"),
+        ("data.crop=[1,", "the value is not YAML"),
+        ("data.scale=[1.0, 0.5]", "not a range from low to high"),
+        ("data.scale=[0.0, 1.0]", "not a range from low to high"),
+        ("data.sigma=[-5, 5]", "not a range from low to high"),
+        ("data.size=[0, 640]", "not a height and a width"),
     ],
 )
 def test_what_is_not_a_recipe_is_refused(recipe: Path, override: str, sentence: str) -> None:

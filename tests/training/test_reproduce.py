@@ -128,6 +128,8 @@ def test_rows_with_unequal_budgets_are_refused(tmp_path: Path) -> None:
         ({"recipes": "nowhere"}, r"there is no recipe nowhere/vsr/table6_conv3d_small\.yaml.*--recipes"),
         ({"clips": "nowhere"}, "nowhere: no such folder of training clips"),
         ({"overrides": ["data.crops=3"]}, r"data\.crops"),
+        ({"overrides": ["seed=3"]}, "seeds are counted"),
+        ({"test": "nowhere"}, "nowhere: no such folder of the test set for Vimeo-90K"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path: Path, arguments: dict[str, Any], sentence: str) -> None:
@@ -230,6 +232,11 @@ def test_the_paper_s_order_is_judged_step_by_step_against_the_seeds() -> None:
     assert made_up({"baseline": [1], "res1,2": [2], "res3,4": [3], "res5,6": [4]}).to_dict()["order"]["MLB-YouTube"][
         "holds"
     ]
+
+
+def test_an_order_with_an_undecided_step_neither_holds_nor_fails() -> None:
+    result = made_up({"baseline": [30, 30.2], "res1,2": [30.5, 30.7], "res3,4": [30.4, 30.9], "res5,6": [31.0, 31.4]})
+    assert result.to_dict()["order"]["MLB-YouTube"]["holds"] is None
 
 
 def test_a_table_of_one_trained_row_has_no_order() -> None:

@@ -40,6 +40,26 @@ def test_a_resumed_run_logs_the_same_steps(tmp_path: Path, monkeypatch: pytest.M
     assert losses(whole.output) == {9: losses(stopped.output)[9], 19: losses(stopped.output)[19]}
 
 
+def test_a_finished_training_stays_as_it_is(tmp_path: Path) -> None:
+    """Run again, and run again after a stop between the last step and the weights: the averaged weights, not others."""
+    weights = train(recipe(tmp_path))
+    first = read_metadata(weights)
+    assert read_metadata(train(recipe(tmp_path))) == first
+    weights.unlink()
+    again = read_metadata(train(recipe(tmp_path)))
+    assert again["sha256"] == first["sha256"]
+    assert again["metrics"]["psnr"] == first["metrics"]["psnr"]
+
+
+def test_a_restart_begins_anew_and_is_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = read_metadata(train(recipe(tmp_path)))
+    train_until(3, recipe(tmp_path), monkeypatch, resume=False)
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["last.ckpt"]
+    (tmp_path / "weights.safetensors").unlink()
+    assert torch.load(tmp_path / "last.ckpt", weights_only=False)["global_step"] == 2
+    assert read_metadata(train(recipe(tmp_path)))["sha256"] == first["sha256"]
+
+
 def test_weights_say_what_they_are(tmp_path: Path) -> None:
     path = train(recipe(tmp_path))
     metadata = read_metadata(path)
@@ -131,6 +151,18 @@ def test_a_loss_that_is_not_finite_names_the_clips(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(EnhancementTask, "_distance", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(InputError, match=r"nan at step 0, clips \['a\d', 'a\d'\]"):
         train(recipe(tmp_path))
+
+
+def test_a_bound_that_bounds_nothing_is_refused(tmp_path: Path) -> None:
+    changes = {"model": {"name": "vsr_ls3d_plus_s", "arguments": {"width": 8}}, "optimisation": {"offset_limit": 8.0}}
+    with pytest.raises(InputError, match="vsr_ls3d_plus_s has no LS3DConv3d to bound"):
+        train(recipe(tmp_path, task="super-resolution", **changes))
+
+
+def test_a_network_must_enlarge_as_much_as_the_clips_are_shrunk(tmp_path: Path) -> None:
+    model = {"name": "vsr_conv3d", "arguments": {"width": 8, "scale": 2}}
+    with pytest.raises(InputError, match=r"enlarges 2 times, .* makes 4 times smaller"):
+        train(recipe(tmp_path, task="super-resolution", model=model))
 
 
 def test_held_out_clips_must_exist(tmp_path: Path) -> None:

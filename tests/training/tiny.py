@@ -28,7 +28,7 @@ def recipe(output: Path, **changes: Any) -> Recipe:
     return Recipe.model_validate(values)
 
 
-def train_until(step: int, what: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def train_until(step: int, what: Recipe, monkeypatch: pytest.MonkeyPatch, resume: bool = True) -> None:
     """Train, and die when ``step`` begins."""
     from ls3d.training.task import EnhancementTask
 
@@ -42,7 +42,7 @@ def train_until(step: int, what: Recipe, monkeypatch: pytest.MonkeyPatch) -> Non
     with monkeypatch.context() as patch:
         patch.setattr(EnhancementTask, "training_step", killed)
         with pytest.raises(SystemError):
-            train(what)
+            train(what, resume)
 
 
 def losses(output: Path) -> dict[int, list[str]]:

@@ -246,8 +246,8 @@ class FixedWindows(Dataset[ClipSample]):
         self.windows = [
             (clip, start)
             for clip in clips
+            if len(clip.frames) >= frames and min(clip.frames.shape[1:3]) >= multiple
             for start in sorted(set(np.linspace(0, len(clip.frames) - frames, per_clip, dtype=int).tolist()))
-            if start >= 0
         ]
 
     def __len__(self) -> int:

@@ -70,7 +70,7 @@ def bicubic_down(frame: Tensor, generator: torch.Generator) -> Tensor:
 
 def blur_down(frame: Tensor, generator: torch.Generator) -> Tensor:
     """BD: a Gaussian of sigma 1.6 (13 x 13, borders reflected), then every fourth pixel, rounded to 8 bit."""
-    distance = torch.arange(-6, 7, dtype=torch.float64)
+    distance = torch.arange(-6, 7, dtype=torch.float64, device=frame.device)
     weights = torch.exp(-distance.square() / (2 * 1.6**2))
     weights /= weights.sum()
     padded = F.pad(frame.double()[:, None], (6, 6, 6, 6), mode="reflect")

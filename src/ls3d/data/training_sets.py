@@ -1,6 +1,6 @@
 """What to train on, by name: the published training lists, and any folder of videos or of frames.
 
-The lists for testing are in ``ls3d.data.sets``; where both lie in one folder, they have no clip in common.
+The lists for testing are in ``ls3d.data.sets``; where a set has a list for each, they have no clip in common.
 """
 
 from __future__ import annotations
@@ -43,6 +43,5 @@ def open_training_set(name: str, root: str | os.PathLike[str]) -> list[Footage]:
     if not clips and name == "folder":
         raise InputError(f"{root} holds no video and no folder of frames")
     if not clips:
-        known = DATA_SETS[name]
-        raise InputError(f"{root} holds no training clips of {name}: they come from {known.source}, as {known.layout}")
+        raise InputError(f"{root} holds no training clips of {name}, which come from {DATA_SETS[name].source}")
     return clips

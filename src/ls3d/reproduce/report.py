@@ -111,7 +111,7 @@ class Reproduction:
             "weightless": {title: {"model": name} | scores for title, (name, scores) in self.weightless.items()},
             "order": {
                 title: {
-                    "holds": all(step.gain > 0 for step in steps) if steps else None,
+                    "holds": _holds([step.verdict for step in steps]),
                     "steps": [vars(step) | {"verdict": step.verdict} for step in steps],
                 }
                 for title, steps in self.order().items()
@@ -154,6 +154,13 @@ def _steps(results: list[Result]) -> Iterator[Step]:
         gains = [score["psnr"] - worse.scores[seed]["psnr"] for seed, score in better.scores.items()]
         error = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else None
         yield Step(worse.row.method, better.row.method, statistics.fmean(gains), error)
+
+
+def _holds(verdicts: list[str]) -> bool | None:
+    """Whether a whole order holds; None where the seeds leave a step undecided, or there is none."""
+    if "reversed" in verdicts:
+        return False
+    return True if verdicts and set(verdicts) == {"holds"} else None
 
 
 def _published(column: Column) -> dict[str, dict[str, float]]:

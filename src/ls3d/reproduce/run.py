@@ -54,7 +54,11 @@ def reproduce(
         raise InputError(f"seeds is {seeds}, expected at least 1")
     changes = [*overrides, *([f"data.root={os.fspath(clips)}"] if clips else [])]
     runs = plan(known, Path(recipes), Path(output), changes, small, seeds)
-    several = len({column.measure for column in known.columns}) > 1
+    several = len({column.protocol.data_set for column in known.columns}) > 1
+    for run in runs:
+        folder = test_folder(test, run, several)
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"{folder}: no such folder of the test set for {run.column.title}")
     results: list[Result] = []
     weightless: dict[str, tuple[str, dict[str, float]]] = {}
     for number, run in enumerate(runs):

@@ -60,6 +60,9 @@ def plan(
     Raises:
         InputError: a recipe isn't there or isn't one, or rows of one test would not get the same budget.
     """
+    for override in overrides:
+        if override.partition("=")[0] in ("seed", "output"):
+            raise InputError(f"{override!r}: seeds are counted (--seeds), runs are kept in one folder (--output)")
     runs = []
     for column in table.columns:
         for row in column.rows:

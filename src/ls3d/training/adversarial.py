@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from ls3d.models.discriminators import discriminator_2d, discriminator_3d
 from ls3d.training.recipe import AdversarialSection
@@ -58,7 +58,6 @@ class Adversary:
         ]
         loss = torch.stack(losses).mean()
         loss.backward()
-        self._average_gradients()
         self.optimizer.step()
         return loss.detach()
 
@@ -68,14 +67,6 @@ class Adversary:
         losses = [-self.weights[name] * judge(output).mean() for name, judge in self.judges.items()]
         self.judges.requires_grad_(True)
         return torch.stack(losses).sum()
-
-    def _average_gradients(self) -> None:
-        """Over the processes of a distributed training, whose wrapper doesn't know the discriminators."""
-        if distributed.is_available() and distributed.is_initialized():
-            for parameter in self.judges.parameters():
-                if parameter.grad is not None:
-                    distributed.all_reduce(parameter.grad)
-                    parameter.grad.div_(distributed.get_world_size())
 
     def state_dict(self) -> dict[str, Any]:
         """Discriminators and optimiser."""

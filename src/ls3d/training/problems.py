@@ -130,5 +130,8 @@ def make_problem(recipe: Recipe, model: nn.Module) -> Problem:
     if recipe.task == "interpolation":
         return Interpolation()
     if recipe.task == "super-resolution":
+        shrunk = degradation(recipe.data.degradation).scale
+        if model.scale != shrunk:
+            raise InputError(f"the model enlarges {model.scale} times, data.degradation makes {shrunk} times smaller")
         return SuperResolution(model, recipe.data.degradation)
     return Denoising(model, recipe.data.sigma)

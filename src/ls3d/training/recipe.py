@@ -50,6 +50,14 @@ class DataSection(_Section):
     sigma: tuple[float, float] = (5.0, 55.0)
     workers: int = Field(0, ge=0)
 
+    @model_validator(mode="after")
+    def _ranges_rise(self) -> DataSection:
+        if not 0 < self.scale[0] <= self.scale[1] or not 0 <= self.sigma[0] <= self.sigma[1]:
+            raise ValueError(f"scale {self.scale} or sigma {self.sigma} is not a range from low to high")
+        if self.size and min(self.size) < 1:
+            raise ValueError(f"size {self.size} is not a height and a width")
+        return self
+
 
 class AdversarialSection(_Section):
     """Adversarial losses from step ``start`` on: the weights of the 2D and the 3D one beside the pixels' loss.
@@ -73,9 +81,9 @@ class AdversarialSection(_Section):
 class OptimisationSection(_Section):
     """The optimiser: AdamW, linear warm-up, constant rate, linear decay to zero over the last part.
 
-    Offset predictors learn at ``offset_factor`` times the rate. Every ``offset_every`` steps (0: never) their offsets
-    are logged, with a warning beyond ``offset_warning`` pixels; ``offset_limit`` bounds them, for the trained network,
-    too.
+    The offset predictors of ``nn.LS3DConv3d`` layers learn at ``offset_factor`` times the rate. Every ``offset_every``
+    steps (0: never) their offsets are logged, with a warning beyond ``offset_warning`` pixels; ``offset_limit`` bounds
+    them, for the trained network, too.
     """
 
     steps: int = Field(gt=0)
@@ -163,4 +171,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
             raise InputError(f"{override!r}: {section} is not a section of the recipe")
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{override!r}: the value is not YAML") from error

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ls3d.errors import InputError, require
-from ls3d.models import create_model, load_model, save_weights
-from ls3d.nn import limit_offsets
+from ls3d.models import create_model, load_model, read_metadata, save_weights
+from ls3d.nn import LS3DConv3d, limit_offsets
 from ls3d.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,11 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
         InputError: the clips or the network don't fit the recipe, or the loss is not finite.
         MissingExtraError: the packages of the extra ``train`` are not installed.
     """
+    weights = recipe.output / WEIGHTS
+    described = recipe.model_dump(mode="json", exclude={"facts"})
+    if resume and weights.is_file() and read_metadata(weights).get("recipe") == described:
+        log.info("%s is trained already", weights)
+        return weights
     require("lightning", "train")
     import lightning.pytorch as lightning
 
@@ -44,6 +49,8 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
     lightning.seed_everything(recipe.seed, verbose=False)
     model = _build(recipe)
     if recipe.optimisation.offset_limit:
+        if not any(isinstance(layer, LS3DConv3d) for layer in model.modules()):
+            raise InputError(f"optimisation.offset_limit is set, but {recipe.model.name} has no LS3DConv3d to bound")
         limit_offsets(model, recipe.optimisation.offset_limit)
     problem = make_problem(recipe, model)
     if recipe.channels_last:
@@ -54,17 +61,32 @@ def train(recipe: Recipe, resume: bool = True) -> Path:
     training, validation = loaders(recipe, problem.frames, size_multiple(model), drawn)
     trainer = _trainer(recipe)
     checkpoint = recipe.output / CHECKPOINT
-    going_on = resume and checkpoint.exists()
-    if going_on:
-        log.info("going on from %s", checkpoint)
-    # The checkpoint is our own file; Lightning's holds more than tensors.
-    trainer.fit(task, training, validation, ckpt_path=str(checkpoint) if going_on else None, weights_only=False)
+    if not resume:
+        checkpoint.unlink(missing_ok=True)
+    _fit(trainer, task, training, validation, checkpoint)
     # Those of the whole network, not of its layers.
     scores = {name: round(float(value), 3) for name, value in trainer.callback_metrics.items() if "/" not in name}
-    facts = {**recipe.facts, "recipe": recipe.model_dump(mode="json", exclude={"facts"}), "metrics": scores}
+    facts = {**recipe.facts, "recipe": described, "metrics": scores}
     if recipe.optimisation.offset_limit:
         facts["offset_limit"] = recipe.optimisation.offset_limit
-    return save_weights(model, recipe.output / WEIGHTS, half=recipe.half_weights, steps=trainer.global_step, **facts)
+    return save_weights(model, weights, half=recipe.half_weights, steps=recipe.optimisation.steps, **facts)
+
+
+def _fit(trainer: Any, task: Any, training: Any, validation: Any, checkpoint: Path) -> None:
+    """Train from the checkpoint on, if there is one, to the last step."""
+    # The moving average lies where the task lies when training begins.
+    task.to(trainer.strategy.root_device)
+    # The checkpoint is our own file; Lightning's holds more than tensors.
+    known = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
+    if known and known["global_step"] >= trainer.max_steps:
+        # Stopped between the last step and the weights: Lightning would leave the averaged ones in the checkpoint.
+        task.load_state_dict(known["state_dict"])
+        if validation:
+            trainer.validate(task, validation, verbose=False)
+        return
+    if known:
+        log.info("going on from %s", checkpoint)
+    trainer.fit(task, training, validation, ckpt_path=str(checkpoint) if known else None, weights_only=False)
 
 
 def _build(recipe: Recipe) -> Any:
@@ -104,7 +126,9 @@ def _trainer(recipe: Recipe) -> Any:
     output, options = recipe.output, recipe.optimisation
     output.mkdir(parents=True, exist_ok=True)
     callbacks: list[Callback] = [
-        ModelCheckpoint(output, filename="last", every_n_epochs=1, save_on_train_epoch_end=True),
+        ModelCheckpoint(
+            output, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
+        ),
         LearningRateMonitor("step"),
         RichProgressBar(),
         PictureLog(),
@@ -117,7 +141,7 @@ def _trainer(recipe: Recipe) -> Any:
         callbacks.append(EMAWeightAveraging(decay=options.ema, update_starting_at_step=first))
     return lightning.Trainer(
         accelerator=recipe.accelerator,
-        devices="auto",
+        devices=1,  # samples and noise are numbered for one process
         precision=recipe.precision,
         max_steps=options.steps,
         gradient_clip_val=options.clip_gradient,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -96,7 +97,7 @@ class EnhancementTask(lightning.LightningModule):
     def validation_step(self, batch: ClipSample, batch_index: int) -> dict[str, Tensor]:
         """Log PSNR over the wanted frames, and that of the baseline without weights; return the frames of all three."""
         clean = _as_float(batch["frames"])
-        inputs = self._inputs(clean, -1 - batch_index)
+        inputs = self._inputs(clean, batch_index, "validation")
         output = self.model(*inputs)
         count, size = output.shape[2], len(clean)
         target, baseline = self.problem.target(clean, count), self.problem.baseline(inputs, count)
@@ -104,8 +105,9 @@ class EnhancementTask(lightning.LightningModule):
         self.log("psnr_baseline", _psnr(baseline, target), batch_size=size)
         return {"baseline": baseline, "output": output, "target": target}
 
-    def _inputs(self, clean: Tensor, step: int) -> tuple[Any, ...]:
-        generator = torch.Generator(clean.device).manual_seed(hash((self.seed, step)))
+    def _inputs(self, clean: Tensor, step: int, phase: str = "training") -> tuple[Any, ...]:
+        digest = hashlib.blake2b(f"{phase} {self.seed} {step}".encode(), digest_size=7).digest()
+        generator = torch.Generator(clean.device).manual_seed(int.from_bytes(digest, "little"))
         return self.problem.inputs(clean, generator)
 
     def _compare(self, inputs: tuple[Any, ...], clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
