@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from ls3d.cli.main import app
+from ls3d.evaluation import PROTOCOLS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -95,6 +96,16 @@ def test_quality_tables_are_what_was_measured(title: str) -> None:
         if figure and model != "published":
             path = ROOT / "benchmarks" / "results" / folder / f"{model}_{stem}.json"
             assert figure == f"{json.loads(path.read_text())['mean']['psnr']:.2f}"
+
+
+def test_published_figures_are_of_the_same_protocol() -> None:
+    quoted = {title: row["published"] for title, row in quality_rows().items() if row["published"]}
+    assert set(quoted) == {"UCF101, all 379 triplets", "Vid4, all 171 frames"}
+    for title, name in (("UCF101, all 379 triplets", "ucf101"), ("Vid4, all 171 frames", "vid4-bi-y")):
+        published = {row.method: row.scores["psnr"] for row in PROTOCOLS[name].published}
+        for quote in quoted[title].split(", "):
+            method, figure = quote.split()
+            assert published[method] == float(figure)
 
 
 REPRODUCED = sorted((ROOT / "benchmarks" / "results" / "reproduce").glob("*.json"))

@@ -20,6 +20,7 @@ from ls3d.metrics import psnr, to_8bit
 from ls3d.models import create_model, load_model
 from ls3d.reproduce import TABLES, Reproduction, Result, Row, reproduce
 from ls3d.reproduce import runs as runs_module
+from ls3d.reproduce.measure import published_folder
 from ls3d.reproduce.runs import plan
 from ls3d.training import Recipe, load_recipe
 
@@ -273,3 +274,14 @@ def test_a_row_of_its_own_is_shown_too() -> None:
     result.show(console)
     assert "29.50" in console.export_text()
     assert result.to_dict()["order"]["25 YUV"]["holds"] is None
+
+
+def test_walks_that_were_trained_on_are_no_test() -> None:
+    """The gait database has no published split, so a folder of test sets is not asked for it."""
+    runs = plan(TABLES["table4"], RECIPES, Path("runs"), small=True, seeds=1)
+    folders = {run.column.measure: published_folder("sets", run, several=True) for run in runs}
+    assert folders == {
+        "cityscapes": Path("sets/cityscapes"),
+        "mlb-youtube": Path("sets/mlb-youtube"),
+        "gait": None,
+    }

@@ -103,8 +103,11 @@ def device_of(recipe: Recipe) -> str:
     return "cuda" if recipe.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def test_folder(test: str | os.PathLike[str] | None, run: Run, several: bool) -> Path | None:
-    """The published test set of a run: ``test`` itself or, for a table with several, the folder of its name there."""
-    if test is None:
+def published_folder(test: str | os.PathLike[str] | None, run: Run, several: bool) -> Path | None:
+    """The published test set of a run: ``test`` itself or, for a table with several, the folder of its name there.
+
+    None is for the held-out clips.
+    """
+    if test is None or not run.column.split:
         return None
     return Path(test) / run.column.measure if several else Path(test)

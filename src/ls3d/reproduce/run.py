@@ -10,7 +10,7 @@ from pathlib import Path
 from ls3d.errors import InputError
 from ls3d.evaluation.report import versions
 from ls3d.models import load_model
-from ls3d.reproduce.measure import device_of, measure, measure_weightless, test_folder
+from ls3d.reproduce.measure import device_of, measure, measure_weightless, published_folder
 from ls3d.reproduce.report import Reproduction, Result
 from ls3d.reproduce.runs import Run, plan
 from ls3d.reproduce.tables import get_table
@@ -56,7 +56,7 @@ def reproduce(
     runs = plan(known, Path(recipes), Path(output), changes, small, seeds)
     several = len({column.protocol.data_set for column in known.columns}) > 1
     for run in runs:
-        folder = test_folder(test, run, several)
+        folder = published_folder(test, run, several)
         if folder is not None and not folder.is_dir():
             raise InputError(f"{folder}: no such folder of the test set for {run.column.title}")
     results: list[Result] = []
@@ -65,13 +65,16 @@ def reproduce(
         if progress:
             progress(number, len(runs), f"{run.column.title}, {run.row.method}, seed {run.recipe.seed}")
         run.train()
-        folder = test_folder(test, run, several)
+        folder = published_folder(test, run, several)
         if run.recipe.seed == 0:
             results.append(_result(run))
         results[-1].scores[run.recipe.seed] = measure(run, folder)
         if run.column.title not in weightless:
             weightless[run.column.title] = measure_weightless(run, folder)
-    measured_on = f"the published test set in {os.fspath(test)}" if test else "clips held out from training"
+    held_out = "clips held out from training"
+    measured_on = f"the published test set in {os.fspath(test)}" if test else held_out
+    if test and (whole := [column.title for column in known.columns if not column.split]):
+        measured_on += f", {' and '.join(whole)} on {held_out}"
     used = versions() | {"lightning": version("lightning")}
     return Reproduction(known, results, weightless, small, measured_on, device_of(runs[0].recipe), used)
 
