@@ -42,6 +42,21 @@ def fetch(images: Tensor, motion: Tensor) -> Tensor:
     return F.grid_sample(images.to(grid.dtype), grid, padding_mode="border", align_corners=True)
 
 
+def mix(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Two convolutions that make a level's state of everything known there: ``(M, C, h, w)`` to ``(M, D, h, w)``."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, padding=1),
+        nn.LeakyReLU(0.1, inplace=True),
+        nn.Conv2d(out_channels, out_channels, 3, padding=1),
+        nn.LeakyReLU(0.1, inplace=True),
+    )
+
+
+def merge_time(frames: Tensor) -> Tensor:
+    """``(N, C, T, h, w)`` to ``(N*T, C, h, w)``."""
+    return frames.transpose(1, 2).flatten(0, 1)
+
+
 def enlarge(motion: Tensor) -> Tensor:
     """A motion map of one level as that of the next, twice as large; pixels count double there."""
     return 2 * F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)

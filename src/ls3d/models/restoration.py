@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ls3d.models._motion import REACH, correlate, enlarge, fetch, precisely
+from ls3d.models._motion import REACH, correlate, enlarge, fetch, merge_time, mix, precisely
 from ls3d.models._registry import register_model
 from ls3d.nn import ResBlock2d, initialise
 from ls3d.nn.resize import imresize
@@ -50,9 +50,9 @@ class RestorationNetPlus(nn.Module):
             ResBlock2d(width),
         )
         self.halves = nn.ModuleList([_halve(width), _halve(width)])
-        self.match = _mix(2 * width + (2 * REACH + 1) ** 2, width)
+        self.match = mix(2 * width + (2 * REACH + 1) ** 2, width)
         self.coarse = nn.Conv2d(width, 2, 3, padding=1)
-        self.refine = _mix(3 * width + 2, width)
+        self.refine = mix(3 * width + 2, width)
         self.fine = nn.Conv2d(width, 2, 3, padding=1)
         self.sampling = nn.Conv2d(3 * width + 2, 3 * _TAPS, 3, padding=1)
         self.fusion = nn.Conv3d(width, width, (2 * _SIDE, 3, 3))
@@ -83,7 +83,7 @@ class RestorationNetPlus(nn.Module):
         Comparing a fetched neighbour ``(N, 3, 4, h', w')`` with the shrunk target tells the motion where to go.
         """
         features, motions = self._move(frames, sigma)
-        neighbours = _neighbours(frames).transpose(1, 2).flatten(0, 1)
+        neighbours = merge_time(_neighbours(frames))
         levels = []
         for motion in motions:
             small = F.avg_pool2d(neighbours, neighbours.shape[-1] // motion.shape[-1])
@@ -96,13 +96,13 @@ class RestorationNetPlus(nn.Module):
         Neighbours are in the batch: features are ``[middle (N, ...), neighbours (4N, ...), state (4N, ...)]``.
         """
         full, half, quarter = (_split(level) for level in self._encode(frames, sigma))
-        repeated = [middle.repeat_interleave(2 * _SIDE, dim=0) for middle, _ in (full, half, quarter)]
-        matched = torch.cat([repeated[2], quarter[1], correlate(repeated[2], quarter[1])], dim=1)
+        middle = _repeat(quarter[0])
+        matched = torch.cat([middle, quarter[1], correlate(middle, quarter[1])], dim=1)
         state = self.match(matched)
         motions = [precisely(self.coarse, state)]
         motion = enlarge(motions[0])
-        fetched = fetch(half[1], motion)
-        state = self.refine(torch.cat([F.interpolate(state, scale_factor=2.0), repeated[1], fetched, motion], dim=1))
+        seen = [F.interpolate(state, scale_factor=2.0), _repeat(half[0]), fetch(half[1], motion), motion]
+        state = self.refine(torch.cat(seen, dim=1))
         motions.append(motion + precisely(self.fine, state))
         motions.append(enlarge(motions[1]))
         return [full[0], full[1], state], motions
@@ -110,7 +110,7 @@ class RestorationNetPlus(nn.Module):
     def _encode(self, frames: Tensor, sigma: Tensor | None) -> list[Tensor]:
         """Features ``(N, T, C, h, w)`` at 1, 1/2 and 1/4 of the working size."""
         count, _, length = frames.shape[:3]
-        folded = F.pixel_unshuffle(frames.transpose(1, 2).flatten(0, 1) - 0.5, self.fold)
+        folded = F.pixel_unshuffle(merge_time(frames) - 0.5, self.fold)
         if self.takes_sigma:
             if sigma is None:
                 raise ValueError("sigma is None, expected the noise level of each sample, (N,)")
@@ -124,11 +124,10 @@ class RestorationNetPlus(nn.Module):
     def _restore(self, frames: Tensor, features: list[Tensor], motions: list[Tensor]) -> Tensor:
         middle, neighbours, state = features
         count = len(middle)
-        repeated = middle.repeat_interleave(2 * _SIDE, dim=0)
-        state = F.interpolate(state, scale_factor=2.0)
-        seen = torch.cat([state, repeated, fetch(neighbours, motions[-1]), motions[-1]], dim=1)
-        offset, logits = precisely(self.sampling, seen).split([2 * _TAPS, _TAPS], dim=1)
-        offset = offset + motions[-1].repeat(1, _TAPS, 1, 1)
+        motion = motions[-1]
+        seen = [F.interpolate(state, scale_factor=2.0), _repeat(middle), fetch(neighbours, motion), motion]
+        offset, logits = precisely(self.sampling, torch.cat(seen, dim=1)).split([2 * _TAPS, _TAPS], dim=1)
+        offset = offset + motion.repeat(1, _TAPS, 1, 1)
         fused = ls3d_conv3d(
             neighbours.unflatten(0, (count, -1)).transpose(1, 2),
             offset.unflatten(0, (count, -1)).flatten(1, 2).unsqueeze(2),
@@ -154,17 +153,13 @@ def _split(features: Tensor) -> tuple[Tensor, Tensor]:
     return features[:, _SIDE], neighbours.flatten(0, 1)
 
 
+def _repeat(middle: Tensor) -> Tensor:
+    """``(N, C, h, w)`` once for each neighbour: ``(4N, C, h, w)``."""
+    return middle.repeat_interleave(2 * _SIDE, dim=0)
+
+
 def _halve(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(width, width, 3, stride=2, padding=1), nn.LeakyReLU(0.1, inplace=True))
-
-
-def _mix(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, padding=1),
-        nn.LeakyReLU(0.1, inplace=True),
-        nn.Conv2d(out_channels, out_channels, 3, padding=1),
-        nn.LeakyReLU(0.1, inplace=True),
-    )
 
 
 @register_model("super-resolution", input_size=(3, 5, 180, 320))

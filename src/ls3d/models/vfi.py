@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.models._facts import fidelity
-from ls3d.models._motion import REACH, correlate, enlarge, fetch, precisely, without_autocast
+from ls3d.models._motion import REACH, correlate, enlarge, fetch, merge_time, mix, precisely, without_autocast
 from ls3d.models._registry import register_model
 from ls3d.models._trunk import TemporalTrunk, make_decoder, make_encoder
 from ls3d.nn import initialise
@@ -128,7 +128,7 @@ class InterpolationNetPlus(nn.Module):
         # Brightness carries no motion: the mean of each channel is taken out for the encoder.
         half, quarter, eighth = self._encode(frames - frames.mean(dim=(2, 3, 4), keepdim=True))
         matched = self.match(torch.cat([eighth, correlate(eighth, eighth.flip(2))], dim=1))
-        state = _merge_time(self.trunk(matched)[:, :, indices])
+        state = merge_time(self.trunk(matched)[:, :, indices])
         motions = [precisely(self.coarse, state)]
         for refine, features in zip(self.refiners, (quarter, half), strict=True):
             state, motion = refine(state, motions[-1], features.repeat_interleave(len(indices), dim=0))
@@ -181,12 +181,7 @@ class _Refiner(nn.Module):
     def __init__(self, in_channels: int, feature_channels: int, out_channels: int) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1)
-        self.mix = nn.Sequential(
-            nn.Conv2d(out_channels + 2 * feature_channels + _MOTION, out_channels, 3, padding=1),
-            nn.LeakyReLU(0.1, inplace=True),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
-            nn.LeakyReLU(0.1, inplace=True),
-        )
+        self.mix = mix(out_channels + 2 * feature_channels + _MOTION, out_channels)
         self.correct = nn.Conv2d(out_channels, _MOTION, 3, padding=1)
 
     def forward(self, state: Tensor, motion: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,13 +194,8 @@ class _Refiner(nn.Module):
 
 def _fetch_both(frames: Tensor, motion: Tensor) -> Tensor:
     """Both frames ``(M, D, 2, h, w)`` along ``motion (M, 4, h, w)``: ``(M, 2D, h, w)``."""
-    fetched = fetch(_merge_time(frames), motion.unflatten(1, (2, 2)).flatten(0, 1))
+    fetched = fetch(merge_time(frames), motion.unflatten(1, (2, 2)).flatten(0, 1))
     return fetched.unflatten(0, (-1, 2)).flatten(1, 2)
-
-
-def _merge_time(features: Tensor) -> Tensor:
-    """``(N, C, T, h, w)`` to ``(N*T, C, h, w)``."""
-    return features.transpose(1, 2).flatten(0, 1)
 
 
 def _identity_kernel(taps: int) -> Tensor:

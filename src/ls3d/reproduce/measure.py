@@ -18,6 +18,8 @@ from ls3d.evaluation.report import versions
 from ls3d.files import written_whole
 from ls3d.models import load_model, read_metadata
 from ls3d.reproduce.runs import Run
+from ls3d.training.loaders import held_out_windows, size_multiple, split_clips
+from ls3d.training.problems import make_problem
 from ls3d.training.recipe import Recipe
 
 COLUMNS = ("psnr", "ssim")
@@ -83,10 +85,6 @@ def held_out_footage(recipe: Recipe, network: nn.Module) -> list[Footage]:
     Raises:
         InputError: no clip is held out.
     """
-    # They import Lightning's world of torch, which takes seconds.
-    from ls3d.training.loaders import held_out_windows, size_multiple, split_clips
-    from ls3d.training.problems import make_problem
-
     _, clips = split_clips(recipe.data)
     if not clips:
         raise InputError("no clip is held out: say data.held_out=4, or where the published test set is (--test)")

@@ -55,17 +55,16 @@ def reproduce(
     changes = [*overrides, *([f"data.root={os.fspath(clips)}"] if clips else [])]
     runs = plan(known, Path(recipes), Path(output), changes, small, seeds)
     several = len({column.protocol.data_set for column in known.columns}) > 1
-    for run in runs:
-        folder = published_folder(test, run, several)
+    folders = [published_folder(test, run, several) for run in runs]
+    for run, folder in zip(runs, folders, strict=True):
         if folder is not None and not folder.is_dir():
             raise InputError(f"{folder}: no such folder of the test set for {run.column.title}")
     results: list[Result] = []
     weightless: dict[str, tuple[str, dict[str, float]]] = {}
-    for number, run in enumerate(runs):
+    for number, (run, folder) in enumerate(zip(runs, folders, strict=True)):
         if progress:
             progress(number, len(runs), f"{run.column.title}, {run.row.method}, seed {run.recipe.seed}")
         run.train()
-        folder = published_folder(test, run, several)
         if run.recipe.seed == 0:
             results.append(_result(run))
         results[-1].scores[run.recipe.seed] = measure(run, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -67,6 +68,7 @@ def loaders(
     windows = RandomWindows(kept, frames, data.crop, data.scale, data.candidates, recipe.seed)
     sampler = RunningSampler(recipe.steps_per_epoch * batch, drawn)
     options: dict[str, Any] = {"num_workers": data.workers, "persistent_workers": data.workers > 0}
-    training = DataLoader(windows, batch, sampler=sampler, pin_memory=recipe.accelerator != "cpu", **options)
+    pinned = recipe.accelerator != "cpu" and torch.cuda.is_available()  # torch warns where there is nothing to pin for
+    training = DataLoader(windows, batch, sampler=sampler, pin_memory=pinned, **options)
     validation = DataLoader(held_out_windows(recipe, held_out, frames, multiple), 1) if held_out else None
     return training, validation
