@@ -25,10 +25,6 @@ from ls3d.training.recipe import Recipe
 COLUMNS = ("psnr", "ssim")
 
 
-#: The models without weights that any network has to beat.
-WEIGHTLESS = {"interpolation": "blend", "super-resolution": "bicubic", "denoising": "identity"}
-
-
 def measure(run: Run, test: Path | None) -> dict[str, float]:
     """The mean by column, ``psnr`` and ``ssim``; what was measured before is read from the run's folder.
 
@@ -45,8 +41,9 @@ def measure(run: Run, test: Path | None) -> dict[str, float]:
 
 def measure_weightless(run: Run, test: Path | None) -> tuple[str, dict[str, float]]:
     """The name of the model without weights for the run's task, and what it scores on the same frames."""
-    name = WEIGHTLESS[run.recipe.task]
-    return name, _measured(run, load_model(run.weights), load_model(name), name, test)
+    trained = load_model(run.weights)
+    name = make_problem(run.recipe, trained).weightless
+    return name, _measured(run, trained, load_model(name), name, test)
 
 
 def _measured(run: Run, trained: nn.Module, model: nn.Module, identity: str, test: Path | None) -> dict[str, float]:

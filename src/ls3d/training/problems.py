@@ -22,9 +22,11 @@ class Problem(Protocol):
 
     Attributes:
         frames: length of a window.
+        weightless: the model without weights that any network has to beat.
     """
 
     frames: int
+    weightless: str
 
     def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
         """The arguments of the network's ``forward``; all randomness comes from ``generator``, on the same device."""
@@ -43,9 +45,10 @@ class Interpolation:
     """Two frames are given, the three between them are wanted."""
 
     frames = 5
+    weightless = "blend"
 
     def __init__(self) -> None:
-        self._blend = create_model("blend")
+        self._blend = create_model(self.weightless)
 
     def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
         """``(N, 3, 2, H, W)``, and the indices of the wanted frames."""
@@ -63,10 +66,12 @@ class Interpolation:
 class _Restoration:
     """What super-resolution and denoising share: the network's window, and which of its frames are wanted."""
 
-    def __init__(self, model: nn.Module, weightless: str) -> None:
+    weightless: str
+
+    def __init__(self, model: nn.Module) -> None:
         self.before = int(model.frames_before)  # type: ignore[arg-type]
         self.frames = self.before + 1 + int(model.frames_after)  # type: ignore[arg-type]
-        self._weightless = create_model(weightless)
+        self._weightless = create_model(self.weightless)
 
     def target(self, clean: Tensor, count: int) -> Tensor:
         """The window itself, or its middle frame ``(N, 3, 1, H, W)`` for a network that returns only that."""
@@ -85,8 +90,10 @@ class SuperResolution(_Restoration):
         degraded: how the window is shrunk, a key of ``ls3d.data.degradations.DEGRADATIONS``.
     """
 
+    weightless = "bicubic"
+
     def __init__(self, model: nn.Module, degraded: str) -> None:
-        super().__init__(model, "bicubic")
+        super().__init__(model)
         self.degradation = degradation(degraded)
 
     def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
@@ -103,8 +110,10 @@ class Denoising(_Restoration):
         sigma: range of the noise's standard deviation in units of 8-bit values; each sample draws its own.
     """
 
+    weightless = "identity"
+
     def __init__(self, model: nn.Module, sigma: tuple[float, float]) -> None:
-        super().__init__(model, "identity")
+        super().__init__(model)
         self.sigma = sigma
         self.takes_sigma = bool(getattr(model, "takes_sigma", False))
 
