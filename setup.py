@@ -17,7 +17,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, ExecError, PlatformError
 
-SOURCES = Path("src/ls3d/ops/csrc")
+SOURCES = Path("src/ls3d/ops/backends/cpu/csrc")
 FLAGS = ["-O3", "-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno"]
 FLAGS += ["-fno-trapping-math", "-fno-exceptions", "-fno-rtti", "-Wno-psabi", "-g0"]
 X86 = {
@@ -71,6 +71,6 @@ class PlatformWheel(bdist_wheel):
 
 
 setup(
-    ext_modules=[Extension("ls3d.ops.libls3d", [], language="c++", optional=True)],
+    ext_modules=[Extension("ls3d.ops.backends.cpu.libls3d", [], language="c++", optional=True)],
     cmdclass={"build_ext": BuildKernel, "bdist_wheel": PlatformWheel},
 )

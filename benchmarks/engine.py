@@ -58,7 +58,7 @@ def throughput(model: str, source: Path, target: Path) -> dict[str, float]:
     """Output frames per second of the bare network and of the whole engine, at factor 2."""
     network = load_model(model)
     video = VideoFile(source)
-    frames = [to_rgb(frame.picture, video.info.colour) for frame in video.frames()]
+    frames = [to_rgb(frame.picture, video.info.color) for frame in video.frames()]
     pairs = [torch.stack(pair, dim=1)[None] for pair in pairwise(frames)]
     with torch.inference_mode():
         network(pairs[0], [2])

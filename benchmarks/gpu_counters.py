@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from ls3d.ops import cuda
 from ls3d.ops._geometry import Geometry
+from ls3d.ops.backends.triton import backend as cuda
 
 SIZE = (4, 64, 7, 270, 480)
 

@@ -35,7 +35,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ls3d.ops import _kernel, ls3d_conv3d
+from ls3d.ops import ls3d_conv3d
+from ls3d.ops.backends.cpu import library as _kernel
 
 Run = Callable[[], Any]
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last_3d}
@@ -151,13 +152,13 @@ def median(run: Run, device: torch.device, seconds: float) -> float:
 
     A first call of more than a second is the measurement itself.
     """
-    synchronise = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
 
     def once() -> float:
-        synchronise()
+        synchronize()
         start = time.perf_counter()
         run()
-        synchronise()
+        synchronize()
         return time.perf_counter() - start
 
     first = once()
@@ -312,7 +313,7 @@ def geometric_mean(values: list[float]) -> float:
     return round(math.exp(statistics.fmean(math.log(value) for value in values)), 3)
 
 
-def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Ratios over the rows with at least 32 channels: ours to the dense convolution, the others to ours."""
     wide = [row for row in rows if row["input"][1] >= 32 and {"ls3d", "conv3d"} <= row["forward"].keys()]
     if not wide:
@@ -391,7 +392,7 @@ def main() -> None:
             row |= roofline(shape, dtype, most) if most else {}
             print(shape.name, row["forward"], row["both"], flush=True)
             results["rows"] = merged(results["rows"], row, todo)
-            results["summary"] = summarise(results["rows"])
+            results["summary"] = summarize(results["rows"])
             write(results, options.json)
     if most:
         results |= {"ceilings": most, "peak extra MiB": gpu_memory(device, dtype)}

@@ -26,8 +26,8 @@ def frame_at(t: float) -> Array:
     """The picture at time ``t`` in [0, 1] of the clip: ``(HEIGHT, WIDTH, 3)`` float in [0, 1]."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
     image = _background(x + 24 * t, y - 6 * t)
-    for coverage, colour in (_ball(x, y, t), _wheel(x, y, t), _card(x, y, t)):
-        image += coverage[..., None] * (colour - image)
+    for coverage, color in (_ball(x, y, t), _wheel(x, y, t), _card(x, y, t)):
+        image += coverage[..., None] * (color - image)
     return image.clip(0, 1)
 
 
@@ -51,8 +51,8 @@ def _ball(x: Array, y: Array, t: float) -> tuple[Array, Array]:
 
 def _wheel(x: Array, y: Array, t: float) -> tuple[Array, Array]:
     """A wheel with nine spokes that rolls from left to right without slipping."""
-    radius, centre = 38.0, -30 + 380 * t
-    u, v = _turn(x - centre, y - 130, 380 * t / radius)
+    radius, center = 38.0, -30 + 380 * t
+    u, v = _turn(x - center, y - 130, 380 * t / radius)
     distance, angle = np.hypot(u, v), np.arctan2(v, u)
     spokes = 0.5 + 0.5 * np.tanh(6 * np.sin(9 * angle) * np.tanh(distance / 8))
     rim = np.maximum(np.abs(distance - 32) - 6, -distance + 5)
@@ -64,8 +64,8 @@ def _card(x: Array, y: Array, t: float) -> tuple[Array, Array]:
     """A chequered card that flies from right to left in front of everything, tumbling."""
     u, v = _turn(x - 345 + 370 * t, y - 70 - 35 * np.sin(np.pi * t), 0.4 - 2.2 * t)
     chequers = 0.5 + 0.5 * np.tanh(5 * np.sin(u * np.pi / 9) * np.sin(v * np.pi / 9))
-    colour = _mix(chequers, (0.10, 0.45, 0.50), (0.95, 0.95, 0.85))
-    return _inside(np.maximum(np.abs(u) - 36, np.abs(v) - 27)), colour
+    color = _mix(chequers, (0.10, 0.45, 0.50), (0.95, 0.95, 0.85))
+    return _inside(np.maximum(np.abs(u) - 36, np.abs(v) - 27)), color
 
 
 def _turn(x: Array, y: Array, angle: float) -> tuple[Array, Array]:

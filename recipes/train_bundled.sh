@@ -32,7 +32,7 @@ for task in "${tasks[@]}"; do
     if $gpu; then
         read -r crop batch steps <<<"${large[$task]}"
         settings+=(precision=bf16-mixed channels_last=true data.workers=12 "data.crop=$crop")
-        settings+=("optimisation.batch_size=$batch" "optimisation.steps=$steps")
+        settings+=("optimization.batch_size=$batch" "optimization.steps=$steps")
     fi
     "$python" -m ls3d train "recipes/$task/bundled.yaml" "${settings[@]}" "$@"
     install -m 644 "$output/weights.safetensors" "$weights"

@@ -14,8 +14,8 @@ from typing import get_args
 
 import torch
 
-from ls3d.models import ModelInfo, create_model, list_models, model_info, summarise
-from ls3d.models._registry import Task
+from ls3d.models import ModelInfo, create_model, list_models, model_info, summarize
+from ls3d.models.registry import Task
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 
@@ -62,7 +62,7 @@ def row(name: str) -> str:
     parameters = sum(parameter.numel() for parameter in network.parameters())
     macs = "-"
     if parameters:
-        summary = summarise(network)
+        summary = summarize(network)
         macs = f"{(summary.macs + summary.attention_macs) / 1e9:,.2f}"
     description = info.description.replace("``", "`").removesuffix(".")
     return _line([f"`{name}`", f"{parameters:,}", _input(info), macs, description, _paper(info.paper)])

@@ -10,7 +10,7 @@ trap 'rm -rf "$build"' EXIT
 flags=(-O1 -g -std=gnu++17 -fPIC -fopenmp -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wno-psabi
        -fno-omit-frame-pointer -fsanitize=address,undefined,float-cast-overflow,float-divide-by-zero
        -fno-sanitize-recover=all)
-csrc=src/ls3d/ops/csrc
+csrc=src/ls3d/ops/backends/cpu/csrc
 compiler=${CXX:-g++}
 defines=()
 if [[ $(uname -m) == x86_64 ]]; then

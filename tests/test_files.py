@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ls3d.files import written_whole
+from ls3d.files import atomic_write
 
 
 def test_the_name_is_taken_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "scores.json"
     target.write_text("old")
-    with written_whole(target) as part:
+    with atomic_write(target) as part:
         part.write_text("new")
         assert target.read_text() == "old"
     assert target.read_text() == "new"
@@ -20,7 +20,7 @@ def test_the_name_is_taken_at_the_end(tmp_path: Path) -> None:
 
 
 def fail_in_the_middle(target: Path) -> None:
-    with written_whole(target) as part:
+    with atomic_write(target) as part:
         part.write_text("half")
         raise RuntimeError("the disk is full")
 

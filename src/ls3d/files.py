@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 @contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary file beside ``path``: it takes that name when the block has ended well, and vanishes otherwise.
 
-    ``with written_whole("scores.json") as part: part.write_text(text)``
+    ``with atomic_write("scores.json") as part: part.write_text(text)``
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.tmp")

@@ -76,7 +76,7 @@ def test_convert_writes_what_load_model_reads(tmp_path: Path) -> None:
         (("summary", "r3d_18", "--input", "3x16"), "--input is '3x16'"),
         (("summary", "r3d_18", "--input", "axbxc"), "--input is 'axbxc'"),
         (("summary", "r3d_18", "--set", "num_classes"), "--set is 'num_classes'"),
-        (("summary", "r3d_18", "--set", "colour=red"), "no argument 'colour'"),
+        (("summary", "r3d_18", "--set", "color=red"), "no argument 'color'"),
         (("summary", "r3d_18", "--input", "2x8x32x32"), "does not fit"),
         (("summary", "c3d", "--input", "3x1x2x2"), "does not take an input of 3x1x2x2"),
     ],

@@ -79,7 +79,7 @@ def test_samples_are_consecutive_frames_in_either_direction() -> None:
         directions.add(tuple(time.diff().tolist()))
         y, x = frames[1, 0] / 4, frames[2, 0] / 4
         steps = {abs(round(v)) for v in (y.diff(dim=0).mean().item(), y.diff(dim=1).mean().item())}
-        assert steps == {0, 1}, "flips and transposition keep neighbours neighbours"
+        assert steps == {0, 1}, "flips and transposition keep neighbors neighbors"
         assert torch.isfinite(x).all()
     assert directions == {(1.0,) * 4, (-1.0,) * 4}
 

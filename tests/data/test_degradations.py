@@ -28,8 +28,8 @@ def test_small_pictures_are_a_quarter_of_the_cropped_frame_in_8_bit(name: str) -
 
 @pytest.mark.parametrize("name", ["bi", "bd"])
 def test_a_constant_stays_what_it_is(name: str) -> None:
-    grey = torch.full((3, 24, 24), 77 / 255)
-    torch.testing.assert_close(degradation(name)(grey), torch.full((3, 6, 6), 77 / 255))
+    gray = torch.full((3, 24, 24), 77 / 255)
+    torch.testing.assert_close(degradation(name)(gray), torch.full((3, 6, 6), 77 / 255))
 
 
 def test_bd_samples_every_fourth_pixel_of_the_blurred_frame() -> None:
@@ -38,21 +38,21 @@ def test_bd_samples_every_fourth_pixel_of_the_blurred_frame() -> None:
     small = degradation("bd")(impulse).double() * 255
     weights = torch.exp(-torch.arange(-6, 7).double().square() / (2 * 1.6**2))
     weights /= weights.sum()
-    centre, neighbour = weights[6] * weights[6] * 255, weights[6] * weights[2] * 255
-    assert small[0, 4, 3].item() == pytest.approx(centre.item(), abs=0.51)
-    assert small[0, 4, 4].item() == pytest.approx(neighbour.item(), abs=0.51)
-    assert small[0, 3, 3].item() == pytest.approx(neighbour.item(), abs=0.51)
+    center, neighbor = weights[6] * weights[6] * 255, weights[6] * weights[2] * 255
+    assert small[0, 4, 3].item() == pytest.approx(center.item(), abs=0.51)
+    assert small[0, 4, 4].item() == pytest.approx(neighbor.item(), abs=0.51)
+    assert small[0, 3, 3].item() == pytest.approx(neighbor.item(), abs=0.51)
     assert small[0, 6, 3].item() == 0
 
 
 @pytest.mark.parametrize("sigma", [15, 25, 50])
 def test_float_noise_is_gaussian_and_unclipped(sigma: int) -> None:
-    grey = torch.full((3, 128, 128), 0.05)
-    noise = (degradation(f"noise-{sigma}")(grey, "clip", 0) - grey) * 255
+    gray = torch.full((3, 128, 128), 0.05)
+    noise = (degradation(f"noise-{sigma}")(gray, "clip", 0) - gray) * 255
     count = noise.numel()
     assert abs(noise.mean().item()) < 5 * sigma / math.sqrt(count)
     assert noise.std().item() == pytest.approx(sigma, rel=5 / math.sqrt(2 * count))
-    assert degradation(f"noise-{sigma}")(grey, "clip", 0).min() < 0
+    assert degradation(f"noise-{sigma}")(gray, "clip", 0).min() < 0
     fourth = (noise / sigma).pow(4).mean().item()
     assert fourth == pytest.approx(3, abs=5 * math.sqrt(96 / count))
 
@@ -69,14 +69,14 @@ def test_8bit_noise_is_rounded_and_clipped() -> None:
 
 
 def test_mixed_noise_replaces_every_tenth_pixel_whole() -> None:
-    grey = torch.full((3, 256, 256), 128 / 255)
-    noisy = degradation("mixed")(grey, "clip", 0)
-    plain = degradation("noise8-25")(grey, "clip", 0)
+    gray = torch.full((3, 256, 256), 128 / 255)
+    noisy = degradation("mixed")(gray, "clip", 0)
+    plain = degradation("noise8-25")(gray, "clip", 0)
     assert on_8bit_grid(noisy)
-    far = ((noisy - grey).abs() * 255 > 5 * 25.5).any(dim=0)  # beyond Gaussian noise
+    far = ((noisy - gray).abs() * 255 > 5 * 25.5).any(dim=0)  # beyond Gaussian noise
     # A uniform value is farther than 127.5 from 128 in 1 of 256 cases; what remains is unmistakable.
-    assert not ((plain - grey).abs() * 255 > 5 * 25.5).any()
-    replaced = ((noisy - grey).abs() * 255 > 90).any(dim=0).float().mean().item()
+    assert not ((plain - gray).abs() * 255 > 5 * 25.5).any()
+    replaced = ((noisy - gray).abs() * 255 > 90).any(dim=0).float().mean().item()
     uniform_beyond_90 = 1 - (181 / 256) ** 3
     assert replaced == pytest.approx(0.1 * uniform_beyond_90, rel=0.15)
     assert far.float().mean() < 0.01

@@ -72,15 +72,15 @@ def test_a_broken_image_is_named(tmp_path: Path) -> None:
 
 
 def test_raw_planes_are_limited_range_bt601(tmp_path: Path) -> None:
-    luma = np.array([16, 81, 145, 41, 235, 126], np.uint8)  # black, red, green, blue, white, grey
+    luma = np.array([16, 81, 145, 41, 235, 126], np.uint8)  # black, red, green, blue, white, gray
     cb = np.array([128, 90, 54, 240, 128, 128], np.uint8)
     cr = np.array([128, 240, 34, 110, 128, 128], np.uint8)
     frames = [[y] * 4 + [u, v] for y, u, v in zip(luma, cb, cr, strict=True)]  # 2 x 2 pixels, one chroma
     (tmp_path / "c.yuv").write_bytes(np.array(frames, np.uint8).tobytes())
     footage = YuvFootage("c", tmp_path / "c.yuv", 2, 2)
     expected = [[0] * 3, [255, 0, 0], [0, 255, 0], [0, 0, 255], [255] * 3, [128] * 3]
-    for index, colour in enumerate(expected):
-        assert np.abs(footage[index][0, 0].astype(int) - colour).max() <= 2
+    for index, color in enumerate(expected):
+        assert np.abs(footage[index][0, 0].astype(int) - color).max() <= 2
 
 
 def test_resized_footage_has_the_size_asked_for() -> None:

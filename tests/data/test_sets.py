@@ -30,30 +30,30 @@ def layout(*names: str) -> Callable[[Layout], Layout]:
     return register
 
 
-def image(path: Path, grey: int) -> None:
-    """A small PNG of one grey, which is how a test knows the frame again (PyAV goes by content, not by suffix)."""
+def image(path: Path, gray: int) -> None:
+    """A small PNG of one gray, which is how a test knows the frame again (PyAV goes by content, not by suffix)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_png(np.full((8, 12, 3), grey, np.uint8)))
+    path.write_bytes(encode_png(np.full((8, 12, 3), gray, np.uint8)))
 
 
-def images(folder: Path, pattern: str, greys: list[int], start: int = 0) -> list[int]:
-    for number, grey in enumerate(greys, start):
-        image(folder / pattern.format(number), grey)
-    return greys
+def images(folder: Path, pattern: str, grays: list[int], start: int = 0) -> list[int]:
+    for number, gray in enumerate(grays, start):
+        image(folder / pattern.format(number), gray)
+    return grays
 
 
-def video(path: Path, greys: list[int]) -> list[int]:
+def video(path: Path, grays: list[int]) -> list[int]:
     """A lossless video."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264rgb", rate=25, options={"qp": "0"})
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 16, 16, "rgb24"
-        for grey in greys:
-            frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), grey, np.uint8), format="rgb24")
+        for gray in grays:
+            frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), gray, np.uint8), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return greys
+    return grays
 
 
 @layout("vimeo-triplet")
@@ -90,8 +90,8 @@ def lay_middlebury_official(root: Path) -> dict[str, list[int]]:
 
 @layout("middlebury")
 def lay_middlebury_together(root: Path) -> dict[str, list[int]]:
-    for name, grey in (("frame10", 1), ("frame10i11", 2), ("frame11", 3)):
-        image(root / "Walking" / f"{name}.webp", grey)
+    for name, gray in (("frame10", 1), ("frame10i11", 2), ("frame11", 3)):
+        image(root / "Walking" / f"{name}.webp", gray)
     (root / "README.md").write_text("not a clip")
     return {"Walking": [1, 2, 3]}
 
@@ -163,7 +163,7 @@ def lay_davis_lists(root: Path, lists: dict[str, str]) -> dict[str, dict[str, li
 @layout("x-test")
 def lay_x_test(root: Path) -> dict[str, list[int]]:
     scenes = {"Type1/TEST01_003_f0433": [1, 2], "Type2/TEST06_001_f0273": [3], "Type3/TEST11_078_f4977": [4]}
-    return {scene: images(root / "test" / scene, "{:04d}.png", greys) for scene, greys in scenes.items()}
+    return {scene: images(root / "test" / scene, "{:04d}.png", grays) for scene, grays in scenes.items()}
 
 
 @layout("cityscapes")
@@ -222,7 +222,7 @@ def test_reads_the_official_layout(name: str, lay: Layout, tmp_path: Path) -> No
     assert [clip.name for clip in clips] == list(expected)
     for clip in clips:
         frames = [clip[index] for index in range(len(clip))]
-        assert [frame[0, 0].tolist() for frame in frames] == [[grey] * 3 for grey in expected[clip.name]]
+        assert [frame[0, 0].tolist() for frame in frames] == [[gray] * 3 for gray in expected[clip.name]]
         assert all(frame.dtype == np.uint8 and frame.ndim == 3 for frame in frames)
 
 

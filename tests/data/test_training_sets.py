@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import clip_maker
 import numpy as np
 import pytest
+from helpers import videos as clip_maker
 
 from ls3d.data.clips import MappedClip, RandomWindows, open_clips
 from ls3d.data.sets import open_data_set

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from clip_maker import Clip, decode, times
+from helpers.videos import Clip, decode, times
 from typer.testing import CliRunner
 
 from ls3d.cli import enhance

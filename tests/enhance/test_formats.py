@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from clip_maker import BT709, Clip, decode, moving_picture, planes, times
+from helpers.videos import BT709, Clip, decode, moving_picture, planes, times
 from torch import Tensor, nn
 
 from ls3d.enhance import Options, Progress, denoise, interpolate, upscale
@@ -62,7 +62,7 @@ def test_images_become_a_video_and_back(tmp_path: Path) -> None:
 def test_a_video_becomes_an_mp4_of_yuv(tmp_path: Path) -> None:
     interpolate(images(tmp_path / "in", 3), tmp_path / "out.mp4", model="blend")
     info = probe(tmp_path / "out.mp4")
-    assert info.colour.layout.name == "yuv420p"
+    assert info.color.layout.name == "yuv420p"
     assert dict(info.tags)["colorspace"] == 1
     shown = decode(tmp_path / "out.mp4")[0].to_ndarray(format="rgb24").astype(float)
     assert np.abs(shown - moving_picture(0, 30, 42)).mean() < 6

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clip_maker import BT709, HDR10, Clip, decode, planes, psnr, times
+from helpers.videos import BT709, HDR10, Clip, decode, planes, psnr, times
 from torch import Tensor, nn
 
 from ls3d.enhance import Options, interpolate
@@ -147,9 +147,9 @@ def test_hdr_stays_hdr(tmp_path: Path) -> None:
     source, target = clip.write(tmp_path / "in.mkv"), tmp_path / "out.mkv"
     interpolate(source, target, factor=2, model="blend")
     old, new = probe(source), probe(target)
-    assert (new.codec, new.colour, dict(new.tags)) == ("hevc", old.colour, HDR10)
-    middle, neighbours = planes(decode(target)[1])[0], [planes(f)[0] for f in decode(source)[:2]]
-    assert np.abs(middle - sum(neighbours) / 2).mean() < 8  # of 1023
+    assert (new.codec, new.color, dict(new.tags)) == ("hevc", old.color, HDR10)
+    middle, neighbors = planes(decode(target)[1])[0], [planes(f)[0] for f in decode(source)[:2]]
+    assert np.abs(middle - sum(neighbors) / 2).mean() < 8  # of 1023
     assert middle.max() > 255
 
 

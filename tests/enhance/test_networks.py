@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from clip_maker import Clip, decode
+from helpers.videos import Clip, decode
 from torch import Tensor, nn
 
 from ls3d.enhance import Options, denoise, interpolate, upscale

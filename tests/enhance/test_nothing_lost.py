@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clip_maker import BT601, BT709, HDR10, Clip, decode, planes
+from helpers.videos import BT601, BT709, HDR10, Clip, decode, planes
 
 from ls3d.enhance import Options, denoise
 from ls3d.video import VideoInfo, probe
@@ -61,9 +61,9 @@ ZOO: dict[str, tuple[Clip, str, str]] = {
 
 
 def same_tags(old: VideoInfo, new: VideoInfo) -> None:
-    """Colour, shape and orientation are as they were."""
+    """Color, shape and orientation are as they were."""
     assert dict(new.tags) == dict(old.tags)
-    assert new.colour == old.colour
+    assert new.color == old.color
     assert (new.width, new.height, new.rotation) == (old.width, old.height, old.rotation)
     assert new.sample_aspect_ratio == old.sample_aspect_ratio
 

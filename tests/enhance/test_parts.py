@@ -12,10 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ls3d.enhance._noise import estimate_sigma
 from ls3d.enhance._threads import Worker, prefetch
 from ls3d.enhance._timeline import Constant, Multiply
 from ls3d.enhance.api import _exact_rate
+from ls3d.inference.noise import estimate_sigma
 
 rates = st.fractions(min_value=1, max_value=240, max_denominator=1001)
 increasing = st.lists(st.fractions(0, 3, max_denominator=90_000), min_size=2, max_size=12, unique=True)

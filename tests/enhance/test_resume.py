@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clip_maker import Clip, decode, planes
+from helpers.videos import Clip, decode, planes
 from torch import Tensor, nn
 
 from ls3d.enhance import Options, denoise, interpolate

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ls3d.enhance._memory import fitting_tile, peak_bytes
-from ls3d.enhance._tiling import Tiler
 from ls3d.errors import InputError
+from ls3d.inference.memory import fitting_tile, peak_bytes
+from ls3d.inference.tiling import Tiler
 
 
 def blur(frames: Tensor) -> Tensor:

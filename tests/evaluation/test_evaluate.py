@@ -17,7 +17,7 @@ from ls3d.data.degradations import degradation
 from ls3d.errors import InputError
 from ls3d.evaluation import PROTOCOLS, Report, evaluate
 from ls3d.evaluation._models import Runner
-from ls3d.evaluation.samples import samples
+from ls3d.evaluation.fidelity.scored_frames import samples
 from ls3d.models import create_model, load_model, save_weights
 
 CPU = torch.device("cpu")
@@ -89,7 +89,7 @@ def stop_at(number: int):
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The clips that were really scored."""
-    from ls3d.evaluation import run
+    from ls3d.evaluation import _evaluate as run
 
     names: list[str] = []
     original = run.score_clip
@@ -202,7 +202,7 @@ def test_clips_without_a_scored_frame_are_left_out(sequences: Path, caplog: pyte
 
 
 class Clip:
-    """Frames that are one grey each: 7 times their number."""
+    """Frames that are one gray each: 7 times their number."""
 
     def __init__(self, frames: int, height: int = 16, width: int = 16) -> None:
         self.name, self.shape, self.frames = "made", (height, width, 3), frames
@@ -240,7 +240,7 @@ def test_which_frames_are_made(protocol: str, frames: int, scored: list[int]) ->
     runner = Runner(load_model("blend"), CPU)
     made = list(samples(runner, PROTOCOLS[protocol], Clip(frames)))
     assert [sample.index for sample in made] == scored
-    for sample in made:  # greys that rise evenly are what blending gets right
+    for sample in made:  # grays that rise evenly are what blending gets right
         torch.testing.assert_close(sample.output, sample.truth)
     only = list(samples(runner, PROTOCOLS[protocol], Clip(frames), only=scored[-1]))
     assert [sample.index for sample in only] == scored[-1:]
@@ -267,7 +267,7 @@ class Averaging(nn.Module):
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_restoration_sees_its_neighbours_and_repeats_the_ends(whole: bool) -> None:
+def test_restoration_sees_its_neighbors_and_repeats_the_ends(whole: bool) -> None:
     network = Averaging(1, 2, whole)
     protocol = PROTOCOLS["set8-25"]
     clip = Clip(5, 13, 21)

@@ -108,7 +108,7 @@ def test_names_are_escaped(triplets: Path, tmp_path: Path) -> None:
     assert "5<b>" not in text
 
 
-def test_error_colours_rise_from_black_to_white() -> None:
+def test_error_colors_rise_from_black_to_white() -> None:
     levels = _heat(np.linspace(0, 64, 7)).sum(axis=-1)
     assert levels[0] == 0
     assert levels[-1] == 3 * 255

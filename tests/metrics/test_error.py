@@ -31,10 +31,10 @@ def test_equal_images_have_infinite_psnr() -> None:
     assert psnr(images(0), images(0)).tolist() == [math.inf, math.inf]
 
 
-def test_interpolation_error_takes_the_norm_over_colours() -> None:
+def test_interpolation_error_takes_the_norm_over_colors() -> None:
     truth = torch.zeros(3, 2, 2)
     output = torch.zeros(3, 2, 2)
-    output[:, 0, 0] = torch.tensor([2.0, 3.0, 6.0])  # a colour difference of 7 in one of four pixels
+    output[:, 0, 0] = torch.tensor([2.0, 3.0, 6.0])  # a color difference of 7 in one of four pixels
     assert interpolation_error(output, truth).item() == pytest.approx(math.sqrt(49 / 4))
     assert absolute_error(output, truth).item() == pytest.approx(11 / 12)
 
@@ -44,7 +44,7 @@ def test_errors_are_symmetric_and_ordered(first: int, second: int) -> None:
     x, y = images(first) * 255, images(second) * 255
     for function in (psnr, interpolation_error, absolute_error):
         torch.testing.assert_close(function(x, y), function(y, x))
-    # Jensen: the mean absolute error is at most the RMS error, which is the colour norm over sqrt(3).
+    # Jensen: the mean absolute error is at most the RMS error, which is the color norm over sqrt(3).
     assert (absolute_error(x, y) <= interpolation_error(x, y) / math.sqrt(3) + 1e-9).all()
 
 
@@ -56,9 +56,9 @@ def test_shapes_must_agree() -> None:
 
 
 def test_luma_is_bt601_limited_range() -> None:
-    colours = torch.tensor([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]])
+    colors = torch.tensor([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]])
     expected = torch.tensor([16, 235, 81.481, 144.553, 40.966], dtype=torch.float64)
-    torch.testing.assert_close(luma(colours.mT[:, :, None])[0, :, 0], expected)
+    torch.testing.assert_close(luma(colors.mT[:, :, None])[0, :, 0], expected)
 
 
 def test_rounding_happens_before_the_comparison() -> None:
@@ -90,7 +90,7 @@ def test_crop_leaves_out_the_border() -> None:
     assert measure(["psnr-y"], output, truth, crop=3)["psnr-y"].isfinite().all()
 
 
-def test_y_of_a_grey_error_is_smaller_by_the_limited_range() -> None:
+def test_y_of_a_gray_error_is_smaller_by_the_limited_range() -> None:
     truth = torch.full((1, 3, 12, 12), 50 / 255, dtype=torch.float64)
     scores = measure(["psnr-y"], truth + 10 / 255, truth)
     assert scores["psnr-y"].item() == pytest.approx(20 * math.log10(255 / (10 * 219 / 255)), abs=1e-3)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from layouts import (
+from helpers.foreign_checkpoints import (
     Mmaction2,
     Plan,
     PytorchVideo,
@@ -421,8 +421,8 @@ def test_the_file_written_remembers_everything(tmp_path: Path) -> None:
     assert facts["architecture"] == "r2plus1d_18"
     assert facts["arguments"] == {"num_classes": 5, "in_channels": 3, "midplanes": "vmz", "bn_eps": 1e-3}
     assert facts["converted_from"] == "VMZ in Caffe2"
-    assert facts["normalisation"]["value_range"] == [0, 255]
-    assert facts["normalisation"]["channels"] == "RGB"
+    assert facts["normalization"]["value_range"] == [0, 255]
+    assert facts["normalization"]["channels"] == "RGB"
     clip = torch.randn(1, 3, 8, 32, 32)
     with torch.no_grad():
         logits = load_model(output)(clip)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ls3d.models.discriminators import PatchDiscriminator, discriminator_2d, discriminator_3d
+from ls3d.models.enhancement.discriminators import PatchDiscriminator, discriminator_2d, discriminator_3d
 
 BOTH = pytest.mark.parametrize("make", [discriminator_2d, discriminator_3d])
 
@@ -32,7 +32,7 @@ def test_parameters_counted_by_hand(make: type[PatchDiscriminator], frames: int)
 
 
 @pytest.mark.parametrize(("make", "reach"), [(discriminator_2d, 0), (discriminator_3d, 4)])
-def test_a_logit_sees_its_frame_alone_or_its_neighbours(make: type[PatchDiscriminator], reach: int) -> None:
+def test_a_logit_sees_its_frame_alone_or_its_neighbors(make: type[PatchDiscriminator], reach: int) -> None:
     """And in the picture a patch of 38x38 pixels, as documented."""
     frames = torch.rand(1, 3, 13, 64, 64, requires_grad=True)
     (gradient,) = torch.autograd.grad(make(width=4).eval()(frames)[0, 0, 6, 4, 4], frames)

@@ -9,7 +9,7 @@ from ls3d.models import load_model, model_info
 
 
 def texture(height: int = 96, width: int = 128) -> torch.Tensor:
-    """Blocks of random colours ``(3, H, W)``, wider than high and with every channel different."""
+    """Blocks of random colors ``(3, H, W)``, wider than high and with every channel different."""
     coarse = torch.rand(3, height // 8, width // 8, generator=torch.Generator().manual_seed(0))
     return coarse.repeat_interleave(8, 1).repeat_interleave(8, 2)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from ls3d.errors import InputError, MissingExtraError
 from ls3d.models import RecognitionNet, create_model, from_pretrained, push_to_hub, save_pretrained
-from ls3d.models.c3d import C3D
+from ls3d.models.recognition.c3d import C3D
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 
 def test_a_folder_holds_weights_configuration_and_card(model: nn.Module, tmp_path: Path) -> None:
-    folder = save_pretrained(model, tmp_path / "made" / "mine", licence="MIT", metrics={"top1": 0.5})
+    folder = save_pretrained(model, tmp_path / "made" / "mine", license="MIT", metrics={"top1": 0.5})
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     config = json.loads((folder / "config.json").read_text())
     assert config["architecture"] == "audio_resnet_18"
@@ -97,12 +97,12 @@ class TestHub:
                 return "https://hub/commit"
 
         monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-        assert push_to_hub(model, "owner/name", private=True, token="t", licence="MIT") == "https://hub/commit"
+        assert push_to_hub(model, "owner/name", private=True, token="t", license="MIT") == "https://hub/commit"
         assert seen["created"] == ("owner/name", {"private": True, "exist_ok": True})
         assert seen["uploaded"][0] == "owner/name"
         assert seen["token"] == "t"
         assert b"from_pretrained('owner/name')" in seen["files"]["README.md"]
-        assert json.loads(seen["files"]["config.json"])["licence"] == "MIT"
+        assert json.loads(seen["files"]["config.json"])["license"] == "MIT"
 
     def test_a_name_that_the_hub_refuses(self, model: nn.Module) -> None:
         with pytest.raises(InputError, match="could not upload"):

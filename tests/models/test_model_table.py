@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from ls3d.models import list_models
-from ls3d.models._registry import Task
+from ls3d.models.registry import Task
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "models.md").read_text()

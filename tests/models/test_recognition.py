@@ -54,8 +54,8 @@ def make_inputs(name: str, batch: int = 2, channels: int = 3, longer: int = 0) -
     return (clip, sound) if name.startswith("av_") else (clip,)
 
 
-def randomise(model: nn.Module) -> nn.Module:
-    """No normalisation starts as the identity or at zero."""
+def randomize(model: nn.Module) -> nn.Module:
+    """No normalization starts as the identity or at zero."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             assert module.running_mean is not None
@@ -69,7 +69,7 @@ def randomise(model: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize(("name", "arguments"), NETWORKS)
 def test_forward_and_backward(name: str, arguments: dict[str, Any]) -> None:
-    model = randomise(create_model(name, num_classes=7, **arguments)).train()
+    model = randomize(create_model(name, num_classes=7, **arguments)).train()
     inputs = make_inputs(name)
     logits = model(*inputs)
     assert logits.shape == (len(inputs[0]), 7)
@@ -82,7 +82,7 @@ def test_forward_and_backward(name: str, arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("name", "arguments"), NETWORKS)
 @torch.no_grad()
 def test_features_head_layers_and_classifier(name: str, arguments: dict[str, Any], tmp_path: Path) -> None:
-    model = randomise(create_model(name, num_classes=7, **arguments)).eval()
+    model = randomize(create_model(name, num_classes=7, **arguments)).eval()
     inputs = make_inputs(name)
     logits = model(*inputs)
     features = model.forward_features(*inputs)
@@ -134,7 +134,7 @@ def test_compiles_without_a_break(name: str, arguments: dict[str, Any]) -> None:
 def test_learnable_sampling_changes_nothing_until_it_is_trained(name: str, arguments: dict[str, Any]) -> None:
     if name.startswith("audio") or name.endswith("ls3d"):
         pytest.skip("2D, or done already")
-    model = randomise(create_model(name, num_classes=7, **arguments)).eval()
+    model = randomize(create_model(name, num_classes=7, **arguments)).eval()
     flat = name.startswith(("r2d", "fr2d", "mc2"))
     learnable = copy.deepcopy(model).make_learnable("layer2.*.conv*" if flat else True)
     assert any(isinstance(module, LS3DConv3d) for module in learnable.modules())
@@ -147,7 +147,7 @@ def test_learnable_sampling_changes_nothing_until_it_is_trained(name: str, argum
 @pytest.mark.parametrize("name", ["r3d_18", "ir_csn_50", "i3d_r50_nl_ls3d"])
 @torch.no_grad()
 def test_compiles_with_the_default_backend(name: str) -> None:
-    model = randomise(create_model(name, num_classes=7)).eval()
+    model = randomize(create_model(name, num_classes=7)).eval()
     inputs = make_inputs(name)
     torch.testing.assert_close(torch.compile(model, fullgraph=True)(*inputs), model(*inputs), rtol=1e-3, atol=1e-3)
 
@@ -221,7 +221,7 @@ def test_optical_flow_has_two_channels(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["r2plus1d_18", "c3d_ucf101", "i3d_r50_nl", "av_r3d_18"])
 def test_checkpointing_changes_neither_gradients_nor_statistics(name: str) -> None:
-    plain = randomise(create_model(name, num_classes=7, dropout=0.0)).train()
+    plain = randomize(create_model(name, num_classes=7, dropout=0.0)).train()
     frugal = copy.deepcopy(plain)
     frugal.set_grad_checkpointing()
     inputs = make_inputs(name)
@@ -368,8 +368,8 @@ def test_midplanes_follow_the_two_published_rules() -> None:
 @torch.no_grad()
 def test_pretrained_by_path(tmp_path: Path) -> None:
     model = create_model("r2plus1d_18", num_classes=3, in_channels=2).eval()
-    model.save_pretrained(tmp_path / "mine", licence="CC-BY-4.0")
+    model.save_pretrained(tmp_path / "mine", license="CC-BY-4.0")
     clip = torch.randn(1, 2, 4, 32, 32)
     for source in (tmp_path / "mine", tmp_path / "mine" / "model.safetensors"):
         torch.testing.assert_close(from_pretrained(source)(clip), model(clip), rtol=0, atol=0)
-    assert type(model).from_pretrained(tmp_path / "mine").config["licence"] == "CC-BY-4.0"
+    assert type(model).from_pretrained(tmp_path / "mine").config["license"] == "CC-BY-4.0"

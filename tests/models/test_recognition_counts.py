@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ls3d.models import Summary, create_model, list_models, model_info, summarise
+from ls3d.models import Summary, create_model, list_models, model_info, summarize
 
 PARAMETERS = {
     "c3d": 79_634_576,
@@ -137,7 +137,7 @@ def on_meta(name: str, **arguments: Any) -> nn.Module:
 
 
 def cost(name: str, *sizes: tuple[int, ...], **arguments: Any) -> Summary:
-    return summarise(on_meta(name, **arguments), *sizes)
+    return summarize(on_meta(name, **arguments), *sizes)
 
 
 def count(name: str, **arguments: Any) -> int:
@@ -193,7 +193,7 @@ def test_vmz_counts_weights_of_convolutions_and_linear_layers(name: str, million
     ("name", "size", "published"),
     [("ir_csn_101", (3, 32, 256, 256), 75.62), ("i3d_r50", (3, 8, 256, 256), 37.53)],
 )
-def test_slowfast_counts_macs_and_five_for_each_normalised_element(
+def test_slowfast_counts_macs_and_five_for_each_normalized_element(
     name: str, size: tuple[int, ...], published: float
 ) -> None:
     assert cost(name, size).slowfast_flops / 1e9 == pytest.approx(published, abs=0.011)
@@ -234,7 +234,7 @@ def test_summary_agrees_with_the_flop_counter() -> None:
     size = (3, 8, 64, 64)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.empty(1, *size, device="meta"))
-    summary = summarise(model, size)
+    summary = summarize(model, size)
     assert 2 * sum(layer.macs for layer in summary.layers) == counter.get_total_flops()
     assert 2 * (summary.macs + summary.attention_macs) == counter.get_total_flops()
     assert sum(layer.parameters for layer in summary.layers) == summary.parameters == count("i3d_r50_nl_ls3d")

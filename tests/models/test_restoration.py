@@ -1,4 +1,4 @@
-"""Super-resolution and denoising beyond the paper: the contract, the start, and that the neighbours are used."""
+"""Super-resolution and denoising beyond the paper: the contract, the start, and that the neighbors are used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ls3d.models import create_model, list_models, load_model, model_info, save_weights
-from ls3d.models.restoration import RestorationNetPlus
+from ls3d.models.enhancement.restoration_plus import RestorationNetPlus
 from ls3d.nn.resize import imresize
 
 NAMES = [name for kind in ("vsr", "vdn") for name in list_models(f"{kind}_ls3d_plus_*")]
@@ -69,7 +69,7 @@ def test_every_frame_and_the_noise_level_count(name: str) -> None:
 
 
 @torch.no_grad()
-def test_pyramid_begins_as_the_shrunk_neighbours_and_ends_in_the_output() -> None:
+def test_pyramid_begins_as_the_shrunk_neighbors_and_ends_in_the_output() -> None:
     model = create_model("vdn_ls3d_plus_s", **SMALL)
     frames, sigma = inputs_for(model, 32, 32)
     *coarse, output = model.forward_pyramid(frames, sigma)
@@ -81,16 +81,16 @@ def test_pyramid_begins_as_the_shrunk_neighbours_and_ends_in_the_output() -> Non
 
 @torch.no_grad()
 def test_motion_moves_the_samples() -> None:
-    """Shifted neighbours and a motion that says so restore the middle frame as still neighbours and no motion do."""
+    """Shifted neighbors and a motion that says so restore the middle frame as still neighbors and no motion do."""
     model = disturbed(create_model("vsr_ls3d_plus_s", **SMALL))
     for layer in (model.coarse, model.fine, model.sampling):
         layer.weight.zero_()
     for layer in (model.coarse, model.fine):
         layer.bias.zero_()
     wide = torch.rand(1, 3, 1, 64, 96)
-    middle, neighbour = wide[..., 16:80], wide[..., 12:76]
+    middle, neighbor = wide[..., 16:80], wide[..., 12:76]
     still = model(middle.expand(-1, -1, 5, -1, -1))
-    moving = torch.cat([neighbour, neighbour, middle, neighbour, neighbour], dim=2)
+    moving = torch.cat([neighbor, neighbor, middle, neighbor, neighbor], dim=2)
     inner = (..., slice(80, -80), slice(80, -80))
     assert not torch.allclose(model(moving)[inner], still[inner], atol=1e-3)
     model.coarse.bias[1] = 1  # at a quarter of the size: 4 pixels to the right

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import restoring
 import torch
+from helpers import restoration_checks as restoring
 
 from ls3d.errors import InputError
 from ls3d.models import create_model, list_models, model_info

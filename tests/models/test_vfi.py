@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from ls3d.models import create_model, list_models
-from ls3d.models._motion import correlate, fetch
-from ls3d.models.vfi import InterpolationNet, InterpolationNetPlus
+from ls3d.models.enhancement._motion import correlate, fetch
+from ls3d.models.enhancement.vfi import InterpolationNet, InterpolationNetPlus
 from ls3d.nn import LS3DConv3d
 
 SMALL = {
@@ -123,7 +123,7 @@ def test_correlation_peaks_at_the_displacement(dy: int, dx: int) -> None:
 
 @pytest.mark.parametrize("name", ["vfi_ls3d", "vfi_ls3d_plus_m"])
 def test_one_step_moves_the_offsets(name: str) -> None:
-    """From the second step on (the zero-initialised heads come first) every predictor has a gradient."""
+    """From the second step on (the zero-initialized heads come first) every predictor has a gradient."""
     model = create_model(name, **SMALL[name])
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     frames, target = torch.rand(1, 3, 2, 32, 32), torch.rand(1, 3, 3, 32, 32)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import restoring
 import torch
+from helpers import restoration_checks as restoring
 from torch import nn
 
 from ls3d.errors import InputError
 from ls3d.models import create_model, list_models, model_info
-from ls3d.models.vsr import P3DBlock, SuperResolutionNet
+from ls3d.models.enhancement.vsr import P3DBlock, SuperResolutionNet
 from ls3d.nn.resize import imresize
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -100,7 +100,7 @@ def test_p3d_block_is_space_then_time() -> None:
 
 @torch.no_grad()
 def test_sub_pixels_stay_in_their_frame_and_place() -> None:
-    """A channel that knows nothing but its number appears at its colour, row and column, in every frame."""
+    """A channel that knows nothing but its number appears at its color, row and column, in every frame."""
     model = SuperResolutionNet([], width=4, scale=4, residual=False)
     model.sub_pixel.weight.zero_()
     model.sub_pixel.bias.copy_(torch.arange(48.0))

@@ -25,7 +25,7 @@ ARGUMENTS = {"width": 8, "ls3d_blocks": [5, 6]}
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    return save_weights(create_model("vfi_ls3d", **ARGUMENTS), tmp_path / "w.safetensors", licence="CC0")
+    return save_weights(create_model("vfi_ls3d", **ARGUMENTS), tmp_path / "w.safetensors", license="CC0")
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -57,8 +57,8 @@ def test_nothing_but_the_file_is_left_and_others_may_read_it(weights: Path) -> N
 
 def test_the_digest_follows_the_weights(tmp_path: Path) -> None:
     model = create_model("vfi_conv3d", width=8)
-    first = read_metadata(save_weights(model, tmp_path / "a.safetensors", licence="one"))["sha256"]
-    again = read_metadata(save_weights(model, tmp_path / "b.safetensors", licence="two"))["sha256"]
+    first = read_metadata(save_weights(model, tmp_path / "a.safetensors", license="one"))["sha256"]
+    again = read_metadata(save_weights(model, tmp_path / "b.safetensors", license="two"))["sha256"]
     with torch.no_grad():
         next(model.parameters()).view(-1)[0] += 1
     changed = read_metadata(save_weights(model, tmp_path / "c.safetensors"))["sha256"]
@@ -106,6 +106,6 @@ def test_every_default_is_bundled_and_says_where_it_comes_from(task: str) -> Non
     path = bundled_weights()[DEFAULTS[task]]
     metadata = read_metadata(path)
     assert path.stat().st_size < 4_000_000
-    assert {"licence", "training_data", "recipe", "metrics", "steps", "sha256"} <= set(metadata)
+    assert {"license", "training_data", "recipe", "metrics", "steps", "sha256"} <= set(metadata)
     assert load_model(task).config == metadata
     assert model_info(metadata["architecture"]).name == DEFAULTS[task]

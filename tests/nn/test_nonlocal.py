@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ls3d.nn.nonlocal_ import NonLocalBlock3d
+from ls3d.nn.non_local import NonLocalBlock3d
 
 
 def attend(block: NonLocalBlock3d, x: Tensor, mode: str, scale: bool, pool: str) -> Tensor:

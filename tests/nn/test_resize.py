@@ -43,12 +43,12 @@ def hand_kernel(x: torch.Tensor) -> torch.Tensor:
 
 def test_shrinking_by_four_stretches_the_kernel() -> None:
     indices, weights = resize_taps(64, QUARTER)
-    centre = (8 + 0.5) * 4 - 0.5
-    distances = (indices[8].double() - centre) / 4
+    center = (8 + 0.5) * 4 - 0.5
+    distances = (indices[8].double() - center) / 4
     expected = hand_kernel(distances) / 4
     assert indices.shape[1] == 16
     torch.testing.assert_close(weights[8], expected / expected.sum(), atol=1e-12, rtol=0)
-    # The published weights of a x4 reduction sum to one without being normalised.
+    # The published weights of a x4 reduction sum to one without being normalized.
     torch.testing.assert_close(expected.sum(), torch.tensor(1.0, dtype=torch.float64), atol=1e-12, rtol=0)
 
 

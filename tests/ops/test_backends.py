@@ -11,16 +11,18 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
-import operator_loops as loops
 import pytest
 import torch
+from helpers import operator_loops as loops
+from helpers.operator_cases import CASES, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operator_cases import CASES, Case
 from torch import Tensor
 from torch.nn import functional as F
 
-from ls3d.ops import _kernel, cpu, reference
+from ls3d.ops.backends import reference
+from ls3d.ops.backends.cpu import backend as cpu
+from ls3d.ops.backends.cpu import library as _kernel
 
 BACKENDS = [reference, cpu]
 names = pytest.mark.parametrize("case", CASES.values(), ids=CASES)

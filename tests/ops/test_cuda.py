@@ -9,11 +9,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from operator_cases import CASES, Case
+from helpers.operator_cases import CASES, Case
 from torch import Tensor
 from torch.nn import functional as F
 
-from ls3d.ops import cuda, ls3d_conv3d, reference
+from ls3d.ops import ls3d_conv3d
+from ls3d.ops.backends import reference
+from ls3d.ops.backends.triton import backend as cuda
 
 HAS_GPU = torch.cuda.is_available() and importlib.util.find_spec("triton") is not None
 on_gpu = [pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="needs a CUDA device and triton")]

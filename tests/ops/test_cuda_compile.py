@@ -16,8 +16,8 @@ import torch
 
 triton = pytest.importorskip("triton", reason="triton is not installed: pip install 'ls3d[test]'")
 
-from ls3d.ops import cuda  # noqa: E402
 from ls3d.ops._geometry import Geometry  # noqa: E402
+from ls3d.ops.backends.triton import backend as cuda  # noqa: E402
 
 if triton.knobs.runtime.interpret:
     pytest.skip("under the interpreter nothing is compiled", allow_module_level=True)
@@ -66,7 +66,7 @@ def arch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What has been compiled so far, by the kernel's name."""
-    from ls3d.ops import _triton_launch
+    from ls3d.ops.backends.triton import launch as _triton_launch
 
     done: dict[str, Any] = {}
     for name in KERNELS:

@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.operator_cases import CASES, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operator_cases import CASES, Case
 from torch import Tensor
 
 pytest.importorskip("triton", reason="triton is not installed: pip install 'ls3d[test]'")
 
-from ls3d.ops import cuda, reference
+from ls3d.ops.backends import reference
+from ls3d.ops.backends.triton import backend as cuda
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in a process with TRITON_INTERPRET=1")
@@ -185,7 +186,7 @@ def test_borders_and_positions_that_are_no_numbers() -> None:
 
 @interpreted
 def test_infinite_features_stay_where_they_are() -> None:
-    """A corner outside the frame is zero, not zero times its neighbour."""
+    """A corner outside the frame is zero, not zero times its neighbor."""
     problem = Problem(replace(POINTS, mask=False))
     x, offset = problem.tensors[:2]
     assert x is not None

@@ -8,7 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from ls3d.cli import doctor
-from ls3d.ops import _kernel, diagnosis
+from ls3d.ops import diagnosis
+from ls3d.ops.backends.cpu import library as _kernel
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from operator_cases import CASES, Case
+from helpers.operator_cases import CASES, Case
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ls3d.ops import _backends, _kernel, deform_conv2d, diagnosis, ls3d_conv3d
+from ls3d.ops import deform_conv2d, diagnosis, ls3d_conv3d
+from ls3d.ops.backends import choose as _backends
+from ls3d.ops.backends.cpu import library as _kernel
 
 OPERATOR = torch.ops.ls3d.conv3d.default
 TINY = Case(batch=1, channels=2, out_channels=2, size=(2, 4, 4), kernel=(2, 2, 2), padding=(1, 0, 1))
@@ -68,7 +70,7 @@ def test_strided_views_give_what_their_copies_give() -> None:
 
 
 def test_only_asked_gradients_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ls3d.ops import cpu
+    from ls3d.ops.backends.cpu import backend as cpu
 
     asked = []
     original = cpu.backward
@@ -295,7 +297,7 @@ def test_a_library_that_is_none_is_explained(tmp_path, monkeypatch: pytest.Monke
 
 
 def test_the_self_test_finds_a_wrong_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ls3d.ops import cpu
+    from ls3d.ops.backends.cpu import backend as cpu
 
     assert all(check.passed for check in diagnosis.self_test(0))
     original = cpu.forward

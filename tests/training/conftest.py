@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import clip_maker
 import numpy as np
 import pytest
+from helpers import videos as clip_maker
 
 from ls3d.data.clips import Clip
 

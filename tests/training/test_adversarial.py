@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import recipe, train_until
+from helpers.recipes import recipe, train_until
 
 from ls3d.errors import InputError
 from ls3d.models import load_model
 from ls3d.training import load_recipe, train
-from ls3d.training.adversarial import Adversary
-from ls3d.training.recipe import AdversarialSection
+from ls3d.training.enhancement.adversarial import Adversary
+from ls3d.training.recipe.schema import AdversarialSection
 
 ON = {"weight_2d": 0.05, "weight_3d": 0.05, "width": 4}
 
@@ -34,7 +34,7 @@ def test_discriminators_learn_to_tell_blur_from_stripes() -> None:
 
 def test_the_network_s_loss_is_the_weighted_sum_and_leaves_the_discriminators_alone() -> None:
     judged = adversary(weight_2d=0.3, weight_3d=0.7)
-    judged.judges.eval()  # spectral normalisation iterates in training mode
+    judged.judges.eval()  # spectral normalization iterates in training mode
     output = torch.rand(2, 3, 3, 32, 32, requires_grad=True)
     loss = judged.loss(output)
     expected = -0.3 * judged.judges["2d"](output).mean() - 0.7 * judged.judges["3d"](output).mean()
@@ -56,11 +56,11 @@ def test_the_discriminators_loss_is_the_hinge() -> None:
 
 
 def test_without_any_weight_the_section_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "r.yaml").write_text("model: {name: vfi_ls3d}\ndata: {root: clips}\noptimisation: {steps: 10}\n")
+    (tmp_path / "r.yaml").write_text("model: {name: vfi_ls3d}\ndata: {root: clips}\noptimization: {steps: 10}\n")
     with pytest.raises(InputError, match="both weights are 0"):
-        load_recipe(tmp_path / "r.yaml", ["optimisation.adversarial={weight_2d: 0, weight_3d: 0}"])
+        load_recipe(tmp_path / "r.yaml", ["optimization.adversarial={weight_2d: 0, weight_3d: 0}"])
     with pytest.raises(InputError, match=r"r\.yaml: adversarial losses need precision .* not 16-mixed"):
-        load_recipe(tmp_path / "r.yaml", ["optimisation.adversarial={}", "precision=16-mixed"])
+        load_recipe(tmp_path / "r.yaml", ["optimization.adversarial={}", "precision=16-mixed"])
 
 
 @pytest.mark.usefixtures("clips")
@@ -68,7 +68,7 @@ def test_it_begins_where_the_recipe_says(tmp_path: Path) -> None:
     """Before that step training is as without it; after it, the network differs."""
     runs = {"off": None, "late": ON | {"start": 6}, "on": ON | {"start": 3}}
     weights = {
-        name: load_model(train(recipe(tmp_path / name, optimisation={"adversarial": section}))).state_dict()
+        name: load_model(train(recipe(tmp_path / name, optimization={"adversarial": section}))).state_dict()
         for name, section in runs.items()
     }
     assert all(torch.equal(weights["off"][key], weights["late"][key]) for key in weights["off"])
@@ -78,7 +78,7 @@ def test_it_begins_where_the_recipe_says(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("clips")
 def test_a_stopped_training_goes_on_with_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     section = {"adversarial": ON | {"start": 1}}
-    whole, stopped = (recipe(tmp_path / name, optimisation=section) for name in ("whole", "stopped"))
+    whole, stopped = (recipe(tmp_path / name, optimization=section) for name in ("whole", "stopped"))
     train(whole)
     train_until(3, stopped, monkeypatch)
     train(stopped)

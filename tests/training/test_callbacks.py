@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import recipe, train_until
+from helpers.recipes import recipe, train_until
 from torch import nn
 
 from ls3d.models import load_model, read_metadata
@@ -38,7 +38,7 @@ def test_offsets_are_logged_and_a_layer_that_runs_away_is_named_once(
     monkeypatch.setattr(LS3DConv3d, "reset_sampling", run_away)
     options = {"offset_every": 2, "offset_warning": 30, "coarse_loss": 0}
     with caplog.at_level(logging.WARNING, "ls3d"):
-        train(recipe(tmp_path, model=PLAIN, optimisation=options, steps_per_epoch=20))
+        train(recipe(tmp_path, model=PLAIN, optimization=options, steps_per_epoch=20))
     warnings = [record.getMessage() for record in caplog.records if "offsets of" in record.getMessage()]
     assert len(warnings) == 1
     assert LAYER in warnings[0]
@@ -48,7 +48,7 @@ def test_offsets_are_logged_and_a_layer_that_runs_away_is_named_once(
 @pytest.mark.usefixtures("clips")
 def test_the_statistics_reach_the_log(tmp_path: Path) -> None:
     options = {"steps": 10, "offset_every": 9, "coarse_loss": 0}
-    train(recipe(tmp_path, model=PLAIN, optimisation=options, steps_per_epoch=10))
+    train(recipe(tmp_path, model=PLAIN, optimization=options, steps_per_epoch=10))
     rows = [row for row in log_of(tmp_path) if row[f"offsets/{LAYER}.max"]]
     assert rows
     assert all(0 <= float(row[f"offsets/{LAYER}.mean"]) <= float(row[f"offsets/{LAYER}.max"]) for row in rows)
@@ -57,7 +57,7 @@ def test_the_statistics_reach_the_log(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("clips")
 def test_a_bound_of_training_goes_with_the_weights(tmp_path: Path) -> None:
     options = {"offset_limit": 0.25, "offset_factor": 10, "learning_rate": 0.02, "coarse_loss": 0}
-    weights = train(recipe(tmp_path, model=PLAIN, optimisation=options, half_weights=False))
+    weights = train(recipe(tmp_path, model=PLAIN, optimization=options, half_weights=False))
     assert read_metadata(weights)["offset_limit"] == 0.25
     model = load_model(weights)
     frames = torch.rand(1, 3, 2, 32, 32)
@@ -103,7 +103,7 @@ def test_a_compiled_network_is_watched_when_it_is_time_and_only_then(
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     monkeypatch.setattr(OffsetGuard, "on_train_batch_end", noting)
     options = {"steps": 7, "offset_every": 3, "coarse_loss": 0}
-    run = recipe(tmp_path, model=PLAIN, optimisation=options, compile=True, steps_per_epoch=1, data={"held_out": []})
+    run = recipe(tmp_path, model=PLAIN, optimization=options, compile=True, steps_per_epoch=1, data={"held_out": []})
     train_until(2, run, monkeypatch)
     assert looks == [LAYER]  # at step 0
     torch._dynamo.reset()

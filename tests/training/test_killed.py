@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import losses
+from helpers.recipes import losses
 
 from ls3d.errors import InputError
 from ls3d.models import read_metadata
@@ -21,7 +21,7 @@ RECIPE = """
 task: {task}
 model: {{name: {model}, arguments: {{width: 8}}}}
 data: {{root: {clips}, held_out: [d.mp4], crop: 32, scale: [1, 1]}}
-optimisation:
+optimization:
   {{steps: 60, batch_size: 2, warm_up: 1, ema: 0.5, adversarial: {{weight_2d: 0.01, weight_3d: 0.01, width: 4}}}}
 steps_per_epoch: 20
 accelerator: cpu
@@ -68,7 +68,7 @@ def test_a_damaged_clip_is_told_once_and_left_out(
     (folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:700])
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.format(task="interpolation", model="vfi_ls3d", clips=folder))
-    weights = train(load_recipe(recipe, [f"output={tmp_path / 'run'}", "optimisation.steps=2", "data.held_out=1"]))
+    weights = train(load_recipe(recipe, [f"output={tmp_path / 'run'}", "optimization.steps=2", "data.held_out=1"]))
     assert weights.is_file()
     told = [record.getMessage() for record in caplog.records if "broken.mp4" in record.getMessage()]
     assert len(told) == 1

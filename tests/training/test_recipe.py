@@ -9,14 +9,14 @@ import pytest
 
 from ls3d.errors import InputError
 from ls3d.training import load_recipe
-from ls3d.training.recipe import OptimisationSection
+from ls3d.training.recipe.schema import OptimizationSection
 
 #: A name with an underscore in front is a part of others.
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("[!_]*.yaml"))
 TEXT = """
 model: {name: vfi_ls3d, arguments: {width: 8}}
 data: {root: clips}
-optimisation: {steps: 10}
+optimization: {steps: 10}
 output: out
 """
 
@@ -30,7 +30,7 @@ def recipe(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_of_the_project_loads(path: Path) -> None:
-    assert load_recipe(path).optimisation.steps > 0
+    assert load_recipe(path).optimization.steps > 0
 
 
 def test_overrides_are_yaml(recipe: Path) -> None:
@@ -48,7 +48,7 @@ def test_overrides_are_yaml(recipe: Path) -> None:
     [
         ("data.crops=64", r"data\.crops.*Extra inputs"),
         ("data.crop=-1", r"data\.crop.*greater than 0, got -1"),
-        ("optimisation.steps=many", r"optimisation\.steps.*integer.*'many'"),
+        ("optimization.steps=many", r"optimization\.steps.*integer.*'many'"),
         ("data.crop", "section.key=value"),
         ("output.folder=1", "output is not a section"),
         ("data.crop=[1,", "the value is not YAML"),
@@ -71,7 +71,7 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_the_rate_rises_stays_and_falls_to_zero() -> None:
-    options = OptimisationSection(steps=100, warm_up=10, decay=0.4)
+    options = OptimizationSection(steps=100, warm_up=10, decay=0.4)
     rates = [options.rate(step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9:61] == [1.0] * 52

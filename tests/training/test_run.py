@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import losses, recipe, train_until
+from helpers.recipes import losses, recipe, train_until
 
 from ls3d.errors import InputError
 from ls3d.models import create_model, load_model, read_metadata
-from ls3d.training import run as run_module
+from ls3d.training import _train as run_module
 from ls3d.training import train
-from ls3d.training.loaders import split_clips
-from ls3d.training.recipe import ModelSection
+from ls3d.training.enhancement.loaders import split_clips
+from ls3d.training.recipe.schema import ModelSection
 
 pytestmark = pytest.mark.usefixtures("clips")
 
@@ -32,7 +32,7 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, monkeypa
 
 
 def test_a_resumed_run_logs_the_same_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"optimisation": {"steps": 21}, "steps_per_epoch": 7}
+    options = {"optimization": {"steps": 21}, "steps_per_epoch": 7}
     whole, stopped = (recipe(tmp_path / name, **options) for name in ("whole", "stopped"))
     train(whole)
     train_until(8, stopped, monkeypatch)
@@ -64,9 +64,9 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
     path = train(recipe(tmp_path))
     metadata = read_metadata(path)
     assert metadata["architecture"] == "vfi_ls3d_plus_m"
-    assert metadata["licence"] == "CC0"
+    assert metadata["license"] == "CC0"
     assert metadata["steps"] == 6
-    assert metadata["recipe"]["optimisation"]["batch_size"] == 2
+    assert metadata["recipe"]["optimization"]["batch_size"] == 2
     assert {"psnr", "psnr_baseline"} <= set(metadata["metrics"])
     assert load_model(path)(torch.rand(1, 3, 2, 32, 32)).dtype == torch.float32
     with next(tmp_path.rglob("metrics.csv")).open() as file:
@@ -75,7 +75,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
 
 def test_a_run_shorter_than_its_warm_up_is_trained_all_the_same(tmp_path: Path) -> None:
     """The moving average begins after the warm-up; it must not be what training started from."""
-    short = recipe(tmp_path, optimisation={"steps": 2, "warm_up": 100, "learning_rate": 0.1}, half_weights=False)
+    short = recipe(tmp_path, optimization={"steps": 2, "warm_up": 100, "learning_rate": 0.1}, half_weights=False)
     torch.manual_seed(short.seed)
     untrained = create_model(short.model.name, **short.model.arguments).state_dict()
     trained = load_model(train(short)).state_dict()
@@ -112,7 +112,7 @@ def test_compile_compiles_what_training_runs(coarse: float, tmp_path: Path, monk
         return lambda *inputs: (runs.append(len(inputs)), make(*inputs))[1]
 
     monkeypatch.setattr(torch, "compile", compiled)
-    train(recipe(tmp_path, compile=True, optimisation={"coarse_loss": coarse}))
+    train(recipe(tmp_path, compile=True, optimization={"coarse_loss": coarse}))
     assert len(runs) == 6
 
 
@@ -126,7 +126,7 @@ def test_training_learns(tmp_path: Path) -> None:
     path = train(
         recipe(
             tmp_path,
-            optimisation={"steps": 100, "learning_rate": 2e-3, "warm_up": 5, "ema": 0.8},
+            optimization={"steps": 100, "learning_rate": 2e-3, "warm_up": 5, "ema": 0.8},
             steps_per_epoch=100,
         )
     )
@@ -146,7 +146,7 @@ def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_names_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ls3d.training.task import EnhancementTask
+    from ls3d.training.enhancement.module import EnhancementTask
 
     monkeypatch.setattr(EnhancementTask, "_distance", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(InputError, match=r"nan at step 0, clips \['a\d', 'a\d'\]"):
@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite_names_the_clips(tmp_path: Path, monkeypatch: 
 
 
 def test_a_bound_that_bounds_nothing_is_refused(tmp_path: Path) -> None:
-    changes = {"model": {"name": "vsr_ls3d_plus_s", "arguments": {"width": 8}}, "optimisation": {"offset_limit": 8.0}}
+    changes = {"model": {"name": "vsr_ls3d_plus_s", "arguments": {"width": 8}}, "optimization": {"offset_limit": 8.0}}
     with pytest.raises(InputError, match="vsr_ls3d_plus_s has no LS3DConv3d to bound"):
         train(recipe(tmp_path, task="super-resolution", **changes))
 

@@ -7,12 +7,12 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ls3d.video import Packet, Piece, reorder_depth
+from ls3d.video import EncodedSegment, Packet, reorder_depth
 from ls3d.video.mux import in_decoding_order
 
 
 @st.composite
-def pieces(draw: st.DrawFn) -> list[Piece]:
+def pieces(draw: st.DrawFn) -> list[EncodedSegment]:
     """Pieces of variable frame rate, each in an order that some encoder could have chosen."""
     result, clock = [], draw(st.integers(-100, 100))
     for _ in range(draw(st.integers(1, 4))):
@@ -28,12 +28,12 @@ def pieces(draw: st.DrawFn) -> list[Piece]:
     return result
 
 
-def _piece(order: list[int], end: int) -> Piece:
-    return Piece(lambda: (Packet(pts, False, b"") for pts in order), lambda: order, reorder_depth(order), end)
+def _piece(order: list[int], end: int) -> EncodedSegment:
+    return EncodedSegment(lambda: (Packet(pts, False, b"") for pts in order), lambda: order, reorder_depth(order), end)
 
 
 @given(pieces())
-def test_decoding_times_increase_and_come_first(parts: list[Piece]) -> None:
+def test_decoding_times_increase_and_come_first(parts: list[EncodedSegment]) -> None:
     timed = list(in_decoding_order(parts))
     assert [each.packet.pts for each in timed] == [pts for part in parts for pts in part.times()]
     assert all(a.dts < b.dts for a, b in pairwise(timed))
@@ -41,7 +41,7 @@ def test_decoding_times_increase_and_come_first(parts: list[Piece]) -> None:
 
 
 @given(pieces())
-def test_durations_fill_the_time(parts: list[Piece]) -> None:
+def test_durations_fill_the_time(parts: list[EncodedSegment]) -> None:
     timed = sorted(in_decoding_order(parts), key=lambda each: each.packet.pts)
     for here, following in pairwise(timed):
         assert here.packet.pts + here.duration == following.packet.pts

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clip_maker import Clip, decode, moving_picture
+from helpers.videos import Clip, decode, moving_picture
 
 from ls3d.errors import InputError
 from ls3d.video import ImageSequence, Mark, VideoFile, VideoPipe, find_cuts, probe

@@ -64,10 +64,10 @@ def summary(
     """Show a network's layers, shapes, parameters and operations, by every convention of counting."""
     from dataclasses import asdict
 
-    from ls3d.models import summarise
+    from ls3d.models import summarize
 
     name, arguments = _architecture(model)
-    result = summarise(name, *map(_parse_size, size or ()), **{**arguments, **_parse_settings(settings)})
+    result = summarize(name, *map(_parse_size, size or ()), **{**arguments, **_parse_settings(settings)})
     if as_json:
         totals = {"flops": result.flops, "slowfast_flops": result.slowfast_flops}
         typer.echo(json.dumps({**asdict(result), **totals}, indent=2))
@@ -164,7 +164,7 @@ def _total_table(result: Summary) -> Table:
         (
             "FLOPs, SlowFast",
             f"{result.slowfast_flops / 1e9:,.2f} G",
-            "MACs with attention, and five for every element normalised",
+            "MACs with attention, and five for every element normalized",
         ),
     )
     for row in rows:

@@ -23,7 +23,7 @@ def train(
 ) -> None:
     """Train a network as a recipe says; run again after a stop, it goes on.
 
-    Example: ls3d train recipes/vfi/bundled.yaml data.root=clips optimisation.steps=1000
+    Example: ls3d train recipes/vfi/bundled.yaml data.root=clips optimization.steps=1000
     """
     from ls3d.training import load_recipe
     from ls3d.training import train as run

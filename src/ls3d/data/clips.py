@@ -25,7 +25,7 @@ from torch.utils.data import Dataset, Sampler
 from ls3d.data.footage import Footage, FrameList, ImageFootage, ResizedFootage, VideoFootage, YuvFootage, decode
 from ls3d.data.training_sets import open_training_set
 from ls3d.errors import InputError
-from ls3d.files import written_whole
+from ls3d.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _decoded(clip: Footage, folder: Path, size: tuple[int, int] | None) -> Path:
     target = folder / f"{Path(clip.name).stem}-{key}.npy"
     if not target.exists():
         frames = _all_frames(clip, size)
-        with written_whole(target) as part, part.open("wb") as file:
+        with atomic_write(target) as part, part.open("wb") as file:
             np.save(file, frames)
     return target
 
@@ -229,7 +229,7 @@ class RunningSampler(Sampler[int]):
 
 
 class FixedWindows(Dataset[ClipSample]):
-    """The same windows every time, for validation: evenly spread over each clip, cropped in the centre.
+    """The same windows every time, for validation: evenly spread over each clip, cropped in the center.
 
     Args:
         clips: from ``open_clips``.

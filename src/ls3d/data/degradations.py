@@ -65,7 +65,7 @@ class Degradation:
 
 def bicubic_down(frame: Tensor, generator: torch.Generator) -> Tensor:
     """BI: MATLAB's bicubic ``imresize`` to a quarter with antialiasing, rounded to 8 bit."""
-    return _quantised(imresize(frame.double(), Fraction(1, 4))).to(frame.dtype)
+    return _quantized(imresize(frame.double(), Fraction(1, 4))).to(frame.dtype)
 
 
 def blur_down(frame: Tensor, generator: torch.Generator) -> Tensor:
@@ -75,7 +75,7 @@ def blur_down(frame: Tensor, generator: torch.Generator) -> Tensor:
     weights /= weights.sum()
     padded = F.pad(frame.double()[:, None], (6, 6, 6, 6), mode="reflect")
     columns = F.conv2d(padded, weights.view(1, 1, 1, 13), stride=(1, 4))
-    return _quantised(F.conv2d(columns, weights.view(1, 1, 13, 1), stride=(4, 1))[:, 0]).to(frame.dtype)
+    return _quantized(F.conv2d(columns, weights.view(1, 1, 13, 1), stride=(4, 1))[:, 0]).to(frame.dtype)
 
 
 def float_noise(sigma: float) -> FrameFunction:
@@ -87,25 +87,25 @@ def float_noise(sigma: float) -> FrameFunction:
     return add
 
 
-def quantised_noise(sigma: float) -> FrameFunction:
+def quantized_noise(sigma: float) -> FrameFunction:
     """White Gaussian noise rounded to integers, the sum clipped to 8 bit: TOFlow's ``addnoise.m``."""
 
     def add(frame: Tensor, generator: torch.Generator) -> Tensor:
         noise = (torch.randn(frame.shape, generator=generator, dtype=torch.float64) * sigma).round()
-        return _quantised(frame.double() + noise / 255).to(frame.dtype)
+        return _quantized(frame.double() + noise / 255).to(frame.dtype)
 
     return add
 
 
 def mixed_noise(frame: Tensor, generator: torch.Generator) -> Tensor:
-    """TOFlow's mixed noise: sigma 25.5, quantised, then every tenth pixel replaced by a random colour."""
-    noisy = quantised_noise(25.5)(frame, generator)
+    """TOFlow's mixed noise: sigma 25.5, quantized, then every tenth pixel replaced by a random color."""
+    noisy = quantized_noise(25.5)(frame, generator)
     replaced = torch.rand(frame.shape[-2:], generator=generator) < 0.1
-    colours = torch.randint(0, 256, frame.shape, generator=generator).to(frame.dtype) / 255
-    return torch.where(replaced, colours, noisy)
+    colors = torch.randint(0, 256, frame.shape, generator=generator).to(frame.dtype) / 255
+    return torch.where(replaced, colors, noisy)
 
 
-def _quantised(frame: Tensor) -> Tensor:
+def _quantized(frame: Tensor) -> Tensor:
     """Clipped to [0, 1] and rounded to 8 bit, as a PNG would hold it."""
     return (frame.clamp(0, 1) * 255).round() / 255
 
@@ -121,7 +121,7 @@ DEGRADATIONS: dict[str, Degradation] = {
             for sigma in (10, 15, 20, 25, 30, 40, 50)
         ),
         *(
-            Degradation(f"noise8-{sigma}", f"Gaussian noise {sigma}, 8 bit", quantised_noise(sigma), sigma=sigma)
+            Degradation(f"noise8-{sigma}", f"Gaussian noise {sigma}, 8 bit", quantized_noise(sigma), sigma=sigma)
             for sigma in (15, 25, 50)
         ),
     )

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ls3d.errors import InputError
-from ls3d.video import Mark, Packet, Piece, reorder_depth
+from ls3d.video import EncodedSegment, Mark, Packet, reorder_depth
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Segment:
         held: output frames that needed no network (duplicates, and frames held at a cut or at the end).
         lost: packets that could not be decoded.
         retimed: source frames whose own time could not be used.
-        delay: of its packets, see ``ls3d.video.Piece``.
+        delay: of its packets, see ``ls3d.video.EncodedSegment``.
         packets: time, size and key flag of every packet, in decoding order; on disk only, once it is finished.
         digest: SHA-256 of the packets' bytes.
     """
@@ -126,10 +126,10 @@ class Workspace:
         """Begin a segment."""
         return SegmentWriter(self._path(index, "packets"), self._path(index, "json"))
 
-    def piece(self, segment: Segment) -> Piece:
+    def piece(self, segment: Segment) -> EncodedSegment:
         """The segment for joining."""
         index = segment.index
-        return Piece(
+        return EncodedSegment(
             lambda: self._read(index),
             lambda: [pts for pts, _, _ in self._table(index)],
             segment.delay,

@@ -17,12 +17,12 @@ import av
 import torch
 from torch import Tensor, nn
 
-from ls3d.enhance._noise import estimate_sigma
-from ls3d.enhance._tiling import Tiler
 from ls3d.enhance._timeline import Timeline
 from ls3d.errors import InputError
+from ls3d.inference.noise import estimate_sigma
+from ls3d.inference.tiling import Tiler
 from ls3d.video import Frame, same_pixels, to_rgb
-from ls3d.video.colour import Colour
+from ls3d.video.color import Color
 
 #: Output frames of an interpolation network lie at quarters.
 _QUARTERS = 4
@@ -30,7 +30,7 @@ _QUARTERS = 4
 
 @dataclass(frozen=True)
 class Window:
-    """A source frame with its neighbours in the same shot.
+    """A source frame with its neighbors in the same shot.
 
     Attributes:
         before: frames before it, in order; fewer where the shot begins.
@@ -112,8 +112,8 @@ class Runner:
 class Pictures:
     """Source frames as tensors, each converted once while it is in use."""
 
-    def __init__(self, colour: Colour, device: torch.device) -> None:
-        self._colour, self._device = colour, device
+    def __init__(self, color: Color, device: torch.device) -> None:
+        self._color, self._device = color, device
         self._tensors: dict[Fraction, Tensor] = {}
 
     def __call__(self, frames: Sequence[Frame]) -> Tensor:
@@ -125,7 +125,7 @@ class Pictures:
         return torch.stack([self._tensors[frame.time] for frame in frames], dim=1)[None]
 
     def _convert(self, frame: Frame) -> Tensor:
-        return to_rgb(frame.picture, self._colour, self._device)
+        return to_rgb(frame.picture, self._color, self._device)
 
 
 class Interpolation:

@@ -15,18 +15,18 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from ls3d.enhance._memory import fitting_tile
 from ls3d.enhance._stages import Interpolation, Pictures, Restoration, Runner, Stage, check_sigma
-from ls3d.enhance._tiling import Tiler
 from ls3d.enhance._timeline import Constant, Multiply, Timeline
 from ls3d.enhance.engine import Job, Progress, Report, run, run_to_pipe
 from ls3d.errors import InputError
+from ls3d.inference.memory import fitting_tile
+from ls3d.inference.tiling import Tiler
 from ls3d.models import load_model, model_info
 from ls3d.video import (
     ImageSequence,
     OnError,
     Source,
-    Span,
+    TimeRange,
     VideoFile,
     VideoPipe,
     choose_settings,
@@ -155,10 +155,10 @@ def interpolate(
     if fps is not None:
         timeline = Constant(_exact_rate(fps), span.start)
     if slow_motion:
-        span = Span(span.start, span.end, Fraction(times))
+        span = TimeRange(span.start, span.end, Fraction(times))
     runner, name = _runner(model, "interpolation", options)
     _fit_memory(runner, (1, 3, 2), options, [1, 2, 3])
-    stage = Interpolation(runner, Pictures(opened.info.colour, runner.device), timeline)
+    stage = Interpolation(runner, Pictures(opened.info.color, runner.device), timeline)
     return _perform(opened, source, target, stage, span, options, progress, {"model": name})
 
 
@@ -228,13 +228,13 @@ def denoise(
 
 
 def _restoration(opened: Source, runner: Runner, options: Options, sigma: float | str | None) -> Restoration:
-    stage = Restoration(runner, Pictures(opened.info.colour, runner.device), Multiply(1), sigma)
+    stage = Restoration(runner, Pictures(opened.info.color, runner.device), Multiply(1), sigma)
     arguments = [] if sigma is None else [torch.zeros(1, device=runner.device)]
     _fit_memory(runner, (1, 3, stage.before + 1 + stage.after), options, *arguments)
     return stage
 
 
-def _open(path: PathLike, options: Options) -> tuple[Source, Span]:
+def _open(path: PathLike, options: Options) -> tuple[Source, TimeRange]:
     opened: Source
     if str(path) == "-":
         opened = VideoPipe(sys.stdin.buffer, options.on_error)
@@ -253,7 +253,7 @@ def _open(path: PathLike, options: Options) -> tuple[Source, Span]:
         log.warning("%s is interlaced; its frames are worked on as if they were whole", path)
     if opened.info.alpha:
         log.warning("%s has a transparency channel, which is left out", path)
-    return opened, Span(start, end)
+    return opened, TimeRange(start, end)
 
 
 def _exact_rate(rate: Fraction | float) -> Fraction:
@@ -319,7 +319,7 @@ def _perform(
     source: PathLike,
     target: PathLike,
     stage: Stage,
-    span: Span,
+    span: TimeRange,
     options: Options,
     progress: ProgressCallback | None,
     signature: dict[str, Any],
@@ -369,7 +369,7 @@ def _output_kind(path: Path) -> str:
     return "images" if not path.suffix or path.is_dir() else container_of(path)
 
 
-def _clock(stage: Stage, span: Span, container: str, source: Fraction, rate: Fraction) -> Fraction:
+def _clock(stage: Stage, span: TimeRange, container: str, source: Fraction, rate: Fraction) -> Fraction:
     """Ticks of the output; formats without times of their own count frames."""
     if container in ("avi", "y4m", "images"):
         return 1 / rate

@@ -27,15 +27,15 @@ from ls3d.enhance._stages import Output, Stage, Window
 from ls3d.enhance._threads import Worker, prefetch
 from ls3d.errors import InputError
 from ls3d.video import (
+    EncodedSegment,
     Encoder,
     EncoderSettings,
     Frame,
     Mark,
     Packet,
-    Piece,
-    Shot,
+    ScannedFrame,
     Source,
-    Span,
+    TimeRange,
     find_cuts,
     from_rgb,
     to_rgb,
@@ -126,7 +126,7 @@ class Job:
     stage: Stage
     settings: EncoderSettings
     container: str
-    span: Span
+    span: TimeRange
     threshold: float
     longest: int = 128
     shortest: int = 32
@@ -279,13 +279,13 @@ def _work(job: Job, context: Sequence[tuple[Mark, bool]], sink: _Sink, meter: _M
 
 def _infer(
     job: Job,
-    shots: Iterator[Shot],
+    shots: Iterator[ScannedFrame],
     known: Sequence[bool],
     worker: Worker[Output | tuple[Segment, Fraction]],
     meter: _Meter,
 ) -> None:
     """Run the stage over all windows, and say where segments end."""
-    segment, recent = Segment(), deque[Shot](maxlen=_context_length(job))
+    segment, recent = Segment(), deque[ScannedFrame](maxlen=_context_length(job))
     until: Fraction | None = None
     for shot, window in _windows(shots, job, known):
         if window is not None:
@@ -313,7 +313,9 @@ def _context_length(job: Job) -> int:
     return max(REACH, job.stage.before)
 
 
-def _windows(shots: Iterator[Shot], job: Job, known: Sequence[bool]) -> Iterator[tuple[Shot, Window | None]]:
+def _windows(
+    shots: Iterator[ScannedFrame], job: Job, known: Sequence[bool]
+) -> Iterator[tuple[ScannedFrame, Window | None]]:
     """Every shot with its window, which ends where its shot ends; the first ``len(known)`` are done already.
 
     Args:
@@ -329,7 +331,7 @@ def _windows(shots: Iterator[Shot], job: Job, known: Sequence[bool]) -> Iterator
             return
         shot = ahead.popleft()
         if index < len(known):
-            shot = Shot(shot.frame, known[index])
+            shot = ScannedFrame(shot.frame, known[index])
             yield shot, None
         else:
             until = ahead[0].frame.time if ahead else shot.frame.time + shot.frame.duration
@@ -342,7 +344,7 @@ def _windows(shots: Iterator[Shot], job: Job, known: Sequence[bool]) -> Iterator
         ahead.extend(itertools.islice(shots, 1))
 
 
-def _same_shot(shot: Shot, following: Iterable[Shot]) -> list[Frame]:
+def _same_shot(shot: ScannedFrame, following: Iterable[ScannedFrame]) -> list[Frame]:
     frames: list[Frame] = []
     for each in following:
         if shot.cut_after:
@@ -352,11 +354,11 @@ def _same_shot(shot: Shot, following: Iterable[Shot]) -> list[Frame]:
     return frames
 
 
-def _ends_segment(job: Job, segment: Segment, latest: Shot) -> bool:
+def _ends_segment(job: Job, segment: Segment, latest: ScannedFrame) -> bool:
     return segment.frames_in >= (job.shortest if latest.cut_after else job.longest)
 
 
-def _add(segment: Segment, shot: Shot, outputs: int) -> None:
+def _add(segment: Segment, shot: ScannedFrame, outputs: int) -> None:
     segment.frames_in += 1
     segment.frames_out += outputs
     segment.cuts += shot.cut_after
@@ -364,7 +366,7 @@ def _add(segment: Segment, shot: Shot, outputs: int) -> None:
     segment.retimed += shot.frame.retimed
 
 
-def _closed(segment: Segment, recent: Iterable[Shot], until: Fraction) -> tuple[Segment, Fraction]:
+def _closed(segment: Segment, recent: Iterable[ScannedFrame], until: Fraction) -> tuple[Segment, Fraction]:
     segment.context = [(shot.frame.mark(), shot.cut_after) for shot in recent]
     return segment, until
 
@@ -378,7 +380,7 @@ class _Sink:
 
     def __init__(self, job: Job) -> None:
         self.segments: list[Segment] = []
-        self._job, self._source = job, job.source.info.colour
+        self._job, self._source = job, job.source.info.color
         self._latest = -(1 << 62)
 
     def handle(self, item: Output | tuple[Segment, Fraction]) -> None:
@@ -408,7 +410,7 @@ class _Sink:
 
     def _picture(self, pixels: av.VideoFrame | torch.Tensor) -> av.VideoFrame:
         """Pixels as the encoder wants them; a source frame's own samples where they fit."""
-        target = self._job.settings.colour
+        target = self._job.settings.color
         if isinstance(pixels, av.VideoFrame):
             if target == self._source:
                 return pixels
@@ -489,6 +491,6 @@ def _join(job: Job, workspace: Workspace, segments: Sequence[Segment], target: P
     return notes
 
 
-def _all_packets(pieces: Iterable[Piece]) -> Iterator[Packet]:
+def _all_packets(pieces: Iterable[EncodedSegment]) -> Iterator[Packet]:
     for piece in pieces:
         yield from piece.read()

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from ls3d.data.footage import Footage
 from ls3d.evaluation._models import Runner
+from ls3d.evaluation.fidelity.scored_frames import Sample, samples
 from ls3d.evaluation.report import ClipScore, Report
-from ls3d.evaluation.samples import Sample, samples
 from ls3d.evaluation.table import label, ranking, remarks, show_value
-from ls3d.files import written_whole
+from ls3d.files import atomic_write
 from ls3d.metrics import METRICS, to_8bit
 from ls3d.video.images import encode_png
 
@@ -52,7 +52,7 @@ def write_page(report: Report, path: str | os.PathLike[str], runner: Runner, cli
         full_error=_FULL_ERROR,
         conditions=escape(json.dumps(report.to_dict() | {"clips": len(report.clips)}, indent=2)),
     )
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from ls3d._version import __version__
 from ls3d.data.sets import DATA_SETS
-from ls3d.evaluation.protocols import Protocol, get_protocol
-from ls3d.files import written_whole
+from ls3d.evaluation.fidelity.protocols import Protocol, get_protocol
+from ls3d.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Report:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ls3d.data.sets import DATA_SETS
-from ls3d.evaluation.protocols import PROTOCOLS
+from ls3d.evaluation.fidelity.protocols import PROTOCOLS
 from ls3d.evaluation.report import Report
 from ls3d.metrics import METRICS, Metric
 

@@ -39,9 +39,9 @@ def psnr(output: Tensor, truth: Tensor, peak: float = 255.0) -> Tensor:
 
 
 def interpolation_error(output: Tensor, truth: Tensor) -> Tensor:
-    """Interpolation error: the root of the mean over pixels of the squared colour difference.
+    """Interpolation error: the root of the mean over pixels of the squared color difference.
 
-    The colour difference is the L2 norm over the channels (Baker et al., "A Database and Evaluation
+    The color difference is the L2 norm over the channels (Baker et al., "A Database and Evaluation
     Methodology for Optical Flow", IJCV 2011, section 4.2), so RGB errors are sqrt(3) times the RMS over
     single values.
     """

@@ -3,7 +3,7 @@
 Both use a Gaussian window of 11 pixels with sigma 1.5, C1 = (0.01 peak)^2 and C2 = (0.03 peak)^2. ``ssim``
 is that of super-resolution papers: every channel on its own, only where the window lies inside the picture.
 ``ssim_3d`` is that of interpolation and denoising papers, MATLAB's ``ssim`` of an H x W x 3 array: the
-window is a ball in three dimensions, colour being the third, and the borders are replicated.
+window is a ball in three dimensions, color being the third, and the borders are replicated.
 
 Images are ``(..., C, H, W)`` in units of 8-bit values; the result is one float64 number per image.
 """
@@ -21,7 +21,7 @@ SIGMA = 1.5
 
 
 def gaussian(size: int, sigma: float) -> Tensor:
-    """A normalised Gaussian of ``size`` taps, float64."""
+    """A normalized Gaussian of ``size`` taps, float64."""
     distance = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     weights = torch.exp(-distance.square() / (2 * sigma**2))
     return weights / weights.sum()
@@ -40,7 +40,7 @@ def ssim(output: Tensor, truth: Tensor, peak: float = 255.0) -> Tensor:
 
 
 def ssim_3d(output: Tensor, truth: Tensor, peak: float = 255.0) -> Tensor:
-    """SSIM of interpolation papers: MATLAB's ``ssim`` with the colours as third dimension, borders
+    """SSIM of interpolation papers: MATLAB's ``ssim`` with the colors as third dimension, borders
     replicated.
 
     Raises:

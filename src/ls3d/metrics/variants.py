@@ -60,7 +60,7 @@ METRICS: dict[str, Metric] = {
         interpolation_error,
         "rgb",
         True,
-        "interpolation error (RMS of the colour difference)",
+        "interpolation error (RMS of the color difference)",
         higher_is_better=False,
     ),
     "ie-abs": Metric(absolute_error, "rgb", True, "mean absolute difference, rounded to 8 bit", higher_is_better=False),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ls3d.nn.blocks import LS3DResBlock, ResBlock2d
 from ls3d.nn.conv import LS3DConv3d
 from ls3d.nn.convert import convert
-from ls3d.nn.initialise import initialise
-from ls3d.nn.nonlocal_ import NonLocalBlock3d
-from ls3d.nn.sampling import limit_offsets, parameter_groups
+from ls3d.nn.initialize import initialize
+from ls3d.nn.non_local import NonLocalBlock3d
+from ls3d.nn.offsets import limit_offsets, parameter_groups
 from ls3d.nn.statistics import OffsetStatistics, offset_statistics
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "OffsetStatistics",
     "ResBlock2d",
     "convert",
-    "initialise",
+    "initialize",
     "limit_offsets",
     "offset_statistics",
     "parameter_groups",

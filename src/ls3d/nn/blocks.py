@@ -10,7 +10,7 @@ from ls3d.nn.conv import LS3DConv3d
 class LS3DResBlock(nn.Module):
     """The LS3D paper's figure 2(a): a 3D residual block whose first 3x3x3 convolution samples learnably.
 
-    ``x + conv2(relu(conv1(x)))``, without normalisation and without an activation after the sum.
+    ``x + conv2(relu(conv1(x)))``, without normalization and without an activation after the sum.
 
     Args:
         channels: channels in and out.
@@ -36,7 +36,7 @@ class LS3DResBlock(nn.Module):
 
 
 class ResBlock2d(nn.Module):
-    """A residual block on single frames: ``x + conv2(relu(conv1(x)))``, 3x3, without normalisation.
+    """A residual block on single frames: ``x + conv2(relu(conv1(x)))``, 3x3, without normalization.
 
     Args:
         channels: channels in and out.

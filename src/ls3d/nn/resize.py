@@ -1,7 +1,7 @@
 """Resizing as MATLAB's ``imresize`` does it: the bicubic of every super-resolution table.
 
 Keys' cubic kernel with a = -1/2; when the picture shrinks, the kernel is stretched by the factor
-(antialiasing); pixel centres lie at half-integers; borders are mirrored, the edge pixel being repeated.
+(antialiasing); pixel centers lie at half-integers; borders are mirrored, the edge pixel being repeated.
 ``F.interpolate``, PIL and OpenCV each differ in one of these, and a network trained for one kind of small
 picture and measured on another loses decibels.
 """
@@ -37,11 +37,11 @@ def resize_taps(length: int, scale: Fraction) -> tuple[Tensor, Tensor]:
     factor = scale.numerator / scale.denominator
     stretch = max(1.0, 1 / factor)
     count = -(-length * scale.numerator // scale.denominator)
-    centre = (torch.arange(count, dtype=torch.float64) + 0.5) / factor - 0.5
+    center = (torch.arange(count, dtype=torch.float64) + 0.5) / factor - 0.5
     # The kernel is zero at its ends, so that at most this many pixels count, from the first one inside.
     taps = torch.arange(math.ceil(4 * stretch), dtype=torch.float64)
-    positions = torch.floor(centre - 2 * stretch)[:, None] + 1 + taps
-    weights = cubic((centre[:, None] - positions) / stretch)
+    positions = torch.floor(center - 2 * stretch)[:, None] + 1 + taps
+    weights = cubic((center[:, None] - positions) / stretch)
     return _mirror(positions.long(), length), weights / weights.sum(dim=1, keepdim=True)
 
 

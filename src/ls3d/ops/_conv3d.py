@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from ls3d.ops._backends import choose
 from ls3d.ops._geometry import Geometry, triple
 from ls3d.ops._layout import memory_format
+from ls3d.ops.backends.choose import choose
 
 _TENSORS = "Tensor input, Tensor offset, Tensor? mask, Tensor weight"
 _SIZES = "int[3] stride, int[3] padding, int[3] dilation, int groups"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ls3d.ops import _kernel, reference
-from ls3d.ops._backends import explain
 from ls3d.ops._geometry import Geometry
+from ls3d.ops.backends import reference
+from ls3d.ops.backends.choose import explain
+from ls3d.ops.backends.cpu import library as _kernel
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 

@@ -15,12 +15,12 @@ from ls3d.data.footage import Footage, FrameList
 from ls3d.errors import InputError
 from ls3d.evaluation import Protocol, evaluate
 from ls3d.evaluation.report import versions
-from ls3d.files import written_whole
+from ls3d.files import atomic_write
 from ls3d.models import load_model, read_metadata
-from ls3d.reproduce.runs import Run
-from ls3d.training.loaders import held_out_windows, size_multiple, split_clips
-from ls3d.training.problems import make_problem
-from ls3d.training.recipe import Recipe
+from ls3d.reproduce.plan import Run
+from ls3d.training.enhancement.loaders import held_out_windows, size_multiple, split_clips
+from ls3d.training.enhancement.tasks import make_problem
+from ls3d.training.recipe.schema import Recipe
 
 COLUMNS = ("psnr", "ssim")
 
@@ -64,7 +64,7 @@ def _measured(run: Run, trained: nn.Module, model: nn.Module, identity: str, tes
             return known["mean"]
     report = evaluate(model, protocol, data, device=device_of(run.recipe))
     mean = {column: report.mean[column] for column in COLUMNS}
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps({"of": measured, "mean": mean}, indent=2) + "\n")
     return mean
 

@@ -16,7 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ls3d.files import written_whole
+from ls3d.files import atomic_write
 from ls3d.reproduce.tables import Column, Row, Table
 
 
@@ -52,7 +52,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Step:
-    """Two neighbours in the paper's order, measured here.
+    """Two neighbors in the paper's order, measured here.
 
     Attributes:
         worse: the method that the paper has below.
@@ -122,7 +122,7 @@ class Reproduction:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     def show(self, console: Console | None = None) -> None:
@@ -137,7 +137,7 @@ class Reproduction:
             parts.append(_grid(self.table, column, results, *self.weightless[column.title]))
             parts += [Text(line) for line in _order_lines(list(_steps(results)))]
         seeds, recipe = len(self.results[0].scores), self.results[0].recipe
-        budget = f"{recipe['optimisation']['steps']} steps of {recipe['optimisation']['batch_size']} samples"
+        budget = f"{recipe['optimization']['steps']} steps of {recipe['optimization']['batch_size']} samples"
         trained = f"mean and standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
         lines = [f"Ours: {trained}, {budget} each, on {self.measured_on}."]
         if not self.measured_on.startswith("the published"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ls3d.errors import InputError
-from ls3d.evaluation import published
-from ls3d.evaluation.protocols import Protocol, get_protocol
+from ls3d.evaluation.fidelity import published
+from ls3d.evaluation.fidelity.protocols import Protocol, get_protocol
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 ``train`` runs a recipe (one YAML file, see ``recipes/``) and goes on where it was killed.
 """
 
-from ls3d.training.recipe import Recipe, load_recipe
-from ls3d.training.run import train
+from ls3d.training._train import train
+from ls3d.training.recipe.schema import Recipe, load_recipe
 
 __all__ = ["Recipe", "load_recipe", "train"]

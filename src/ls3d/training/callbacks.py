@@ -54,8 +54,8 @@ class OffsetGuard(Callback):
             if not seen.max <= self.limit and layer not in self._warned:
                 self._warned.add(layer)
                 log.warning(
-                    "offsets of %s reach %.1f pixels at step %d, more than %g: lower optimisation.offset_factor or set "
-                    "optimisation.offset_limit",
+                    "offsets of %s reach %.1f pixels at step %d, more than %g: lower optimization.offset_factor or set "
+                    "optimization.offset_limit",
                     *(layer, seen.max, trainer.global_step, self.limit),
                 )
         self._found = {}

@@ -1,15 +1,15 @@
-"""Video files: what is in them, frames with exact times, colour, encoders, and containers with nothing lost.
+"""Video files: what is in them, frames with exact times, color, encoders, and containers with nothing lost.
 
 Knows no network. PyAV (FFmpeg) reads and writes; times are ``Fraction`` seconds.
 """
 
-from ls3d.video.colour import Colour, from_rgb, to_rgb
-from ls3d.video.cuts import Shot, find_cuts
+from ls3d.video.color import Color, from_rgb, to_rgb
+from ls3d.video.cuts import ScannedFrame, find_cuts
 from ls3d.video.encoder import CODECS, Encoder, EncoderSettings, Packet, choose_settings, container_of
 from ls3d.video.mux import (
-    Copied,
-    Piece,
-    Span,
+    EncodedSegment,
+    StreamReport,
+    TimeRange,
     reorder_depth,
     write_container,
     write_images,
@@ -22,8 +22,8 @@ from ls3d.video.reader import Frame, ImageSequence, Mark, OnError, Source, Video
 
 __all__ = [
     "CODECS",
-    "Colour",
-    "Copied",
+    "Color",
+    "EncodedSegment",
     "Encoder",
     "EncoderSettings",
     "Frame",
@@ -32,11 +32,11 @@ __all__ = [
     "Mark",
     "OnError",
     "Packet",
-    "Piece",
-    "Shot",
+    "ScannedFrame",
     "Source",
-    "Span",
     "StreamInfo",
+    "StreamReport",
+    "TimeRange",
     "VideoFile",
     "VideoInfo",
     "VideoPipe",

@@ -29,14 +29,14 @@ _STILL = 0.1  # percent; below it a frame is a repeated one
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
+class ScannedFrame:
     """A frame, and whether a hard cut comes after it."""
 
     frame: Frame
     cut_after: bool
 
 
-def find_cuts(frames: Iterable[Frame], threshold: float = DEFAULT_THRESHOLD) -> Iterator[Shot]:
+def find_cuts(frames: Iterable[Frame], threshold: float = DEFAULT_THRESHOLD) -> Iterator[ScannedFrame]:
     """Pass frames on with the cuts between them, ``REACH`` + 1 frames late.
 
     Args:
@@ -44,7 +44,7 @@ def find_cuts(frames: Iterable[Frame], threshold: float = DEFAULT_THRESHOLD) -> 
         threshold: least difference of a cut, in percent of the range; 0 finds none.
     """
     if threshold <= 0:
-        yield from (Shot(frame, False) for frame in frames)
+        yield from (ScannedFrame(frame, False) for frame in frames)
         return
     pending: deque[Frame] = deque()
     before: deque[float] = deque(maxlen=REACH)
@@ -57,10 +57,10 @@ def find_cuts(frames: Iterable[Frame], threshold: float = DEFAULT_THRESHOLD) -> 
         pending.append(frame)
         last = thumbnail
         if len(ahead) > REACH:
-            yield Shot(pending.popleft(), _is_cut(before, ahead, threshold))
+            yield ScannedFrame(pending.popleft(), _is_cut(before, ahead, threshold))
             before.append(ahead.popleft())
     while pending:
-        yield Shot(pending.popleft(), bool(ahead) and _is_cut(before, ahead, threshold))
+        yield ScannedFrame(pending.popleft(), bool(ahead) and _is_cut(before, ahead, threshold))
         if ahead:
             before.append(ahead.popleft())
 

@@ -1,6 +1,6 @@
 """Encoders: which one, with what settings, and pictures in, packets out.
 
-Codec, pixel format and colour tags follow the source unless told otherwise. An encoder knows no file: its
+Codec, pixel format and color tags follow the source unless told otherwise. An encoder knows no file: its
 packets can be kept and put into a container later, by whoever opens the same encoder for the container's
 header.
 """
@@ -21,7 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
 from ls3d.errors import InputError
-from ls3d.video.colour import Colour
+from ls3d.video.color import Color
 from ls3d.video.pixels import FULL_RANGE, LIMITED_RANGE, Layout, layout_of, planes_of
 from ls3d.video.probe import MasteringDisplay, VideoInfo
 
@@ -75,20 +75,20 @@ class EncoderSettings:
 
     Attributes:
         codec: a key of ``CODECS``.
-        colour: of the pictures.
+        color: of the pictures.
         pix_fmt: what the encoder itself takes: the pictures' layout, or the same samples packed.
         width: in samples.
         height: in samples.
         time_base: of times of pictures and packets.
         rate: nominal frame rate, for rate control and headers.
         options: for FFmpeg's encoder.
-        tags: colour tags, by the names of ``VideoInfo.tags``.
+        tags: color tags, by the names of ``VideoInfo.tags``.
         sample_aspect_ratio: width to height of a sample.
         global_header: whether parameter sets go to the container's header.
     """
 
     codec: str
-    colour: Colour
+    color: Color
     pix_fmt: str
     width: int
     height: int
@@ -192,8 +192,8 @@ def choose_settings(
     """
     name = _choose_codec(info, container, codec)
     chosen = CODECS[name]
-    pix_fmt = _nearest_format(info.colour, name, size)
-    colour, tags = _choose_colour(info, layout_of(pix_fmt))
+    pix_fmt = _nearest_format(info.color, name, size)
+    color, tags = _choose_color(info, layout_of(pix_fmt))
     options = dict(chosen.options)
     if crf is not None and chosen.crf is None:
         raise InputError(f"--crf {crf}: {name} has no quality setting")
@@ -204,11 +204,11 @@ def choose_settings(
     if container == "avi" and name == "h264":
         options["bf"] = "0"  # AVI has no times of its own, so frames can't be reordered
     if name == "prores":
-        options["profile"] = "4" if colour.layout.subsampling == (0, 0) else "3"
+        options["profile"] = "4" if color.layout.subsampling == (0, 0) else "3"
     _add_mastering(options, name, info.mastering)
     return EncoderSettings(
         codec=name,
-        colour=colour,
+        color=color,
         pix_fmt=pix_fmt,
         width=size[1],
         height=size[0],
@@ -266,21 +266,21 @@ def _holds(container: str, codec: str) -> bool:
         return CODECS[codec].encoder in output.supported_codecs
 
 
-def _choose_colour(info: VideoInfo, layout: Layout) -> tuple[Colour, dict[str, int]]:
+def _choose_color(info: VideoInfo, layout: Layout) -> tuple[Color, dict[str, int]]:
     """Meaning and tags of the output's samples: the source's own where the layout allows."""
-    source, tags = info.colour, dict(info.tags)
+    source, tags = info.color, dict(info.tags)
     if layout.family == source.layout.family == "rgb":
-        return Colour(layout, source.matrix, source.full_range), tags
+        return Color(layout, source.matrix, source.full_range), tags
     if layout.family == "rgb":
         tags.update(colorspace=0, color_range=FULL_RANGE)
-        return Colour(layout, 0, True), tags
+        return Color(layout, 0, True), tags
     if source.layout.family != "rgb":
-        return Colour(layout, source.matrix, source.full_range, source.cosited), tags
+        return Color(layout, source.matrix, source.full_range, source.cosited), tags
     tags.update(colorspace=1, color_range=LIMITED_RANGE)
-    return Colour(layout, 1, full_range=False), tags
+    return Color(layout, 1, full_range=False), tags
 
 
-def _nearest_format(source: Colour, codec: str, size: tuple[int, int]) -> str:
+def _nearest_format(source: Color, codec: str, size: tuple[int, int]) -> str:
     """The encoder's pixel format that loses least of the source's samples, and wastes least."""
     wanted = source.layout
     if wanted.family == "rgb" and codec not in ("png", "ffv1"):

@@ -19,7 +19,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
     Args:
         path: a file of any format that FFmpeg knows. RGB values come out as they are in the file; JPEGs are
-            converted from Y'CbCr by FFmpeg, which differs from other decoders by a few units at coloured
+            converted from Y'CbCr by FFmpeg, which differs from other decoders by a few units at colored
             edges.
 
     Returns:

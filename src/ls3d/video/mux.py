@@ -33,7 +33,7 @@ _CONTAINER_WORDS = ("major_brand", "minor_version", "compatible_brands")
 
 
 @dataclass(frozen=True)
-class Piece:
+class EncodedSegment:
     """Packets of consecutive frames.
 
     Attributes:
@@ -60,7 +60,7 @@ class TimedPacket:
 
 
 @dataclass(frozen=True)
-class Span:
+class TimeRange:
     """The part of the source's clock that the output shows.
 
     Attributes:
@@ -97,7 +97,7 @@ class _Copy:
 
 
 @dataclass
-class Copied:
+class StreamReport:
     """What became of the other streams.
 
     Attributes:
@@ -109,7 +109,7 @@ class Copied:
     notes: list[str] = field(default_factory=list)
 
 
-def in_decoding_order(pieces: Sequence[Piece]) -> Iterator[TimedPacket]:
+def in_decoding_order(pieces: Sequence[EncodedSegment]) -> Iterator[TimedPacket]:
     """All packets with decoding times that always increase and never come after their presentation times.
 
     The i-th packet is decoded when the (i - delay)-th frame is shown, where the delay is the deepest
@@ -140,11 +140,11 @@ def write_container(
     target: Path,
     container: str,
     settings: EncoderSettings,
-    pieces: Sequence[Piece],
+    pieces: Sequence[EncodedSegment],
     info: VideoInfo,
     source: Path | None,
-    span: Span,
-) -> Copied:
+    span: TimeRange,
+) -> StreamReport:
     """Write a video file: the packets, and the other streams of ``source`` (None: there are none)."""
     scale = settings.time_base.denominator
     options = {"movflags": "+faststart", "movie_timescale": str(scale)} if container in ("mp4", "mov") else {}
@@ -154,7 +154,7 @@ def write_container(
             str(target), "w", format=container, options={"fflags": "+bitexact"}, container_options=options
         ) as output:
             video = _add_video(output, container, settings, info)
-            copied, others = Copied(notes=_shape_notes(container, settings)), _nothing()
+            copied, others = StreamReport(notes=_shape_notes(container, settings)), _nothing()
             output.metadata.update(_fresh(info.metadata))
             if inputs is not None:
                 streams = _add_others(output, inputs, info, span, copied)
@@ -207,8 +207,8 @@ def _add_others(
     output: av.container.OutputContainer,
     inputs: av.container.InputContainer,
     info: VideoInfo,
-    span: Span,
-    copied: Copied,
+    span: TimeRange,
+    copied: StreamReport,
 ) -> dict[int, _Copy]:
     """Add every other stream that the format takes: copies by the index of their sources."""
     streams: dict[int, _Copy] = {}
@@ -275,7 +275,7 @@ def _fits(stream: av.stream.Stream, container: str) -> bool:
         av.logging.set_level(quiet)
 
 
-def _add_chapters(output: av.container.OutputContainer, info: VideoInfo, span: Span) -> None:
+def _add_chapters(output: av.container.OutputContainer, info: VideoInfo, span: TimeRange) -> None:
     chapters: list[Any] = []
     for chapter in info.chapters:
         base = Fraction(chapter["time_base"] or 1)
@@ -301,7 +301,7 @@ def _packets(
 
 
 def _other_packets(
-    inputs: av.container.InputContainer, streams: Mapping[int, _Copy], span: Span
+    inputs: av.container.InputContainer, streams: Mapping[int, _Copy], span: TimeRange
 ) -> Iterator[tuple[Fraction, av.Packet]]:
     """Packets of the copied streams within the span, on the output's clock, in decoding order."""
     wanted = [inputs.streams[index] for index in streams if inputs.streams[index].type != "attachment"]
@@ -358,13 +358,13 @@ def _interleave(
 
 def y4m_header(settings: EncoderSettings) -> bytes:
     """The line that begins a YUV4MPEG2 stream."""
-    layout, rate, shape = settings.colour.layout, settings.rate, settings.sample_aspect_ratio
+    layout, rate, shape = settings.color.layout, settings.rate, settings.sample_aspect_ratio
     base = {(1, 1): "420", (1, 0): "422", (0, 0): "444", (2, 0): "411"}.get(layout.subsampling, "420")
     if layout.family == "gray":
         base = "mono"
     deep = layout.depth > 8
     if not deep and base == "420":
-        base += "mpeg2" if settings.colour.cosited[0] else "jpeg"
+        base += "mpeg2" if settings.color.cosited[0] else "jpeg"
     suffix = (str(layout.depth) if base == "mono" else f"p{layout.depth}") if deep else ""
     span = "FULL" if settings.tags.get("color_range") == FULL_RANGE else "LIMITED"
     words = (

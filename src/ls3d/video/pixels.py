@@ -127,7 +127,7 @@ def _separate(picture: av.VideoFrame, layout: Layout) -> list[np.ndarray]:
 
 
 def copy_properties(source: av.VideoFrame, target: av.VideoFrame) -> None:
-    """Give ``target`` the time and the colour tags of ``source``."""
+    """Give ``target`` the time and the color tags of ``source``."""
     target.pts, target.duration = source.pts, source.duration
     if source.time_base is not None:
         target.time_base = source.time_base

@@ -15,7 +15,7 @@ from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 
 from ls3d.errors import InputError
-from ls3d.video.colour import Colour
+from ls3d.video.color import Color
 from ls3d.video.pixels import planar
 
 _MICROSECOND = Fraction(1, 1_000_000)
@@ -56,7 +56,7 @@ class VideoInfo:
         codec: of the video stream, for example ``"hevc"``.
         width: in coded samples, before rotation and sample aspect ratio.
         height: likewise.
-        colour: how samples stand for colours.
+        color: how samples stand for colors.
         tags: matrix, primaries, transfer and range as H.273 numbers, as the file has them (2 and 0: not
             told).
         rotation: degrees counter-clockwise, as the display matrix says.
@@ -82,7 +82,7 @@ class VideoInfo:
     codec: str
     width: int
     height: int
-    colour: Colour
+    color: Color
     tags: Mapping[str, int]
     rotation: int
     sample_aspect_ratio: Fraction
@@ -187,7 +187,7 @@ def describe(
         codec=stream.codec_context.codec.canonical_name,
         width=picture.width,
         height=picture.height,
-        colour=Colour.of(picture),
+        color=Color.of(picture),
         tags=tags,
         rotation=rotation,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
@@ -219,7 +219,7 @@ def _duration(container: av.container.InputContainer, stream: av.VideoStream) ->
 
 
 def _tags(stream: av.VideoStream, picture: av.VideoFrame) -> dict[str, int]:
-    """Colour tags of the frame, or of the stream where the frame has none."""
+    """Color tags of the frame, or of the stream where the frame has none."""
     context, tags = stream.codec_context, {}
     for name in ("colorspace", "color_primaries", "color_trc", "color_range"):
         unknown = 0 if name == "color_range" else 2

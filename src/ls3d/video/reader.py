@@ -37,7 +37,7 @@ _SEEK_MARGINS = (Fraction(0), Fraction(2), Fraction(20), None)
 
 @dataclass(frozen=True)
 class Mark:
-    """The time and the checksum of a frame, by which it is recognised when the source is read again."""
+    """The time and the checksum of a frame, by which it is recognized when the source is read again."""
 
     time: Fraction
     digest: str
@@ -62,7 +62,7 @@ class Frame:
     retimed: bool = False
 
     def mark(self) -> Mark:
-        """What this frame is recognised by."""
+        """What this frame is recognized by."""
         digest = hashlib.blake2b(digest_size=8)
         for plane in planes_of(self.picture):
             digest.update(plane.tobytes())
@@ -274,7 +274,7 @@ def _reach(frames: Iterator[Frame], start: Fraction, from_beginning: bool) -> li
 
 def _conform(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     """The picture in the layout, size and tags of the video, should the stream change in its middle."""
-    layout = info.colour.layout
+    layout = info.color.layout
     result = planar(picture)
     if (result.width, result.height, result.format.name) != (info.width, info.height, layout.name):
         result = result.reformat(info.width, info.height, layout.name)

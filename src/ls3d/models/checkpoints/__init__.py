@@ -1,4 +1,4 @@
-"""Checkpoints of other projects: recognise the layout, rename every tensor, build the network.
+"""Checkpoints of other projects: recognize the layout, rename every tensor, build the network.
 
 Supported are torchvision, VMZ (Caffe2 and PyTorch), ig65m, SlowFast (PyTorch and Caffe2), pytorchvideo,
 mmaction2 and 3D-ResNets. A conversion maps every tensor or fails and says which were left; nothing in a file
@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from ls3d.errors import InputError
-from ls3d.models._registry import create_model, list_models
-from ls3d.models._weights import save_weights
 from ls3d.models.checkpoints import mmaction2, pytorchvideo, resnets3d, slowfast, torchvision, vmz
 from ls3d.models.checkpoints._architecture import infer
 from ls3d.models.checkpoints._read import read_checkpoint
 from ls3d.models.checkpoints._translate import Layout, Translation, find_tensors
+from ls3d.models.registry import create_model, list_models
+from ls3d.models.weights import save_weights
 
 #: In the order in which they are tried.
 LAYOUTS: tuple[Layout, ...] = (
@@ -48,7 +48,7 @@ def load_checkpoint(path: str | os.PathLike[str], model: str | None = None, **ar
 
     Returns:
         The network in evaluation mode. ``model.config`` says how to build it, what layout the checkpoint had
-        and how clips are normalised.
+        and how clips are normalized.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -57,7 +57,7 @@ def load_checkpoint(path: str | os.PathLike[str], model: str | None = None, **ar
     """
     root = read_checkpoint(path)
     tensors = find_tensors(root)
-    layout = next((layout for layout in LAYOUTS if layout.recognises(tensors)), None)
+    layout = next((layout for layout in LAYOUTS if layout.recognizes(tensors)), None)
     if layout is None:
         known = ", ".join(layout.name for layout in LAYOUTS)
         raise InputError(f"{path} is in none of the layouts {known}; its tensors begin with {min(tensors)!r}")

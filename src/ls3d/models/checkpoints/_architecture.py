@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ls3d.errors import InputError
-from ls3d.models._resnet3d import DEPTHS, factorised_width
+from ls3d.models.recognition._resnet3d import DEPTHS, factorized_width
 
 Shapes = Mapping[str, tuple[int, ...]]
 Found = tuple[str, dict[str, Any]]
@@ -86,7 +86,7 @@ def _resnet(shapes: Shapes) -> Found:
     if not any(".downsample." in name for name in shapes):
         arguments["shortcut"] = "zero_padding"
     if "layer1.0.conv2.0.0.weight" in shapes:
-        return _factorised(depth, shapes, arguments)
+        return _factorized(depth, shapes, arguments)
     kernel = shapes["stem.0.weight"][2]
     if shapes["layer1.0.conv2.0.weight"][1] == 1:
         return f"ir_csn_{depth}", {**arguments, **_stem(kernel)}
@@ -103,13 +103,13 @@ def _stem(kernel: int) -> dict[str, Any]:
     return {} if kernel == 3 else {"stem_kernel": kernel}
 
 
-def _factorised(depth: int, shapes: Shapes, arguments: dict[str, Any]) -> Found:
+def _factorized(depth: int, shapes: Shapes, arguments: dict[str, Any]) -> Found:
     if shapes["layer1.0.conv2.0.0.weight"][2:] == (1, 1, 1):
         return f"ip_csn_{depth}", {**arguments, **_stem(shapes["stem.0.weight"][2])}
     # The second convolution of layer2.0 tells VMZ's rule from torchvision's; in a bottleneck it is the only
     # one.
     middle = shapes["layer2.0.conv2.0.0.weight"]
-    rule = "vmz" if middle[0] == factorised_width(middle[1], shapes["layer2.0.conv2.0.3.weight"][0]) else "torchvision"
+    rule = "vmz" if middle[0] == factorized_width(middle[1], shapes["layer2.0.conv2.0.3.weight"][0]) else "torchvision"
     found = {**arguments, "midplanes": rule, **_stem(shapes["stem.3.weight"][2])}
     if shapes["stem.0.weight"][0] != 45:
         found["stem_width"] = shapes["stem.0.weight"][0]

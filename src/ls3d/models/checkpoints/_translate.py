@@ -26,7 +26,7 @@ class Translation:
     Attributes:
         tensors: by our names.
         arguments: for ``create_model``, beyond what the shapes tell.
-        facts: for the metadata: ``normalisation`` and the like.
+        facts: for the metadata: ``normalization`` and the like.
     """
 
     tensors: dict[str, Tensor]
@@ -40,12 +40,12 @@ class Layout:
 
     Attributes:
         name: of the project.
-        recognises: whether a checkpoint, given by the names of its tensors, is in this layout.
+        recognizes: whether a checkpoint, given by the names of its tensors, is in this layout.
         translate: the checkpoint's outermost dictionary and its tensors to a ``Translation``.
     """
 
     name: str
-    recognises: Callable[[Iterable[str]], bool]
+    recognizes: Callable[[Iterable[str]], bool]
     translate: Callable[[Mapping[str, Any], dict[str, Tensor]], Translation]
 
 

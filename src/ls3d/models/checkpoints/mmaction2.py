@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from ls3d.errors import InputError
-from ls3d.models._facts import IMAGENET, MMACTION_C3D
 from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
+from ls3d.models.metadata import IMAGENET, MMACTION_C3D
 
 _BLOCK = r"backbone\.(layer\d\.\d+)"
 _RESNET: Rules = (
@@ -48,27 +48,27 @@ _C3D: Rules = (
 )
 
 
-def _recognises(names: Iterable[str]) -> bool:
+def _recognizes(names: Iterable[str]) -> bool:
     return any(name.startswith("backbone.") for name in names)
 
 
 def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
     if any(".conv_s." in name for name in tensors):
         raise InputError(
-            "the checkpoint is mmaction2's R(2+1)D, with a pool after the stem and factorised shortcuts, "
+            "the checkpoint is mmaction2's R(2+1)D, with a pool after the stem and factorized shortcuts, "
             "and is not R(2+1)D of the paper; there is no such network here"
         )
     if "backbone.conv1a.conv.weight" in tensors:
         settings = {"pool5": "padded", "bn_eps": 1e-5}
-        return Translation(rename(tensors, _C3D), settings, {"normalisation": MMACTION_C3D})
+        return Translation(rename(tensors, _C3D), settings, {"normalization": MMACTION_C3D})
     csn = any(".conv2.0." in name for name in tensors)
     inner = _IP if any(".conv2.1." in name for name in tensors) else _IR
     renamed = rename(tensors, (*inner, *_RESNET))
     settings = {"bn_eps": 1e-3} if csn else _i3d_settings(tensors)
-    return Translation(renamed, settings, {"normalisation": IMAGENET if not csn else _csn_normalisation()})
+    return Translation(renamed, settings, {"normalization": IMAGENET if not csn else _csn_normalization()})
 
 
-def _csn_normalisation() -> dict[str, Any]:
+def _csn_normalization() -> dict[str, Any]:
     """The CSN configurations keep the figures of VMZ, whose weights they started from."""
     return {**IMAGENET, "mean": [110.2008, 100.63983, 95.99475], "std": [58.14765, 56.46975, 55.332195]}
 
@@ -87,4 +87,4 @@ def _i3d_settings(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return settings
 
 
-LAYOUT = Layout("mmaction2", _recognises, _translate)
+LAYOUT = Layout("mmaction2", _recognizes, _translate)

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from ls3d.errors import InputError
-from ls3d.models._facts import SLOWFAST
 from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
+from ls3d.models.metadata import SLOWFAST
 
 _BRANCH = {"a": "conv1", "b": "conv2", "c": "conv3"}
 
@@ -33,7 +33,7 @@ def _rules(names: Iterable[str]) -> Rules:
     return rules
 
 
-def _recognises(names: Iterable[str]) -> bool:
+def _recognizes(names: Iterable[str]) -> bool:
     return any(re.match(r"blocks\.\d+\.res_blocks\.", name) for name in names)
 
 
@@ -44,7 +44,7 @@ def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translati
             "is not R(2+1)D of the paper; there is no such network here"
         )
     renamed = rename(tensors, _rules(tensors))
-    return Translation(renamed, {"bn_eps": 1e-5}, {"normalisation": SLOWFAST})
+    return Translation(renamed, {"bn_eps": 1e-5}, {"normalization": SLOWFAST})
 
 
-LAYOUT = Layout("pytorchvideo", _recognises, _translate)
+LAYOUT = Layout("pytorchvideo", _recognizes, _translate)

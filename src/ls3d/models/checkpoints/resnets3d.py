@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from ls3d.errors import InputError
-from ls3d.models._facts import RESNETS_3D
 from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
+from ls3d.models.metadata import RESNETS_3D
 
 #: ``conv1`` and ``bn1`` of the network and of its blocks; ``_s`` and ``_t`` are the parts of (2+1)D
 #: convolutions.
@@ -35,7 +35,7 @@ RULES: Rules = (
 )
 
 
-def _recognises(names: Iterable[str]) -> bool:
+def _recognizes(names: Iterable[str]) -> bool:
     return "bn1.weight" in names or "bn1_s.weight" in names
 
 
@@ -44,7 +44,7 @@ def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translati
     if renamed["stem.0.weight"].ndim != 5:
         raise InputError("the checkpoint is a 2D network's; inflate it into a 3D one with ls3d.models.inflate")
     arguments = {"bn_eps": 1e-5, "pool1": "spatiotemporal"}
-    return Translation(renamed, arguments, {"normalisation": RESNETS_3D})
+    return Translation(renamed, arguments, {"normalization": RESNETS_3D})
 
 
-LAYOUT = Layout("3D-ResNets-PyTorch", _recognises, _translate)
+LAYOUT = Layout("3D-ResNets-PyTorch", _recognizes, _translate)

@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from ls3d.errors import InputError
-from ls3d.models._facts import SLOWFAST
 from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
+from ls3d.models.metadata import SLOWFAST
 
 _BRANCH = {"a": "conv1", "b": "conv2", "c": "conv3"}
 _BLOB = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
@@ -62,11 +62,11 @@ def _caffe2_rules() -> Rules:
     return rules
 
 
-def _recognises_pytorch(names: Iterable[str]) -> bool:
+def _recognizes_pytorch(names: Iterable[str]) -> bool:
     return any(name.startswith("s1.pathway0_stem.") for name in names)
 
 
-def _recognises_caffe2(names: Iterable[str]) -> bool:
+def _recognizes_caffe2(names: Iterable[str]) -> bool:
     return any(re.match(r"res\d_\d+_branch2a", name) for name in names)
 
 
@@ -74,14 +74,14 @@ def _translate_pytorch(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> T
     if any("pathway1" in name for name in tensors):
         raise InputError("the checkpoint is a SlowFast network's, with two pathways; it is not of this family")
     renamed = rename(tensors, _pytorch_rules())
-    return Translation(renamed, _settings(renamed, root), {"normalisation": SLOWFAST})
+    return Translation(renamed, _settings(renamed, root), {"normalization": SLOWFAST})
 
 
 def _translate_caffe2(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
     if any(name.startswith("t_") for name in tensors):
         raise InputError("the checkpoint is a SlowFast network's, with two pathways; it is not of this family")
     renamed = rename(tensors, _caffe2_rules(), ignored=r".*_momentum|lr|model_iter|cur_iter")
-    return Translation(renamed, _settings(renamed, root), {"normalisation": SLOWFAST})
+    return Translation(renamed, _settings(renamed, root), {"normalization": SLOWFAST})
 
 
 def _settings(tensors: Mapping[str, Tensor], root: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,5 +93,5 @@ def _settings(tensors: Mapping[str, Tensor], root: Mapping[str, Any]) -> dict[st
     return settings
 
 
-PYTORCH = Layout("SlowFast", _recognises_pytorch, _translate_pytorch)
-CAFFE2 = Layout("SlowFast or video-nonlocal-net in Caffe2", _recognises_caffe2, _translate_caffe2)
+PYTORCH = Layout("SlowFast", _recognizes_pytorch, _translate_pytorch)
+CAFFE2 = Layout("SlowFast or video-nonlocal-net in Caffe2", _recognizes_caffe2, _translate_caffe2)

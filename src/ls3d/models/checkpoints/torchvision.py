@@ -1,6 +1,6 @@
 """torchvision's video networks, and VMZ's and ig65m's in PyTorch, which took over their names, as ours did.
 
-torchvision normalises with epsilon 1e-5 and computes the midplanes of R(2+1)D block by block; the others use
+torchvision normalizes with epsilon 1e-5 and computes the midplanes of R(2+1)D block by block; the others use
 Caffe2's 1e-3 and compute them convolution by convolution.
 """
 
@@ -11,19 +11,19 @@ from typing import Any
 
 from torch import Tensor
 
-from ls3d.models._facts import TORCHVISION
 from ls3d.models.checkpoints._architecture import infer
 from ls3d.models.checkpoints._translate import Layout, Translation
+from ls3d.models.metadata import TORCHVISION
 
 
-def _recognises(names: Iterable[str]) -> bool:
+def _recognizes(names: Iterable[str]) -> bool:
     return "stem.0.weight" in names and any(name.startswith("layer1.0.conv1.0.") for name in names)
 
 
 def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
     name, arguments = infer({key: tuple(tensor.shape) for key, tensor in tensors.items()})
     caffe2 = "csn" in name or arguments.get("midplanes") == "vmz"
-    return Translation(dict(tensors), {"bn_eps": 1e-3 if caffe2 else 1e-5}, {"normalisation": TORCHVISION})
+    return Translation(dict(tensors), {"bn_eps": 1e-3 if caffe2 else 1e-5}, {"normalization": TORCHVISION})
 
 
-LAYOUT = Layout("torchvision or VMZ in PyTorch", _recognises, _translate)
+LAYOUT = Layout("torchvision or VMZ in PyTorch", _recognizes, _translate)

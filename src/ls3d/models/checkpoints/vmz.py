@@ -1,4 +1,4 @@
-"""VMZ's Caffe2 files: residual networks, C3D with normalisation, the audio and the audio-visual networks.
+"""VMZ's Caffe2 files: residual networks, C3D with normalization, the audio and the audio-visual networks.
 
 Blocks are numbered through the network (``comp_0`` ...) and convolutions through the block, so that the names
 mean something only once the depth is known; ir-CSN counts its channel-wise convolution twice (1, 3, 4).
@@ -13,15 +13,15 @@ from typing import Any
 from torch import Tensor
 
 from ls3d.errors import InputError
-from ls3d.models._facts import VMZ
-from ls3d.models._resnet3d import DEPTHS
 from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
+from ls3d.models.metadata import VMZ
+from ls3d.models.recognition._resnet3d import DEPTHS
 
 _BLOB = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
 _IGNORED = r".*_momentum|lr|iter|epoch|best_metric|.*optimizer_iteration.*"
 
 
-def _recognises(names: Iterable[str]) -> bool:
+def _recognizes(names: Iterable[str]) -> bool:
     return any(re.fullmatch(r"(?:[av]_)?comp_0_conv_1(?:_middle)?_w|conv1a_w", name) for name in names)
 
 
@@ -37,7 +37,7 @@ def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translati
         name: tensor.flatten(1) if _is_linear(name) else tensor
         for name, tensor in rename(tensors, rules, _IGNORED).items()
     }
-    return Translation(renamed, {"bn_eps": 1e-3, **settings}, {"normalisation": VMZ})
+    return Translation(renamed, {"bn_eps": 1e-3, **settings}, {"normalization": VMZ})
 
 
 def _is_linear(name: str) -> bool:
@@ -98,8 +98,8 @@ def _audio_stem() -> list[tuple[str, str]]:
     return [(r"conv1_w", "conv1.weight"), (r"conv1_b", "conv1.bias")]
 
 
-def _stem(factorised: bool) -> list[tuple[str, str]]:
-    if not factorised:
+def _stem(factorized: bool) -> list[tuple[str, str]]:
+    if not factorized:
         return [(r"conv1_w", "stem.0.weight"), *_norm("conv1_spatbn_relu", "stem.1")]
     return [
         (r"conv1_middle_w", "stem.0.weight"),
@@ -129,4 +129,4 @@ def _block_rules(theirs: str, shortcut: str, ours: str, tensors: Mapping[str, Te
     return rules
 
 
-LAYOUT = Layout("VMZ in Caffe2", _recognises, _translate)
+LAYOUT = Layout("VMZ in Caffe2", _recognizes, _translate)

@@ -1,0 +1,118 @@
+"""Networks on frames of any size: padding to what the network takes, and tiles where a frame doesn't fit in
+memory.
+
+Tiles overlap. The outermost quarter of an overlap, where a tile's own border shows, counts nothing; across
+the inner half one tile fades into the next along a raised cosine.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ls3d.errors import InputError
+
+log = logging.getLogger(__name__)
+
+Forward = Callable[[Tensor], Tensor]
+
+_SMALLEST = 64
+_OVERLAP = 64
+
+
+@dataclass
+class Tiler:
+    """Runs a network over whole frames or over tiles of them.
+
+    Attributes:
+        multiple: of which height and width must be multiples.
+        scale: how many times larger the network's output is.
+        tile: largest side of a tile in source pixels; None is whole frames. Halved for good when memory runs
+            out.
+        overlap: of neighboring tiles, at least, in source pixels.
+    """
+
+    multiple: int = 1
+    scale: int = 1
+    tile: int | None = None
+    overlap: int = _OVERLAP
+
+    def __call__(self, forward: Forward, frames: Tensor) -> Tensor:
+        """Map ``(N, C, T, H, W)`` to ``(N, C, T', scale * H, scale * W)``.
+
+        Raises:
+            InputError: memory runs out even with the smallest tiles.
+        """
+        while True:
+            try:
+                return self._run(forward, frames)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._shrink(max(frames.shape[-2:]))
+
+    def _shrink(self, side: int) -> None:
+        smaller = -(-min(self.tile or side, side) // 2)
+        if smaller < _SMALLEST:
+            raise InputError(f"memory runs out even with tiles of {_SMALLEST} pixels; choose another --device")
+        self.tile = smaller
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        log.warning("memory ran out; going on with tiles of %d pixels", smaller)
+
+    def _run(self, forward: Forward, frames: Tensor) -> Tensor:
+        height, width = frames.shape[-2:]
+        if self.tile is None or self.tile >= max(height, width):
+            return self._padded(forward, frames)
+        total = weights = None
+        for rows, row_weights in self._spans(height):
+            for columns, column_weights in self._spans(width):
+                part = self._padded(forward, frames[..., rows, columns])
+                weight = (row_weights[:, None] * column_weights).to(part)
+                if total is None or weights is None:
+                    total = part.new_zeros(*part.shape[:-2], height * self.scale, width * self.scale)
+                    weights = part.new_zeros(total.shape[-2:])
+                y, x = (slice(s.start * self.scale, s.stop * self.scale) for s in (rows, columns))
+                total[..., y, x] += part * weight
+                weights[y, x] += weight
+        assert total is not None
+        assert weights is not None
+        return total / weights
+
+    def _padded(self, forward: Forward, frames: Tensor) -> Tensor:
+        """Repeat the last row and column up to the multiple, and crop what comes out."""
+        height, width = frames.shape[-2:]
+        bottom, right = -height % self.multiple, -width % self.multiple
+        if bottom or right:
+            flat = F.pad(frames.flatten(1, 2), (0, right, 0, bottom), mode="replicate")
+            frames = flat.unflatten(1, frames.shape[1:3])
+        return forward(frames)[..., : height * self.scale, : width * self.scale]
+
+    def _spans(self, size: int) -> Iterator[tuple[slice, Tensor]]:
+        """Evenly spread tiles along one axis, with their weights on the output grid."""
+        tile = min(size, max(_SMALLEST, (self.tile or size) // self.multiple * self.multiple))
+        overlap = min(self.overlap, tile // 2)
+        count = 1 if tile == size else math.ceil((size - overlap) / (tile - overlap))
+        starts = [round(n * (size - tile) / max(1, count - 1)) for n in range(count)]
+        for start in starts:
+            rising = start > 0
+            falling = start + tile < size
+            yield slice(start, start + tile), _fade(tile, overlap, self.scale, rising, falling)
+
+
+def _fade(tile: int, overlap: int, scale: int, rising: bool, falling: bool) -> Tensor:
+    """Weights along a tile: 0 over a quarter of the overlap, a raised cosine over half of it, then 1."""
+    x = (torch.arange(tile * scale) + 0.5) / scale
+    ramp = 0.5 - 0.5 * torch.cos(math.pi * ((x - overlap / 4) / (overlap / 2)).clamp(0, 1))
+    weights = ramp if rising else torch.ones_like(x)
+    return weights * ramp.flip(0) if falling else weights
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

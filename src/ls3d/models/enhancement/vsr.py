@@ -1,0 +1,151 @@
+"""Video super-resolution as in section 4.3 of the LS3D-Conv paper (arXiv:2011.10974): every frame of a window, larger.
+
+``vsr_ls3d`` is the network of table 6 (Vimeo-90K): an image super-resolution network "but with fewer ResBlocks", these
+being the paper's LS3D residual blocks, and a sub-pixel layer. ``vsr_p3d_ls3d`` is that of table 5 (25 YUV sequences): a
+P3D network whose 3x1x1 convolutions are LS3D. ``vsr_conv3d`` and ``vsr_p3d_conv3d`` are their baselines. The paper
+leaves widths, depths and the arrangement to a supplement; each choice stands beside its layer.
+
+All of them obey one contract: ``forward(frames)`` takes ``(N, 3, T, h, w)`` in [0, 1], of any size and length, and
+returns ``(N, 3, T, scale * h, scale * w)``, not clamped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ls3d.models.enhancement._figure2 import residual_blocks
+from ls3d.models.metadata import fidelity
+from ls3d.models.registry import register_model
+from ls3d.nn import LS3DConv3d
+from ls3d.nn import initialize as initialize
+from ls3d.nn.resize import imresize
+
+
+class P3DBlock(nn.Module):
+    """A residual block that looks around in space, then in time: ``x + temporal(relu(spatial(x)))``.
+
+    P3D-A of arXiv:1711.10305 without its bottleneck and its normalizations, which is the block of FSTRN
+    (arXiv:1904.02870) with P3D's activation between the two convolutions.
+
+    Args:
+        channels: channels in and out.
+        learnable_sampling: whether the 3x1x1 convolution is LS3D, as in table 5.
+
+    Shape:
+        ``(N, channels, T, H, W)`` in and out.
+    """
+
+    def __init__(self, channels: int, learnable_sampling: bool = True) -> None:
+        super().__init__()
+        self.spatial = nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1))
+        self.relu = nn.ReLU(inplace=True)
+        temporal = LS3DConv3d if learnable_sampling else nn.Conv3d
+        self.temporal: nn.Conv3d = temporal(channels, channels, (3, 1, 1), padding=(1, 0, 0))
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input + self.temporal(self.relu(self.spatial(input)))
+
+
+class SuperResolutionNet(nn.Module):
+    """Features, residual blocks with a skip around them, one sub-pixel layer; all but that at the small size.
+
+    The arrangement is that of SRResNet (arXiv:1609.04802, the paper's reference 26) without its normalizations, which
+    the paper's residual block doesn't have either.
+
+    Args:
+        blocks: what lies between first and last features, ``width`` channels in and out.
+        width: channels.
+        scale: how many times larger the output is.
+        window: frames that the network is trained on and given, an odd number; it takes any.
+        residual: add what the network makes to the bicubic enlargement. The paper is silent; with it, training
+            starts at the weightless baseline. Without it, the sub-pixel layer makes the picture itself.
+    """
+
+    size_multiple = 1
+
+    def __init__(
+        self, blocks: Sequence[nn.Module], width: int = 64, scale: int = 4, window: int = 7, residual: bool = True
+    ) -> None:
+        super().__init__()
+        self.scale, self.residual = scale, residual
+        self.frames_before = self.frames_after = window // 2
+        self.head = nn.Conv3d(3, width, 3, padding=1)
+        self.blocks = nn.Sequential(*blocks)
+        self.fuse = nn.Conv3d(width, width, 3, padding=1)
+        # The sub-pixel layer of the paper's reference 42 (ESPCN): one convolution makes all scale**2 pixels of each
+        # place, frame by frame, because time has been fused before.
+        self.sub_pixel = nn.Conv3d(width, 3 * scale**2, (1, 3, 3), padding=(0, 1, 1))
+        initialize(self)
+        if residual:
+            nn.init.zeros_(self.sub_pixel.weight)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map ``(N, 3, T, h, w)`` to ``(N, 3, T, scale * h, scale * w)``."""
+        features = self.head(frames)
+        made = self.sub_pixel(features + self.fuse(self.blocks(features)))
+        output = F.pixel_shuffle(made.transpose(1, 2), self.scale).transpose(1, 2)
+        return output + imresize(frames, self.scale) if self.residual else output
+
+
+_VIMEO = "Vimeo-90K test, BI x4, RGB"
+_YUV = "25 YUV, BI x4, Y, mean of five sequences"
+_PAPER = "arXiv:2011.10974, section 4.3, table {}"
+
+
+@register_model(
+    "super-resolution",
+    paper=_PAPER.format(6),
+    parameters=2_311_766,
+    input_size=(3, 7, 64, 112),
+    published=[fidelity(_VIMEO, 34.90, 0.9295, "table 6")],
+)
+def vsr_ls3d(
+    width: int = 64,
+    num_blocks: int = 6,
+    ls3d_blocks: Sequence[int] | None = None,
+    scale: int = 4,
+    residual: bool = True,
+) -> SuperResolutionNet:
+    """Super-resolution x4 with LS3D residual blocks and a sub-pixel layer, as in the paper."""
+    # "Fewer ResBlocks" than SRResNet's 16: six, as figure 2 has. 64 channels are SRResNet's.
+    return SuperResolutionNet(residual_blocks(width, num_blocks, ls3d_blocks), width, scale, residual=residual)
+
+
+@register_model(
+    "super-resolution",
+    paper=_PAPER.format(6),
+    parameters=1_471_472,
+    input_size=(3, 7, 64, 112),
+    published=[fidelity(_VIMEO, 33.25, 0.9133, "table 6")],
+)
+def vsr_conv3d(width: int = 64, num_blocks: int = 6, scale: int = 4, residual: bool = True) -> SuperResolutionNet:
+    """Super-resolution x4 with plain 3D residual blocks, the paper's baseline."""
+    return SuperResolutionNet(residual_blocks(width, num_blocks, ()), width, scale, residual=residual)
+
+
+@register_model(
+    "super-resolution",
+    paper=_PAPER.format(5),
+    parameters=398_685,
+    input_size=(3, 5, 72, 88),
+    published=[fidelity(_YUV, 30.17, 0.88, "table 5")],
+)
+def vsr_p3d_ls3d(width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True) -> SuperResolutionNet:
+    """Super-resolution x4 with P3D blocks whose 3x1x1 convolutions are LS3D, as in the paper."""
+    return _p3d(width, num_blocks, scale, residual, learnable_sampling=True)
+
+
+@register_model("super-resolution", paper=_PAPER.format(5), parameters=390_000, input_size=(3, 5, 72, 88))
+def vsr_p3d_conv3d(width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True) -> SuperResolutionNet:
+    """Super-resolution x4 with plain P3D blocks, the baseline of ``vsr_p3d_ls3d``."""
+    return _p3d(width, num_blocks, scale, residual, learnable_sampling=False)
+
+
+def _p3d(width: int, num_blocks: int, scale: int, residual: bool, learnable_sampling: bool) -> SuperResolutionNet:
+    # Five blocks of 64 channels, windows of five frames and the residual over bicubic are FSTRN's, whose training
+    # and evaluation the paper follows.
+    blocks = [P3DBlock(width, learnable_sampling) for _ in range(num_blocks)]
+    return SuperResolutionNet(blocks, width, scale, window=5, residual=residual)

@@ -1,0 +1,192 @@
+"""C3D: eight 3x3x3 convolutions, five pools, three linear layers (arXiv:1412.0767).
+
+The released network pools in ceil mode (7 to 4 before ``fc6``, hence its 8,192 inputs). VMZ's variant
+normalizes and rounds down (7 to 3), mmaction2's port pads instead, which shifts the windows; ``pool5`` says
+which. ``fc6`` and ``fc7`` include their ReLU: ``forward_intermediates(clip, layers=["fc6"])`` gives C3D's
+well-known features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Unpack
+
+from torch import Tensor, nn
+
+from ls3d.errors import InputError
+from ls3d.models.metadata import C3D_SPORTS, VMZ, kinetics
+from ls3d.models.recognition._base import RecognitionArguments, RecognitionNet, make_classifier
+from ls3d.models.recognition._learnable import Learnable, make_learnable
+from ls3d.models.registry import register_model
+
+Pool5 = Literal["ceil", "floor", "padded"]
+
+#: The convolutions before each pool: name and width.
+_EIGHT = (
+    (("conv1a", 64),),
+    (("conv2a", 128),),
+    (("conv3a", 256), ("conv3b", 256)),
+    (("conv4a", 512), ("conv4b", 512)),
+    (("conv5a", 512), ("conv5b", 512)),
+)
+_FIVE = tuple(((f"conv{number}", width),) for number, width in enumerate((64, 128, 256, 256, 256), 1))
+
+_PAPER = "arXiv:1412.0767"
+_SIZE = (3, 16, 112, 112)
+
+
+class C3dArguments(RecognitionArguments, total=False):
+    """The arguments of the C3D networks.
+
+    Attributes:
+        pool5: how the last pool rounds: ``"ceil"`` (the released weights), ``"floor"`` (VMZ), or ``"padded"``
+            with one row and column on each side (mmaction2).
+        bn_eps: epsilon of the normalizations, where there are any.
+    """
+
+    pool5: Pool5
+    bn_eps: float
+
+
+class C3D(RecognitionNet):
+    """Convolutions in five groups, each followed by a pool, then ``fc6``, ``fc7`` and the classifier ``fc8``.
+
+    Takes clips of 16 frames and 112x112 pixels: ``fc6`` has as many inputs as they leave.
+
+    Args:
+        groups: name and width of the convolutions, group by group.
+        hidden: width of ``fc6`` and ``fc7``.
+        normalize: batch normalization after every convolution.
+        others: see ``C3dArguments``.
+    """
+
+    classifier = "fc8"
+
+    def __init__(
+        self,
+        groups: Sequence[Sequence[tuple[str, int]]],
+        hidden: int,
+        *,
+        normalize: bool = False,
+        num_classes: int = 400,
+        in_channels: int = 3,
+        dropout: float = 0.5,
+        pool5: Pool5 = "ceil",
+        bn_eps: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.num_classes, self.num_features = in_channels, num_classes, hidden
+        names, channels = [], in_channels
+        for number, group in enumerate(groups, 1):
+            for name, width in group:
+                norm = [nn.BatchNorm3d(width, eps=bn_eps)] if normalize else []
+                conv = nn.Conv3d(channels, width, 3, padding=1)
+                self.add_module(name, nn.Sequential(conv, *norm, nn.ReLU(inplace=True)))
+                names.append(name)
+                channels = width
+            self.add_module(f"pool{number}", _make_pool(number, pool5))
+            names.append(f"pool{number}")
+        self.stages, self.input_layers = tuple(names), (names[0],)
+        side = 3 if pool5 == "floor" else 4
+        self.fc6 = nn.Sequential(nn.Linear(channels * side * side, hidden), nn.ReLU(inplace=True))
+        self.fc7 = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(inplace=True))
+        self.dropout = nn.Dropout(dropout)
+        self.fc8 = make_classifier(hidden, num_classes)
+        self._init_weights(normalize)
+
+    def _init_weights(self, normalize: bool) -> None:
+        """As in the release: Gaussians, and biases of 1 in all layers but the first and the last."""
+        convs = [module for module in self.modules() if isinstance(module, nn.Conv3d)]
+        hidden = [module for part in (self.fc6, self.fc7) for module in part if isinstance(module, nn.Linear)]
+        layers: list[nn.Conv3d | nn.Linear] = [*convs, *hidden]
+        for layer in layers:
+            nn.init.normal_(layer.weight, std=0.01 if isinstance(layer, nn.Conv3d) else 0.005)
+            if layer.bias is not None:
+                nn.init.constant_(layer.bias, 0.0 if normalize or layer is convs[0] else 1.0)
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        """Map ``(N, in_channels, 16, 112, 112)`` to the output of ``pool5``, ``(N, C, 1, 4, 4)``."""
+        self.check_clip(clip)
+        features = self.run_stages(clip)
+        if features[0].numel() != self.fc6[0].in_features:
+            raise InputError(
+                f"a clip of {clip.shape[2]} frames, {clip.shape[3]}x{clip.shape[4]} does not fit; "
+                "C3D takes 16 frames of 112x112"
+            )
+        return features
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """Map the output of ``pool5`` to logits ``(N, num_classes)``, or to ``fc7``'s output."""
+        hidden = self.dropout(self.fc6(features.flatten(1)))
+        hidden = self.dropout(self.fc7(hidden))
+        return hidden if pre_logits else self.fc8(hidden)
+
+
+def _make_pool(number: int, pool5: Pool5) -> nn.Module:
+    """Pool 1 keeps the length; the last one rounds as told."""
+    size = (1, 2, 2) if number == 1 else (2, 2, 2)
+    if number < 5 or pool5 == "floor":
+        return nn.MaxPool3d(size)
+    if pool5 == "ceil":
+        return nn.MaxPool3d(size, ceil_mode=True)
+    if pool5 == "padded":
+        return nn.MaxPool3d(size, padding=(0, 1, 1))
+    raise InputError(f"pool5 is {pool5!r}; it is 'ceil', 'floor' or 'padded'")
+
+
+def _c3d(
+    groups: Sequence[Sequence[tuple[str, int]]],
+    hidden: int,
+    *,
+    normalize: bool = False,
+    ls3d: Learnable = False,
+    **arguments: Any,
+) -> C3D:
+    net = C3D(groups, hidden, normalize=normalize, **arguments)
+    return make_learnable(net, ls3d, net.input_layers)
+
+
+@register_model(
+    "recognition",
+    paper=_PAPER,
+    parameters=79_634_576,
+    input_size=_SIZE,
+    gmacs=38.55,
+    accuracy={
+        "data": "UCF101",
+        "top1": 85.2,
+        "source": "arXiv:1412.0767, table 1: three nets, fc6, linear SVM",
+    },
+    normalization=C3D_SPORTS,
+)
+def c3d(**arguments: Unpack[C3dArguments]) -> C3D:
+    """C3D as released, with pools in ceil mode and no normalization."""
+    return _c3d(_EIGHT, 4096, **arguments)
+
+
+@register_model(
+    "recognition",
+    paper=_PAPER,
+    parameters=64_960_016,
+    input_size=_SIZE,
+    gmacs=38.53,
+    accuracy=kinetics(63.4, 84.6),
+    normalization=VMZ,
+)
+def c3d_bn(**arguments: Unpack[C3dArguments]) -> C3D:
+    """C3D of VMZ: batch normalization after every convolution, the last pool rounds down."""
+    settings: C3dArguments = {"pool5": "floor", **arguments}
+    return _c3d(_EIGHT, 4096, normalize=True, **settings)
+
+
+@register_model(
+    "recognition",
+    paper=f"{_PAPER}, section 3.2",
+    parameters=17_444_965,
+    input_size=_SIZE,
+    normalization=C3D_SPORTS,
+)
+def c3d_ucf101(**arguments: Unpack[C3dArguments]) -> C3D:
+    """The small C3D of the paper's architecture search on UCF101 (101 classes unless told)."""
+    settings: C3dArguments = {"num_classes": 101, **arguments}
+    return _c3d(_FIVE, 2048, **settings)

@@ -1,0 +1,102 @@
+// Vectors as wide as the instruction set, by the compiler's vector extensions (GCC and Clang).
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+namespace ls3d {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+constexpr int kRows = 12;  // rows of the GEMM's register tile: 12 x 2 sums of 32 registers
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32;
+constexpr int kRows = 6;  // 6 x 2 sums of 16 registers
+#else
+constexpr int kVectorBytes = 16;
+constexpr int kRows = 6;
+#endif
+
+template <class T, int Bytes>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(Bytes)));
+};
+
+template <class T>
+using Vector = typename VectorOf<T, kVectorBytes>::type;
+
+template <class V, class T>
+inline V load(const T* from) {
+  V value;
+  __builtin_memcpy(&value, from, sizeof(V));
+  return value;
+}
+
+template <class V, class T>
+inline void store(T* to, V value) {
+  __builtin_memcpy(to, &value, sizeof(V));
+}
+
+template <class T>
+constexpr int lanes() {
+  return kVectorBytes / int(sizeof(T));
+}
+
+template <class T>
+using Four = typename VectorOf<T, 4 * int(sizeof(T))>::type;
+
+// Four partial sums of a vector's lanes; by shuffles, since a detour through memory stalls.
+template <class T>
+inline Four<T> quarter(Vector<T> v) {
+  if constexpr (lanes<T>() == 16) {
+    const auto half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                      __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    return __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+  } else if constexpr (lanes<T>() == 8) {
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+  } else if constexpr (lanes<T>() == 4) {
+    return v;
+  } else {
+    return Four<T>{v[0], v[1], T(0), T(0)};
+  }
+}
+
+// The sums over all lanes of four vectors.
+template <class T>
+inline Four<T> sums_of(const Vector<T> v[4]) {
+  const Four<T> a = quarter<T>(v[0]), b = quarter<T>(v[1]), c = quarter<T>(v[2]), d = quarter<T>(v[3]);
+  const Four<T> ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Four<T> cd = __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+
+constexpr int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+struct Free {
+  void operator()(void* block) const { std::free(block); }
+};
+
+template <class T>
+using Buffer = std::unique_ptr<T[], Free>;
+
+// Uninitialized memory on a cache line; null when there is none left. Large blocks ask for huge pages: the first touch
+// of thousands of small ones can cost as much as the work.
+template <class T>
+Buffer<T> allocate(int64_t count) {
+  constexpr int64_t kLine = 64, kHugePage = 2 << 20, kLarge = 8 << 20;
+  const int64_t bytes = (count > 0 ? count : 1) * int64_t(sizeof(T)), unit = bytes < kLarge ? kLine : kHugePage;
+  void* block = std::aligned_alloc(unit, round_up(bytes, unit));
+#ifdef MADV_HUGEPAGE
+  if (block && unit == kHugePage) (void)madvise(block, round_up(bytes, unit), MADV_HUGEPAGE);  // a hint, no more
+#endif
+  return Buffer<T>(static_cast<T*>(block));
+}
+
+}  // namespace
+}  // namespace ls3d

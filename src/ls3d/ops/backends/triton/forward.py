@@ -1,0 +1,135 @@
+"""The forward pass as one Triton kernel: an implicit GEMM whose left operand is sampled on the way.
+
+out[m, o] = bias[o] + sum over taps and channels of sample[m, tap, c] * weight[tap, c, o]
+
+A program owns a tile of output positions and as many output channels as fit (up to 256, so all of them as a rule):
+every sample is gathered and blended once. The loop is pipelined by hand, in registers: while the tensor cores work
+on one block, the corners of the next block and the offsets of the next tap but one are on their way.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from ls3d.ops.backends.triton.common import (
+    blend,
+    corner_weights,
+    corners,
+    load_corners,
+    load_matrix,
+    load_tap,
+    tap_range,
+    tile_positions,
+    words_of_block,
+)
+
+
+@triton.jit
+def forward_kernel(
+    x, offset, mask, weight, bias, out, offset_strides, mask_strides, out_strides, in_size, out_size,
+    C: tl.constexpr, O: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, RUN: tl.constexpr,
+    KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
+    HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, PAIRS: tl.constexpr, PRECISION: tl.constexpr,
+    TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_O: tl.constexpr, PARTS: tl.constexpr,
+):  # fmt: skip
+    """Grid: (tiles of output positions, blocks of a group's output channels, groups).
+
+    ``x`` is (N, T, H, W, C), ``weight`` (GROUPS, taps, C / GROUPS, O / GROUPS); RUN channels in a row share a group and
+    an offset group.
+    """
+    group_c: tl.constexpr = C // GROUPS
+    group_o: tl.constexpr = O // GROUPS
+    plane: tl.constexpr = KERNEL[1] * KERNEL[2]
+    taps: tl.constexpr = KERNEL[0] * plane
+    even: tl.constexpr = RUN % BLOCK_C == 0
+    last: tl.constexpr = (RUN - 1) // BLOCK_C * BLOCK_C
+    size: tl.constexpr = 2 if PAIRS else 1
+    kind: tl.constexpr = x.dtype.element_ty
+    positions: tl.constexpr = TILE_H * TILE_W
+    T, H, W = in_size
+    n, t, _, h, w, inside = tile_positions(tl.program_id(0), out_size[0], out_size[1], out_size[2], TILE_H, TILE_W)
+    group = tl.program_id(2)
+    c = tl.arange(0, BLOCK_C)
+    word = words_of_block(PAIRS, BLOCK_C, PARTS)
+    o = tl.program_id(1) * BLOCK_O + tl.arange(0, BLOCK_O)
+    offset += n * offset_strides[0] + t * offset_strides[2]
+    offset_lane = h * offset_strides[3] + w * offset_strides[4]
+    mask += n * mask_strides[0] + t * mask_strides[2]
+    mask_lane = h * mask_strides[3] + w * mask_strides[4]
+    begin, end = tap_range(t, 0, T, KERNEL, STRIDE, PADDING, DILATION)
+
+    acc = tl.zeros((positions, BLOCK_O), tl.float32)
+    for run in range(group_c // RUN):
+        first = group * group_c + run * RUN
+        row = first // (C // OFFSET_GROUPS) * taps
+        moment = n * T + t * STRIDE[0] - PADDING[0]
+        some = inside & (begin < end)
+        dy, dx, m = load_tap(
+            offset,
+            mask,
+            row + begin,
+            offset_strides[1],
+            mask_strides[1],
+            offset_lane,
+            mask_lane,
+            some,
+            HAS_MASK,
+        )
+        pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
+            dy, dx, h, w, begin, some, H, W, KERNEL, STRIDE, PADDING, DILATION
+        )
+        w00, w01, w10, w11 = corner_weights(fy, fx, m)
+        frame = x + (moment + begin // plane * DILATION[0]) * H * W * C + first
+        v00, v01, v10, v11 = load_corners(frame, pixel, ok00, ok01, ok10, ok11, W, word, RUN // size, C, even, PAIRS)
+        some = inside & (begin + 1 < end)
+        dy, dx, m = load_tap(
+            offset,
+            mask,
+            row + begin + 1,
+            offset_strides[1],
+            mask_strides[1],
+            offset_lane,
+            mask_lane,
+            some,
+            HAS_MASK,
+        )
+        for tap in range(begin, end):
+            matrix = weight + ((group * taps + tap) * group_c + run * RUN) * group_o
+            for block in range(BLOCK_C, RUN, BLOCK_C):
+                b = load_matrix(matrix, block - BLOCK_C + c, o, RUN, group_o, even)
+                a = blend(v00, v01, v10, v11, w00, w01, w10, w11, kind, PAIRS, positions, BLOCK_C)
+                v00, v01, v10, v11 = load_corners(
+                    frame, pixel, ok00, ok01, ok10, ok11, W, block // size + word, RUN // size, C, even, PAIRS
+                )
+                acc = tl.dot(a, b, acc, input_precision=PRECISION)
+            b = load_matrix(matrix, last + c, o, RUN, group_o, even)
+            a = blend(v00, v01, v10, v11, w00, w01, w10, w11, kind, PAIRS, positions, BLOCK_C)
+            pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
+                dy, dx, h, w, tap + 1, some, H, W, KERNEL, STRIDE, PADDING, DILATION
+            )
+            w00, w01, w10, w11 = corner_weights(fy, fx, m)
+            frame = x + (moment + (tap + 1) // plane * DILATION[0]) * H * W * C + first
+            v00, v01, v10, v11 = load_corners(
+                frame, pixel, ok00, ok01, ok10, ok11, W, word, RUN // size, C, even, PAIRS
+            )
+            some = inside & (tap + 2 < end)
+            dy, dx, m = load_tap(
+                offset,
+                mask,
+                row + tap + 2,
+                offset_strides[1],
+                mask_strides[1],
+                offset_lane,
+                mask_lane,
+                some,
+                HAS_MASK,
+            )
+            acc = tl.dot(a, b, acc, input_precision=PRECISION)
+
+    channel = group * group_o + o
+    if HAS_BIAS:
+        acc += tl.load(bias + channel, mask=o < group_o, other=0).to(tl.float32)[None, :]
+    out += n * out_strides[0] + t * out_strides[2]
+    at = out + (h * out_strides[3] + w * out_strides[4])[:, None] + channel.to(tl.int64)[None, :] * out_strides[1]
+    tl.store(at, acc.to(out.dtype.element_ty), mask=inside[:, None] & (o < group_o)[None, :])

@@ -1,0 +1,1 @@
+"""Training of interpolation, super-resolution and denoising networks."""
