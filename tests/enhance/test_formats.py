@@ -14,8 +14,8 @@ import av
 import numpy as np
 import pytest
 import torch
+from helpers.networks import RecordingDenoiser, RecordingWindow
 from helpers.videos import BT709, Clip, decode, moving_picture, planes, times
-from torch import Tensor, nn
 
 from ls3d.enhance import Options, Progress, denoise, interpolate, upscale
 from ls3d.errors import InputError
@@ -105,20 +105,6 @@ def test_upscaling(tmp_path: Path) -> None:
         upscale(source, tmp_path / "out.mp4", scale=3, model="bicubic")
 
 
-class Told(nn.Module):
-    """A denoiser that keeps the noise level it is told."""
-
-    takes_sigma = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard: list[float] = []
-
-    def forward(self, frames: Tensor, sigma: Tensor) -> Tensor:
-        self.heard.append(float(sigma))
-        return frames
-
-
 def test_noise_levels_reach_the_network(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
@@ -127,30 +113,16 @@ def test_noise_levels_reach_the_network(tmp_path: Path) -> None:
 
     clip = Clip(2, (96, 128), "ffv1", "bgr0", options={}, picture=noisy)
     source = clip.write(tmp_path / "in.mkv")
-    model = Told()
+    model = RecordingDenoiser()
     denoise(source, tmp_path / "out.mkv", model=model, sigma=25)
-    assert model.heard == [pytest.approx(25 / 255)] * 2
-    model.heard.clear()
+    assert model.levels == [pytest.approx(25 / 255)] * 2
+    model.levels.clear()
     denoise(source, tmp_path / "out.mkv", model=model)
-    assert model.heard == [pytest.approx(20 / 255, rel=0.1)] * 2
+    assert model.levels == [pytest.approx(20 / 255, rel=0.1)] * 2
     with pytest.raises(InputError, match="takes no noise level"):
         denoise(source, tmp_path / "out.mkv", model="identity", sigma=25)
     with pytest.raises(InputError, match="--sigma loud"):
         denoise(source, tmp_path / "out.mkv", model=model, sigma="loud")
-
-
-class Window(nn.Module):
-    """Notes which frames (by their mean) it sees."""
-
-    frames_before, frames_after = 2, 1
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[list[int]] = []
-
-    def forward(self, frames: Tensor) -> Tensor:
-        self.seen.append([round(255 * float(v)) for v in frames.mean((0, 1, 3, 4))])
-        return frames[:, :, 2:3]
 
 
 def test_windows_repeat_the_ends_of_shots(tmp_path: Path) -> None:
@@ -160,10 +132,10 @@ def test_windows_repeat_the_ends_of_shots(tmp_path: Path) -> None:
         return np.full((height, width, 3), levels[index], np.uint8)
 
     source = Clip(7, codec="ffv1", pix_fmt="gray", options={}, tags={"color_range": 2}, picture=flat)
-    model = Window()
+    model = RecordingWindow()
     report = denoise(source.write(tmp_path / "in.mkv"), tmp_path / "out.mkv", model=model)
     assert report.cuts == 1
-    assert model.seen == [
+    assert model.windows == [
         [10, 10, 10, 12],
         [10, 10, 12, 14],
         [10, 12, 14, 14],
@@ -183,7 +155,7 @@ def test_tiles_and_memory_limits_change_no_pixel(tmp_path: Path) -> None:
     for path in (tiled, limited):
         for a, b in zip(decode(whole), decode(path), strict=True):
             assert all(np.abs(x - y).max() <= 1 for x, y in zip(planes(a), planes(b), strict=True))
-    with pytest.raises(InputError, match="max-memory"):
+    with pytest.raises(InputError, match="max_memory"):
         interpolate(source, tmp_path / "no.mkv", model="blend", options=Options(max_memory=1 << 20))
 
 

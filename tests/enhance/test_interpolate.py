@@ -8,32 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from helpers.networks import RecordingBlend
 from helpers.videos import BT709, HDR10, Clip, decode, planes, psnr, times
-from torch import Tensor, nn
 
 from ls3d.enhance import Options, interpolate
 from ls3d.errors import InputError
 from ls3d.video import probe
 
 FAST = Options(threads=1)
-
-
-class Recorder(nn.Module):
-    """Blends, wants multiples of 16, and counts what it is asked."""
-
-    size_multiple = 16
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[int, ...]] = []
-
-    def forward(self, frames: Tensor, indices: list[int]) -> Tensor:
-        assert frames.shape[-1] % 16 == frames.shape[-2] % 16 == 0
-        assert not torch.is_grad_enabled()
-        self.calls.append(tuple(indices))
-        first, second = frames.unbind(2)
-        return torch.stack([first + (second - first) * i / 4 for i in indices], dim=2)
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
@@ -54,10 +36,10 @@ def test_every_factor_asks_only_for_what_it_needs(tmp_path: Path) -> None:
     source = Clip(frames=2).write(tmp_path / "in.mp4")
     asked = {}
     for factor in (2, 4, 8):
-        model = Recorder()
+        model = RecordingBlend(size_multiple=16)
         interpolate(source, tmp_path / "out.mp4", factor=factor, model=model, options=FAST)
         asked[factor] = model.calls
-    assert asked == {2: [(2,)], 4: [(1, 2, 3)], 8: [(1, 2, 3), (2,), (2,), (2,), (2,)]}
+    assert asked == {2: [(0.5,)], 4: [(0.25, 0.5, 0.75)], 8: [(0.25, 0.5, 0.75), (0.5,), (0.5,), (0.5,), (0.5,)]}
 
 
 def test_new_frames_lie_in_time_between_the_old(tmp_path: Path) -> None:
@@ -66,7 +48,7 @@ def test_new_frames_lie_in_time_between_the_old(tmp_path: Path) -> None:
 
     source = Clip(frames=4, picture=gray).write(tmp_path / "in.mkv")
     target = tmp_path / "out.mkv"
-    interpolate(source, target, factor=8, model=Recorder(), options=Options(codec="ffv1"))
+    interpolate(source, target, factor=8, model=RecordingBlend(size_multiple=16), options=Options(codec="ffv1"))
     old = [planes(frame)[0].mean() for frame in decode(source)]
     new = [planes(frame)[0].mean() for frame in decode(target)]
     expected = np.interp(np.arange(32) / 8, np.arange(4), old)
@@ -107,7 +89,7 @@ def test_duplicates_need_no_network(tmp_path: Path) -> None:
         return Clip(size=(height, width)).rgb(index // 2)
 
     source = Clip(frames=8, picture=on_twos).write(tmp_path / "in.mkv")
-    model = Recorder()
+    model = RecordingBlend(size_multiple=16)
     report = interpolate(source, tmp_path / "out.mkv", factor=2, model=model, options=FAST)
     assert len(model.calls) == 3
     assert report.held == 5
@@ -125,10 +107,12 @@ def test_shortest_videos(tmp_path: Path, frames: int) -> None:
 def test_odd_sizes(tmp_path: Path, codec: str, pix_fmt: str) -> None:
     options = {} if codec == "ffv1" else {"lossless": "1"}
     source = Clip(3, (37, 51), codec, pix_fmt, options=options).write(tmp_path / "in.mkv")
-    interpolate(source, tmp_path / "out.mkv", factor=2, model=Recorder(), options=FAST)
+    interpolate(source, tmp_path / "out.mkv", factor=2, model=RecordingBlend(size_multiple=16), options=FAST)
     new = decode(tmp_path / "out.mkv")
     assert {(frame.height, frame.width) for frame in new} == {(37, 51)}
-    interpolate(source, tmp_path / "out.mp4", factor=2, model=Recorder(), options=Options(codec="h264"))
+    interpolate(
+        source, tmp_path / "out.mp4", factor=2, model=RecordingBlend(size_multiple=16), options=Options(codec="h264")
+    )
     assert {(frame.height, frame.width) for frame in decode(tmp_path / "out.mp4")} == {(37, 51)}
 
 
@@ -202,7 +186,7 @@ def _audio_seconds(path: Path) -> Fraction:
         ({"fps": 60, "factor": 2}, "--fps"),
         ({"model": "nothing"}, "nothing"),
         ({"model": "bicubic"}, "super-resolution"),
-        ({"options": Options(device="warp")}, "--device warp"),
+        ({"options": Options(device="warp")}, "device warp"),
         ({"options": Options(codec="flash")}, "flash"),
         ({"options": Options(codec="ffv1", crf=3)}, "--crf 3"),
         ({"options": Options(start=99)}, "--start 99"),

@@ -10,10 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.videos import Clip, decode
-from torch import Tensor, nn
+from torch import Tensor
 
 from ls3d.enhance import Options, denoise, interpolate, upscale
-from ls3d.models import create_model, load_model, save_weights
+from ls3d.models import EnhancementNetwork, create_model, load_enhancement_model, save_weights
 
 LOSSLESS = Options(threads=1, codec="ffv1")
 SMALL: dict[str, dict[str, Any]] = {
@@ -49,12 +49,14 @@ def rounded(frames: Tensor) -> np.ndarray:
 
 
 @torch.inference_mode()
-def restored(model: nn.Module, frames: np.ndarray, *arguments: Tensor) -> np.ndarray:
+def restored(model: EnhancementNetwork, frames: np.ndarray, *arguments: Tensor) -> np.ndarray:
     """Each frame from its own window, the first and last frames repeated; odd sizes are padded with their edge."""
     clip = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 255
     height, width = clip.shape[-2:]
-    multiple, scale = int(model.size_multiple), int(model.scale)  # type: ignore[arg-type]
-    before, after = int(model.frames_before), int(model.frames_after)  # type: ignore[arg-type]
+    multiple = model.traits.size_multiple
+    scale = model.traits.scale
+    before = model.traits.frames_before
+    after = model.traits.frames_after
     padding = (0, -width % multiple, 0, -height % multiple, before, after)
     padded = F.pad(clip, padding, mode="replicate")
     windows = padded.unfold(2, before + 1 + after, 1).permute(0, 2, 1, 5, 3, 4)[0]
@@ -77,12 +79,14 @@ def test_upscaled_frames_are_those_of_the_network(tmp_path: Path, name: str) -> 
     assert (report.frames_in, report.frames_out) == (9, 9)
     made = pictures(tmp_path / "out.mkv")
     assert made.shape == (9, 92, 120, 3)
-    assert_same(made, restored(load_model(file), pictures(source)))
+    assert_same(made, restored(load_enhancement_model(file), pictures(source)))
 
 
 def test_untrained_super_resolution_is_bicubic(tmp_path: Path) -> None:
     source = clip(3).write(tmp_path / "in.mkv")
-    upscale(source, tmp_path / "net.mkv", model=create_model("vsr_ls3d", **SMALL["vsr_ls3d"]), options=LOSSLESS)
+    untrained = create_model("vsr_ls3d", **SMALL["vsr_ls3d"])
+    assert isinstance(untrained, EnhancementNetwork)
+    upscale(source, tmp_path / "net.mkv", model=untrained, options=LOSSLESS)
     upscale(source, tmp_path / "bicubic.mkv", model="bicubic", options=LOSSLESS)
     assert_same(pictures(tmp_path / "net.mkv"), pictures(tmp_path / "bicubic.mkv"))
 
@@ -92,7 +96,7 @@ def test_denoised_frames_are_those_of_the_network(tmp_path: Path, sigma: float) 
     source, file = clip().write(tmp_path / "in.mkv"), weights("vdn_ls3d", tmp_path)
     denoise(source, tmp_path / "out.mkv", sigma=sigma, model=str(file), options=LOSSLESS)
     level = torch.tensor([sigma / 255])
-    assert_same(pictures(tmp_path / "out.mkv"), restored(load_model(file), pictures(source), level))
+    assert_same(pictures(tmp_path / "out.mkv"), restored(load_enhancement_model(file), pictures(source), level))
 
 
 def test_the_noise_level_is_measured_unless_told(tmp_path: Path) -> None:
@@ -111,12 +115,12 @@ def test_interpolated_frames_are_those_of_the_network(tmp_path: Path, factor: in
     assert new.shape == (3 * factor, 23, 30, 3)
     assert np.array_equal(new[::factor], old)
     pair = torch.from_numpy(old[:2]).permute(3, 0, 1, 2)[None].float() / 255
-    model = load_model(file)
+    model = load_enhancement_model(file)
 
     def quarters(pair: Tensor) -> Tensor:
         """The frames at 0, 1/4, 1/2, 3/4 and 1, the outer ones as they are given."""
         padded = F.pad(pair, (0, -30 % 4, 0, -23 % 4, 0, 0), mode="replicate")
-        made = model(padded, (1, 2, 3))[..., :23, :30]
+        made = model(padded, (0.25, 0.5, 0.75))[..., :23, :30]
         return torch.cat([pair[:, :, :1], made, pair[:, :, 1:]], dim=2)
 
     grid = quarters(pair)

@@ -14,29 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.networks import Mean
 from helpers.videos import Clip, decode, planes
-from torch import Tensor, nn
+from torch import Tensor
 
 from ls3d.enhance import Options, denoise, interpolate
 from ls3d.errors import InputError
 
 OPTIONS = Options(threads=1, segment_frames=7)
-
-
-class Mean(nn.Module):
-    """The mean of three frames; counts its calls, and breaks on the one that it is told to."""
-
-    frames_before = frames_after = scale = size_multiple = 1
-
-    def __init__(self, breaks_at: int | None = None) -> None:
-        super().__init__()
-        self.breaks_at, self.calls = breaks_at, 0
-
-    def forward(self, frames: Tensor) -> Tensor:
-        self.calls += 1
-        if self.calls == self.breaks_at:
-            raise KeyboardInterrupt
-        return frames.mean(2, keepdim=True)
 
 
 @pytest.fixture
@@ -144,7 +129,7 @@ def test_a_folder_that_vanishes_is_one_sentence(source: Path, tmp_path: Path) ->
     folder.mkdir()
 
     class Vandal(Mean):
-        def forward(self, frames: Tensor) -> Tensor:
+        def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
             if self.calls == 20:
                 folder.rename(tmp_path / "elsewhere")
             return super().forward(frames)
@@ -163,15 +148,14 @@ _JOB = """
 import sys, time, torch
 from pathlib import Path
 from ls3d.enhance import Options, interpolate
+from ls3d.models.enhancement.baselines import Blend
 
-class Slow(torch.nn.Module):
-    size_multiple = 1
-    def forward(self, frames, indices):
+class Slow(Blend):
+    def forward(self, frames, times=None):
         with open(sys.argv[3], "a") as log:
             log.write("x")
         time.sleep(0.02)
-        first, second = frames.unbind(2)
-        return torch.stack([(first * (4 - i) + second * i) / 4 for i in indices], dim=2)
+        return super().forward(frames, times)
 
 torch.set_num_threads(1)
 interpolate(sys.argv[1], sys.argv[2], model=Slow(), options=Options(threads=1, segment_frames=20))

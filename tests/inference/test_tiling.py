@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ls3d.errors import InputError
-from ls3d.inference.memory import fitting_tile, peak_bytes
+from ls3d.inference.memory import largest_tile, peak_bytes
 from ls3d.inference.tiling import Tiler
 
 
@@ -91,7 +91,7 @@ def test_peak_memory_is_measured() -> None:
 
     sample = torch.zeros(1, 3, 1, 100, 100)
     assert peak_bytes(three_copies, sample) == 4 * sample.numel() * 4
-    assert fitting_tile(three_copies, sample, 12 * 4 * 200 * 200) == 200
+    assert largest_tile(three_copies, sample, 12 * 4 * 200 * 200) == 200
 
 
 def test_peak_memory_forgets_what_is_freed() -> None:
