@@ -11,11 +11,11 @@ import pytest
 from helpers.networks import RecordingBlend
 from helpers.videos import BT709, HDR10, Clip, decode, planes, psnr, times
 
-from ls3d.enhance import Options, interpolate
+from ls3d.enhance import EnhanceOptions, interpolate
 from ls3d.errors import InputError
 from ls3d.video import probe
 
-FAST = Options(threads=1)
+FAST = EnhanceOptions(threads=1)
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
@@ -48,7 +48,7 @@ def test_new_frames_lie_in_time_between_the_old(tmp_path: Path) -> None:
 
     source = Clip(frames=4, picture=gray).write(tmp_path / "in.mkv")
     target = tmp_path / "out.mkv"
-    interpolate(source, target, factor=8, model=RecordingBlend(size_multiple=16), options=Options(codec="ffv1"))
+    interpolate(source, target, factor=8, model=RecordingBlend(size_multiple=16), options=EnhanceOptions(codec="ffv1"))
     old = [planes(frame)[0].mean() for frame in decode(source)]
     new = [planes(frame)[0].mean() for frame in decode(target)]
     expected = np.interp(np.arange(32) / 8, np.arange(4), old)
@@ -57,7 +57,7 @@ def test_new_frames_lie_in_time_between_the_old(tmp_path: Path) -> None:
 
 def test_source_frames_are_untouched_by_a_lossless_codec(tmp_path: Path) -> None:
     source = Clip(frames=5, size=(46, 50)).write(tmp_path / "in.mkv")
-    interpolate(source, tmp_path / "out.mkv", factor=2, model="blend", options=Options(codec="ffv1"))
+    interpolate(source, tmp_path / "out.mkv", factor=2, model="blend", options=EnhanceOptions(codec="ffv1"))
     old, new = decode(source), decode(tmp_path / "out.mkv")
     for n, frame in enumerate(old):
         assert all(np.array_equal(a, b) for a, b in zip(planes(frame), planes(new[2 * n]), strict=True))
@@ -75,9 +75,9 @@ def test_variable_frame_rate_survives(tmp_path: Path) -> None:
 def test_nothing_is_interpolated_across_a_cut(tmp_path: Path) -> None:
     source = Clip(frames=40, shot_length=10).write(tmp_path / "in.mkv")
     target = tmp_path / "out.mkv"
-    report = interpolate(source, target, factor=2, model="blend", options=Options(codec="ffv1"))
+    report = interpolate(source, target, factor=2, model="blend", options=EnhanceOptions(codec="ffv1"))
     assert report.cuts == 3
-    assert report.held == 4  # one after each cut's last frame, one after the last
+    assert report.held_frames == 4  # one after each cut's last frame, one after the last
     new = decode(target)
     for last in (9, 19, 29, 39):
         pair = (planes(new[2 * last]), planes(new[2 * last + 1]))
@@ -92,7 +92,7 @@ def test_duplicates_need_no_network(tmp_path: Path) -> None:
     model = RecordingBlend(size_multiple=16)
     report = interpolate(source, tmp_path / "out.mkv", factor=2, model=model, options=FAST)
     assert len(model.calls) == 3
-    assert report.held == 5
+    assert report.held_frames == 5
 
 
 @pytest.mark.parametrize("frames", [1, 2])
@@ -111,7 +111,11 @@ def test_odd_sizes(tmp_path: Path, codec: str, pix_fmt: str) -> None:
     new = decode(tmp_path / "out.mkv")
     assert {(frame.height, frame.width) for frame in new} == {(37, 51)}
     interpolate(
-        source, tmp_path / "out.mp4", factor=2, model=RecordingBlend(size_multiple=16), options=Options(codec="h264")
+        source,
+        tmp_path / "out.mp4",
+        factor=2,
+        model=RecordingBlend(size_multiple=16),
+        options=EnhanceOptions(codec="h264"),
     )
     assert {(frame.height, frame.width) for frame in decode(tmp_path / "out.mp4")} == {(37, 51)}
 
@@ -140,7 +144,7 @@ def test_hdr_stays_hdr(tmp_path: Path) -> None:
 def test_a_lower_frame_rate(tmp_path: Path) -> None:
     """Most segments hold no frame of the output at all."""
     source = Clip(frames=25, shot_length=9).write(tmp_path / "in.mp4")
-    options = Options(threads=1, segment_frames=2)
+    options = EnhanceOptions(threads=1, segment_frames=2)
     interpolate(source, tmp_path / "out.mp4", fps=5, model="blend", options=options)
     assert times(tmp_path / "out.mp4") == [Fraction(n, 5) for n in range(5)]
     assert probe(tmp_path / "out.mp4").rate == 5
@@ -157,7 +161,7 @@ def test_slow_motion_drops_audio_with_a_word(tmp_path: Path) -> None:
 
 def test_start_and_duration(tmp_path: Path) -> None:
     source = Clip(frames=50, audio=["eng"], options={"g": "10"}).write(tmp_path / "in.mp4")
-    options = Options(start=Fraction(26, 25), duration=Fraction(10, 25), codec="ffv1")
+    options = EnhanceOptions(start=Fraction(26, 25), duration=Fraction(10, 25), codec="ffv1")
     target = tmp_path / "out.mkv"
     report = interpolate(source, target, factor=2, model="blend", options=options)
     assert report.frames_in == 10
@@ -181,15 +185,15 @@ def _audio_seconds(path: Path) -> Fraction:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        ({"factor": 3}, "--factor 3"),
-        ({"fps": 0}, "--fps 0"),
-        ({"fps": 60, "factor": 2}, "--fps"),
+        ({"factor": 3}, "factor 3"),
+        ({"fps": 0}, "fps 0"),
+        ({"fps": 60, "factor": 2}, "fps 60"),
         ({"model": "nothing"}, "nothing"),
         ({"model": "bicubic"}, "super-resolution"),
-        ({"options": Options(device="warp")}, "device warp"),
-        ({"options": Options(codec="flash")}, "flash"),
-        ({"options": Options(codec="ffv1", crf=3)}, "--crf 3"),
-        ({"options": Options(start=99)}, "--start 99"),
+        ({"options": EnhanceOptions(device="warp")}, "device warp"),
+        ({"options": EnhanceOptions(codec="flash")}, "flash"),
+        ({"options": EnhanceOptions(codec="ffv1", crf=3)}, "crf 3"),
+        ({"options": EnhanceOptions(start=99)}, "start 99"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path: Path, arguments: dict[str, object], word: str) -> None:

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from helpers.videos import Clip, decode
 from torch import Tensor
 
-from ls3d.enhance import Options, denoise, interpolate, upscale
+from ls3d.enhance import EnhanceOptions, denoise, interpolate, upscale
 from ls3d.models import EnhancementNetwork, create_model, load_enhancement_model, save_weights
 
-LOSSLESS = Options(threads=1, codec="ffv1")
+LOSSLESS = EnhanceOptions(threads=1, codec="ffv1")
 SMALL: dict[str, dict[str, Any]] = {
     "vsr_ls3d": {"width": 4, "num_blocks": 1},
     "vsr_p3d_ls3d": {"width": 4, "num_blocks": 1},

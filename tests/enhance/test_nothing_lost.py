@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers.videos import BT601, BT709, HDR10, Clip, decode, planes
 
-from ls3d.enhance import Options, denoise
+from ls3d.enhance import EnhanceOptions, denoise
 from ls3d.video import VideoInfo, probe
 
 X264 = {"crf": "0", "preset": "ultrafast"}
@@ -79,8 +79,8 @@ def test_identity(tmp_path: Path, name: str) -> None:
     clip, suffix, codec = ZOO[name]
     source, target = clip.write(tmp_path / f"in.{suffix}"), tmp_path / f"out.{suffix}"
     crf = {"h264": 0, "vp9": 0}.get(codec)
-    report = denoise(source, target, model="identity", options=Options(codec=codec, crf=crf, segment_frames=40))
-    assert (report.lost, report.notes) == (0, [])
+    report = denoise(source, target, model="identity", options=EnhanceOptions(codec=codec, crf=crf, segment_frames=40))
+    assert (report.undecodable_packets, report.notes) == (0, [])
     old, new = decode(source), decode(target)
     assert len(new) == len(old) == clip.frames
     allowed = 1 if codec != "prores" else 16
@@ -101,7 +101,7 @@ def test_everything_in_a_matroska_file_is_kept(tmp_path: Path) -> None:
         metadata={"title": "A title"},
     )
     source, target = clip.write(tmp_path / "in.mkv"), tmp_path / "out.mkv"
-    report = denoise(source, target, model="identity", options=Options(codec="ffv1"))
+    report = denoise(source, target, model="identity", options=EnhanceOptions(codec="ffv1"))
     assert report.notes == []
     with av.open(str(source)) as old, av.open(str(target)) as new:
         assert [s.type for s in new.streams] == [s.type for s in old.streams]
@@ -129,7 +129,7 @@ def test_edit_lists_are_obeyed(tmp_path: Path) -> None:
     shown = decode(source)
     assert len(shown) == 18
     target = tmp_path / "out.mp4"
-    denoise(source, target, model="identity", options=Options(codec="h264", crf=0))
+    denoise(source, target, model="identity", options=EnhanceOptions(codec="h264", crf=0))
     new = decode(target)
     assert len(new) == len(shown)
     assert relative(target) == relative(source)
@@ -138,7 +138,7 @@ def test_edit_lists_are_obeyed(tmp_path: Path) -> None:
 
 def test_what_a_format_cannot_hold_is_named(tmp_path: Path) -> None:
     source = Clip(5, audio=["eng"], subtitles=[(0, 100, "one")], attachment=b"font").write(tmp_path / "in.mkv")
-    report = denoise(source, tmp_path / "out.mp4", model="identity", options=Options(codec="h264"))
+    report = denoise(source, tmp_path / "out.mp4", model="identity", options=EnhanceOptions(codec="h264"))
     assert [stream.type for stream in probe(tmp_path / "out.mp4").streams] == ["video", "audio", "subtitle"]
     assert len(report.notes) == 2
     assert "subrip" in report.notes[0]
@@ -149,7 +149,7 @@ def test_what_a_format_cannot_hold_is_named(tmp_path: Path) -> None:
 def test_text_subtitles_become_what_the_format_holds(tmp_path: Path, suffix: str, codec: str) -> None:
     clip = Clip(50, subtitles=[(200, 900, "one <i>it</i>"), (1000, 1500, "two")])
     source, target = clip.write(tmp_path / "in.mkv"), tmp_path / f"out.{suffix}"
-    report = denoise(source, target, model="identity", options=Options(start=0.1))
+    report = denoise(source, target, model="identity", options=EnhanceOptions(start=0.1))
     assert report.notes == [f"stream 1 (subtitle, subrip) became {codec}: styling may differ"]
     with av.open(str(target)) as container:
         stream = container.streams.subtitles[0]
@@ -160,11 +160,11 @@ def test_text_subtitles_become_what_the_format_holds(tmp_path: Path, suffix: str
 
 def test_a_shape_that_matroska_would_lose_is_told(tmp_path: Path) -> None:
     source = Clip(2, aspect=Fraction(4, 3)).write(tmp_path / "in.mp4")
-    report = denoise(source, tmp_path / "out.mkv", model="identity", options=Options(codec="ffv1"))
+    report = denoise(source, tmp_path / "out.mkv", model="identity", options=EnhanceOptions(codec="ffv1"))
     assert len(report.notes) == 1
     assert "sample aspect ratio 4/3" in report.notes[0]
     for target, codec in (("a.mkv", "h264"), ("b.mp4", "av1")):
-        assert denoise(source, tmp_path / target, model="identity", options=Options(codec=codec)).notes == []
+        assert denoise(source, tmp_path / target, model="identity", options=EnhanceOptions(codec=codec)).notes == []
         assert probe(tmp_path / target).sample_aspect_ratio == Fraction(4, 3)
 
 
@@ -177,5 +177,5 @@ def test_hdr_metadata_follows(tmp_path: Path) -> None:
     assert before.luminance == (10_000_000, 50)
     for codec in ("hevc", "h264", "av1"):
         target = tmp_path / f"{codec}.mp4"
-        denoise(source, target, model="identity", options=Options(codec=codec))
+        denoise(source, target, model="identity", options=EnhanceOptions(codec=codec))
         assert probe(target).mastering == before, codec

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ls3d.enhance._setup import exact_rate
 from ls3d.enhance._threads import Worker, prefetch
 from ls3d.enhance._timeline import Constant, Multiply
-from ls3d.enhance.api import _exact_rate
 from ls3d.inference.noise import estimate_sigma
 
 rates = st.fractions(min_value=1, max_value=240, max_denominator=1001)
@@ -60,7 +60,7 @@ def test_ticks_stay_countable() -> None:
     ],
 )
 def test_rates_mean_what_people_write(written: float | Fraction, meant: Fraction) -> None:
-    assert _exact_rate(written) == meant
+    assert exact_rate(written) == meant
 
 
 def test_prefetch_passes_items_and_errors() -> None:
@@ -69,9 +69,9 @@ def test_prefetch_passes_items_and_errors() -> None:
         raise ValueError("broken")
 
     seen = []
-    with prefetch(items(), 2) as ready, pytest.raises(ValueError, match="broken"):  # type: ignore[arg-type]
+    with prefetch(items(), 2, "test") as ready, pytest.raises(ValueError, match="broken"):  # type: ignore[arg-type]
         seen.extend(ready)
-    with prefetch(iter(range(5)), 2) as ready:
+    with prefetch(iter(range(5)), 2, "test") as ready:
         assert list(ready) == [0, 1, 2, 3, 4]
 
 
@@ -83,11 +83,11 @@ def test_prefetch_can_be_left_early() -> None:
             made.append(1)
             yield len(made)
 
-    with prefetch(endless(), 3) as ready:  # type: ignore[arg-type]
+    with prefetch(endless(), 3, "test") as ready:  # type: ignore[arg-type]
         assert next(ready) == 1
     count = len(made)
     assert count <= 6
-    assert not any(thread.name == "ls3d-decode" for thread in threading.enumerate())
+    assert not any(thread.name == "test" for thread in threading.enumerate())
 
 
 def test_worker_handles_everything_in_order() -> None:
