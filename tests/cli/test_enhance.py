@@ -84,10 +84,10 @@ def test_the_other_flags(source: Path, tmp_path: Path) -> None:
     [
         (["--factor", "5"], "--factor 5: expected 2, 4 or 8"),
         (["--fps", "many"], "--fps many: expected a number"),
-        (["--preview", "1", "--duration", "1"], "--preview and --duration both say how long"),
+        (["--preview", "1", "--duration", "1"], "--preview and --duration exclude each other"),
         (["--max-memory", "lots"], "--max-memory lots: expected bytes"),
-        (["--tile", "1"], "tile 1: expected at least 64 pixels"),
-        (["--crf", "99"], "crf 99: expected a number from 0 to 63"),
+        (["--tile", "1"], "--tile 1: expected at least 64 pixels"),
+        (["--crf", "99"], "--crf 99: expected a number from 0 to 63"),
     ],
 )
 def test_mistakes(
