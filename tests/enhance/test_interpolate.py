@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.networks import RecordingBlend
+from helpers.networks import NotANumber, RecordingBlend
 from helpers.videos import BT709, HDR10, Clip, decode, planes, psnr, times
 
-from ls3d.enhance import EnhanceOptions, interpolate
+from ls3d.enhance import EnhanceOptions, denoise, interpolate, upscale
 from ls3d.errors import InputError
+from ls3d.inference import NonFiniteOutputError
 from ls3d.video import probe
 
 FAST = EnhanceOptions(threads=1)
@@ -223,3 +225,49 @@ def test_bad_files_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="folder"):
         interpolate(tmp_path / "in.mp4", tmp_path / "no" / "out.mp4", model="blend")
     assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("job", [interpolate, upscale, denoise])
+def test_the_target_is_checked_before_a_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Callable[..., object]
+) -> None:
+    def load(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("ls3d.enhance._setup.load_network", load)
+    source = Clip(frames=1).write(tmp_path / "in.mp4")
+    for target, error in (
+        (source, "source itself"),
+        (tmp_path, "folder with files"),
+        (tmp_path / "out.xyz", "no video format"),
+        (tmp_path / "no" / "out.mp4", "there is no folder"),
+    ):
+        with pytest.raises((InputError, FileNotFoundError), match=error):
+            job(source, target)
+
+
+@pytest.mark.parametrize(("level", "time"), [(-1.0, "0.000"), (0.5, "0.120")])
+def test_nan_is_an_error_that_names_the_frame(tmp_path: Path, level: float, time: str) -> None:
+    def brighter(index: int, height: int, width: int) -> np.ndarray:
+        return np.full((height, width, 3), 40 * index + 20, np.uint8)
+
+    source = Clip(frames=6, picture=brighter).write(tmp_path / "in.mp4")
+    options = EnhanceOptions(threads=1, segment_frames=2)
+    with pytest.raises(NonFiniteOutputError, match=f"^the frame at {time} s: NotANumber returned NaN"):
+        denoise(source, tmp_path / "out.mp4", model=NotANumber(level), options=options)
+    assert not (tmp_path / "out.mp4").exists()
+    assert not list(tmp_path.glob("out.mp4.ls3d/*.tmp"))
+
+
+def test_a_network_for_another_task_is_refused(tmp_path: Path) -> None:
+    source = Clip(frames=1).write(tmp_path / "in.mp4")
+    with pytest.raises(InputError, match="RecordingBlend: this model is for interpolation, expected denoising"):
+        denoise(source, tmp_path / "out.mp4", model=RecordingBlend())
+
+
+def test_any_time_is_exact_for_networks_that_make_any(tmp_path: Path) -> None:
+    source = Clip(frames=4, rate=Fraction(24)).write(tmp_path / "in.mp4")
+    model = RecordingBlend(times="any")
+    interpolate(source, tmp_path / "out.mp4", fps=Fraction(60000, 1001), model=model, options=FAST)
+    thousandths = [Fraction(n * 1001 * 24, 60000) for n in range(1, 8)]
+    assert [time for call in model.calls for time in call] == [float(time % 1) for time in thousandths]

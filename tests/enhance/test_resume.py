@@ -1,7 +1,8 @@
-"""Killed anywhere, the same command goes on where it stood, and the result is the same to the byte."""
+"""A job that is killed anywhere resumes when it is called again, and the result is the same to the byte."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -32,7 +33,7 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("call", [1, 7, 8, 20, 40])
-def test_interrupted_work_goes_on(source: Path, tmp_path: Path, call: int) -> None:
+def test_interrupted_jobs_resume(source: Path, tmp_path: Path, call: int) -> None:
     whole, pieced = tmp_path / "whole.mp4", tmp_path / "pieced.mp4"
     denoise(source, whole, model=Mean(), options=OPTIONS)
     with pytest.raises(KeyboardInterrupt):
@@ -58,7 +59,7 @@ def test_segments_do_not_show(source: Path, tmp_path: Path) -> None:
         assert all(np.array_equal(x, y) for x, y in zip(planes(a), planes(b), strict=True))
 
 
-def test_a_job_with_other_settings_begins_anew(source: Path, tmp_path: Path) -> None:
+def test_a_job_with_other_settings_starts_over(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         denoise(source, target, model=Mean(breaks_at=30), options=OPTIONS)
@@ -66,7 +67,7 @@ def test_a_job_with_other_settings_begins_anew(source: Path, tmp_path: Path) -> 
     assert denoise(source, target, model=Mean(), options=options).resumed == 0
 
 
-def test_restart_begins_anew(source: Path, tmp_path: Path) -> None:
+def test_restart_starts_over(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         denoise(source, target, model=Mean(breaks_at=30), options=OPTIONS)
@@ -83,6 +84,18 @@ def test_a_damaged_segment_is_made_again(source: Path, tmp_path: Path) -> None:
     broken.write_bytes(broken.read_bytes()[:-1] + b"!")
     assert denoise(source, pieced, model=Mean(), options=OPTIONS).resumed == 3
     assert pieced.read_bytes() == whole.read_bytes()
+
+
+def test_a_pipe_is_not_resumed(source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    denoise(source, tmp_path / "in.y4m", model="identity")
+    content = (tmp_path / "in.y4m").read_bytes()
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        denoise(io.BytesIO(content), target, model=Mean(breaks_at=30), options=OPTIONS)
+    report = denoise(io.BytesIO(content), target, model=Mean(), options=OPTIONS)
+    assert (report.resumed, report.frames_out) == (0, 40)
+    assert "can't be resumed" in caplog.text
+    assert len(decode(target)) == 40
 
 
 def test_a_source_that_changed_is_noticed(source: Path, tmp_path: Path) -> None:
@@ -184,7 +197,7 @@ def _kill_and_repeat(tmp_path: Path, frames: int, kills: int) -> None:
     assert target.read_bytes() == whole.read_bytes()
     assert not (tmp_path / "out.mp4.ls3d").exists()
     needed = len((tmp_path / "whole.log").read_text())
-    # what a kill wastes: the segment under way, and what is queued for the encoder of the one before
+    # A kill loses the current segment, and what is queued for the encoder of the one before.
     assert len(log.read_text()) <= needed + killed * (20 + 8)
 
 
@@ -197,7 +210,7 @@ def test_killed_twenty_times(tmp_path: Path) -> None:
     _kill_and_repeat(tmp_path, frames=300, kills=20)
 
 
-def test_the_job_file_says_what_is_done(source: Path, tmp_path: Path) -> None:
+def test_the_job_file_describes_the_job(source: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         denoise(source, tmp_path / "out.mp4", model=Mean(breaks_at=10), options=OPTIONS)
     job = json.loads((tmp_path / "out.mp4.ls3d" / "job.json").read_text())
