@@ -204,7 +204,7 @@ def _audio_seconds(path: Path) -> Fraction:
         ({"model": "bicubic"}, "super-resolution"),
         ({"options": Options(device="warp")}, "--device warp"),
         ({"options": Options(codec="flash")}, "flash"),
-        ({"options": Options(codec="ffv1", crf=3)}, "--crf 3"),
+        ({"options": Options(codec="ffv1", crf=3)}, "crf 3"),
         ({"options": Options(start=99)}, "--start 99"),
     ],
 )

@@ -68,7 +68,7 @@ def test_damaged_frames_are_counted(tmp_path: Path, on_error: str) -> None:
             list(source.frames())
         return
     frames = list(source.frames())
-    assert sum(frame.lost for frame in frames) == 1
+    assert sum(frame.undecodable_packets for frame in frames) == 1
     assert len(frames) == (10 if on_error == "repeat" else 9)
     if on_error == "repeat":
         assert frames[4].mark().digest == frames[3].mark().digest

@@ -44,7 +44,7 @@ from ls3d.video import (
     write_y4m,
     y4m_header,
 )
-from ls3d.video.cuts import REACH
+from ls3d.video.cuts import CUT_LOOKAHEAD
 
 log = logging.getLogger(__name__)
 
@@ -303,14 +303,14 @@ def _infer(
         recent.append(shot)
     if until is None:
         raise InputError(f"{job.source.info.name}: no frame from {float(job.span.start):g} s on can be decoded")
-    segment.lost += job.source.lost_at_end
+    segment.lost += job.source.undecodable_at_end
     segment.last = True
     worker.send(_closed(segment, recent, until))
 
 
 def _context_length(job: Job) -> int:
     """Source frames that the next segment must see again: what the cut detector and the stage look back on."""
-    return max(REACH, job.stage.before)
+    return max(CUT_LOOKAHEAD, job.stage.before)
 
 
 def _windows(
@@ -362,7 +362,7 @@ def _add(segment: Segment, shot: ScannedFrame, outputs: int) -> None:
     segment.frames_in += 1
     segment.frames_out += outputs
     segment.cuts += shot.cut_after
-    segment.lost += shot.frame.lost
+    segment.lost += shot.frame.undecodable_packets
     segment.retimed += shot.frame.retimed
 
 
