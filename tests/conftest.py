@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
+from helpers import videos
+
+from ls3d.data.clips import Clip
 
 hypothesis.settings.register_profile(
     "ls3d",
@@ -27,3 +32,24 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def seed() -> None:
     """Every test starts from the same random state."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips of stripes that drift at several speeds, in place of decoded files."""
+    t, y, x = np.mgrid[0:9, 0:48, 0:48]
+    made = [
+        Clip(name, np.stack([128 + 100 * np.sin(0.3 * (x - speed * t) + 0.2 * y)] * 3, -1).astype(np.uint8))
+        for name, speed in (("a1", 0.5), ("a2", 1.5), ("a3", 2.5), ("b", 1))
+    ]
+    monkeypatch.setattr("ls3d.data.clips.open_clips", lambda *_: made)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of four small videos, and a cache for their frames that goes away."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "clips").mkdir()
+    for name in "abcd":
+        videos.Clip(9, (48, 64)).write(tmp_path / "clips" / f"{name}.mp4")
+    return tmp_path / "clips"

@@ -10,7 +10,19 @@ from types import ModuleType
 
 
 class InputError(ValueError):
-    """The input (a file, an argument, a recipe) is not what was expected."""
+    """The input (a file, an argument, a recipe) is not what was expected.
+
+    Args:
+        message: what is wrong, with its value and what was expected. With ``argument`` it continues the argument's
+            name: ``InputError("2000: expected at most 1000", argument="fps")`` reads "fps 2000: expected at most 1000".
+        argument: name of the Python parameter that has the wrong value. A user interface shows its own word for it
+            instead: a flag, a label.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message if argument is None else f"{argument} {message}")
+        self.message = message
+        self.argument = argument
 
 
 class MissingExtraError(ImportError):
@@ -18,7 +30,7 @@ class MissingExtraError(ImportError):
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import ``module``, or say which extra of ls3d brings it.
+    """Import ``module``, or say which extra of ls3d installs it.
 
     Raises:
         MissingExtraError: ``module`` is not installed.
@@ -28,6 +40,4 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
             raise
-        raise MissingExtraError(
-            f"{error.name} is not installed, and this needs it: pip install 'ls3d[{extra}]'"
-        ) from error
+        raise MissingExtraError(f"{error.name} is not installed: pip install 'ls3d[{extra}]'") from error

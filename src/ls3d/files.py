@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from pathlib import Path
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary file beside ``path``: it takes that name when the block has ended well, and vanishes otherwise.
+def atomic_write(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path next to ``path``, and rename it to ``path`` when the block succeeds.
 
-    ``with atomic_write("scores.json") as part: part.write_text(text)``
+    When the block raises, the temporary file is deleted and ``path`` stays as it was::
+
+        with atomic_write("scores.json") as temporary:
+            temporary.write_text(text)
+
+    Args:
+        path: the file to write.
+        durable: flush the file to disk before it is renamed, so that it also survives a power failure.
     """
     target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        yield part
-        os.replace(part, target)
+        yield temporary
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, target)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -10,18 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import torch
 from torch import nn
 
-from ls3d.enhance._stages import Interpolation, Pictures, Restoration, Runner, Stage, check_sigma
+from ls3d.enhance._stages import Interpolation, Pictures, Restoration, Stage, check_sigma
 from ls3d.enhance._timeline import Constant, Multiply, Timeline
 from ls3d.enhance.engine import Job, Progress, Report, run, run_to_pipe
 from ls3d.errors import InputError
-from ls3d.inference.memory import fitting_tile
-from ls3d.inference.tiling import Tiler
-from ls3d.models import load_model, model_info
+from ls3d.inference import Enhancer, Precision
+from ls3d.models import load_enhancement_model
+from ls3d.models.network import EnhancementNetwork
 from ls3d.video import (
     ImageSequence,
     OnError,
@@ -37,11 +37,7 @@ from ls3d.video.cuts import DEFAULT_THRESHOLD
 log = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
-Model = PathLike | nn.Module
-Precision = Literal["float32", "bfloat16", "float16"]
-
-_SAMPLE_SIDE = 128  # of the frame on which a network's appetite for memory is measured
-_BASE_MEMORY = 700 << 20  # bytes that Python, torch and the codecs take
+Model = PathLike | EnhancementNetwork
 
 
 @dataclass(frozen=True)
@@ -156,9 +152,9 @@ def interpolate(
         timeline = Constant(_exact_rate(fps), span.start)
     if slow_motion:
         span = TimeRange(span.start, span.end, Fraction(times))
-    runner, name = _runner(model, "interpolation", options)
-    _fit_memory(runner, (1, 3, 2), options, [1, 2, 3])
-    stage = Interpolation(runner, Pictures(opened.info.color, runner.device), timeline)
+    enhancer, name = _enhancer(model, "interpolation", options)
+    _fit_memory(enhancer, options)
+    stage = Interpolation(enhancer, Pictures(opened.info.color, enhancer.device), timeline)
     return _perform(opened, source, target, stage, span, options, progress, {"model": name})
 
 
@@ -187,11 +183,11 @@ def upscale(
     """
     options = options or Options()
     opened, span = _open(source, options)
-    runner, name = _runner(model, "super-resolution", options)
-    own = int(getattr(runner.model, "scale", 1))
+    enhancer, name = _enhancer(model, "super-resolution", options)
+    own = enhancer.traits.scale
     if scale not in (None, own):
         raise InputError(f"--scale {scale}: the model {name['name']} enlarges {own} times")
-    stage = _restoration(opened, runner, options, None)
+    stage = _restoration(opened, enhancer, options, None)
     return _perform(opened, source, target, stage, span, options, progress, {"model": name})
 
 
@@ -221,16 +217,15 @@ def denoise(
     """
     options = options or Options()
     opened, span = _open(source, options)
-    runner, name = _runner(model, "denoising", options)
-    level = check_sigma(runner.model, sigma, name["name"])
-    stage = _restoration(opened, runner, options, level)
+    enhancer, name = _enhancer(model, "denoising", options)
+    level = check_sigma(enhancer.network, sigma, name["name"])
+    stage = _restoration(opened, enhancer, options, level)
     return _perform(opened, source, target, stage, span, options, progress, {"model": name, "sigma": level})
 
 
-def _restoration(opened: Source, runner: Runner, options: Options, sigma: float | str | None) -> Restoration:
-    stage = Restoration(runner, Pictures(opened.info.color, runner.device), Multiply(1), sigma)
-    arguments = [] if sigma is None else [torch.zeros(1, device=runner.device)]
-    _fit_memory(runner, (1, 3, stage.before + 1 + stage.after), options, *arguments)
+def _restoration(opened: Source, enhancer: Enhancer, options: Options, sigma: float | str | None) -> Restoration:
+    stage = Restoration(enhancer, Pictures(opened.info.color, enhancer.device), Multiply(1), sigma)
+    _fit_memory(enhancer, options)
     return stage
 
 
@@ -263,33 +258,14 @@ def _exact_rate(rate: Fraction | float) -> Fraction:
     return ntsc if abs(exact - ntsc) < Fraction(1, 200) and exact.denominator != 1 else exact
 
 
-def _runner(model: Model, task: str, options: Options) -> tuple[Runner, dict[str, str]]:
+def _enhancer(model: Model, task: str, options: Options) -> tuple[Enhancer, dict[str, str]]:
     """The network on its device, and what tells its results from those of another."""
-    device = _device(options.device)
-    if isinstance(model, nn.Module):
+    if isinstance(model, EnhancementNetwork):
         network, name = model, type(model).__name__
     else:
-        network, name = load_model(model, device), str(model)
-        found = model_info(cast(dict[str, Any], network.config)["architecture"]).task
-        if found != task:
-            raise InputError(f"the model {name} is for {found}; expected one for {task}")
-    tiler = Tiler(
-        multiple=int(getattr(network, "size_multiple", 1)),
-        scale=int(getattr(network, "scale", 1)),
-        tile=options.tile,
-    )
-    return Runner(network, device, options.precision, tiler), {"name": name, "digest": _digest(network)}
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: there is no such device here") from error
-    return device
+        network, name = load_enhancement_model(model, task), str(model)
+    enhancer = Enhancer(network, options.device, options.precision, options.tile)
+    return enhancer, {"name": name, "digest": _digest(network)}
 
 
 def _digest(network: nn.Module) -> str:
@@ -300,18 +276,10 @@ def _digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _fit_memory(runner: Runner, shape: tuple[int, int, int], options: Options, *arguments: Any) -> None:
-    """Choose the tile that keeps a CPU's memory within bounds, by measuring the network on a small frame."""
-    if options.max_memory is None:
-        return
-    budget = options.max_memory - _BASE_MEMORY
-    sample = torch.zeros(*shape, _SAMPLE_SIDE, _SAMPLE_SIDE, device=runner.device)
-    with torch.inference_mode():
-        side = fitting_tile(lambda frames: runner(frames, *arguments), sample, max(budget, 0))
-    if side < 64:
-        raise InputError(f"--max-memory {options.max_memory >> 20} MiB is too little for the smallest tiles")
-    runner.tiler.tile = min(side, runner.tiler.tile or side)
-    log.info("tiles of at most %d pixels keep to the memory allowed", runner.tiler.tile)
+def _fit_memory(enhancer: Enhancer, options: Options) -> None:
+    if options.max_memory is not None:
+        side = enhancer.fit_memory(options.max_memory)
+        log.info("tiles of at most %d pixels keep to the memory allowed", side)
 
 
 def _perform(

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ls3d.data.footage import Footage
 from ls3d.data.sets import open_data_set
 from ls3d.errors import InputError
-from ls3d.evaluation._models import Runner
 from ls3d.evaluation.fidelity.protocols import Protocol, get_protocol
 from ls3d.evaluation.fidelity.scored_frames import samples
 from ls3d.evaluation.page import write_page
 from ls3d.evaluation.report import ClipScore, Report, versions
+from ls3d.inference import Enhancer
 from ls3d.metrics import METRICS, measure
-from ls3d.models import load_model, model_info
+from ls3d.models import load_enhancement_model
+from ls3d.models.network import EnhancementNetwork
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +32,13 @@ Progress = Callable[[int, int, str], None]
 
 
 def evaluate(
-    model: str | os.PathLike[str] | nn.Module,
+    model: str | os.PathLike[str] | EnhancementNetwork,
     protocol: str | Protocol,
     data: str | os.PathLike[str] | Sequence[Footage],
     *,
     json_path: str | os.PathLike[str] | None = None,
     html_path: str | os.PathLike[str] | None = None,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
     resume: bool = True,
     progress: Progress | None = None,
 ) -> Report:
@@ -68,16 +68,16 @@ def evaluate(
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     name, network = _open_model(model, protocol)
     clips = open_data_set(protocol.data_set, data) if isinstance(data, (str, os.PathLike)) else list(data)
-    runner = Runner(network, _usable(device))
-    facts = getattr(network, "config", {})
-    identity = _identity(name, network, protocol, runner.device)
+    enhancer = Enhancer(network, device)
+    facts = network.config.to_dict() if network.config else {}
+    identity = _identity(name, network, protocol, enhancer.device)
     journal = _Journal(json_path, identity) if json_path else None
     finished = journal.read() if journal and resume else {}
-    report = Report(protocol, name, facts, {}, str(runner.device))
+    report = Report(protocol, name, facts, {}, str(enhancer.device))
     for number, clip in enumerate(clips):
         if progress:
             progress(number, len(clips), clip.name)
-        score = finished.get(clip.name) or score_clip(runner, protocol, clip)
+        score = finished.get(clip.name) or score_clip(enhancer, protocol, clip)
         if score is None:
             log.warning("%s is too short (%d frames) and left out", clip.name, len(clip))
             continue
@@ -88,52 +88,39 @@ def evaluate(
         where = f" in {os.fspath(data)}" if isinstance(data, (str, os.PathLike)) else ""
         raise InputError(f"no clip{where} is long enough for {protocol.name}")
     if html_path:
-        write_page(report, html_path, runner, clips)
+        write_page(report, html_path, enhancer, clips)
     if json_path and journal:
         report.save(json_path)
         journal.remove()
     return report
 
 
-def _open_model(model: str | os.PathLike[str] | nn.Module, protocol: Protocol) -> tuple[str, nn.Module]:
+def _open_model(
+    model: str | os.PathLike[str] | EnhancementNetwork, protocol: Protocol
+) -> tuple[str, EnhancementNetwork]:
     """The network and what to call it.
 
     Raises:
         InputError: it is made for another task.
     """
-    if isinstance(model, nn.Module):
-        name, network = str(getattr(model, "config", {}).get("architecture", type(model).__name__)), model
+    if isinstance(model, EnhancementNetwork):
+        name, network = model.name, model
     else:
-        name, network = Path(model).name, load_model(model)
-    architecture = getattr(network, "config", {}).get("architecture")
-    task = model_info(architecture).task if architecture else protocol.task
+        name, network = Path(model).name, load_enhancement_model(model)
+    task = network.traits.task
     if task != protocol.task:
         raise InputError(f"{name} is made for {task}, the protocol {protocol.name} measures {protocol.task}")
     return name, network
 
 
-def _usable(device: str | torch.device) -> torch.device:
-    """The device, if there is one.
-
-    Raises:
-        InputError: there is no such device here.
-    """
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:  # torch raises either, by kind of device
-        raise InputError(f"the device {str(device)!r} can't be used: {str(error).partition('.')[0]}") from error
-    return found
-
-
 @torch.inference_mode()
-def score_clip(runner: Runner, protocol: Protocol, clip: Footage) -> ClipScore | None:
+def score_clip(enhancer: Enhancer, protocol: Protocol, clip: Footage) -> ClipScore | None:
     """Score one clip; None when it is too short to have a scored frame."""
     totals = dict.fromkeys(protocol.metrics, 0.0)
     main = next(iter(protocol.metrics.values()))
     sign = 1 if METRICS[main].higher_is_better else -1
     frames, worst, lowest = 0, 0, math.inf
-    for sample in samples(runner, protocol, clip):
+    for sample in samples(enhancer, protocol, clip):
         scores = measure(protocol.metrics.values(), sample.output[None], sample.truth[None], protocol.crop)
         for key, metric in protocol.metrics.items():
             totals[key] += scores[metric].item()
@@ -145,9 +132,11 @@ def score_clip(runner: Runner, protocol: Protocol, clip: Footage) -> ClipScore |
     return ClipScore({key: total / frames for key, total in totals.items()}, frames, worst)
 
 
-def _identity(name: str, network: nn.Module, protocol: Protocol, device: torch.device) -> dict[str, Any] | None:
+def _identity(
+    name: str, network: EnhancementNetwork, protocol: Protocol, device: torch.device
+) -> dict[str, Any] | None:
     """What must be the same for finished clips to count; None when the weights can't be told apart."""
-    config = getattr(network, "config", {})
+    config = network.config.to_dict() if network.config else {}
     if "sha256" not in config and any(True for _ in network.parameters()):
         return None
     return {

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ls3d.data.footage import Footage
-from ls3d.evaluation._models import Runner
 from ls3d.evaluation.fidelity.scored_frames import Sample, samples
 from ls3d.evaluation.report import ClipScore, Report
 from ls3d.evaluation.table import label, ranking, remarks, show_value
 from ls3d.files import atomic_write
+from ls3d.inference import Enhancer
 from ls3d.metrics import METRICS, to_8bit
 from ls3d.video.images import encode_png
 
@@ -32,17 +32,17 @@ _CUT = (270, 360)
 _FULL_ERROR = 64
 
 
-def write_page(report: Report, path: str | os.PathLike[str], runner: Runner, clips: Sequence[Footage]) -> None:
+def write_page(report: Report, path: str | os.PathLike[str], enhancer: Enhancer, clips: Sequence[Footage]) -> None:
     """Write the page of a finished evaluation, atomically.
 
     Args:
         report: the result.
         path: the file to write.
-        runner: the model, which makes the frames that are shown once more.
+        enhancer: the model, which makes the frames that are shown once more.
         clips: the clips of the data set.
     """
     template = Template((resources.files("ls3d.evaluation") / "page.html").read_text(encoding="utf-8"))
-    shown = [_pictures(runner, report, clip) for clip in _choose(report, clips)]
+    shown = [_pictures(enhancer, report, clip) for clip in _choose(report, clips)]
     text = template.substitute(
         title=escape(f"{report.model} on {report.protocol.title}"),
         remarks="\n".join(f"<p>{escape(line)}</p>" for line in remarks(report)),
@@ -103,9 +103,9 @@ def _choose(report: Report, clips: Sequence[Footage]) -> list[Footage]:
 
 
 @torch.inference_mode()
-def _pictures(runner: Runner, report: Report, clip: Footage) -> str:
+def _pictures(enhancer: Enhancer, report: Report, clip: Footage) -> str:
     score = report.clips[clip.name]
-    sample = next(samples(runner, report.protocol, clip, only=score.worst))
+    sample = next(samples(enhancer, report.protocol, clip, only=score.worst))
     return _figures(report, clip.name, score, sample)
 
 

@@ -44,7 +44,7 @@ def peak_bytes(forward: Callable[[Tensor], Tensor], sample: Tensor) -> int:
     return meter.peak + sample.untyped_storage().nbytes()
 
 
-def fitting_tile(forward: Callable[[Tensor], Tensor], sample: Tensor, budget: int) -> int:
+def largest_tile(forward: Callable[[Tensor], Tensor], sample: Tensor, budget: int) -> int:
     """The side of the largest square tile whose run takes at most ``budget`` bytes.
 
     Args:

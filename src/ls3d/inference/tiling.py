@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 Forward = Callable[[Tensor], Tensor]
 
-_SMALLEST = 64
+SMALLEST_TILE = 64
 _OVERLAP = 64
 
 
@@ -59,8 +59,8 @@ class Tiler:
 
     def _shrink(self, side: int) -> None:
         smaller = -(-min(self.tile or side, side) // 2)
-        if smaller < _SMALLEST:
-            raise InputError(f"memory runs out even with tiles of {_SMALLEST} pixels; choose another --device")
+        if smaller < SMALLEST_TILE:
+            raise InputError(f"memory runs out even with tiles of {SMALLEST_TILE} pixels")
         self.tile = smaller
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -96,7 +96,7 @@ class Tiler:
 
     def _spans(self, size: int) -> Iterator[tuple[slice, Tensor]]:
         """Evenly spread tiles along one axis, with their weights on the output grid."""
-        tile = min(size, max(_SMALLEST, (self.tile or size) // self.multiple * self.multiple))
+        tile = min(size, max(SMALLEST_TILE, (self.tile or size) // self.multiple * self.multiple))
         overlap = min(self.overlap, tile // 2)
         count = 1 if tile == size else math.ceil((size - overlap) / (tile - overlap))
         starts = [round(n * (size - tile) / max(1, count - 1)) for n in range(count)]

@@ -11,40 +11,16 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any
 
 import torch
-from torch import nn
 
 from ls3d.errors import InputError, require
+from ls3d.models.network import Network
 from ls3d.models.weights import load_model, read_metadata, save_weights
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-
-
-class HubMixin:
-    """``from_pretrained``, ``save_pretrained`` and ``push_to_hub`` as methods of a network."""
-
-    @classmethod
-    def from_pretrained(cls, source: str | os.PathLike[str], **options: Any) -> Self:
-        """As the function ``from_pretrained``, and the network must be one of this class.
-
-        Raises:
-            InputError: it is of another class.
-        """
-        model = from_pretrained(source, **options)
-        if not isinstance(model, cls):
-            raise InputError(f"{source} holds a {type(model).__name__}, not a {cls.__name__}")
-        return model
-
-    def save_pretrained(self, folder: str | os.PathLike[str], **facts: Any) -> Path:
-        """As the function ``save_pretrained``."""
-        return save_pretrained(cast(nn.Module, self), folder, **facts)
-
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """As the function ``push_to_hub``."""
-        return push_to_hub(cast(nn.Module, self), repo_id, **options)
 
 
 def from_pretrained(
@@ -55,7 +31,7 @@ def from_pretrained(
     token: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     device: torch.device | str = "cpu",
-) -> nn.Module:
+) -> Network:
     """Build a network and load its weights from a file, a folder, or a repository of the Hugging Face Hub.
 
     Args:
@@ -83,7 +59,7 @@ def from_pretrained(
     return load_model(_checked(path), device)
 
 
-def save_pretrained(model: nn.Module, folder: str | os.PathLike[str], **facts: Any) -> Path:
+def save_pretrained(model: Network, folder: str | os.PathLike[str], **facts: Any) -> Path:
     """Write a network's weights, configuration and model card into a folder, which is made if need be.
 
     Args:
@@ -94,7 +70,7 @@ def save_pretrained(model: nn.Module, folder: str | os.PathLike[str], **facts: A
     return _write_folder(model, Path(folder), str(folder), facts)
 
 
-def _write_folder(model: nn.Module, folder: Path, address: str, facts: dict[str, Any]) -> Path:
+def _write_folder(model: Network, folder: Path, address: str, facts: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(model, folder / WEIGHTS_FILE, **facts)
     config = read_metadata(folder / WEIGHTS_FILE)
@@ -104,7 +80,7 @@ def _write_folder(model: nn.Module, folder: Path, address: str, facts: dict[str,
 
 
 def push_to_hub(
-    model: nn.Module,
+    model: Network,
     repo_id: str,
     *,
     private: bool | None = None,

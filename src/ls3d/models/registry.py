@@ -12,14 +12,12 @@ import fnmatch
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
-
-from torch import nn
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from ls3d.errors import InputError
+from ls3d.models.network import ModelConfig, Network, Task, Traits
 
-Task = Literal["interpolation", "super-resolution", "denoising", "recognition", "audio", "audio-visual"]
-Builder = Callable[..., nn.Module]
+Builder = Callable[..., Network]
 SomeBuilder = TypeVar("SomeBuilder", bound=Builder)
 
 
@@ -29,7 +27,7 @@ class ModelInfo:
 
     Attributes:
         name: the name that ``create_model`` takes.
-        task: what the network does.
+        traits: those of the network's class.
         description: one sentence.
         paper: where it was published, for example ``"arXiv:2011.10974, figure 2"``.
         parameters: published or computed number of parameters at the default arguments.
@@ -38,12 +36,17 @@ class ModelInfo:
     """
 
     name: str
-    task: Task
+    traits: Traits
     description: str
     paper: str = ""
     parameters: int | None = None
     input_size: tuple[int, ...] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> Task:
+        """What the network does."""
+        return self.traits.task
 
 
 _builders: dict[str, Builder] = {}
@@ -51,14 +54,18 @@ _infos: dict[str, ModelInfo] = {}
 
 
 def register_model(
-    task: Task,
     *,
     paper: str = "",
     parameters: int | None = None,
     input_size: tuple[int, ...] | None = None,
     **facts: Any,
 ) -> Callable[[SomeBuilder], SomeBuilder]:
-    """Decorate a builder function so that ``create_model`` finds it under its own name."""
+    """Decorate a builder function so that ``create_model`` finds it under its own name.
+
+    Raises:
+        TypeError: the builder's return annotation is not a subclass of ``Network``, or that class states no traits.
+        RuntimeError: the name is taken.
+    """
 
     def register(builder: SomeBuilder) -> SomeBuilder:
         name = builder.__name__
@@ -66,10 +73,20 @@ def register_model(
             raise RuntimeError(f"two models are registered as {name!r}")
         description = (builder.__doc__ or "").strip().partition("\n")[0]
         _builders[name] = builder
-        _infos[name] = ModelInfo(name, task, description, paper, parameters, input_size, facts)
+        _infos[name] = ModelInfo(name, _traits_of(builder), description, paper, parameters, input_size, facts)
         return builder
 
     return register
+
+
+def _traits_of(builder: Builder) -> Traits:
+    made = get_type_hints(builder).get("return")
+    if not (isinstance(made, type) and issubclass(made, Network)):
+        raise TypeError(f"{builder.__name__} returns {made}, expected a subclass of Network as its return annotation")
+    traits = inspect.getattr_static(made, "traits", None)
+    if not isinstance(traits, Traits):
+        raise TypeError(f"{made.__name__} states no traits, so {builder.__name__} can't be registered")
+    return traits
 
 
 def list_models(pattern: str = "*", task: Task | None = None) -> list[str]:
@@ -89,7 +106,7 @@ def model_info(name: str) -> ModelInfo:
     return _infos[name]
 
 
-def create_model(name: str, **arguments: Any) -> nn.Module:
+def create_model(name: str, **arguments: Any) -> Network:
     """Build a network by its name, randomly initialized.
 
     Args:
@@ -97,7 +114,7 @@ def create_model(name: str, **arguments: Any) -> nn.Module:
         arguments: whatever the network's builder takes.
 
     Returns:
-        The network, with ``model.config = {"architecture": name, "arguments": arguments}``.
+        The network, with ``model.config = ModelConfig(name, arguments)``.
 
     Raises:
         InputError: no network has this name, or this one takes no such argument.
@@ -105,7 +122,7 @@ def create_model(name: str, **arguments: Any) -> nn.Module:
     _check_known(name)
     _check_arguments(name, arguments)
     model = _builders[name](**arguments)
-    model.config = {"architecture": name, "arguments": arguments}  # type: ignore[assignment]
+    model.config = ModelConfig(name, arguments)
     return model
 
 

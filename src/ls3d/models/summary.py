@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ls3d.errors import InputError
+from ls3d.models.network import EnhancementNetwork, Network
 from ls3d.models.registry import create_model, model_info
 from ls3d.nn import LS3DConv3d
 
@@ -87,7 +88,7 @@ class Summary:
         return self.macs + self.attention_macs + 5 * self.normalized
 
 
-def summarize(model: str | nn.Module, *sizes: Sequence[int], **arguments: Any) -> Summary:
+def summarize(model: str | Network, *sizes: Sequence[int], **arguments: Any) -> Summary:
     """Count parameters and operations of a network.
 
     Args:
@@ -100,7 +101,7 @@ def summarize(model: str | nn.Module, *sizes: Sequence[int], **arguments: Any) -
     """
     network = create_model(model, **arguments) if isinstance(model, str) else copy.deepcopy(model)
     network = network.to("meta")
-    name = str(getattr(network, "config", {}).get("architecture", type(network).__name__))
+    name = network.name
     inputs = [torch.empty(1, *size, device="meta") for size in sizes or _usual_sizes(name)]
     return _count(network.eval(), name, inputs)
 
@@ -113,9 +114,10 @@ def _usual_sizes(name: str) -> list[tuple[int, ...]]:
     return [info.input_size] if audio is None else [info.input_size, audio]
 
 
-def _count(network: nn.Module, name: str, inputs: Sequence[Tensor]) -> Summary:
+def _count(network: Network, name: str, inputs: Sequence[Tensor]) -> Summary:
     counter = FlopCounterMode(display=False)
-    sigma = [torch.empty(1, device="meta")] if getattr(network, "takes_sigma", False) else []
+    takes_sigma = isinstance(network, EnhancementNetwork) and network.traits.takes_sigma
+    sigma = [torch.empty(1, device="meta")] if takes_sigma else []
     outputs: dict[str, tuple[int, ...]] = {}
     try:
         with torch.no_grad(), counter, _shapes(network, outputs):

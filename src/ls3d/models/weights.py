@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
 
 from ls3d.errors import InputError
 from ls3d.files import atomic_write
+from ls3d.models.network import EnhancementNetwork, ModelConfig, Network
 from ls3d.models.registry import create_model
 from ls3d.nn import limit_offsets
 
@@ -35,7 +35,7 @@ def bundled_weights() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
-def save_weights(model: nn.Module, path: str | os.PathLike[str], *, half: bool = False, **facts: Any) -> Path:
+def save_weights(model: Network, path: str | os.PathLike[str], *, half: bool = False, **facts: Any) -> Path:
     """Write a network built by ``create_model`` to one safetensors file, atomically.
 
     Args:
@@ -46,7 +46,7 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str], *, half: bool =
     """
     path = Path(path)
     tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
-    metadata = {**model.config, **facts, "sha256": _digest(tensors)}  # type: ignore[dict-item]
+    metadata = {**model.require_config().to_dict(), **facts, "sha256": _digest(tensors)}
     with atomic_write(path) as part:
         # Not save_file: the file it makes is private to its owner.
         part.write_bytes(save(tensors, {"ls3d": json.dumps(metadata)}))
@@ -72,7 +72,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     return json.loads(text)
 
 
-def load_model(name_or_path: str | os.PathLike[str], device: torch.device | str = "cpu") -> nn.Module:
+def load_model(name_or_path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Network:
     """Build a network and load its weights, ready for inference.
 
     Args:
@@ -94,18 +94,35 @@ def load_model(name_or_path: str | os.PathLike[str], device: torch.device | str 
         if any(True for _ in model.parameters()):
             raise InputError(f"{name} has no bundled weights; give the path of a .safetensors file")
         return model.eval().to(device)
-    metadata = read_metadata(path)
-    model = create_model(metadata["architecture"], **metadata["arguments"])
+    config = ModelConfig.from_dict(read_metadata(path))
+    model = create_model(config.architecture, **config.arguments)
     with safe_open(path, framework="pt", device="cpu") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise InputError(f"{path} does not fit {metadata['architecture']}: {error}") from error
-    if "offset_limit" in metadata:
-        limit_offsets(model, metadata["offset_limit"])
-    model.config = metadata  # type: ignore[assignment]
+        raise InputError(f"{path} does not fit {config.architecture}: {error}") from error
+    if "offset_limit" in config.metadata:
+        limit_offsets(model, config.metadata["offset_limit"])
+    model.config = config
     return model.eval().to(device)
+
+
+def load_enhancement_model(name_or_path: str | os.PathLike[str], task: str | None = None) -> EnhancementNetwork:
+    """As ``load_model``, for a network that maps frames to frames.
+
+    Args:
+        name_or_path: as for ``load_model``.
+        task: the task that the network must be for, None for any.
+
+    Raises:
+        InputError: also if the network is for another task.
+    """
+    model = load_model(name_or_path)
+    if not isinstance(model, EnhancementNetwork) or task not in (None, model.traits.task):
+        wanted = task or "enhancement"
+        raise InputError(f"{name_or_path}: this model is for {model.traits.task}, expected {wanted}", argument="model")
+    return model
 
 
 def _stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:

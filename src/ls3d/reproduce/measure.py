@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ls3d.data.footage import Footage, FrameList
 from ls3d.errors import InputError
 from ls3d.evaluation import Protocol, evaluate
 from ls3d.evaluation.report import versions
 from ls3d.files import atomic_write
-from ls3d.models import load_model, read_metadata
+from ls3d.models import EnhancementNetwork, load_enhancement_model, read_metadata
 from ls3d.reproduce.plan import Run
 from ls3d.training.enhancement.loaders import held_out_windows, size_multiple, split_clips
 from ls3d.training.enhancement.tasks import make_problem
@@ -35,18 +34,20 @@ def measure(run: Run, test: Path | None) -> dict[str, float]:
     Raises:
         InputError: there is no such test set, or the recipe holds no clip out.
     """
-    network = load_model(run.weights)
+    network = load_enhancement_model(run.weights)
     return _measured(run, network, network, read_metadata(run.weights)["sha256"], test)
 
 
 def measure_weightless(run: Run, test: Path | None) -> tuple[str, dict[str, float]]:
     """The name of the model without weights for the run's task, and what it scores on the same frames."""
-    trained = load_model(run.weights)
+    trained = load_enhancement_model(run.weights)
     name = make_problem(run.recipe, trained).weightless
-    return name, _measured(run, trained, load_model(name), name, test)
+    return name, _measured(run, trained, load_enhancement_model(name), name, test)
 
 
-def _measured(run: Run, trained: nn.Module, model: nn.Module, identity: str, test: Path | None) -> dict[str, float]:
+def _measured(
+    run: Run, trained: EnhancementNetwork, model: EnhancementNetwork, identity: str, test: Path | None
+) -> dict[str, float]:
     """Measure ``model`` on what the ``trained`` network of the run is measured on."""
     protocol = run.column.protocol if test else _for_windows(run.column.protocol, trained)
     data = test or held_out_footage(run.recipe, trained)
@@ -69,14 +70,14 @@ def _measured(run: Run, trained: nn.Module, model: nn.Module, identity: str, tes
     return mean
 
 
-def _for_windows(protocol: Protocol, network: nn.Module) -> Protocol:
+def _for_windows(protocol: Protocol, network: EnhancementNetwork) -> Protocol:
     """The protocol on windows of held-out clips: their own size, and of a restored window the middle frame."""
-    scored = None if protocol.window else (int(network.frames_before),)  # type: ignore[arg-type]
+    scored = None if protocol.window else (network.traits.frames_before,)
     own = {"data_set": "folder", "size": None, "max_frames": None, "scored": scored}
     return replace(protocol, name=f"{protocol.name}-held-out", **own)  # type: ignore[arg-type]
 
 
-def held_out_footage(recipe: Recipe, network: nn.Module) -> list[Footage]:
+def held_out_footage(recipe: Recipe, network: EnhancementNetwork) -> list[Footage]:
     """The windows that training validates on, as clips of a few frames.
 
     Raises:

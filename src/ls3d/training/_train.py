@@ -93,10 +93,10 @@ def _build(recipe: Recipe) -> Any:
     if recipe.model.weights is None:
         return create_model(recipe.model.name, **recipe.model.arguments)
     model = load_model(recipe.model.weights).train()
-    config = model.config
-    if (config["architecture"], config["arguments"]) != (recipe.model.name, recipe.model.arguments):  # type: ignore[index]
+    config = model.require_config()
+    if (config.architecture, config.arguments) != (recipe.model.name, recipe.model.arguments):
         raise InputError(
-            f"{recipe.model.weights} holds {config['architecture']} {config['arguments']}, "  # type: ignore[index]
+            f"{recipe.model.weights} holds {config.architecture} {config.arguments}, "
             f"the recipe asks for {recipe.model.name} {recipe.model.arguments}"
         )
     return model

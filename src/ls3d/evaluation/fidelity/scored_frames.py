@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ls3d.data.degradations import degradation
 from ls3d.data.footage import FirstFrames, Footage, ResizedFootage
-from ls3d.evaluation._models import Runner
 from ls3d.evaluation.fidelity.protocols import Protocol, Window
+from ls3d.inference import Enhancer
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Sample:
     truth: Tensor
 
 
-def samples(runner: Runner, protocol: Protocol, clip: Footage, only: int | None = None) -> Iterator[Sample]:
+def samples(enhancer: Enhancer, protocol: Protocol, clip: Footage, only: int | None = None) -> Iterator[Sample]:
     """The scored frames of a clip, made one after the other.
 
     Args:
-        runner: the model.
+        enhancer: the model.
         protocol: what to score.
         clip: the true frames.
         only: make this frame alone.
@@ -48,41 +48,42 @@ def samples(runner: Runner, protocol: Protocol, clip: Footage, only: int | None 
     if protocol.max_frames:
         clip = FirstFrames(clip, protocol.max_frames)
     if protocol.window:
-        yield from _interpolated(runner, protocol.window, clip, only)
+        yield from _interpolated(enhancer, protocol.window, clip, only)
     else:
-        yield from _restored(runner, protocol, clip, only)
+        yield from _restored(enhancer, protocol, clip, only)
 
 
 def _tensor(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float().div_(255)
 
 
-def _interpolated(runner: Runner, window: Window, clip: Footage, only: int | None) -> Iterator[Sample]:
+def _interpolated(enhancer: Enhancer, window: Window, clip: Footage, only: int | None) -> Iterator[Sample]:
     for start in window.starts(len(clip)):
         targets = [target for target in window.targets if only in (None, start + target)]
         if not targets:
             continue
         first, second = _tensor(clip[start]), _tensor(clip[start + window.span])
-        places = {target: Fraction(target, window.span) for target in targets}
-        made = runner.interpolate(first, second, list(places.values()))
-        for target, place in places.items():
-            yield Sample(start + target, first, made[place], _tensor(clip[start + target]))
+        times = {target: Fraction(target, window.span) for target in targets}
+        made = enhancer.interpolate(torch.stack([first, second], dim=1)[None], list(times.values()))[0].cpu().unbind(1)
+        for target, frame in zip(times, made, strict=True):
+            yield Sample(start + target, first, frame, _tensor(clip[start + target]))
 
 
-def _restored(runner: Runner, protocol: Protocol, clip: Footage, only: int | None) -> Iterator[Sample]:
+def _restored(enhancer: Enhancer, protocol: Protocol, clip: Footage, only: int | None) -> Iterator[Sample]:
     """Every scored frame from its window; the clip's first and last frames are repeated beyond its ends."""
     known = degradation(protocol.degradation or "")
-    degraded = _remembering(lambda index: known(_tensor(clip[index]), clip.name, index), runner)
+    degraded = _remembering(lambda index: known(_tensor(clip[index]), clip.name, index), enhancer)
     last = len(clip) - 1
+    before, after = enhancer.traits.frames_before, enhancer.traits.frames_after
     for index in protocol.scored or range(len(clip)):
         if index > last or only not in (None, index):
             continue
-        window = [min(max(n, 0), last) for n in range(index - runner.before, index + runner.after + 1)]
+        window = [min(max(n, 0), last) for n in range(index - before, index + after + 1)]
         frames = torch.stack([degraded(n) for n in window], dim=1)
-        output = runner.restore(frames, known.sigma)
+        output = enhancer.restore(frames[None], torch.tensor([known.sigma / 255]))[0].cpu()
         yield Sample(index, degraded(index), output, known.crop(_tensor(clip[index])))
 
 
-def _remembering(degraded: Callable[[int], Tensor], runner: Runner) -> Callable[[int], Tensor]:
+def _remembering(degraded: Callable[[int], Tensor], enhancer: Enhancer) -> Callable[[int], Tensor]:
     """Keep the frames of one window."""
-    return lru_cache(maxsize=runner.before + 1 + runner.after)(degraded)
+    return lru_cache(maxsize=enhancer.traits.frames_before + 1 + enhancer.traits.frames_after)(degraded)

@@ -20,6 +20,7 @@ from ls3d.models.checkpoints import mmaction2, pytorchvideo, resnets3d, slowfast
 from ls3d.models.checkpoints._architecture import infer
 from ls3d.models.checkpoints._read import read_checkpoint
 from ls3d.models.checkpoints._translate import Layout, Translation, find_tensors
+from ls3d.models.network import Network
 from ls3d.models.registry import create_model, list_models
 from ls3d.models.weights import save_weights
 
@@ -37,7 +38,7 @@ LAYOUTS: tuple[Layout, ...] = (
 __all__ = ["LAYOUTS", "convert_checkpoint", "load_checkpoint", "read_checkpoint"]
 
 
-def load_checkpoint(path: str | os.PathLike[str], model: str | None = None, **arguments: Any) -> nn.Module:
+def load_checkpoint(path: str | os.PathLike[str], model: str | None = None, **arguments: Any) -> Network:
     """Build the network that a checkpoint of another project belongs to, with its weights.
 
     Args:
@@ -65,7 +66,7 @@ def load_checkpoint(path: str | os.PathLike[str], model: str | None = None, **ar
         network = _build(layout.translate(root, tensors), model, arguments)
     except InputError as error:
         raise InputError(f"{path} ({layout.name}): {error}") from error
-    network.config = {**network.config, "converted_from": layout.name}  # type: ignore[dict-item,assignment]
+    network.config = network.require_config().with_metadata(converted_from=layout.name)
     return network.eval()
 
 
@@ -80,7 +81,7 @@ def convert_checkpoint(
     return save_weights(load_checkpoint(path, model, **arguments), output)
 
 
-def _build(translation: Translation, wanted: str | None, overrides: Mapping[str, Any]) -> nn.Module:
+def _build(translation: Translation, wanted: str | None, overrides: Mapping[str, Any]) -> Network:
     shapes = {name: tuple(tensor.shape) for name, tensor in translation.tensors.items()}
     name, inferred = infer(shapes)
     if name not in list_models():
@@ -90,7 +91,7 @@ def _build(translation: Translation, wanted: str | None, overrides: Mapping[str,
     with torch.device("meta"):
         network = create_model(name, **{**inferred, **translation.arguments, **overrides})
     _fill(network, translation.tensors)
-    network.config = {**network.config, **translation.facts}  # type: ignore[dict-item,assignment]
+    network.config = network.require_config().with_metadata(**translation.facts)
     return network
 
 

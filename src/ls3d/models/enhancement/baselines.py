@@ -1,95 +1,126 @@
 """Baselines without weights: what any network has to beat, behind the same contracts as the networks.
 
-``repeat`` and ``blend`` interpolate (``forward(frames (N, 3, 2, H, W), indices)``, see ``vfi``);
-``bicubic`` enlarges and ``identity`` denoises (``(N, 3, T, h, w)`` to ``(N, 3, T, H, W)``).
+``repeat`` and ``blend`` interpolate, ``bicubic`` enlarges, ``identity`` denoises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ls3d.models.enhancement.vfi import OUTPUT_FRAMES
+from ls3d.models.network import QUARTERS, EnhancementTraits, InterpolationNetwork, RestorationNetwork
 from ls3d.models.registry import register_model
 from ls3d.nn.resize import imresize
 
 
-class Blend(nn.Module):
+class Blend(InterpolationNetwork):
     """Mix the two frames linearly in time: the frame at t is ``(1 - t) * first + t * second``."""
 
-    size_multiple = 1
+    traits = EnhancementTraits(
+        task="interpolation",
+        size_multiple=1,
+        scale=1,
+        frames_before=0,
+        frames_after=1,
+        takes_sigma=False,
+        times="any",
+        value_range=(0.0, 1.0),
+    )
 
-    def forward(self, frames: Tensor, indices: Sequence[int] | None = None) -> Tensor:
-        """Map ``(N, 3, 2, H, W)`` to ``(N, 3, 5, H, W)``, or to the output frames ``indices``."""
-        wanted = range(OUTPUT_FRAMES) if indices is None else indices
-        last = OUTPUT_FRAMES - 1
+    def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
+        """See ``InterpolationNetwork.forward``."""
         first, second = frames.unbind(2)
-        return torch.stack([(first * (last - i) + second * i) / last for i in wanted], dim=2)
+        quarters = [4 * time for time in (QUARTERS if times is None else times)]
+        return torch.stack([(first * (4 - quarter) + second * quarter) / 4 for quarter in quarters], dim=2)
 
 
-class Repeat(nn.Module):
+class Repeat(InterpolationNetwork):
     """Show the first frame until the second is due."""
 
-    size_multiple = 1
+    traits = EnhancementTraits(
+        task="interpolation",
+        size_multiple=1,
+        scale=1,
+        frames_before=0,
+        frames_after=1,
+        takes_sigma=False,
+        times="any",
+        value_range=(0.0, 1.0),
+    )
 
-    def forward(self, frames: Tensor, indices: Sequence[int] | None = None) -> Tensor:
-        """Map ``(N, 3, 2, H, W)`` to ``(N, 3, 5, H, W)``, or to the output frames ``indices``."""
-        wanted = range(OUTPUT_FRAMES) if indices is None else indices
-        return frames[:, :, [int(i == OUTPUT_FRAMES - 1) for i in wanted]]
+    def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
+        """See ``InterpolationNetwork.forward``."""
+        return frames[:, :, [int(time == 1) for time in (QUARTERS if times is None else times)]]
 
 
-class Bicubic(nn.Module):
+class Bicubic(RestorationNetwork):
     """Enlarge every frame as MATLAB's ``imresize`` does.
 
     Args:
         scale: how many times larger.
     """
 
-    frames_before = frames_after = 0
-    size_multiple = 1
+    traits = EnhancementTraits(
+        task="super-resolution",
+        size_multiple=1,
+        scale=4,
+        frames_before=0,
+        frames_after=0,
+        takes_sigma=False,
+        times=None,
+        value_range=(0.0, 1.0),
+    )
 
     def __init__(self, scale: int = 4) -> None:
         super().__init__()
-        self.scale = scale
+        self.traits = replace(self.traits, scale=scale)
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Map ``(N, 3, T, h, w)`` to ``(N, 3, T, scale * h, scale * w)``."""
-        return imresize(frames, self.scale)
+        return imresize(frames, self.traits.scale)
 
 
-class Identity(nn.Module):
+class Identity(RestorationNetwork):
     """Leave the noise in: the score of the input itself."""
 
-    frames_before = frames_after = 0
-    size_multiple = 1
-    scale = 1
+    traits = EnhancementTraits(
+        task="denoising",
+        size_multiple=1,
+        scale=1,
+        frames_before=0,
+        frames_after=0,
+        takes_sigma=False,
+        times=None,
+        value_range=(0.0, 1.0),
+    )
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Return ``frames``."""
         return frames
 
 
-@register_model("interpolation", parameters=0, input_size=(3, 2, 256, 256))
+@register_model(parameters=0, input_size=(3, 2, 256, 256))
 def blend() -> Blend:
     """Linear mix of the two frames; needs no weights."""
     return Blend()
 
 
-@register_model("interpolation", parameters=0, input_size=(3, 2, 256, 256))
+@register_model(parameters=0, input_size=(3, 2, 256, 256))
 def repeat() -> Repeat:
     """The first frame again; needs no weights."""
     return Repeat()
 
 
-@register_model("super-resolution", parameters=0, input_size=(3, 1, 64, 64))
+@register_model(parameters=0, input_size=(3, 1, 64, 64))
 def bicubic(scale: int = 4) -> Bicubic:
     """Bicubic enlargement as MATLAB's imresize, x4; needs no weights."""
     return Bicubic(scale)
 
 
-@register_model("denoising", parameters=0, input_size=(3, 1, 256, 256))
+@register_model(parameters=0, input_size=(3, 1, 256, 256))
 def identity() -> Identity:
     """The input unchanged; needs no weights."""
     return Identity()

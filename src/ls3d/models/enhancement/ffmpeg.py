@@ -14,25 +14,40 @@ from itertools import pairwise
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from ls3d.models.enhancement.vfi import OUTPUT_FRAMES
+from ls3d.models.network import (
+    EnhancementTraits,
+    InterpolationNetwork,
+    RestorationNetwork,
+    quarter_indices,
+    required_sigma,
+)
 from ls3d.models.registry import register_model
 
 
-class MotionInterpolation(nn.Module):
+class MotionInterpolation(InterpolationNetwork):
     """FFmpeg's ``minterpolate``: bidirectional block matching, overlapped block motion compensation.
 
     The filter looks at four frames; here the two given ones are repeated outwards, as it does itself at the
     ends of a video. Its detection of scene changes is off.
     """
 
-    size_multiple = 1
+    traits = EnhancementTraits(
+        task="interpolation",
+        size_multiple=1,
+        scale=1,
+        frames_before=0,
+        frames_after=1,
+        takes_sigma=False,
+        times="quarters",
+        value_range=(0.0, 1.0),
+    )
 
-    def forward(self, frames: Tensor, indices: Sequence[int] | None = None) -> Tensor:
-        """Map ``(N, 3, 2, H, W)`` to ``(N, 3, 5, H, W)``, or to the output frames ``indices``."""
-        wanted = range(OUTPUT_FRAMES) if indices is None else indices
-        steps = OUTPUT_FRAMES - 1
+    def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
+        """See ``InterpolationNetwork.forward``."""
+        wanted = quarter_indices(times)
+        steps = 4
         settings = f"fps={steps}:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none"
         height, width = frames.shape[-2:]
         padding = (0, max(0, 32 - width), 0, max(0, 32 - height), 0, 0)
@@ -44,20 +59,27 @@ class MotionInterpolation(nn.Module):
         return _tensor(clips, frames)[..., :height, :width]
 
 
-class NonLocalMeans(nn.Module):
+class NonLocalMeans(RestorationNetwork):
     """FFmpeg's ``nlmeans``, frame by frame.
 
     Its strength is 0.4 times the noise's standard deviation: the best of ten factors, at sigma 10, 25 and
     50 alike, on a frame of Set8 and one of Vid4.
     """
 
-    takes_sigma = True
-    frames_before = frames_after = 0
-    size_multiple = 1
-    scale = 1
+    traits = EnhancementTraits(
+        task="denoising",
+        size_multiple=1,
+        scale=1,
+        frames_before=0,
+        frames_after=0,
+        takes_sigma=True,
+        times=None,
+        value_range=(0.0, 1.0),
+    )
 
-    def forward(self, frames: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Denoise ``(N, 3, T, H, W)``; ``sigma (N,)`` is the noise's standard deviation in units of [0, 1]."""
+        sigma = required_sigma(sigma)
         clips = []
         for clip, level in zip(frames, sigma.tolist(), strict=True):
             strength = min(max(0.4 * 255 * level, 1.0), 30.0)
@@ -113,13 +135,13 @@ def _filtered(pictures: list[np.ndarray], name: str, settings: str) -> Iterator[
             yield made.pts * made.time_base, made.to_ndarray(format="rgb24")
 
 
-@register_model("interpolation", parameters=0, input_size=(3, 2, 256, 256))
+@register_model(parameters=0, input_size=(3, 2, 256, 256))
 def minterpolate() -> MotionInterpolation:
     """FFmpeg's motion-compensated interpolation; needs no weights."""
     return MotionInterpolation()
 
 
-@register_model("denoising", parameters=0, input_size=(3, 1, 256, 256))
+@register_model(parameters=0, input_size=(3, 1, 256, 256))
 def nlmeans() -> NonLocalMeans:
     """FFmpeg's non-local means; needs no weights."""
     return NonLocalMeans()

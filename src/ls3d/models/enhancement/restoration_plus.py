@@ -2,7 +2,7 @@
 
 The four neighbors are aligned with the middle frame in one LS3D convolution: its kernel spans all of them, its offsets
 are coarse-to-fine motion plus a learned offset for every tap, its importances let a neighbor that doesn't fit fade.
-The networks of the paper are in ``ls3d.models.enhancement.vsr`` and ``ls3d.models.enhancement.vdn``.
+``vsr`` and ``vdn`` build the networks of the two tasks from it.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.models.enhancement._motion import REACH, correlate, enlarge, fetch, merge_time, mix, precisely
-from ls3d.models.registry import register_model
+from ls3d.models.network import RestorationNetwork, required_sigma
 from ls3d.nn import ResBlock2d
 from ls3d.nn import initialize as initialize
 from ls3d.nn.resize import imresize
 from ls3d.ops import ls3d_conv3d
 
 #: Frames on either side of the middle one.
-_SIDE = 2
+SIDE = 2
 _TAPS = 9
 
 
-class RestorationNetPlus(nn.Module):
+class RestorationNetPlus(RestorationNetwork):
     """Align four neighbors with the middle frame by learnable sampling, fuse, restore the middle frame.
 
     Features of every frame at the working size and at a half and a quarter of it; motion from the middle frame to
@@ -34,19 +34,14 @@ class RestorationNetPlus(nn.Module):
     Args:
         width: channels.
         blocks: residual blocks after the fusion.
-        scale: how many times larger the output is.
         fold: pixels of a ``fold x fold`` square are folded into channels first; the working size is so much smaller.
-        takes_sigma: whether the noise level is an input.
     """
 
-    frames_before = frames_after = _SIDE
-
-    def __init__(self, width: int, blocks: int, scale: int = 1, fold: int = 1, takes_sigma: bool = False) -> None:
+    def __init__(self, width: int, blocks: int, fold: int = 1) -> None:
         super().__init__()
-        self.scale, self.fold, self.takes_sigma = scale, fold, takes_sigma
-        self.size_multiple = 4 * fold
+        self.fold, scale = fold, self.traits.scale
         self.encoder = nn.Sequential(
-            nn.Conv2d(3 * fold**2 + int(takes_sigma), width, 3, padding=1),
+            nn.Conv2d(3 * fold**2 + int(self.traits.takes_sigma), width, 3, padding=1),
             nn.LeakyReLU(0.1, inplace=True),
             ResBlock2d(width),
         )
@@ -56,7 +51,7 @@ class RestorationNetPlus(nn.Module):
         self.refine = mix(3 * width + 2, width)
         self.fine = nn.Conv2d(width, 2, 3, padding=1)
         self.sampling = nn.Conv2d(3 * width + 2, 3 * _TAPS, 3, padding=1)
-        self.fusion = nn.Conv3d(width, width, (2 * _SIDE, 3, 3))
+        self.fusion = nn.Conv3d(width, width, (2 * SIDE, 3, 3))
         self.trunk = nn.Sequential(*(ResBlock2d(width) for _ in range(blocks)))
         self.synthesis = nn.Conv2d(width, 3 * (fold * scale) ** 2, 3, padding=1)
         initialize(self)
@@ -112,10 +107,8 @@ class RestorationNetPlus(nn.Module):
         """Features ``(N, T, C, h, w)`` at 1, 1/2 and 1/4 of the working size."""
         count, _, length = frames.shape[:3]
         folded = F.pixel_unshuffle(merge_time(frames) - 0.5, self.fold)
-        if self.takes_sigma:
-            if sigma is None:
-                raise ValueError("sigma is None, expected the noise level of each sample, (N,)")
-            level = sigma.to(folded).repeat_interleave(length)[:, None, None, None]
+        if self.traits.takes_sigma:
+            level = required_sigma(sigma).to(folded).repeat_interleave(length)[:, None, None, None]
             folded = torch.cat([folded, level.expand(-1, 1, *folded.shape[2:])], dim=1)
         levels = [self.encoder(folded)]
         for halve in self.halves:
@@ -138,62 +131,27 @@ class RestorationNetPlus(nn.Module):
             padding=(0, 1, 1),
         )
         restored = self.trunk(middle + F.leaky_relu(fused[:, :, 0], 0.1))
-        residual = F.pixel_shuffle(self.synthesis(restored), self.fold * self.scale)
-        given = frames[:, :, _SIDE]
-        return (imresize(given, self.scale) + residual if self.scale > 1 else given + residual).unsqueeze(2)
+        scale = self.traits.scale
+        residual = F.pixel_shuffle(self.synthesis(restored), self.fold * scale)
+        given = frames[:, :, SIDE]
+        return (imresize(given, scale) + residual if scale > 1 else given + residual).unsqueeze(2)
 
 
 def _neighbors(frames: Tensor) -> Tensor:
     """``(N, C, 5, h, w)`` without the middle frame."""
-    return torch.cat([frames[:, :, :_SIDE], frames[:, :, _SIDE + 1 :]], dim=2)
+    return torch.cat([frames[:, :, :SIDE], frames[:, :, SIDE + 1 :]], dim=2)
 
 
 def _split(features: Tensor) -> tuple[Tensor, Tensor]:
     """``(N, 5, C, h, w)`` as the middle one ``(N, C, h, w)`` and its neighbors ``(4N, C, h, w)``."""
-    neighbors = torch.cat([features[:, :_SIDE], features[:, _SIDE + 1 :]], dim=1)
-    return features[:, _SIDE], neighbors.flatten(0, 1)
+    neighbors = torch.cat([features[:, :SIDE], features[:, SIDE + 1 :]], dim=1)
+    return features[:, SIDE], neighbors.flatten(0, 1)
 
 
 def _repeat(middle: Tensor) -> Tensor:
     """``(N, C, h, w)`` once for each neighbor: ``(4N, C, h, w)``."""
-    return middle.repeat_interleave(2 * _SIDE, dim=0)
+    return middle.repeat_interleave(2 * SIDE, dim=0)
 
 
 def _halve(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(width, width, 3, stride=2, padding=1), nn.LeakyReLU(0.1, inplace=True))
-
-
-@register_model("super-resolution", input_size=(3, 5, 180, 320))
-def vsr_ls3d_plus_s(width: int = 40, blocks: int = 8) -> RestorationNetPlus:
-    """Super-resolution x4 that gathers the neighbors by one LS3D convolution, small."""
-    return RestorationNetPlus(width, blocks, scale=4)
-
-
-@register_model("super-resolution", input_size=(3, 5, 180, 320))
-def vsr_ls3d_plus_m(width: int = 56, blocks: int = 16) -> RestorationNetPlus:
-    """Super-resolution x4 that gathers the neighbors by one LS3D convolution, medium."""
-    return RestorationNetPlus(width, blocks, scale=4)
-
-
-@register_model("super-resolution", input_size=(3, 5, 180, 320))
-def vsr_ls3d_plus_l(width: int = 96, blocks: int = 24) -> RestorationNetPlus:
-    """Super-resolution x4 that gathers the neighbors by one LS3D convolution, large."""
-    return RestorationNetPlus(width, blocks, scale=4)
-
-
-@register_model("denoising", input_size=(3, 5, 544, 960))
-def vdn_ls3d_plus_s(width: int = 32, blocks: int = 6) -> RestorationNetPlus:
-    """Denoising of any level that gathers the neighbors by one LS3D convolution, small."""
-    return RestorationNetPlus(width, blocks, fold=2, takes_sigma=True)
-
-
-@register_model("denoising", input_size=(3, 5, 544, 960))
-def vdn_ls3d_plus_m(width: int = 56, blocks: int = 12) -> RestorationNetPlus:
-    """Denoising of any level that gathers the neighbors by one LS3D convolution, medium."""
-    return RestorationNetPlus(width, blocks, fold=2, takes_sigma=True)
-
-
-@register_model("denoising", input_size=(3, 5, 544, 960))
-def vdn_ls3d_plus_l(width: int = 96, blocks: int = 20) -> RestorationNetPlus:
-    """Denoising of any level that gathers the neighbors by one LS3D convolution, large."""
-    return RestorationNetPlus(width, blocks, fold=2, takes_sigma=True)

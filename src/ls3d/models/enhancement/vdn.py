@@ -18,12 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.models.enhancement._figure2 import TemporalTrunk, make_encoder
+from ls3d.models.enhancement.restoration_plus import SIDE, RestorationNetPlus
 from ls3d.models.metadata import fidelity
+from ls3d.models.network import EnhancementTraits, RestorationNetwork, required_sigma
 from ls3d.models.registry import register_model
 from ls3d.nn import initialize as initialize
 
 
-class DenoisingNet(nn.Module):
+class DenoisingNet(RestorationNetwork):
     """Encoder to a quarter of the size, six residual blocks, decoder; the noise level is a fourth input channel.
 
     Args:
@@ -33,10 +35,16 @@ class DenoisingNet(nn.Module):
             silent; with it, training starts at the noisy frames. Without it, the decoder makes the clean frames.
     """
 
-    frames_before = frames_after = 3  # of Vimeo-90K's seven
-    scale = 1
-    size_multiple = 4
-    takes_sigma = True
+    traits = EnhancementTraits(
+        task="denoising",
+        size_multiple=4,
+        scale=1,
+        frames_before=3,  # of Vimeo-90K's seven
+        frames_after=3,
+        takes_sigma=True,
+        times=None,
+        value_range=(0.0, 1.0),
+    )
 
     def __init__(self, width: int = 64, ls3d_blocks: Iterable[int] | None = None, residual: bool = True) -> None:
         super().__init__()
@@ -48,9 +56,9 @@ class DenoisingNet(nn.Module):
         if residual:
             nn.init.zeros_(self.decoder.output.weight)
 
-    def forward(self, frames: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Map ``frames (N, 3, T, H, W)`` with noise of ``sigma (N,)`` to ``(N, 3, T, H, W)``."""
-        level = sigma.to(frames).view(-1, 1, 1, 1, 1).expand(len(frames), 1, *frames.shape[2:])
+        level = required_sigma(sigma).to(frames).view(-1, 1, 1, 1, 1).expand(len(frames), 1, *frames.shape[2:])
         given = torch.cat([frames, level], dim=1)
         half = self.encoder[1](self.encoder[0](given))
         quarter = self.encoder[3](self.encoder[2](half))
@@ -81,12 +89,29 @@ class _Decoder(nn.Module):
         return self.output(F.leaky_relu(self.mix(torch.cat([full, given], dim=1)), 0.1))
 
 
+class DenoisingNetPlus(RestorationNetPlus):
+    """``RestorationNetPlus`` that takes the noise level and folds 2 x 2 pixels into channels."""
+
+    traits = EnhancementTraits(
+        task="denoising",
+        size_multiple=8,
+        scale=1,
+        frames_before=SIDE,
+        frames_after=SIDE,
+        takes_sigma=True,
+        times=None,
+        value_range=(0.0, 1.0),
+    )
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__(width, blocks, fold=2)
+
+
 _VIMEO = "Vimeo-90K test, Gaussian noise {}, RGB"
 _PAPER = "arXiv:2011.10974, section 4.4, table 7"
 
 
 @register_model(
-    "denoising",
     paper=_PAPER,
     parameters=2_581_209,
     input_size=(3, 7, 256, 448),
@@ -101,7 +126,6 @@ def vdn_ls3d(width: int = 64, ls3d_blocks: Sequence[int] | None = None, residual
 
 
 @register_model(
-    "denoising",
     paper=_PAPER,
     parameters=1_740_915,
     input_size=(3, 7, 256, 448),
@@ -113,3 +137,21 @@ def vdn_ls3d(width: int = 64, ls3d_blocks: Sequence[int] | None = None, residual
 def vdn_conv3d(width: int = 64, residual: bool = True) -> DenoisingNet:
     """Denoising of any level with plain 3D residual blocks, the paper's baseline."""
     return DenoisingNet(width, (), residual)
+
+
+@register_model(input_size=(3, 5, 544, 960))
+def vdn_ls3d_plus_s(width: int = 32, blocks: int = 6) -> DenoisingNetPlus:
+    """Denoising of any level that gathers the neighbors by one LS3D convolution, small."""
+    return DenoisingNetPlus(width, blocks)
+
+
+@register_model(input_size=(3, 5, 544, 960))
+def vdn_ls3d_plus_m(width: int = 56, blocks: int = 12) -> DenoisingNetPlus:
+    """Denoising of any level that gathers the neighbors by one LS3D convolution, medium."""
+    return DenoisingNetPlus(width, blocks)
+
+
+@register_model(input_size=(3, 5, 544, 960))
+def vdn_ls3d_plus_l(width: int = 96, blocks: int = 20) -> DenoisingNetPlus:
+    """Denoising of any level that gathers the neighbors by one LS3D convolution, large."""
+    return DenoisingNetPlus(width, blocks)

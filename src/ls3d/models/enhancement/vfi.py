@@ -4,9 +4,7 @@
 are in ``_trunk``). ``vfi_ls3d_plus_*`` go beyond the paper: the same trunk, coarse-to-fine motion, and learnable
 sampling of the input frames themselves.
 
-All of them obey one contract: ``forward(frames, indices=None)`` takes ``(N, 3, 2, H, W)`` in [0, 1], with H and W
-multiples of ``size_multiple``, and returns the frames at t = 0, 1/4, 1/2, 3/4 and 1 as ``(N, 3, 5, H, W)``, or
-only those asked for by ``indices``; the values are not clamped.
+All of them make the frames at t = 0, 1/4, 1/2, 3/4 and 1 (``InterpolationNetwork.forward``).
 """
 
 from __future__ import annotations
@@ -29,15 +27,13 @@ from ls3d.models.enhancement._motion import (
     without_autocast,
 )
 from ls3d.models.metadata import fidelity
+from ls3d.models.network import EnhancementTraits, InterpolationNetwork, quarter_indices
 from ls3d.models.registry import register_model
 from ls3d.nn import initialize as initialize
 from ls3d.ops import ls3d_conv3d
 
-#: The output frames of every interpolation network: index i is at t = i / 4.
-OUTPUT_FRAMES = 5
 
-
-class InterpolationNet(nn.Module):
+class InterpolationNet(InterpolationNetwork):
     """The network of figure 2(b): encoder, six residual blocks, decoder.
 
     Args:
@@ -45,7 +41,16 @@ class InterpolationNet(nn.Module):
         ls3d_blocks: which of the blocks 1 to 6 are LS3D (tables 2 and 3).
     """
 
-    size_multiple = 4
+    traits = EnhancementTraits(
+        task="interpolation",
+        size_multiple=4,
+        scale=1,
+        frames_before=0,
+        frames_after=1,
+        takes_sigma=False,
+        times="quarters",
+        value_range=(0.0, 1.0),
+    )
 
     def __init__(self, width: int = 64, ls3d_blocks: Iterable[int] = (1, 2, 3, 4, 5, 6)) -> None:
         super().__init__()
@@ -54,13 +59,13 @@ class InterpolationNet(nn.Module):
         self.decoder = make_decoder(width)
         initialize(self)
 
-    def forward(self, frames: Tensor, indices: Sequence[int] | None = None) -> Tensor:
-        """Map ``(N, 3, 2, H, W)`` to ``(N, 3, 5, H, W)``, or to the output frames ``indices``."""
+    def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
+        """See ``InterpolationNetwork.forward``."""
         output = self.decoder(self.trunk(self.encoder(frames)))
-        return output if indices is None else output[:, :, list(indices)]
+        return output if times is None else output[:, :, quarter_indices(times)]
 
 
-class InterpolationNetPlus(nn.Module):
+class InterpolationNetPlus(InterpolationNetwork):
     """Coarse-to-fine motion from an LS3D trunk, then learnable sampling of the input frames at full resolution.
 
     An encoder makes features at 1/2, 1/4 and 1/8 of the size, frame by frame. The trunk of the paper turns the
@@ -77,7 +82,17 @@ class InterpolationNetPlus(nn.Module):
         ls3d_blocks: which of the trunk's blocks 1 to 6 are LS3D.
     """
 
-    size_multiple = 8
+    traits = EnhancementTraits(
+        task="interpolation",
+        size_multiple=8,
+        scale=1,
+        frames_before=0,
+        frames_after=1,
+        takes_sigma=False,
+        times="quarters",
+        value_range=(0.0, 1.0),
+    )
+
     kernel: Tensor
     importance: Tensor
 
@@ -106,28 +121,28 @@ class InterpolationNetPlus(nn.Module):
         self.register_buffer("kernel", _identity_kernel(taps), persistent=False)
         self.register_buffer("importance", _linear_blend_logits(taps), persistent=False)
 
-    def forward(self, frames: Tensor, indices: Sequence[int] | None = None) -> Tensor:
-        """Map ``(N, 3, 2, H, W)`` to ``(N, 3, 5, H, W)``, or to the output frames ``indices``."""
-        wanted = list(range(OUTPUT_FRAMES)) if indices is None else [int(index) for index in indices]
-        new = [index for index in wanted if 0 < index < OUTPUT_FRAMES - 1]
-        made = {0: frames[:, :, 0], OUTPUT_FRAMES - 1: frames[:, :, 1]}
+    def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
+        """See ``InterpolationNetwork.forward``."""
+        wanted = quarter_indices(times)
+        new = [index for index in wanted if 0 < index < 4]
+        made = {0: frames[:, :, 0], 4: frames[:, :, 1]}
         if new:
             state, motions = self._move(frames, new)
             made |= zip(new, self._sample(frames, state, motions[-1], new).unbind(2), strict=True)
         return torch.stack([made[index] for index in wanted], dim=2)
 
-    def forward_pyramid(self, frames: Tensor, indices: Sequence[int]) -> list[Tensor]:
-        """The new frames ``indices`` from coarse to fine, for training: at 1/8, 1/4 and 1/2 of the size, then full.
+    def forward_pyramid(self, frames: Tensor, times: Sequence[float]) -> list[Tensor]:
+        """The new frames at ``times`` from coarse to fine, for training: at 1/8, 1/4 and 1/2 of the size, then full.
 
         A coarse one is the linear blend of the shrunk inputs, fetched along that level's motion: comparing it with
         the shrunk target tells the motion where to go when it is farther away than texture is wide.
         """
-        indices = list(indices)
+        indices = quarter_indices(times)
         state, motions = self._move(frames, indices)
         pyramid = []
         for motion, shrink in zip(motions, (8, 4, 2), strict=True):
             small = F.avg_pool3d(frames, (1, shrink, shrink)).repeat_interleave(len(indices), dim=0)
-            time = frames.new_tensor(indices).div(OUTPUT_FRAMES - 1).repeat(len(frames))[:, None, None, None]
+            time = frames.new_tensor(indices).div(4).repeat(len(frames))[:, None, None, None]
             first, last = _fetch_both(small, motion).chunk(2, dim=1)
             pyramid.append(torch.lerp(first, last, time).unflatten(0, (-1, len(indices))).transpose(1, 2))
         return [*pyramid, self._sample(frames, state, motions[-1], indices)]
@@ -224,7 +239,6 @@ _PAPER = "arXiv:2011.10974, figure 2"
 
 
 @register_model(
-    "interpolation",
     paper=_PAPER,
     parameters=2_550_409,
     input_size=(3, 2, 256, 512),
@@ -240,7 +254,6 @@ def vfi_ls3d(width: int = 64, ls3d_blocks: Sequence[int] = (1, 2, 3, 4, 5, 6)) -
 
 
 @register_model(
-    "interpolation",
     paper=_PAPER,
     parameters=1_710_115,
     input_size=(3, 2, 256, 512),
@@ -251,7 +264,7 @@ def vfi_conv3d(width: int = 64) -> InterpolationNet:
     return InterpolationNet(width, ls3d_blocks=())
 
 
-@register_model("interpolation", input_size=(3, 2, 256, 512))
+@register_model(input_size=(3, 2, 256, 512))
 def vfi_ls3d_plus_s(
     width: int = 32, detail: int = 16, taps: int = 3, ls3d_blocks: Sequence[int] = (1, 2, 3, 4, 5, 6)
 ) -> InterpolationNetPlus:
@@ -259,7 +272,7 @@ def vfi_ls3d_plus_s(
     return InterpolationNetPlus(width, detail, taps, ls3d_blocks)
 
 
-@register_model("interpolation", input_size=(3, 2, 256, 512))
+@register_model(input_size=(3, 2, 256, 512))
 def vfi_ls3d_plus_m(
     width: int = 48, detail: int = 24, taps: int = 3, ls3d_blocks: Sequence[int] = (1, 2, 3, 4, 5, 6)
 ) -> InterpolationNetPlus:
@@ -267,7 +280,7 @@ def vfi_ls3d_plus_m(
     return InterpolationNetPlus(width, detail, taps, ls3d_blocks)
 
 
-@register_model("interpolation", input_size=(3, 2, 256, 512))
+@register_model(input_size=(3, 2, 256, 512))
 def vfi_ls3d_plus_l(
     width: int = 80, detail: int = 40, taps: int = 3, ls3d_blocks: Sequence[int] = (1, 2, 3, 4, 5, 6)
 ) -> InterpolationNetPlus:

@@ -12,15 +12,17 @@ returns ``(N, 3, T, scale * h, scale * w)``, not clamped.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.models.enhancement._figure2 import residual_blocks
+from ls3d.models.enhancement.restoration_plus import SIDE, RestorationNetPlus
 from ls3d.models.metadata import fidelity
+from ls3d.models.network import EnhancementTraits, RestorationNetwork
 from ls3d.models.registry import register_model
-from ls3d.nn import LS3DConv3d
-from ls3d.nn import initialize as initialize
+from ls3d.nn import LS3DConv3d, initialize
 from ls3d.nn.resize import imresize
 
 
@@ -49,7 +51,7 @@ class P3DBlock(nn.Module):
         return input + self.temporal(self.relu(self.spatial(input)))
 
 
-class SuperResolutionNet(nn.Module):
+class SuperResolutionNet(RestorationNetwork):
     """Features, residual blocks with a skip around them, one sub-pixel layer; all but that at the small size.
 
     The arrangement is that of SRResNet (arXiv:1609.04802, the paper's reference 26) without its normalizations, which
@@ -64,14 +66,23 @@ class SuperResolutionNet(nn.Module):
             starts at the weightless baseline. Without it, the sub-pixel layer makes the picture itself.
     """
 
-    size_multiple = 1
+    traits = EnhancementTraits(
+        task="super-resolution",
+        size_multiple=1,
+        scale=4,
+        frames_before=3,
+        frames_after=3,
+        takes_sigma=False,
+        times=None,
+        value_range=(0.0, 1.0),
+    )
 
     def __init__(
         self, blocks: Sequence[nn.Module], width: int = 64, scale: int = 4, window: int = 7, residual: bool = True
     ) -> None:
         super().__init__()
-        self.scale, self.residual = scale, residual
-        self.frames_before = self.frames_after = window // 2
+        self.residual = residual
+        self.traits = replace(self.traits, scale=scale, frames_before=window // 2, frames_after=window // 2)
         self.head = nn.Conv3d(3, width, 3, padding=1)
         self.blocks = nn.Sequential(*blocks)
         self.fuse = nn.Conv3d(width, width, 3, padding=1)
@@ -82,12 +93,27 @@ class SuperResolutionNet(nn.Module):
         if residual:
             nn.init.zeros_(self.sub_pixel.weight)
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Map ``(N, 3, T, h, w)`` to ``(N, 3, T, scale * h, scale * w)``."""
         features = self.head(frames)
         made = self.sub_pixel(features + self.fuse(self.blocks(features)))
-        output = F.pixel_shuffle(made.transpose(1, 2), self.scale).transpose(1, 2)
-        return output + imresize(frames, self.scale) if self.residual else output
+        output = F.pixel_shuffle(made.transpose(1, 2), self.traits.scale).transpose(1, 2)
+        return output + imresize(frames, self.traits.scale) if self.residual else output
+
+
+class SuperResolutionNetPlus(RestorationNetPlus):
+    """``RestorationNetPlus`` that enlarges four times."""
+
+    traits = EnhancementTraits(
+        task="super-resolution",
+        size_multiple=4,
+        scale=4,
+        frames_before=SIDE,
+        frames_after=SIDE,
+        takes_sigma=False,
+        times=None,
+        value_range=(0.0, 1.0),
+    )
 
 
 _VIMEO = "Vimeo-90K test, BI x4, RGB"
@@ -96,7 +122,6 @@ _PAPER = "arXiv:2011.10974, section 4.3, table {}"
 
 
 @register_model(
-    "super-resolution",
     paper=_PAPER.format(6),
     parameters=2_311_766,
     input_size=(3, 7, 64, 112),
@@ -115,7 +140,6 @@ def vsr_ls3d(
 
 
 @register_model(
-    "super-resolution",
     paper=_PAPER.format(6),
     parameters=1_471_472,
     input_size=(3, 7, 64, 112),
@@ -127,7 +151,6 @@ def vsr_conv3d(width: int = 64, num_blocks: int = 6, scale: int = 4, residual: b
 
 
 @register_model(
-    "super-resolution",
     paper=_PAPER.format(5),
     parameters=398_685,
     input_size=(3, 5, 72, 88),
@@ -138,7 +161,7 @@ def vsr_p3d_ls3d(width: int = 64, num_blocks: int = 5, scale: int = 4, residual:
     return _p3d(width, num_blocks, scale, residual, learnable_sampling=True)
 
 
-@register_model("super-resolution", paper=_PAPER.format(5), parameters=390_000, input_size=(3, 5, 72, 88))
+@register_model(paper=_PAPER.format(5), parameters=390_000, input_size=(3, 5, 72, 88))
 def vsr_p3d_conv3d(width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True) -> SuperResolutionNet:
     """Super-resolution x4 with plain P3D blocks, the baseline of ``vsr_p3d_ls3d``."""
     return _p3d(width, num_blocks, scale, residual, learnable_sampling=False)
@@ -149,3 +172,21 @@ def _p3d(width: int, num_blocks: int, scale: int, residual: bool, learnable_samp
     # and evaluation the paper follows.
     blocks = [P3DBlock(width, learnable_sampling) for _ in range(num_blocks)]
     return SuperResolutionNet(blocks, width, scale, window=5, residual=residual)
+
+
+@register_model(input_size=(3, 5, 180, 320))
+def vsr_ls3d_plus_s(width: int = 40, blocks: int = 8) -> SuperResolutionNetPlus:
+    """Super-resolution x4 that gathers the neighbors by one LS3D convolution, small."""
+    return SuperResolutionNetPlus(width, blocks)
+
+
+@register_model(input_size=(3, 5, 180, 320))
+def vsr_ls3d_plus_m(width: int = 56, blocks: int = 16) -> SuperResolutionNetPlus:
+    """Super-resolution x4 that gathers the neighbors by one LS3D convolution, medium."""
+    return SuperResolutionNetPlus(width, blocks)
+
+
+@register_model(input_size=(3, 5, 180, 320))
+def vsr_ls3d_plus_l(width: int = 96, blocks: int = 24) -> SuperResolutionNetPlus:
+    """Super-resolution x4 that gathers the neighbors by one LS3D convolution, large."""
+    return SuperResolutionNetPlus(width, blocks)

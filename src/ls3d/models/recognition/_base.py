@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, ClassVar, Self, TypedDict, cast
+from typing import Any, ClassVar, Self, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ls3d.errors import InputError
-from ls3d.models.hub import HubMixin
+from ls3d.models.network import Network, RecognitionTraits
 from ls3d.models.recognition._learnable import Learnable, make_learnable
 
 
@@ -35,7 +35,7 @@ class RecognitionArguments(TypedDict, total=False):
     dropout: float
 
 
-class RecognitionNet(HubMixin, nn.Module):
+class RecognitionNet(Network):
     """Base of the recognition networks.
 
     A subclass defines ``forward_features`` and ``forward_head`` and names its classifier in ``classifier``.
@@ -50,6 +50,7 @@ class RecognitionNet(HubMixin, nn.Module):
         grad_checkpointing: recompute the stages in the backward pass instead of keeping their activations.
     """
 
+    traits: RecognitionTraits
     classifier: ClassVar[str] = "fc"
 
     stages: tuple[str, ...]
@@ -109,9 +110,8 @@ class RecognitionNet(HubMixin, nn.Module):
 
     def _remember(self, **arguments: Any) -> None:
         """Note what has become of the arguments of ``create_model``."""
-        config = cast(dict[str, Any] | None, getattr(self, "config", None))
-        if config is not None:
-            self.config = {**config, "arguments": {**config["arguments"], **arguments}}
+        if self.config is not None:
+            self.config = self.config.with_arguments(**arguments)
 
     def layer_names(self) -> list[str]:
         """Every name that ``forward_intermediates`` takes, in the order of the network."""

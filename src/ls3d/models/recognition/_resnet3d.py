@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.errors import InputError
+from ls3d.models.network import RecognitionTraits
 from ls3d.models.recognition._base import RecognitionArguments, RecognitionNet, make_classifier
 from ls3d.models.recognition._learnable import Learnable, make_learnable
 
@@ -328,6 +329,8 @@ class ResNet3d(RecognitionNet):
         dropout: before the classifier.
         pool2: follows the first stage.
     """
+
+    traits = RecognitionTraits(task="recognition", modalities=("clip",), clip_length=None)
 
     def __init__(
         self,

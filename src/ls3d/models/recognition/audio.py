@@ -12,6 +12,7 @@ from typing import TypedDict, Unpack
 from torch import Tensor, nn
 
 from ls3d.errors import InputError
+from ls3d.models.network import RecognitionTraits
 from ls3d.models.recognition._base import RecognitionNet, make_classifier
 from ls3d.models.recognition._resnet3d import DEPTHS, WIDTHS, init_residual
 from ls3d.models.registry import register_model
@@ -68,6 +69,8 @@ class AudioResNet(RecognitionNet):
         bn_eps: epsilon of the normalizations.
     """
 
+    traits = RecognitionTraits(task="audio", modalities=("spectrogram",), clip_length=None)
+
     def __init__(
         self,
         depth: int,
@@ -118,7 +121,6 @@ class AudioResNet(RecognitionNet):
 
 
 @register_model(
-    "audio",
     paper=_PAPER,
     parameters=11_407_728,
     input_size=_SIZE,
@@ -129,7 +131,6 @@ def audio_resnet_18(**arguments: Unpack[AudioArguments]) -> AudioResNet:
 
 
 @register_model(
-    "audio",
     paper=_PAPER,
     parameters=21_515_888,
     input_size=_SIZE,
@@ -140,7 +141,6 @@ def audio_resnet_34(**arguments: Unpack[AudioArguments]) -> AudioResNet:
 
 
 @register_model(
-    "audio",
     paper=_PAPER,
     parameters=24_359_664,
     input_size=_SIZE,
@@ -151,7 +151,6 @@ def audio_resnet_50(**arguments: Unpack[AudioArguments]) -> AudioResNet:
 
 
 @register_model(
-    "audio",
     paper=_PAPER,
     parameters=43_351_792,
     input_size=_SIZE,
@@ -162,7 +161,6 @@ def audio_resnet_101(**arguments: Unpack[AudioArguments]) -> AudioResNet:
 
 
 @register_model(
-    "audio",
     paper=_PAPER,
     parameters=58_995_440,
     input_size=_SIZE,

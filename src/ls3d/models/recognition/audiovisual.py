@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ls3d.errors import InputError
 from ls3d.models.metadata import VMZ, kinetics
+from ls3d.models.network import RecognitionTraits
 from ls3d.models.recognition._base import RecognitionArguments, RecognitionNet, make_classifier
 from ls3d.models.recognition._learnable import Learnable
 from ls3d.models.recognition._resnet3d import ResNet3d
@@ -49,6 +50,8 @@ class AudioVisualNet(RecognitionNet):
         dropout: before the first fused layer.
         unimodal_heads: see ``AudioVisualArguments``.
     """
+
+    traits = RecognitionTraits(task="audio-visual", modalities=("clip", "spectrogram"), clip_length=None)
 
     def __init__(
         self,
@@ -142,7 +145,6 @@ def _fuse(
 
 
 @register_model(
-    "audio-visual",
     paper=_PAPER,
     parameters=45_361_456,
     input_size=(3, 8, 112, 112),
@@ -155,7 +157,6 @@ def av_r3d_18(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
 
 
 @register_model(
-    "audio-visual",
     paper=_PAPER,
     parameters=83_108_016,
     input_size=(3, 16, 112, 112),
@@ -168,7 +169,6 @@ def av_r3d_50(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
 
 
 @register_model(
-    "audio-visual",
     paper=_PAPER,
     parameters=141_169_985,
     input_size=(3, 16, 112, 112),
@@ -181,7 +181,6 @@ def av_r2plus1d_101(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet
 
 
 @register_model(
-    "audio-visual",
     paper=_PAPER,
     parameters=50_523_248,
     input_size=(3, 32, 224, 224),
@@ -194,7 +193,6 @@ def av_ip_csn_50(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
 
 
 @register_model(
-    "audio-visual",
     paper=_PAPER,
     parameters=100_466_416,
     input_size=(3, 32, 224, 224),
@@ -207,7 +205,6 @@ def av_ir_csn_152(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
 
 
 @register_model(
-    "audio-visual",
     paper=_PAPER,
     parameters=103_779_440,
     input_size=(3, 32, 256, 256),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ls3d.errors import InputError
 from ls3d.models.metadata import C3D_SPORTS, VMZ, kinetics
+from ls3d.models.network import RecognitionTraits
 from ls3d.models.recognition._base import RecognitionArguments, RecognitionNet, make_classifier
 from ls3d.models.recognition._learnable import Learnable, make_learnable
 from ls3d.models.registry import register_model
@@ -59,6 +60,8 @@ class C3D(RecognitionNet):
         normalize: batch normalization after every convolution.
         others: see ``C3dArguments``.
     """
+
+    traits = RecognitionTraits(task="recognition", modalities=("clip",), clip_length=None)
 
     classifier = "fc8"
 
@@ -147,7 +150,6 @@ def _c3d(
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=79_634_576,
     input_size=_SIZE,
@@ -165,7 +167,6 @@ def c3d(**arguments: Unpack[C3dArguments]) -> C3D:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=64_960_016,
     input_size=_SIZE,
@@ -180,7 +181,6 @@ def c3d_bn(**arguments: Unpack[C3dArguments]) -> C3D:
 
 
 @register_model(
-    "recognition",
     paper=f"{_PAPER}, section 3.2",
     parameters=17_444_965,
     input_size=_SIZE,

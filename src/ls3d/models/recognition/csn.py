@@ -29,7 +29,6 @@ def _csn(depth: int, maker: ConvMaker, **arguments: Unpack[StemArguments]) -> Re
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=13_131_152,
     input_size=(3, 32, 224, 224),
@@ -43,7 +42,6 @@ def ir_csn_50(**arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=14_396_176,
     input_size=(3, 32, 224, 224),
@@ -56,7 +54,6 @@ def ip_csn_50(**arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=22_213_776,
     input_size=(3, 32, 224, 224),
@@ -70,7 +67,6 @@ def ir_csn_101(**arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=24_601_616,
     input_size=(3, 32, 224, 224),
@@ -83,7 +79,6 @@ def ip_csn_101(**arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=29_703_568,
     input_size=(3, 32, 224, 224),
@@ -97,7 +92,6 @@ def ir_csn_152(**arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=33_016_592,
     input_size=(3, 32, 224, 224),

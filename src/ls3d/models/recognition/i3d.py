@@ -170,7 +170,6 @@ _LS3D_PAPER = "arXiv:2011.10974, table 8"
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=28_043_472,
     input_size=(3, 32, 224, 224),
@@ -184,7 +183,6 @@ def i3d_r50(**arguments: Unpack[I3dArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_NL_PAPER,
     parameters=35_401_936,
     input_size=(3, 32, 224, 224),
@@ -197,7 +195,6 @@ def i3d_r50_nl(**arguments: Unpack[I3dArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_LS3D_PAPER,
     parameters=28_204_257,
     input_size=(3, 32, 224, 224),
@@ -211,7 +208,6 @@ def i3d_r50_ls3d(**arguments: Unpack[I3dArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_LS3D_PAPER,
     parameters=35_562_721,
     input_size=(3, 32, 224, 224),

@@ -27,7 +27,6 @@ def _mixed(depth: int, groups_3d: range, **arguments: Unpack[ResNetArguments]) -
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=11_400_528,
     input_size=(3, 8, 112, 112),
@@ -41,7 +40,6 @@ def mc2_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=11_695_440,
     input_size=(3, 8, 112, 112),
@@ -55,7 +53,6 @@ def mc3_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=12_727_632,
     input_size=(3, 8, 112, 112),
@@ -69,7 +66,6 @@ def mc4_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=16_856_400,
     input_size=(3, 8, 112, 112),
@@ -83,7 +79,6 @@ def mc5_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=33_352_656,
     input_size=(3, 8, 112, 112),
@@ -97,7 +92,6 @@ def rmc2_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=33_057_744,
     input_size=(3, 8, 112, 112),
@@ -111,7 +105,6 @@ def rmc3_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=32_025_552,
     input_size=(3, 8, 112, 112),
@@ -125,7 +118,6 @@ def rmc4_18(**arguments: Unpack[ResNetArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=27_896_784,
     input_size=(3, 8, 112, 112),

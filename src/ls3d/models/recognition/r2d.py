@@ -35,7 +35,6 @@ def _r2d(depth: int, frames: int = 8, **arguments: Unpack[ResNetArguments]) -> R
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=11_447_568,
     input_size=(3, 8, 112, 112),
@@ -49,7 +48,6 @@ def r2d_18(**arguments: Unpack[R2dArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=11_381_712,
     input_size=(3, 8, 112, 112),

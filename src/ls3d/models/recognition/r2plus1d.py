@@ -47,7 +47,6 @@ def _r2plus1d(
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=33_370_839,
     input_size=(3, 8, 112, 112),
@@ -61,7 +60,6 @@ def r2plus1d_18(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=63_697_175,
     input_size=(3, 32, 112, 112),
@@ -75,7 +73,6 @@ def r2plus1d_34(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=46_985_057,
     input_size=(3, 8, 112, 112),
@@ -87,7 +84,6 @@ def r2plus1d_50(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=86_050_785,
     input_size=(3, 8, 112, 112),
@@ -99,7 +95,6 @@ def r2plus1d_101(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=118_226_785,
     input_size=(3, 32, 112, 112),

@@ -12,7 +12,6 @@ _PAPER = "arXiv:1711.11248, section 3"
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=33_371_472,
     input_size=(3, 8, 112, 112),
@@ -26,7 +25,6 @@ def r3d_18(**arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=63_681_104,
     input_size=(3, 8, 112, 112),
@@ -38,7 +36,6 @@ def r3d_34(**arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=46_980_944,
     input_size=(3, 8, 112, 112),
@@ -50,7 +47,6 @@ def r3d_50(**arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=86_027_088,
     input_size=(3, 8, 112, 112),
@@ -62,7 +58,6 @@ def r3d_101(**arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=118_185_808,
     input_size=(3, 8, 112, 112),

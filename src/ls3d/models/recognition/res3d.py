@@ -20,7 +20,6 @@ def _res3d(depth: int, **arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=33_375_696,
     input_size=(3, 8, 112, 112),
@@ -38,7 +37,6 @@ def res3d_18(**arguments: Unpack[StemArguments]) -> ResNet3d:
 
 
 @register_model(
-    "recognition",
     paper=_PAPER,
     parameters=63_685_328,
     input_size=(3, 8, 112, 112),

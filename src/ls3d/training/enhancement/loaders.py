@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from ls3d.data import clips as sources
 from ls3d.data.clips import ClipSample, FixedWindows, MappedClip, RandomWindows, RunningSampler
 from ls3d.errors import InputError
+from ls3d.models import EnhancementNetwork
 from ls3d.training.recipe.schema import DataSection, Recipe
 
 
-def size_multiple(model: nn.Module) -> int:
+def size_multiple(model: EnhancementNetwork) -> int:
     """Of what height and width of clean frames must be multiples."""
-    return int(getattr(model, "size_multiple", 1)) * int(getattr(model, "scale", 1))
+    return model.traits.size_multiple * model.traits.scale
 
 
 def split_clips(data: DataSection) -> tuple[list[MappedClip], list[MappedClip]]:

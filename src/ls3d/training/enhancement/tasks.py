@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ls3d.data.degradations import degradation
 from ls3d.errors import InputError
-from ls3d.models import create_model, model_info
+from ls3d.models import EnhancementNetwork, create_model
 from ls3d.training.recipe.schema import Recipe
 
 
@@ -51,8 +51,8 @@ class Interpolation:
         self._blend = create_model(self.weightless)
 
     def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
-        """``(N, 3, 2, H, W)``, and the indices of the wanted frames."""
-        return clean[:, :, [0, 4]], [1, 2, 3]
+        """``(N, 3, 2, H, W)``, and the times of the wanted frames."""
+        return clean[:, :, [0, 4]], [0.25, 0.5, 0.75]
 
     def target(self, clean: Tensor, count: int) -> Tensor:
         """``(N, 3, 3, H, W)``."""
@@ -68,9 +68,9 @@ class _Restoration:
 
     weightless: str
 
-    def __init__(self, model: nn.Module) -> None:
-        self.before = int(model.frames_before)  # type: ignore[arg-type]
-        self.frames = self.before + 1 + int(model.frames_after)  # type: ignore[arg-type]
+    def __init__(self, model: EnhancementNetwork) -> None:
+        self.before = model.traits.frames_before
+        self.frames = self.before + 1 + model.traits.frames_after
         self._weightless = create_model(self.weightless)
 
     def target(self, clean: Tensor, count: int) -> Tensor:
@@ -92,7 +92,7 @@ class SuperResolution(_Restoration):
 
     weightless = "bicubic"
 
-    def __init__(self, model: nn.Module, degraded: str) -> None:
+    def __init__(self, model: EnhancementNetwork, degraded: str) -> None:
         super().__init__(model)
         self.degradation = degradation(degraded)
 
@@ -112,10 +112,10 @@ class Denoising(_Restoration):
 
     weightless = "identity"
 
-    def __init__(self, model: nn.Module, sigma: tuple[float, float]) -> None:
+    def __init__(self, model: EnhancementNetwork, sigma: tuple[float, float]) -> None:
         super().__init__(model)
         self.sigma = sigma
-        self.takes_sigma = bool(getattr(model, "takes_sigma", False))
+        self.takes_sigma = model.traits.takes_sigma
 
     def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
         """``(N, 3, T, H, W)``, and ``(N,)``: the noise level in units of [0, 1]."""
@@ -127,20 +127,22 @@ class Denoising(_Restoration):
         return (noisy, sigma) if self.takes_sigma else (noisy,)
 
 
-def make_problem(recipe: Recipe, model: nn.Module) -> Problem:
+def make_problem(recipe: Recipe, model: EnhancementNetwork) -> Problem:
     """The problem that a recipe poses to a network.
 
     Raises:
         InputError: the network is for another task.
     """
-    task = model_info(recipe.model.name).task
+    task = model.traits.task
     if task != recipe.task:
         raise InputError(f"the model {recipe.model.name} is for {task}, the recipe's task is {recipe.task}")
     if recipe.task == "interpolation":
         return Interpolation()
     if recipe.task == "super-resolution":
         shrunk = degradation(recipe.data.degradation).scale
-        if model.scale != shrunk:
-            raise InputError(f"the model enlarges {model.scale} times, data.degradation makes {shrunk} times smaller")
+        if model.traits.scale != shrunk:
+            raise InputError(
+                f"the model enlarges {model.traits.scale} times, data.degradation makes {shrunk} times smaller"
+            )
         return SuperResolution(model, recipe.data.degradation)
     return Denoising(model, recipe.data.sigma)
