@@ -65,7 +65,7 @@ def codec_named(name: str) -> str:
     key = _ALIASES.get(name.lower(), name.lower())
     choices = [known for known in CODECS if known not in _IMPLIED]
     if key not in choices:
-        raise InputError(f"codec {name}: expected one of {', '.join(choices)}")
+        raise InputError(f"{name}: expected one of {', '.join(choices)}", argument="codec")
     return key
 
 

@@ -72,7 +72,7 @@ class VideoFile:
                 yield from frames
                 self.undecodable_at_end = decoder.undecodable
                 return
-        raise InputError(f"{self.path} has changed since the unfinished job began; restart the job")
+        raise InputError(f"{self.path} has changed since the job began, so the job can't be resumed")
 
     def _seek(self, container: av.container.InputContainer, time: Fraction) -> None:
         stream = main_video_stream(container, self.info.name)

@@ -69,7 +69,7 @@ class ImageSequence:
         if after:
             marked = read_marked(frames, after)
             if marked is None:
-                raise InputError(f"{self.folder} has changed since the unfinished job began; restart the job")
+                raise InputError(f"{self.folder} has changed since the job began, so the job can't be resumed")
             yield from marked
         yield from frames
 

@@ -135,7 +135,8 @@ def _choose_codec(info: VideoInfo, container: str, requested: str | None) -> str
     if requested is not None:
         name = codec_named(requested)
         if not supports_codec(container, name):
-            raise InputError(f"codec {name}: a {container} file can't hold it; choose another codec or another suffix")
+            message = f"{name}: a {container} file can't hold it; choose another codec or another suffix"
+            raise InputError(message, argument="codec")
         return name
     own = "ffv1" if info.codec in _LOSSLESS else info.codec
     for name in (own, "h264", "vp9"):
@@ -168,7 +169,7 @@ def _choose_options(
     if default_crf is not None:
         options["crf"] = str(default_crf if crf is None else crf)
     elif crf is not None:
-        raise InputError(f"crf {crf}: {codec} has no constant rate factor")
+        raise InputError(f"{crf}: {codec} has no constant rate factor", argument="crf")
     if threads and CODECS[codec].encoder:
         options.update(_thread_options(codec, threads, options))
     if container == "avi" and codec == "h264":
