@@ -67,7 +67,7 @@ class Source(Protocol):
     A new source must fulfill the following; ``tests/video/test_sources.py`` checks it for every source listed there.
 
     * ``info`` is complete once the source is constructed, and every frame's picture has its layout, size and tags.
-    * Frame times strictly increase, on a clock on which the video starts at zero.
+    * Frame times strictly increase, on a clock that starts at zero with the first stream of the file.
     * If ``info.seekable``, ``frames`` can be called any number of times, and each call yields equal frames (equal
       marks). Otherwise it can be called once, with an empty ``after``.
     * A packet or image that can't be decoded is handled as its ``OnError`` says. Unless that is ``"stop"``, it is
