@@ -99,7 +99,9 @@ def _mismatch(name: str, wanted: Layout) -> tuple[int, ...]:
     """How far a pixel format is from a layout, worst kind of mismatch first."""
     layout = layout_of(name)
     subsampling = list(zip(layout.subsampling, wanted.subsampling, strict=True))
+    loses_color = layout.family == "gray" != wanted.family
     return (
+        loses_color,
         layout.family != wanted.family,
         max(0, wanted.depth - layout.depth),
         sum(max(0, own - theirs) for own, theirs in subsampling),

@@ -51,6 +51,8 @@ def supports_codec(container: str, codec: str) -> bool:
         return codec in ("h264", "hevc")  # its muxer has no list of codecs
     if container == "mp4" and codec in ("ffv1", "prores"):
         return False  # allowed by the muxer, but no common player opens such files
+    if container == "mov" and codec in ("av1", "vp9"):
+        return False  # listed by the muxer, which then refuses to write the header
     with av.open(os.devnull, "w", format=container) as output:
         return CODECS[codec].encoder in output.supported_codecs
 
