@@ -142,7 +142,9 @@ class Clip:
         wave = (0.3 * np.sin(2 * np.pi * 440 * t))[None].astype(np.float32)
         for start in range(0, wave.shape[1], 960):
             samples = av.AudioFrame.from_ndarray(wave[:, start : start + 960], format="fltp", layout="mono")
-            samples.sample_rate, samples.time_base, samples.pts = 48000, Fraction(1, 48000), start
+            samples.sample_rate = 48000
+            samples.time_base = Fraction(1, 48000)
+            samples.pts = start
             output.mux(stream.encode(samples))
         output.mux(stream.encode())
 

@@ -127,9 +127,10 @@ def test_png_images_have_the_colors_of_the_video(tmp_path: Path) -> None:
     info = probe(source)
     settings = choose_settings(info, "images", size=(64, 96), time_base=Fraction(1, 25), rate=Fraction(25))
     (picture,) = pictures_of(source)
-    y, cb, cr = (plane.astype(float) for plane in planes(picture))
-    y, cb, cr = (y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
-    red, blue = y + 1.5748 * cr, y + 1.8556 * cb
+    y_codes, cb_codes, cr_codes = planes(picture)
+    y = (y_codes - 16) / 219
+    red = y + 1.5748 * (cr_codes - 128) / 224
+    blue = y + 1.8556 * (cb_codes - 128) / 224
     green = (y - 0.2126 * red - 0.0722 * blue) / 0.7152
     expected = 255 * np.stack([red, green, blue], axis=-1).clip(0, 1)
 

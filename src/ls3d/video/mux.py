@@ -109,10 +109,7 @@ def write_container(
     Returns:
         Which of the other streams are in the file.
     """
-    ticks_per_second = settings.time_base.denominator
-    options: dict[str, str] = {}
-    if container in ("mp4", "mov"):
-        options = {"movflags": "+faststart", "movie_timescale": str(ticks_per_second)}
+    options = _container_options(container, settings)
     inputs = None if source is None else open_container(source)
     report = StreamReport(notes=_aspect_ratio_notes(container, settings))
     try:
@@ -131,6 +128,13 @@ def write_container(
     finally:
         if inputs is not None:
             inputs.close()
+
+
+def _container_options(container: str, settings: EncoderSettings) -> dict[str, str]:
+    """Options for FFmpeg's muxer."""
+    if container in ("mp4", "mov"):
+        return {"movflags": "+faststart", "movie_timescale": str(settings.time_base.denominator)}
+    return {}
 
 
 def _aspect_ratio_notes(container: str, settings: EncoderSettings) -> list[str]:

@@ -216,14 +216,7 @@ def describe(
         picture: the first picture of this stream.
         name: of the file, for messages.
     """
-    interlaced = bool(picture.interlaced_frame)
-    rotation = picture.rotation
-    alpha = any(component.is_alpha for component in picture.format.components)
-    mastering = _mastering(picture)
     tags = _tags(stream, picture)
-    picture = planar(picture)
-    picture.colorspace = tags["colorspace"]
-    picture.color_range = tags["color_range"]
     time_base = stream.time_base or Fraction(1, 90_000)
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
     duration = _duration(container, stream)
@@ -233,23 +226,23 @@ def describe(
         codec=stream.codec_context.codec.canonical_name,
         width=picture.width,
         height=picture.height,
-        color=Color.of(picture),
+        color=_color(picture, tags),
         tags=tags,
-        rotation=rotation,
+        rotation=picture.rotation,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         rate=Fraction(rate),
         time_base=Fraction(time_base),
         start=(container.start_time or 0) * _MICROSECOND,
         duration=duration,
         frames=stream.frames or (round(duration * rate) if duration else None),
-        interlaced=interlaced,
-        alpha=alpha,
+        interlaced=bool(picture.interlaced_frame),
+        alpha=any(component.is_alpha for component in picture.format.components),
         index=stream.index,
         streams=tuple(_stream_info(each) for each in container.streams),
         chapters=tuple(container.chapters()),
         metadata=dict(container.metadata),
         stream_metadata=dict(stream.metadata),
-        mastering=mastering,
+        mastering=_mastering(picture),
     )
 
 
@@ -273,6 +266,14 @@ def _tags(stream: av.VideoStream, picture: av.VideoFrame) -> dict[str, int]:
     if picture.format.name.startswith("yuvj"):
         tags["color_range"] = FULL_RANGE
     return tags
+
+
+def _color(picture: av.VideoFrame, tags: Mapping[str, int]) -> Color:
+    """How the samples of the planar picture represent colors, by the tags of frame and stream."""
+    repacked = planar(picture)
+    repacked.colorspace = tags["colorspace"]
+    repacked.color_range = tags["color_range"]
+    return Color.of(repacked)
 
 
 def _mastering(picture: av.VideoFrame) -> MasteringDisplay:
