@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from ls3d.cli.main import app
 from ls3d.evaluation import PROTOCOLS
@@ -63,10 +64,9 @@ def test_commands_of_the_documents_parse(page: str, command: str) -> None:
     """Click parses the words as it would for a user, and stops before the command runs."""
     name, *arguments = shlex.split(command)[1:]
     group = typer.main.get_command(app)
-    if name.startswith("-"):
-        return
-    subcommand = group.commands[name]  # type: ignore[attr-defined]
-    subcommand.make_context(name, arguments, resilient_parsing=False)
+    assert isinstance(group, TyperGroup)
+    if not name.startswith("-"):
+        group.commands[name].make_context(name, arguments, resilient_parsing=False)
 
 
 def test_make_targets_of_the_documents_exist() -> None:
