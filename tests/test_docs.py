@@ -110,7 +110,7 @@ def test_documented_layers_are_those_of_the_contract() -> None:
     (contract,) = (contract for contract in CONTRACTS if contract["type"] == "layers")
     layers = []
     for line in contract["layers"]:
-        names = {name.strip(" ()") for name in line.split("|")}
+        names = {name.strip(" ()") for name in re.split(r"[|:]", line)}
         present = {name for name in names if list((ROOT / "src" / "ls3d").glob(f"{name}*"))}
         if present:
             layers.append(present)
