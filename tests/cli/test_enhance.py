@@ -57,7 +57,7 @@ def test_slow_motion(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     words = run("interpolate", source, target, "--slow-motion", "--model", "blend", "--preview", 0.4)
     assert times(target) == [Fraction(n, 25) for n in range(20)]
-    assert "can't follow the slower video" in words
+    assert "can't be slowed down with the video" in words
 
 
 def test_progress_for_programs(source: Path, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_text_subtitles_become_what_the_format_holds(tmp_path: Path, suffix: str
     clip = Clip(50, subtitles=[(200, 900, "one <i>it</i>"), (1000, 1500, "two")])
     source, target = clip.write(tmp_path / "in.mkv"), tmp_path / f"out.{suffix}"
     report = denoise(source, target, model="identity", options=EnhanceOptions(start=0.1))
-    assert report.notes == [f"stream 1 (subtitle, subrip) became {codec}: styling may differ"]
+    assert report.notes == [f"stream 1 (subtitle, subrip) converted to {codec}: styling may differ"]
     with av.open(str(target)) as container:
         stream = container.streams.subtitles[0]
         shown = [(p.pts * p.time_base, p.duration * p.time_base, bytes(p)) for p in container.demux(stream) if p.size]

@@ -14,13 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ls3d.enhance._setup import exact_rate
 from ls3d.enhance._threads import Worker, prefetch
 from ls3d.enhance._timeline import Constant, Multiply
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.errors import InputError
 from ls3d.inference import tiling
-from ls3d.video import cuts
+from ls3d.video import cuts, exact_rate
 
 rates = st.fractions(min_value=1, max_value=240, max_denominator=1001)
 increasing = st.lists(st.fractions(0, 3, max_denominator=90_000), min_size=2, max_size=12, unique=True)

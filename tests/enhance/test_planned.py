@@ -157,7 +157,7 @@ class CountingSource:
 
     def __init__(self, source: Source) -> None:
         self.info = source.info
-        self.lost_at_end = 0
+        self.undecodable_at_end = 0
         self.count = 0
         self._source = source
 

@@ -1,4 +1,4 @@
-"""Small videos for tests, made with PyAV alone: everything about them is known."""
+"""Small videos with known content, written with PyAV only, and functions that read videos with PyAV only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 
+#: RGB values ``(H, W, 3)``.
+Image = npt.NDArray[np.uint8]
+
+# Color tags, as in ``ls3d.video.VideoInfo.tags``.
 BT709 = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
 BT601 = {"colorspace": 6, "color_primaries": 6, "color_trc": 6, "color_range": 1}
 HDR10 = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
@@ -18,7 +23,31 @@ HDR10 = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 
 
 @dataclass
 class Clip:
-    """What a test video should be; ``write`` makes it."""
+    """A test video; ``write`` creates the file.
+
+    Attributes:
+        frames: number of frames.
+        size: height and width.
+        codec: FFmpeg's name of the encoder.
+        pix_fmt: pixel format of the encoder.
+        rate: frames per second.
+        time_base: seconds per tick; by default one over the rate.
+        pts: time of each frame in ticks; by default evenly spaced.
+        tags: color tags.
+        rotation: degrees counterclockwise, for the display matrix.
+        aspect: sample aspect ratio.
+        options: of the encoder; lossless by default.
+        audio: language of each audio track.
+        audio_seconds: duration of the audio; by default that of the video.
+        audio_codec: FFmpeg's name of the audio encoder.
+        subtitles: start and end in milliseconds, and text.
+        attachment: content of an attached font.
+        chapters: start and end in milliseconds, and title.
+        metadata: of the file.
+        shot_length: frames from one hard cut to the next; None for a single shot.
+        picture: maps frame number, height and width to RGB; by default ``moving_picture``.
+        container_options: options for FFmpeg's muxer.
+    """
 
     frames: int = 8
     size: tuple[int, int] = (48, 64)
@@ -39,44 +68,37 @@ class Clip:
     chapters: Sequence[tuple[int, int, str]] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     shot_length: int | None = None
-    picture: Callable[[int, int, int], np.ndarray] | None = None
+    picture: Callable[[int, int, int], Image] | None = None
     container_options: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> Path:
-        """Make the file."""
+        """Write the file; its suffix determines the format.
+
+        Returns:
+            The path.
+        """
         with av.open(str(path), "w", options=self.container_options) as output:
             video = self._video_stream(output)
-            sounds = [self._audio_stream(output, language) for language in self.audio]
+            audio = [self._audio_stream(output, language) for language in self.audio]
             subtitles = self._subtitles(path.with_suffix(".srt")) if self.subtitles else None
-            words = None if subtitles is None else output.add_stream_from_template(subtitles.streams[0])
+            text = None if subtitles is None else output.add_stream_from_template(subtitles.streams[0])
             if self.attachment is not None:
                 output.add_attachment("font.ttf", "application/x-truetype-font", self.attachment)
             if self.chapters:
-                output.set_chapters(
-                    [
-                        {
-                            "id": n,
-                            "start": a,
-                            "end": b,
-                            "time_base": Fraction(1, 1000),
-                            "metadata": {"title": t},
-                        }
-                        for n, (a, b, t) in enumerate(self.chapters, 1)
-                    ]
-                )
+                output.set_chapters(self._chapters())
             output.metadata.update(self.metadata)
             self._write_video(output, video)
-            for stream in sounds:
+            for stream in audio:
                 self._write_audio(output, stream)
             if subtitles is not None:
                 for packet in subtitles.demux(subtitles.streams[0]):
                     if packet.size:
-                        packet.stream = words
+                        packet.stream = text
                         output.mux(packet)
         return path
 
-    def rgb(self, index: int) -> np.ndarray:
-        """The picture of a frame, ``(H, W, 3)`` uint8."""
+    def rgb(self, index: int) -> Image:
+        """The picture of a frame."""
         if self.picture is not None:
             return self.picture(index, *self.size)
         shot = 0 if self.shot_length is None else index // self.shot_length
@@ -120,12 +142,21 @@ class Clip:
         wave = (0.3 * np.sin(2 * np.pi * 440 * t))[None].astype(np.float32)
         for start in range(0, wave.shape[1], 960):
             samples = av.AudioFrame.from_ndarray(wave[:, start : start + 960], format="fltp", layout="mono")
-            samples.sample_rate, samples.time_base, samples.pts = 48000, Fraction(1, 48000), start
+            samples.sample_rate = 48000
+            samples.time_base = Fraction(1, 48000)
+            samples.pts = start
             output.mux(stream.encode(samples))
         output.mux(stream.encode())
 
+    def _chapters(self) -> list[Any]:
+        time_base = Fraction(1, 1000)
+        return [
+            {"id": number, "start": start, "end": end, "time_base": time_base, "metadata": {"title": title}}
+            for number, (start, end, title) in enumerate(self.chapters, 1)
+        ]
+
     def _subtitles(self, path: Path) -> Any:
-        """A SubRip file, opened."""
+        """Write a SubRip file and open it."""
 
         def stamp(milliseconds: int) -> str:
             return f"00:00:{milliseconds // 1000:02},{milliseconds % 1000:03}"
@@ -138,8 +169,8 @@ class Clip:
         return av.open(str(path))
 
 
-def moving_picture(index: int, height: int, width: int, shot: int = 0) -> np.ndarray:
-    """A smooth colored pattern that moves a little every frame; every shot has its own colors."""
+def moving_picture(index: int, height: int, width: int, shot: int = 0) -> Image:
+    """A smooth colored pattern that moves slightly from frame to frame and changes from shot to shot."""
     y, x = np.mgrid[0:height, 0:width].astype(float)
     phase = 0.3 * index
     channels = [
@@ -149,35 +180,43 @@ def moving_picture(index: int, height: int, width: int, shot: int = 0) -> np.nda
     base = np.stack(channels, axis=-1)
     if shot % 2:
         base = 1 - 0.6 * base
-    return np.round(255 * base.clip(0, 1)).astype(np.uint8)
+    return np.asarray(np.round(255 * base.clip(0, 1)), np.uint8)
 
 
 def decode(path: Path) -> list[av.VideoFrame]:
-    """All frames of the first video stream, strictly."""
+    """All frames of the first video stream; raises an error for damaged ones."""
     with av.open(str(path)) as container:
         return list(container.decode(video=0))
 
 
 def times(path: Path) -> list[Fraction]:
-    """When frames are shown, in seconds."""
-    return [frame.pts * frame.time_base for frame in decode(path)]
+    """Presentation times in seconds."""
+    return [time_of(frame) for frame in decode(path)]
 
 
-def planes(frame: av.VideoFrame) -> list[np.ndarray]:
-    """Samples of a frame as integers, packed RGB in one plane."""
+def time_of(frame: av.VideoFrame) -> Fraction:
+    """Presentation time in seconds."""
+    assert frame.pts is not None
+    assert frame.time_base is not None
+    return frame.pts * Fraction(frame.time_base)
+
+
+def planes(frame: av.VideoFrame) -> list[npt.NDArray[np.int64]]:
+    """Samples of a frame, ``(height, width)`` for each plane; packed RGB is one plane ``(height, width, 3)``."""
     if frame.format.name in ("bgr0", "rgb24"):
-        return [frame.to_ndarray(format="rgb24").astype(int)]
-    depth = 2 if frame.format.components[0].bits > 8 else 1
+        return [frame.to_ndarray(format="rgb24").astype(np.int64)]
+    bytes_per_sample = 2 if frame.format.components[0].bits > 8 else 1
     result = []
     for index, plane in enumerate(frame.planes):
         component = frame.format.components[index]
-        samples = np.frombuffer(memoryview(plane), np.uint16 if depth == 2 else np.uint8)
-        rows = samples.reshape(component.height, plane.line_size // depth)
-        result.append(rows[:, : component.width].astype(int))
+        samples = np.frombuffer(memoryview(plane), np.dtype(f"<u{bytes_per_sample}"))
+        rows = samples.reshape(component.height, plane.line_size // bytes_per_sample)
+        result.append(rows[:, : component.width].astype(np.int64))
     return result
 
 
 def psnr(first: av.VideoFrame, second: av.VideoFrame) -> float:
-    """PSNR of two 8-bit frames in RGB."""
+    """PSNR of two 8-bit frames in RGB, in dB."""
     a, b = (frame.to_ndarray(format="rgb24").astype(float) for frame in (first, second))
-    return float(10 * np.log10(255**2 / max(1e-9, ((a - b) ** 2).mean())))
+    mean_square = float(((a - b) ** 2).mean())
+    return float(10 * np.log10(255**2 / max(1e-9, mean_square)))

@@ -1,5 +1,7 @@
 """PSNR and interpolation errors against closed forms."""
 
+from __future__ import annotations
+
 import math
 
 import pytest
@@ -31,7 +33,7 @@ def test_equal_images_have_infinite_psnr() -> None:
     assert psnr(images(0), images(0)).tolist() == [math.inf, math.inf]
 
 
-def test_interpolation_error_takes_the_norm_over_colors() -> None:
+def test_interpolation_error_is_the_norm_over_the_channels() -> None:
     truth = torch.zeros(3, 2, 2)
     output = torch.zeros(3, 2, 2)
     output[:, 0, 0] = torch.tensor([2.0, 3.0, 6.0])  # a color difference of 7 in one of four pixels
@@ -48,7 +50,7 @@ def test_errors_are_symmetric_and_ordered(first: int, second: int) -> None:
     assert (absolute_error(x, y) <= interpolation_error(x, y) / math.sqrt(3) + 1e-9).all()
 
 
-def test_shapes_must_agree() -> None:
+def test_unsuitable_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="shapes"):
         psnr(torch.zeros(3, 4, 4), torch.zeros(3, 4, 5))
     with pytest.raises(ValueError, match="shapes"):
@@ -70,7 +72,7 @@ def test_rounding_happens_before_the_comparison() -> None:
     assert scores["ie-abs"].item() == 0
 
 
-def test_float32_noise_does_not_decide_halves() -> None:
+def test_halves_round_to_even_despite_float32_error() -> None:
     low = torch.arange(255, dtype=torch.float32)
     halfway = (low / 255 + (low + 1) / 255) / 2
     assert to_8bit(halfway).tolist() == [value + value % 2 for value in range(255)]
@@ -81,7 +83,7 @@ def test_values_outside_the_range_are_clamped() -> None:
     assert measure(["psnr-rgb-float"], truth + 0.5, truth)["psnr-rgb-float"].item() == math.inf
 
 
-def test_crop_leaves_out_the_border() -> None:
+def test_crop_ignores_the_border() -> None:
     truth = images(3)
     output = truth.clone()
     output[..., :4, :] = 0
@@ -96,12 +98,12 @@ def test_y_of_a_gray_error_is_smaller_by_the_limited_range() -> None:
     assert scores["psnr-y"].item() == pytest.approx(20 * math.log10(255 / (10 * 219 / 255)), abs=1e-3)
 
 
-def test_an_unknown_metric_is_named() -> None:
+def test_the_message_names_an_unknown_metric() -> None:
     with pytest.raises(ValueError, match="psnr-xyz"):
         measure(["psnr-xyz"], images(0), images(1))
 
 
-def test_every_variant_scores_every_image_of_a_batch() -> None:
+def test_every_variant_scores_the_images_of_a_batch_independently() -> None:
     for name, metric in METRICS.items():
         together = metric(images(1), images(2))
         assert together.shape == (2,), name

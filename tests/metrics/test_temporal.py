@@ -1,4 +1,6 @@
-"""The warping error on motions that are known."""
+"""The warping error for known motion."""
+
+from __future__ import annotations
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ def constant_flow(dx: float, dy: float, height: int = 24, width: int = 32) -> to
     return flow.expand(1, 2, height, width).clone()
 
 
-def test_warp_fetches_from_where_the_flow_points() -> None:
+def test_warp_samples_where_the_flow_points() -> None:
     picture = texture()
     warped = warp(picture, constant_flow(3, -2))
     torch.testing.assert_close(warped[..., 2:, :-3], picture[..., :-2, 3:])
@@ -32,18 +34,18 @@ def test_content_that_moves_along_the_flow_has_no_error() -> None:
     assert warping_error(first, second, constant_flow(0, 0), mask).item() > 0.1
 
 
-def test_flicker_is_the_squared_norm_of_the_change() -> None:
+def test_the_error_is_the_squared_norm_of_the_change() -> None:
     first = texture() / 2
     change = torch.tensor([0.1, -0.2, 0.2], dtype=torch.float64)[:, None, None]
     assert warping_error(first, first + change, constant_flow(0, 0)).item() == pytest.approx(0.09)
 
 
-def test_visible_where_the_flows_agree() -> None:
+def test_pixels_are_visible_where_forward_and_backward_flow_cancel() -> None:
     assert visible(constant_flow(3, 1), constant_flow(-3, -1)).all()
     assert not visible(constant_flow(3, 1), constant_flow(3, 1)).any()
 
 
-def test_motion_boundaries_do_not_count() -> None:
+def test_motion_boundaries_are_not_visible() -> None:
     forward, backward = constant_flow(0, 0), constant_flow(0, 0)
     forward[..., 16:] = 4
     backward[..., 20:] = -4
@@ -52,6 +54,6 @@ def test_motion_boundaries_do_not_count() -> None:
     assert mask[:14].all()
 
 
-def test_shapes_must_agree() -> None:
+def test_unsuitable_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="flow"):
         warp(texture(), constant_flow(0, 0, 24, 30))

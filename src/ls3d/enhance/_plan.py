@@ -17,7 +17,7 @@ from ls3d.enhance._timeline import OutputClock, Timeline
 from ls3d.enhance._windows import Window, windows
 from ls3d.errors import InputError
 from ls3d.video import Frame, Mark, ScannedFrame, Source, TimeRange, find_cuts
-from ls3d.video.cuts import REACH
+from ls3d.video.cuts import CUT_LOOKAHEAD
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Segmentation:
     @property
     def context_length(self) -> int:
         """Number of frames before a segment that its frames depend on, by way of the cut detector or the network."""
-        return max(REACH, self.frames_before)
+        return max(CUT_LOOKAHEAD, self.frames_before)
 
     @property
     def lookahead(self) -> int:
@@ -232,7 +232,7 @@ class _Scan:
             end=clock.finish(window.until),
             frames_in=totals.frames_in,
             frames_out=totals.frames_out,
-            undecodable_packets=totals.undecodable_packets + (self._source.lost_at_end if window.is_last else 0),
+            undecodable_packets=totals.undecodable_packets + (self._source.undecodable_at_end if window.is_last else 0),
             retimed_frames=totals.retimed_frames,
             is_last=window.is_last,
         )
@@ -264,5 +264,5 @@ class _Totals:
             self.first = window.frame.mark()
         self.frames_in += 1
         self.frames_out += len(window.slots)
-        self.undecodable_packets += window.frame.lost
+        self.undecodable_packets += window.frame.undecodable_packets
         self.retimed_frames += window.frame.retimed

@@ -20,7 +20,7 @@ from ls3d.errors import InputError
 from ls3d.inference import Enhancer
 from ls3d.models import EnhancementNetwork
 from ls3d.progress import ProgressCallback
-from ls3d.video import Source, TimeRange, VideoPipe, choose_settings, container_of
+from ls3d.video import Source, TimeRange, VideoPipe, choose_settings, container_of, exact_rate
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,6 @@ _MAX_TIME_DENOMINATOR = 1_000_000
 
 #: Formats that store no times of their own: their tick is one frame.
 _COUNTING_FRAMES = ("avi", "y4m", "images")
-
-
-def exact_rate(rate: Fraction | float) -> Fraction:
-    """A rate as a fraction; 23.976, 29.97, 59.94 and 119.88 mean the NTSC ones."""
-    exact = Fraction(rate).limit_denominator(100_000)
-    ntsc = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
-    return ntsc if abs(exact - ntsc) < Fraction(1, 200) and exact.denominator != 1 else exact
 
 
 @dataclass(frozen=True)

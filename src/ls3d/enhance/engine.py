@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import av
-
 from ls3d.enhance._job import Job
 from ls3d.enhance._making import SegmentMaker, make_segment, process
 from ls3d.enhance._plan import SegmentPlan, plan_segments, scan_segments
@@ -28,6 +26,7 @@ from ls3d.progress import ProgressCallback
 from ls3d.video import (
     EncodedSegment,
     EncoderSettings,
+    FFmpegError,
     Packet,
     Source,
     write_container,
@@ -203,5 +202,5 @@ def _explained(target: Path, settings: EncoderSettings) -> Iterator[None]:
         reason = error.strerror or str(error)
         message = f"{target}: {reason}; finished segments are kept, run the same command again to resume"
         raise OSError(message) from error
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise InputError(f"{target} can't be written with {settings.codec} ({error.strerror})") from error

@@ -14,7 +14,6 @@ from ls3d.enhance._setup import (
     PathLike,
     PreparedJob,
     check_target,
-    exact_rate,
     load_enhancer,
     open_source,
     prepare_job,
@@ -23,6 +22,7 @@ from ls3d.enhance._timeline import Constant, Multiply, Timeline
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.errors import InputError
 from ls3d.models import EnhancementNetwork
+from ls3d.video import exact_rate
 
 __all__ = ["PreparedJob", "prepare_denoising", "prepare_interpolation", "prepare_upscaling"]
 

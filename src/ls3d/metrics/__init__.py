@@ -1,8 +1,12 @@
-"""How good a picture is: PSNR and SSIM by published variant, interpolation and warping error.
-error.
+"""Quality of pictures: PSNR and SSIM in their published variants, interpolation error, temporal warping error.
 
-``METRICS`` names the variants and ``measure`` computes any of them for pictures in [0, 1]; the functions
-behind them work on values of 0 to 255, in float64, image by image. Knows no network and no file.
+* ``METRICS`` holds the published variants by name, and ``measure`` computes any of them for pictures in [0, 1].
+* ``psnr``, ``ssim``, ``ssim_3d``, ``interpolation_error`` and ``absolute_error`` are the formulas behind them, in
+  float64, one number per image, for values of 0 to 255.
+* ``warping_error``, with ``warp`` and ``visible``, measures flicker between consecutive frames. It is not in
+  ``METRICS``, because it needs the optical flow between the true frames, from a method of the caller's choice.
+
+Knows no network and no file.
 """
 
 from ls3d.metrics.error import absolute_error, interpolation_error, psnr

@@ -1,11 +1,11 @@
-"""Temporal warping error: how much a video flickers along the motion of its content.
+"""Temporal warping error: flicker of a video along the motion of its content.
 
-Lai et al., "Learning Blind Video Temporal Consistency" (ECCV 2018), section 4.2: the next frame is warped
-back along the optical flow, and the squared difference is averaged over the pixels that are visible in
-both. The flow is an argument, so that outputs are compared along the flow of the true frames.
+Lai et al., "Learning Blind Video Temporal Consistency" (ECCV 2018), section 4.2: the next frame is warped back along
+the optical flow, and the squared difference is averaged over the pixels that are visible in both frames. The flow is an
+argument, so that outputs can be compared along the flow of the true frames.
 
-Frames are ``(N, C, H, W)``; a flow is ``(N, 2, H, W)`` in pixels, (dx, dy) from a pixel of the first frame
-to its place in the second.
+Frames are ``(N, C, H, W)``; a flow is ``(N, 2, H, W)`` in pixels, (dx, dy) from a pixel of the first frame to its
+position in the second.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from torch import Tensor
 
 
 def warp(images: Tensor, flow: Tensor) -> Tensor:
-    """Fetch images bilinearly along ``flow``, edges replicated: at x, the image at ``x + flow(x)``."""
+    """Sample images bilinearly along a flow: the result at x is the image at ``x + flow(x)``, with replicated edges.
+
+    Args:
+        images: ``(N, C, H, W)``, any float type.
+        flow: ``(N, 2, H, W)`` in pixels.
+
+    Returns:
+        ``(N, C, H, W)``.
+
+    Raises:
+        ValueError: the shapes don't fit.
+    """
     _check(images, flow)
     height, width = images.shape[-2:]
     y = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None] + flow[:, 1]
@@ -26,35 +37,41 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
 
 
 def visible(forward: Tensor, backward: Tensor) -> Tensor:
-    """Pixels of the first frame that are seen in the second too and lie on no motion boundary.
+    """Pixels of the first frame that are also visible in the second and don't lie on a motion boundary.
 
     Ruder et al., "Artistic style transfer for videos" (GCPR 2016), section 3.
 
     Args:
-        forward: flow from the first frame to the second.
-        backward: flow from the second frame to the first.
+        forward: ``(N, 2, H, W)``, flow from the first frame to the second, in pixels.
+        backward: ``(N, 2, H, W)``, flow from the second frame to the first.
 
     Returns:
         ``(N, 1, H, W)``, bool.
+
+    Raises:
+        ValueError: the shapes don't fit.
     """
     _check(forward, backward)
     back = warp(backward, forward)
     consistent = _square(forward + back) <= 0.01 * (_square(forward) + _square(back)) + 0.5
-    gradient = sum(_square(_central(forward, axis)) for axis in (-2, -1))
+    gradient = sum(_square(_derivative(forward, axis)) for axis in (-2, -1))
     return consistent & (gradient <= 0.01 * _square(forward) + 0.002)
 
 
 def warping_error(first: Tensor, second: Tensor, flow: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean squared difference of ``first`` and ``second`` warped back, over the pixels of ``mask``.
+    """Mean squared difference between ``first`` and ``second`` warped back to it, over the pixels of ``mask``.
 
     Args:
-        first: a frame, values in [0, 1].
-        second: the next frame.
-        flow: from the first frame to the second.
-        mask: ``(N, 1, H, W)``, the pixels that count; all of them by default. See ``visible``.
+        first: ``(N, C, H, W)``, values in [0, 1].
+        second: ``(N, C, H, W)``, the next frame.
+        flow: ``(N, 2, H, W)``, from the first frame to the second, in pixels.
+        mask: ``(N, 1, H, W)``, the pixels to average over; all of them by default. See ``visible``.
 
     Returns:
-        ``(N,)`` float64: the squared L2 norm over the channels, averaged; NaN where no pixel counts.
+        ``(N,)`` float64: the squared L2 norm over the channels, averaged over the pixels; NaN where the mask is empty.
+
+    Raises:
+        ValueError: the shapes don't fit.
     """
     error = _square(first.double() - warp(second.double(), flow.double()))
     weight = torch.ones_like(error) if mask is None else mask.double()
@@ -64,14 +81,15 @@ def warping_error(first: Tensor, second: Tensor, flow: Tensor, mask: Tensor | No
 def _check(images: Tensor, flow: Tensor) -> None:
     if flow.ndim != 4 or flow.shape[1] != 2 or images.shape[-2:] != flow.shape[-2:]:
         shapes = f"{tuple(images.shape)} and {tuple(flow.shape)}"
-        raise ValueError(f"images and flow of shapes {shapes}, need (N, C, H, W) and (N, 2, H, W)")
+        raise ValueError(f"images and flow of shapes {shapes}: expected (N, C, H, W) and (N, 2, H, W)")
 
 
 def _square(vectors: Tensor) -> Tensor:
+    """Squared L2 norm over the channels: ``(N, C, H, W)`` to ``(N, 1, H, W)``."""
     return vectors.square().sum(dim=1, keepdim=True)
 
 
-def _central(flow: Tensor, axis: int) -> Tensor:
-    """Central differences along an axis, one-sided at the borders."""
+def _derivative(flow: Tensor, axis: int) -> Tensor:
+    """Central differences along an axis, one-sided at the borders; the shape stays."""
     (gradient,) = torch.gradient(flow, dim=axis)
     return gradient

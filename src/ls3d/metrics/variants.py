@@ -1,7 +1,7 @@
-"""The published variants by name: which channel, rounded or not, which formula.
+"""The published variants of the metrics, by name: which channel, rounded or not, which formula.
 
-A number means something only with its variant: the same pictures differ by more than a decibel between RGB
-and Y, and by tenths with and without rounding.
+Numbers are comparable only within a variant: for the same pictures they differ by more than a decibel between RGB and
+Y, and by tenths of a decibel with and without rounding.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Metric:
     """One variant of a metric.
 
     Attributes:
-        compute: two batches ``(N, C, H, W)`` in units of 8-bit values to ``(N,)`` numbers.
+        compute: maps output and truth, ``(N, C, H, W)`` each in units of 8-bit values, to ``(N,)`` numbers.
         channel: ``"rgb"``, or ``"y"`` for BT.601 limited-range luma, computed from RGB and not rounded.
-        rounded: whether the RGB values are rounded to 8 bit first. They are clamped to the range in any case.
-        higher_is_better: which way is up.
-        unit: ``"dB"`` or nothing.
-        description: one phrase for reports.
+        rounded: whether RGB values are rounded to 8 bits first. They are clamped to the range in any case.
+        description: a phrase for reports.
+        higher_is_better: whether a larger number means a better picture.
+        unit: ``"dB"``, or empty for numbers without a unit.
     """
 
     compute: Callable[[Tensor, Tensor], Tensor]
@@ -38,7 +38,16 @@ class Metric:
     unit: str = ""
 
     def __call__(self, output: Tensor, truth: Tensor, crop: int = 0) -> Tensor:
-        """Compare pictures ``(N, 3, H, W)`` in [0, 1] but for ``crop`` pixels at each border: ``(N,)``."""
+        """Compute the metric.
+
+        Args:
+            output: RGB pictures ``(N, 3, H, W)`` with values in [0, 1].
+            truth: the same shape.
+            crop: pixels ignored at each border.
+
+        Returns:
+            ``(N,)`` float64.
+        """
         return self.compute(self._prepare(output, crop), self._prepare(truth, crop))
 
     def _prepare(self, images: Tensor, crop: int) -> Tensor:
@@ -72,41 +81,48 @@ def measure(names: Iterable[str], output: Tensor, truth: Tensor, crop: int = 0) 
 
     Args:
         names: keys of ``METRICS``.
-        output: pictures ``(N, 3, H, W)`` with values in [0, 1]; outside values are clamped.
+        output: RGB pictures ``(N, 3, H, W)`` with values in [0, 1]; values outside are clamped.
         truth: the same shape.
-        crop: pixels left out at each border.
+        crop: pixels ignored at each border.
 
     Returns:
-        For each name one float64 number per picture, ``(N,)``.
+        For each name, ``(N,)`` float64.
 
     Raises:
-        ValueError: an unknown name, or shapes that differ.
+        ValueError: a name is unknown, or the shapes differ.
     """
     return {name: _metric(name)(output, truth, crop) for name in names}
 
 
 def _metric(name: str) -> Metric:
     if name not in METRICS:
-        raise ValueError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
+        raise ValueError(f"metric {name!r}: expected one of {', '.join(METRICS)}")
     return METRICS[name]
 
 
 def to_8bit(images: Tensor) -> Tensor:
-    """Values in [0, 1] clamped and rounded to uint8."""
+    """Quantize values in [0, 1] to 8 bits.
+
+    Args:
+        images: any shape, any float type; values outside [0, 1] are clamped.
+
+    Returns:
+        The same shape, uint8.
+    """
     return _round(images.clamp(0, 1).double() * 255).to(torch.uint8)
 
 
 def _round(values: Tensor) -> Tensor:
-    """Round half to even, values within float32 noise of a half counting as halves.
+    """Round half to even, treating values within float32 rounding error of a half as halves.
 
-    The mean of two 8-bit values lies halfway between two others every second time: noise in the last bit
-    would decide those, and moves an averaging baseline by 0.03 dB.
+    Every second mean of two 8-bit values is a half. Otherwise rounding errors in the last bit would decide its
+    direction, which changes the PSNR of an averaging baseline by 0.03 dB.
     """
     return ((values * 4096).round() / 4096).round()
 
 
 def luma(images: Tensor) -> Tensor:
-    """Y of BT.601 in limited range, 16 to 235, as MATLAB's ``rgb2ycbcr``, not rounded.
+    """Luma Y' of BT.601 in limited range, 16 to 235, as MATLAB's ``rgb2ycbcr`` but not rounded.
 
     Args:
         images: RGB ``(..., 3, H, W)`` in units of 8-bit values.

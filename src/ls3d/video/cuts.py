@@ -1,8 +1,8 @@
-"""Hard cuts between shots, found on thumbnails while the video streams by.
+"""Detection of hard cuts between shots, on thumbnails, while the frames are read.
 
-A cut is a jump of the picture that stands out from the changes just before and after it: fast motion changes every
-frame, a flash comes back at once, a cut does neither. Repeated frames, as in animation on twos and threes, count as
-no change at all: the nearest real changes are what a jump is compared with.
+A cut is a change of the picture that stands out from the changes just before and after it: fast motion changes every
+frame, a flash is undone by the next frame, a cut is neither. Repeated frames, as in animation on twos and threes, are
+skipped in this comparison: a change is compared with the nearest real changes.
 """
 
 from __future__ import annotations
@@ -13,50 +13,59 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from ls3d.video.pixels import layout_of
-from ls3d.video.reader import Frame
+from ls3d.video.source import Frame
 
-#: Least mean difference of two thumbnails, in percent of the range, that may be a cut.
+#: Minimum mean absolute difference of two thumbnails at a cut, in percent of the range.
 DEFAULT_THRESHOLD = 4.0
 
-#: Changes on either side of a jump that it is compared with, at most; decisions come so many frames late.
-REACH = 3
+#: Number of changes before and after a possible cut that it is compared with.
+CUT_LOOKAHEAD = 3
 
-_WIDTH, _HEIGHT = 48, 27
-_PROMINENCE = 2.5  # how many times the nearest changes a cut must exceed
-_STILL = 0.1  # percent; below it a frame is a repeated one
+# Size of a thumbnail.
+_WIDTH = 48
+_HEIGHT = 27
+
+#: A cut must be at least this many times as large as the nearest changes.
+_PROMINENCE = 2.5
+
+#: Changes up to this, in percent of the range, are those of repeated frames.
+_REPEATED = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class ScannedFrame:
-    """A frame, and whether a hard cut comes after it."""
+    """A frame, and whether a hard cut separates it from the next one."""
 
     frame: Frame
     cut_after: bool
 
 
 def find_cuts(frames: Iterable[Frame], threshold: float = DEFAULT_THRESHOLD) -> Iterator[ScannedFrame]:
-    """Pass frames on with the cuts between them, ``REACH`` + 1 frames late.
+    """Find the cuts between frames.
+
+    A frame is yielded once the ``CUT_LOOKAHEAD`` + 1 frames after it have been read.
 
     Args:
         frames: consecutive frames.
-        threshold: least difference of a cut, in percent of the range; 0 finds none.
+        threshold: minimum mean absolute difference at a cut, in percent of the range; 0 finds no cuts.
     """
     if threshold <= 0:
         yield from (ScannedFrame(frame, False) for frame in frames)
         return
     pending: deque[Frame] = deque()
-    before: deque[float] = deque(maxlen=REACH)
-    ahead: deque[float] = deque()  # ahead[0] lies between the first two pending frames
-    last: np.ndarray | None = None
+    before: deque[float] = deque(maxlen=CUT_LOOKAHEAD)
+    ahead: deque[float] = deque()  # ahead[0] is the change between the first two pending frames
+    previous: npt.NDArray[np.float32] | None = None
     for frame in frames:
         thumbnail = _thumbnail(frame.picture)
-        if last is not None:
-            ahead.append(100 * float(np.abs(thumbnail - last).mean()))
+        if previous is not None:
+            ahead.append(100 * float(np.abs(thumbnail - previous).mean()))
         pending.append(frame)
-        last = thumbnail
-        if len(ahead) > REACH:
+        previous = thumbnail
+        if len(ahead) > CUT_LOOKAHEAD:
             yield ScannedFrame(pending.popleft(), _is_cut(before, ahead, threshold))
             before.append(ahead.popleft())
     while pending:
@@ -66,15 +75,19 @@ def find_cuts(frames: Iterable[Frame], threshold: float = DEFAULT_THRESHOLD) -> 
 
 
 def _is_cut(before: Sequence[float], ahead: Sequence[float], threshold: float) -> bool:
-    """Whether ``ahead[0]`` is a cut, given the changes before and after it."""
+    """Whether the change ``ahead[0]`` is a cut, given the changes ``before`` and after it."""
     change, *after = ahead
-    nearest = [next((c for c in side if c > _STILL), 0.0) for side in (reversed(before), after)]
-    return change >= threshold and change >= _PROMINENCE * max(nearest)
+    nearest = max(_first_real_change(reversed(before)), _first_real_change(after))
+    return change >= threshold and change >= _PROMINENCE * nearest
 
 
-def _thumbnail(picture: av.VideoFrame) -> np.ndarray:
-    """Mean luma and chroma on a coarse grid, ``(3, h, w)`` float32 in [0, 1]; gray pictures have luma alone."""
+def _first_real_change(changes: Iterable[float]) -> float:
+    return next((change for change in changes if change > _REPEATED), 0.0)
+
+
+def _thumbnail(picture: av.VideoFrame) -> npt.NDArray[np.float32]:
+    """Mean luma and chroma on a coarse grid, ``(3, h, w)`` in [0, 1]; gray pictures have luma only, ``(1, h, w)``."""
     gray = layout_of(picture.format.name).family == "gray"
     small = picture.reformat(_WIDTH, _HEIGHT, "gray" if gray else "yuv444p", interpolation="AREA")
     planes = [np.frombuffer(memoryview(p), np.uint8).reshape(_HEIGHT, -1)[:, :_WIDTH] for p in small.planes]
-    return np.stack(planes).astype(np.float32) / 255
+    return np.stack(planes).astype(np.float32) / np.float32(255)

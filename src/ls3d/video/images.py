@@ -1,26 +1,32 @@
-"""Still images as arrays, for measuring and for reports: the exact 8-bit values of PNG, WebP, BMP, ...
+"""Still images as arrays of 8-bit RGB values, for measuring and reports, and folders of PNG files.
 
-The engine reads images as a video (``ls3d.video.reader.ImageSequence``); here a picture is an array of RGB
-values.
+``ls3d.video.ImageSequence`` reads a folder of images as a video.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from ls3d.errors import InputError
+from ls3d.video.encoder import Packet
+
+#: Suffixes of the files that are read as images, in lower case.
+IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".dpx"})
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     """Read one image.
 
     Args:
-        path: a file of any format that FFmpeg knows. RGB values come out as they are in the file; JPEGs are
-            converted from Y'CbCr by FFmpeg, which differs from other decoders by a few units at colored
-            edges.
+        path: a file of any format that FFmpeg knows. RGB values are returned as they are in the file; JPEGs are
+            converted from Y'CbCr by FFmpeg, which differs from other decoders by a few units at colored edges.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
@@ -32,21 +38,36 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     try:
         with av.open(os.fspath(path)) as container:
             for frame in container.decode(video=0):
-                return frame.to_ndarray(format="rgb24")
+                return cast(npt.NDArray[np.uint8], frame.to_ndarray(format="rgb24"))
     except (av.InvalidDataError, IndexError) as error:
         raise InputError(f"{os.fspath(path)} is not an image that can be decoded") from error
     raise InputError(f"{os.fspath(path)} holds no picture")
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
-    """The bytes of a PNG file.
+def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Encode an image as a PNG file.
 
     Args:
         pixels: ``(H, W, 3)`` uint8 RGB.
+
+    Returns:
+        The content of the file.
     """
-    codec = av.CodecContext.create("png", "w")
-    assert isinstance(codec, av.VideoCodecContext)
-    codec.height, codec.width = pixels.shape[:2]
-    codec.pix_fmt = "rgb24"
+    context = av.CodecContext.create("png", "w")
+    context.height, context.width = pixels.shape[:2]
+    context.pix_fmt = "rgb24"
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-    return b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)])
+    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
+
+
+def write_images(folder: Path, packets: Iterable[Packet], digits: int = 6) -> None:
+    """Write each packet to a file of its own in a new folder: ``000001.png``, ``000002.png``, ...
+
+    Args:
+        folder: must not exist.
+        packets: encoded PNG images.
+        digits: minimum number of digits in the names.
+    """
+    folder.mkdir()
+    for number, packet in enumerate(packets, 1):
+        (folder / f"{number:0{digits}}.png").write_bytes(packet.data)

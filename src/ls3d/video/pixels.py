@@ -1,8 +1,8 @@
-"""Pixels of decoded pictures as numpy planes, and back, without changing a value.
+"""Conversion between decoded pictures and numpy planes, without changing a value.
 
-A picture is an ``av.VideoFrame``. Everything above this module sees planar little-endian formats only:
-semi-planar, packed and palette formats are repacked (values kept, alpha left out), and the deprecated
-``yuvj*`` names become ``yuv*`` with a full-range tag.
+A picture is an ``av.VideoFrame``. The modules that build on this one see planar little-endian formats only:
+semi-planar, packed and palette formats are repacked (values kept, alpha dropped), and the deprecated ``yuvj*``
+names become ``yuv*`` with a full-range tag.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.video.plane import VideoPlane
 
 from ls3d.errors import InputError
@@ -21,17 +23,24 @@ from ls3d.errors import InputError
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 
+#: Samples of one plane, ``(height, width)``, uint8 or uint16.
+Plane = npt.NDArray[Any]
+
+#: Luma in one plane, Cb and Cr interleaved in another.
 _SEMI_PLANAR = re.compile(r"nv(12|21|16|24|42)$|p[024]1[026]le$")
+
+#: FFmpeg's names of chroma formats, by log2 of the horizontal and vertical subsampling.
+_CHROMA_NAMES = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (2, 0): "411", (2, 2): "410", (0, 1): "440"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the samples of a planar format lie.
+    """A planar pixel format.
 
     Attributes:
         name: FFmpeg's name, for example ``"yuv420p10le"``.
         family: ``"yuv"``, ``"rgb"`` (planes in the order G, B, R) or ``"gray"``.
-        depth: bits of a sample, 8 to 16.
+        depth: bits per sample, 8 to 16.
         subsampling: log2 of the chroma subsampling, horizontal and vertical.
     """
 
@@ -41,12 +50,12 @@ class Layout:
     subsampling: tuple[int, int] = (0, 0)
 
     @property
-    def dtype(self) -> np.dtype:
-        """The type of a sample: uint8, or uint16 for more than 8 bits."""
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of a sample: uint8, or little-endian uint16 for more than 8 bits."""
         return np.dtype("<u2") if self.depth > 8 else np.dtype("u1")
 
     def plane_sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Height and width of every plane of a picture."""
+        """Height and width of each plane of a picture; chroma sizes are rounded up."""
         if self.family == "gray":
             return [(height, width)]
         x, y = self.subsampling
@@ -56,10 +65,13 @@ class Layout:
 
 @cache
 def layout_of(pix_fmt: str) -> Layout:
-    """The planar layout that holds every sample (but alpha) of a pixel format.
+    """The planar layout that holds all samples of a pixel format except alpha.
+
+    Args:
+        pix_fmt: FFmpeg's name.
 
     Raises:
-        InputError: the format has no such layout (hardware surfaces, Bayer patterns, floating point).
+        InputError: there is no such format, or no such layout (hardware surfaces, Bayer patterns, floating point).
     """
     try:
         pixel_format = av.VideoFormat(pix_fmt)
@@ -77,12 +89,11 @@ def layout_of(pix_fmt: str) -> Layout:
         return Layout(f"gray{suffix}", "gray", depth)
     ratios = pixel_format.chroma_width(64), pixel_format.chroma_height(64)
     x, y = (6 - int(size).bit_length() + 1 for size in ratios)
-    names = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (2, 0): "411", (2, 2): "410", (0, 1): "440"}
-    return Layout(f"yuv{names[x, y]}p{suffix}", "yuv", depth, (x, y))
+    return Layout(f"yuv{_CHROMA_NAMES[x, y]}p{suffix}", "yuv", depth, (x, y))
 
 
 def is_full_range(picture: av.VideoFrame) -> bool:
-    """Whether the samples use the full range of codes; RGB does unless it says otherwise."""
+    """Whether the samples use the full range of codes. Where the picture has no range tag, only RGB does."""
     if picture.format.name.startswith("yuvj"):
         return True
     if picture.color_range in (FULL_RANGE, LIMITED_RANGE):
@@ -91,67 +102,72 @@ def is_full_range(picture: av.VideoFrame) -> bool:
 
 
 def planar(picture: av.VideoFrame) -> av.VideoFrame:
-    """The picture in its planar layout, the very same samples; the picture itself where it already is."""
+    """Repack a picture into its planar layout without changing a sample; a planar picture is returned as it is."""
     layout = layout_of(picture.format.name)
     if picture.format.name == layout.name:
         return picture
-    tag = picture.color_range
     if picture.format.name.startswith("yuvj"):
         result = picture_of(planes_of(picture), layout)
         copy_properties(picture, result)
         result.color_range = FULL_RANGE
         return result
     if _SEMI_PLANAR.match(picture.format.name):
-        result = picture_of(_separate(picture, layout), layout)
+        result = picture_of(_separate_chroma(picture, layout), layout)
         copy_properties(picture, result)
         return result
-    same = "JPEG" if is_full_range(picture) else "MPEG"
-    result = picture.reformat(format=layout.name, src_color_range=same, dst_color_range=same)
+    # The same range on both sides: otherwise FFmpeg's scaler would convert the codes.
+    color_range = "JPEG" if is_full_range(picture) else "MPEG"
+    result = picture.reformat(format=layout.name, src_color_range=color_range, dst_color_range=color_range)
     copy_properties(picture, result)
-    result.color_range = tag
     return result
 
 
-def _separate(picture: av.VideoFrame, layout: Layout) -> list[np.ndarray]:
-    """Planes of a picture whose chroma samples are interleaved; those of ``p0..`` formats fill the upper bits.
+def _separate_chroma(picture: av.VideoFrame, layout: Layout) -> list[Plane]:
+    """Planes of a semi-planar picture. Samples of its 10- to 16-bit formats occupy the upper bits.
 
-    Done here because FFmpeg's scaler now and then (once in 200 pictures) loses samples of P010.
+    Done here because FFmpeg's scaler occasionally (once in 200 pictures) drops samples of P010.
     """
-    (height, width), (chroma_height, chroma_width), _ = layout.plane_sizes(picture.height, picture.width)
-    sizes = (height, width), (chroma_height, 2 * chroma_width)
-    luma, chroma = (_samples(p, layout.dtype, *size) for p, size in zip(picture.planes, sizes, strict=True))
+    luma_size, (chroma_height, chroma_width), _ = layout.plane_sizes(picture.height, picture.width)
+    luma = _samples(picture.planes[0], layout.dtype, *luma_size)
+    chroma = _samples(picture.planes[1], layout.dtype, chroma_height, 2 * chroma_width)
     if picture.format.name.startswith("p"):
-        luma, chroma = luma >> (16 - layout.depth), chroma >> (16 - layout.depth)
+        luma = luma >> (16 - layout.depth)
+        chroma = chroma >> (16 - layout.depth)
     swapped = picture.format.name in ("nv21", "nv42")
     return [luma, chroma[:, int(swapped) :: 2], chroma[:, int(not swapped) :: 2]]
 
 
 def copy_properties(source: av.VideoFrame, target: av.VideoFrame) -> None:
-    """Give ``target`` the time and the color tags of ``source``."""
-    target.pts, target.duration = source.pts, source.duration
+    """Copy the timestamp and the color tags of ``source`` to ``target``."""
+    target.pts = source.pts
+    target.duration = source.duration
     if source.time_base is not None:
         target.time_base = source.time_base
     for name in ("colorspace", "color_range", "color_trc", "color_primaries"):
         setattr(target, name, getattr(source, name))
 
 
-def planes_of(picture: av.VideoFrame) -> list[np.ndarray]:
+def planes_of(picture: av.VideoFrame) -> list[Plane]:
     """The planes of a planar picture, ``(height, width)`` each, uint8 or uint16, as views of its memory."""
     layout = layout_of(picture.format.name)
-    views = []
-    for plane, (height, width) in zip(picture.planes, layout.plane_sizes(picture.height, picture.width), strict=False):
-        views.append(_samples(plane, layout.dtype, height, width))
-    return views
+    sizes = layout.plane_sizes(picture.height, picture.width)
+    # A picture may have more planes than its layout: alpha comes last.
+    return [_samples(plane, layout.dtype, *size) for plane, size in zip(picture.planes, sizes, strict=False)]
 
 
-def _samples(plane: VideoPlane, dtype: np.dtype, height: int, width: int) -> np.ndarray:
+def _samples(plane: VideoPlane, dtype: np.dtype[Any], height: int, width: int) -> Plane:
     stride = plane.line_size // dtype.itemsize
     samples = np.frombuffer(memoryview(plane), dtype)
     return samples[: height * stride].reshape(height, stride)[:, :width]
 
 
-def picture_of(planes: Sequence[np.ndarray], layout: Layout) -> av.VideoFrame:
-    """A picture with these planes (copied)."""
+def picture_of(planes: Sequence[Plane], layout: Layout) -> av.VideoFrame:
+    """A picture that holds a copy of these planes.
+
+    Args:
+        planes: ``(height, width)`` each, in the sizes of ``Layout.plane_sizes``.
+        layout: pixel format of the picture.
+    """
     height, width = planes[0].shape
     picture = av.VideoFrame(width, height, layout.name)
     for view, plane in zip(planes_of(picture), planes, strict=True):
@@ -160,10 +176,9 @@ def picture_of(planes: Sequence[np.ndarray], layout: Layout) -> av.VideoFrame:
 
 
 def same_pixels(first: av.VideoFrame, second: av.VideoFrame) -> bool:
-    """Whether two planar pictures hold the same samples."""
-    if first.format.name != second.format.name or (first.width, first.height) != (
-        second.width,
-        second.height,
-    ):
+    """Whether two planar pictures have the same format, size and samples."""
+    first_format = (first.format.name, first.width, first.height)
+    second_format = (second.format.name, second.width, second.height)
+    if first_format != second_format:
         return False
     return all(np.array_equal(a, b) for a, b in zip(planes_of(first), planes_of(second), strict=True))

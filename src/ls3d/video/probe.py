@@ -1,14 +1,14 @@
-"""What a video file holds, found by opening it and decoding its first frame."""
+"""Properties of a video file, found by opening it and decoding its first frame."""
 
 from __future__ import annotations
 
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 from av.sidedata.sidedata import SideData
@@ -16,14 +16,22 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from ls3d.errors import InputError
 from ls3d.video.color import Color
-from ls3d.video.pixels import planar
+from ls3d.video.pixels import FULL_RANGE, planar
 
-_MICROSECOND = Fraction(1, 1_000_000)
+_MICROSECOND = Fraction(1, 1_000_000)  # FFmpeg's AV_TIME_BASE
+_UNSPECIFIED = {"colorspace": 2, "color_primaries": 2, "color_trc": 2, "color_range": 0}  # FFmpeg's numbers
 
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """A stream: its place in the file, its type (``"audio"``, ...), codec and metadata."""
+    """A stream of a file.
+
+    Attributes:
+        index: its number in the file, from 0.
+        type: ``"video"``, ``"audio"``, ``"subtitle"``, ``"data"`` or ``"attachment"``.
+        codec: FFmpeg's name; empty where FFmpeg knows no codec for it.
+        metadata: language, title, ...
+    """
 
     index: int
     type: str
@@ -33,12 +41,12 @@ class StreamInfo:
 
 @dataclass(frozen=True)
 class MasteringDisplay:
-    """SMPTE ST 2086 and CTA-861.3 metadata of an HDR video, in the units that encoders take.
+    """SMPTE ST 2086 and CTA-861.3 metadata of an HDR video, in the units of HEVC's SEI messages.
 
     Attributes:
         primaries: x and y of green, blue, red and white, in units of 1/50000.
-        luminance: greatest and least luminance, in 1/10000 candela per square metre.
-        light_level: MaxCLL and MaxFALL, in candela per square metre.
+        luminance: maximum and minimum luminance, in 1/10000 candela per square meter.
+        light_level: MaxCLL and MaxFALL, in candela per square meter.
     """
 
     primaries: tuple[int, ...] | None = None
@@ -48,33 +56,33 @@ class MasteringDisplay:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A video: its picture, its clock, and everything else in its file.
+    """Properties of a video: its pictures, its timing, and the other streams of its file.
 
     Attributes:
-        name: path, or what stands for it.
+        name: path of the file, or another name for messages.
         container: FFmpeg's name of the format.
-        codec: of the video stream, for example ``"hevc"``.
-        width: in coded samples, before rotation and sample aspect ratio.
-        height: likewise.
-        color: how samples stand for colors.
-        tags: matrix, primaries, transfer and range as H.273 numbers, as the file has them (2 and 0: not
-            told).
-        rotation: degrees counter-clockwise, as the display matrix says.
-        sample_aspect_ratio: width to height of a sample.
-        rate: average frame rate.
-        time_base: of the video stream.
-        start: when the file's clock begins, in seconds.
-        duration: of the file in seconds, None where it isn't told.
-        frames: as the file claims or duration and rate suggest; None where nothing is known.
-        interlaced: whether the first frame says so.
-        alpha: whether there is a transparency channel, which is not read.
+        codec: FFmpeg's name of the video codec, for example ``"hevc"``.
+        width: in samples, before rotation and sample aspect ratio are applied.
+        height: in samples, likewise.
+        color: how samples represent colors.
+        tags: ``colorspace`` (matrix), ``color_primaries``, ``color_trc`` (transfer) as H.273 numbers, 2 meaning
+            unspecified, and ``color_range`` as FFmpeg's number, 0 meaning unspecified.
+        rotation: degrees counterclockwise, from the display matrix.
+        sample_aspect_ratio: width of a sample divided by its height.
+        rate: average frame rate, in frames per second.
+        time_base: seconds per tick of the video stream.
+        start: first timestamp of the file, in seconds.
+        duration: in seconds; None if the file doesn't state it.
+        frames: number of frames that the file states, or that duration and rate suggest; None if unknown.
+        interlaced: whether the first frame is flagged as interlaced.
+        alpha: whether there is a transparency channel, which is ignored.
         index: of the video stream.
         streams: all streams.
-        chapters: as PyAV gives them.
+        chapters: as ``av.container.InputContainer.chapters`` returns them.
         metadata: of the file.
         stream_metadata: of the video stream.
         mastering: HDR metadata, if any.
-        seekable: whether the file can be read from the middle.
+        seekable: whether reading can begin in the middle, and more than once.
     """
 
     name: str
@@ -103,24 +111,28 @@ class VideoInfo:
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Everything that is known of a video file.
+    """Read the properties of a video file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        InputError: it is no video, or not a frame of it can be decoded.
+        InputError: it is not a video, or no frame of it can be decoded.
     """
     with open_container(path) as container:
         stream = main_video_stream(container, str(path))
-        picture = first_picture(container, stream, str(path))
+        picture = first_pictures(container, stream, str(path)).pictures[0]
         return describe(container, stream, picture, str(path))
 
 
 def open_container(path: str | os.PathLike[str], **options: Any) -> av.container.InputContainer:
-    """Open a file with FFmpeg, whose errors become sentences.
+    """Open a file with FFmpeg.
+
+    Args:
+        path: the file.
+        options: further arguments of ``av.open``.
 
     Raises:
-        OSError: the file isn't there or can't be read.
-        InputError: no demuxer knows it.
+        OSError: the file doesn't exist or can't be read.
+        InputError: FFmpeg doesn't recognize it.
     """
     path = Path(path)
     if not path.exists():
@@ -130,15 +142,20 @@ def open_container(path: str | os.PathLike[str], **options: Any) -> av.container
     if path.stat().st_size == 0 and path.is_file():
         raise InputError(f"{path} is empty; expected a video")
     try:
-        return av.open(str(path), metadata_errors="replace", **options)
+        container: av.container.InputContainer = av.open(str(path), metadata_errors="replace", **options)
     except PermissionError as error:
         raise PermissionError(f"{path}: no permission to read it") from error
     except av.FFmpegError as error:
         raise InputError(f"{path} is not a video that can be read ({error.strerror})") from error
+    return container
 
 
 def main_video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
-    """The video stream to work on: the first that isn't a cover picture.
+    """The video stream to process: the first that can be decoded and isn't a cover picture.
+
+    Args:
+        container: an open file.
+        name: of the file, for messages.
 
     Raises:
         InputError: there is none.
@@ -150,20 +167,39 @@ def main_video_stream(container: av.container.InputContainer, name: str) -> av.V
     raise InputError(f"{name} has no video stream that can be decoded (it holds {kinds})")
 
 
-def first_picture(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> av.VideoFrame:
-    """The first frame that decodes, errors before it passed over; the container is read up to there.
+class FirstPictures(NamedTuple):
+    """The first pictures of a stream.
+
+    Attributes:
+        pictures: those decoded from the first packet that yields any; several if the decoder held them back.
+        undecodable_packets: packets before it that could not be decoded.
+    """
+
+    pictures: list[av.VideoFrame]
+    undecodable_packets: int
+
+
+def first_pictures(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> FirstPictures:
+    """Decode packets until one yields a picture; the container is left at the packet after it.
+
+    Args:
+        container: an open file.
+        stream: its video stream.
+        name: of the file, for messages.
 
     Raises:
-        InputError: no frame decodes.
+        InputError: no frame can be decoded.
     """
+    undecodable = 0
     try:
         for packet in container.demux(stream):
             try:
                 pictures = packet.decode()
             except av.FFmpegError:
+                undecodable += 1
                 continue
             if pictures:
-                return pictures[0]
+                return FirstPictures(pictures, undecodable)
     except av.FFmpegError as error:
         raise InputError(f"{name}: no frame can be decoded ({error.strerror})") from error
     raise InputError(f"{name}: no frame can be decoded")
@@ -172,12 +208,15 @@ def first_picture(container: av.container.InputContainer, stream: av.VideoStream
 def describe(
     container: av.container.InputContainer, stream: av.VideoStream, picture: av.VideoFrame, name: str
 ) -> VideoInfo:
-    """The facts about an open file of which one picture is decoded."""
-    interlaced, rotation = bool(picture.interlaced_frame), picture.rotation
-    alpha = any(component.is_alpha for component in picture.format.components)
-    mastering, tags = _mastering(picture), _tags(stream, picture)
-    picture = planar(picture)
-    picture.colorspace, picture.color_range = tags["colorspace"], tags["color_range"]
+    """Collect the properties of an open file.
+
+    Args:
+        container: the file.
+        stream: its main video stream.
+        picture: the first picture of this stream.
+        name: of the file, for messages.
+    """
+    tags = _tags(stream, picture)
     time_base = stream.time_base or Fraction(1, 90_000)
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
     duration = _duration(container, stream)
@@ -187,23 +226,23 @@ def describe(
         codec=stream.codec_context.codec.canonical_name,
         width=picture.width,
         height=picture.height,
-        color=Color.of(picture),
+        color=_color(picture, tags),
         tags=tags,
-        rotation=rotation,
+        rotation=picture.rotation,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         rate=Fraction(rate),
         time_base=Fraction(time_base),
         start=(container.start_time or 0) * _MICROSECOND,
         duration=duration,
         frames=stream.frames or (round(duration * rate) if duration else None),
-        interlaced=interlaced,
-        alpha=alpha,
+        interlaced=bool(picture.interlaced_frame),
+        alpha=any(component.is_alpha for component in picture.format.components),
         index=stream.index,
         streams=tuple(_stream_info(each) for each in container.streams),
         chapters=tuple(container.chapters()),
         metadata=dict(container.metadata),
         stream_metadata=dict(stream.metadata),
-        mastering=mastering,
+        mastering=_mastering(picture),
     )
 
 
@@ -220,34 +259,49 @@ def _duration(container: av.container.InputContainer, stream: av.VideoStream) ->
 
 def _tags(stream: av.VideoStream, picture: av.VideoFrame) -> dict[str, int]:
     """Color tags of the frame, or of the stream where the frame has none."""
-    context, tags = stream.codec_context, {}
-    for name in ("colorspace", "color_primaries", "color_trc", "color_range"):
-        unknown = 0 if name == "color_range" else 2
-        own = int(getattr(picture, name))
-        tags[name] = own if own != unknown else int(getattr(context, name))
+    tags = {}
+    for name, unspecified in _UNSPECIFIED.items():
+        value = int(getattr(picture, name))
+        tags[name] = value if value != unspecified else int(getattr(stream.codec_context, name))
     if picture.format.name.startswith("yuvj"):
-        tags["color_range"] = 2
+        tags["color_range"] = FULL_RANGE
     return tags
 
 
-def _side_data(picture: av.VideoFrame) -> list[SideData]:
-    container: Any = picture.side_data
-    return [container[index] for index in range(len(container))]
+def _color(picture: av.VideoFrame, tags: Mapping[str, int]) -> Color:
+    """How the samples of the planar picture represent colors, by the tags of frame and stream."""
+    repacked = planar(picture)
+    repacked.colorspace = tags["colorspace"]
+    repacked.color_range = tags["color_range"]
+    return Color.of(repacked)
 
 
 def _mastering(picture: av.VideoFrame) -> MasteringDisplay:
-    """Read FFmpeg's AVMasteringDisplayMetadata and AVContentLightMetadata from a frame's side data."""
-    primaries = luminance = light_level = None
-    for data in _side_data(picture):
+    """HDR metadata from a frame's side data."""
+    mastering = MasteringDisplay()
+    side_data: Any = picture.side_data  # its type says that iteration yields keys; indices yield the data
+    for data in (side_data[index] for index in range(len(side_data))):
         if data.type == SideDataType.MASTERING_DISPLAY_METADATA:
-            values = struct.unpack_from("=20i2i", bytes(data))
-            ratios = [Fraction(n, d) if d else Fraction(0) for n, d in zip(values[:20:2], values[1:20:2], strict=True)]
-            red, green, blue, white = (ratios[i : i + 2] for i in (0, 2, 4, 6))
-            if values[20]:
-                primaries = tuple(round(50_000 * v) for v in (*green, *blue, *red, *white))
-            if values[21]:
-                luminance = (round(10_000 * ratios[9]), round(10_000 * ratios[8]))
+            mastering = replace(_read_mastering_display(data), light_level=mastering.light_level)
         elif data.type == SideDataType.CONTENT_LIGHT_LEVEL:
-            maximum, average = struct.unpack_from("=2I", bytes(data))
-            light_level = (maximum, average)
-    return MasteringDisplay(primaries, luminance, light_level)
+            maximum, average = struct.unpack_from("=2I", bytes(data))  # AVContentLightMetadata
+            mastering = replace(mastering, light_level=(maximum, average))
+    return mastering
+
+
+def _read_mastering_display(data: SideData) -> MasteringDisplay:
+    """Read FFmpeg's AVMasteringDisplayMetadata.
+
+    It is ten rationals (x and y of red, green, blue and white; minimum and maximum luminance) and two flags that say
+    whether the primaries and the luminance are set.
+    """
+    values = struct.unpack_from("=20i2i", bytes(data))
+    pairs = zip(values[:20:2], values[1:20:2], strict=True)
+    numbers = [Fraction(numerator, denominator) if denominator else Fraction(0) for numerator, denominator in pairs]
+    red, green, blue, white = (numbers[i : i + 2] for i in (0, 2, 4, 6))
+    minimum, maximum = numbers[8:]
+    has_primaries, has_luminance = values[20:]
+    return MasteringDisplay(
+        tuple(round(50_000 * value) for value in (*green, *blue, *red, *white)) if has_primaries else None,
+        (round(10_000 * maximum), round(10_000 * minimum)) if has_luminance else None,
+    )

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ls3d.data.footage import Footage, ImageFootage
 from ls3d.errors import InputError
-from ls3d.video.reader import IMAGE_SUFFIXES
+from ls3d.video.images import IMAGE_SUFFIXES
 
 Opener = Callable[[Path], list[Footage]]
 _Opener = TypeVar("_Opener", bound=Opener)

@@ -9,7 +9,8 @@ from pathlib import Path
 from ls3d.data.footage import VIDEO_SUFFIXES, Footage, ImageFootage, VideoFootage, YuvFootage
 from ls3d.data.sets._registry import data_set
 from ls3d.errors import InputError
-from ls3d.video.reader import IMAGE_SUFFIXES, ImageSequence
+from ls3d.video.image_source import ImageSequence
+from ls3d.video.images import IMAGE_SUFFIXES
 
 
 @data_set(

@@ -1,0 +1,126 @@
+"""The codecs that can be written, their default options and their pixel formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import av
+
+from ls3d.errors import InputError
+from ls3d.video.color import Color
+from ls3d.video.pixels import Layout, layout_of
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A codec.
+
+    Attributes:
+        encoder: FFmpeg's name of the encoder; empty for raw samples.
+        crf: default constant rate factor; None if the codec has none (lossless or intra-frame codecs).
+        options: options for FFmpeg's encoder.
+    """
+
+    encoder: str
+    crf: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+# x264's macroblock tree is switched off: its assembly code occasionally produces different bytes for the same frames,
+# and it saves bits on frames that no other frame refers to, which may be the source's own.
+#: Codecs by name. The default rate factors are low: source frames are reproduced at about 40 dB PSNR.
+CODECS: dict[str, Codec] = {
+    "h264": Codec("libx264", 13, {"preset": "medium", "x264-params": "mbtree=0"}),
+    "hevc": Codec("libx265", 15, {"preset": "medium", "x265-params": "log-level=error"}),
+    "av1": Codec("libsvtav1", 20, {"preset": "8"}),
+    "vp9": Codec("libvpx-vp9", 22, {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}),
+    "prores": Codec("prores_ks", None, {"vendor": "apl0"}),
+    "ffv1": Codec("ffv1", None, {"level": "3", "slicecrc": "1"}),
+    "png": Codec("png"),
+    "y4m": Codec(""),
+}
+
+#: Codecs that follow from the output format and can't be asked for.
+_IMPLIED = frozenset({"png", "y4m"})
+
+_ALIASES = {
+    "h265": "hevc",
+    "x265": "hevc",
+    "x264": "h264",
+    "avc": "h264",
+    "libx264": "h264",
+    "libx265": "hevc",
+}
+
+_Y4M_FORMATS = ("yuv420p", "yuv422p", "yuv444p", "gray")
+
+
+def codec_named(name: str) -> str:
+    """The key in ``CODECS`` that a name or alias stands for.
+
+    Raises:
+        InputError: there is no such codec, or it can't be asked for.
+    """
+    key = _ALIASES.get(name.lower(), name.lower())
+    choices = [known for known in CODECS if known not in _IMPLIED]
+    if key not in choices:
+        raise InputError(f"{name}: expected one of {', '.join(choices)}", argument="codec")
+    return key
+
+
+def pixel_formats(codec: str) -> list[str]:
+    """FFmpeg's names of the pixel formats that a codec's encoder accepts.
+
+    Args:
+        codec: a key of ``CODECS``.
+    """
+    if codec == "y4m":
+        return [*_Y4M_FORMATS, *(f"{name}{depth}le" for name in _Y4M_FORMATS for depth in (10, 12))]
+    return [each.name for each in av.Codec(CODECS[codec].encoder, "w").video_formats or ()]
+
+
+def nearest_pixel_format(source: Color, codec: str, size: tuple[int, int]) -> str:
+    """The pixel format of a codec that loses least of the source's samples and, of several, wastes least.
+
+    Args:
+        source: of the source's samples.
+        codec: a key of ``CODECS``.
+        size: height and width of the output.
+    """
+    wanted = source.layout
+    if wanted.family == "rgb" and codec not in ("png", "ffv1"):
+        wanted = layout_of("yuv420p10le" if wanted.depth > 8 else "yuv420p")
+    usable = [name for name in pixel_formats(codec) if _is_usable(name, codec, size)]
+    return min(usable, key=lambda name: _mismatch(name, wanted))
+
+
+def _mismatch(name: str, wanted: Layout) -> tuple[int, ...]:
+    """How far a pixel format is from a layout, worst kind of mismatch first."""
+    layout = layout_of(name)
+    subsampling = list(zip(layout.subsampling, wanted.subsampling, strict=True))
+    loses_color = layout.family == "gray" != wanted.family
+    return (
+        loses_color,
+        layout.family != wanted.family,
+        max(0, wanted.depth - layout.depth),
+        sum(max(0, own - theirs) for own, theirs in subsampling),
+        max(0, layout.depth - wanted.depth),
+        sum(max(0, theirs - own) for own, theirs in subsampling),
+        layout.name != name,
+    )
+
+
+def _is_usable(name: str, codec: str, size: tuple[int, int]) -> bool:
+    """Whether pictures of this size can be encoded in a pixel format (H.264 and HEVC crop by whole chroma samples)."""
+    try:
+        layout = layout_of(name)
+    except InputError:
+        return False
+    height, width = size
+    horizontal, vertical = layout.subsampling
+    divisible = width % (1 << horizontal) == 0 and height % (1 << vertical) == 0
+    pixel_format = av.VideoFormat(name)
+    plain = not pixel_format.has_palette and not name.startswith(("yuvj", "mono"))
+    opaque = not any(component.is_alpha for component in pixel_format.components)
+    return plain and opaque and (divisible or codec not in ("h264", "hevc"))

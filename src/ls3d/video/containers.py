@@ -1,0 +1,68 @@
+"""Container formats: which one a file name asks for, and what each can hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+
+from ls3d.errors import InputError
+from ls3d.video.codecs import CODECS
+
+_GLOBAL_HEADER = 0x40  # AVFMT_GLOBALHEADER
+
+#: FFmpeg's names of formats, by suffix.
+_CONTAINERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
+    ".ts": "mpegts",
+    ".m2ts": "mpegts",
+    ".mts": "mpegts",
+    ".y4m": "y4m",
+}
+
+
+def container_of(path: str | os.PathLike[str]) -> str:
+    """FFmpeg's name of the format that a file's suffix stands for; ``"y4m"`` for YUV4MPEG2.
+
+    Raises:
+        InputError: the suffix is not that of a video format.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _CONTAINERS:
+        found = f"suffix {suffix}" if suffix else "name without suffix"
+        raise InputError(f"{path}: {found} is not a video format; expected one of {', '.join(_CONTAINERS)}")
+    return _CONTAINERS[suffix]
+
+
+def supports_codec(container: str, codec: str) -> bool:
+    """Whether a container format can hold a codec and players can be expected to play it.
+
+    Args:
+        container: FFmpeg's name of the format.
+        codec: a key of ``CODECS``.
+    """
+    if container == "mpegts":
+        return codec in ("h264", "hevc")  # its muxer has no list of codecs
+    if container == "mp4" and codec in ("ffv1", "prores"):
+        return False  # allowed by the muxer, but no common player opens such files
+    if container == "mov" and codec in ("av1", "vp9"):
+        return False  # listed by the muxer, which then refuses to write the header
+    with av.open(os.devnull, "w", format=container) as output:
+        return CODECS[codec].encoder in output.supported_codecs
+
+
+def needs_global_header(container: str) -> bool:
+    """Whether a format stores the encoder's parameter sets in its header.
+
+    Args:
+        container: FFmpeg's name of the format, or ``"y4m"`` or ``"images"``.
+    """
+    if container in ("y4m", "images"):
+        return False
+    return bool(av.ContainerFormat(container, "w").flags & _GLOBAL_HEADER)

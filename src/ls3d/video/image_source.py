@@ -1,0 +1,110 @@
+"""A folder of images, read as a video of constant frame rate."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from ls3d.errors import InputError
+from ls3d.video.images import IMAGE_SUFFIXES
+from ls3d.video.probe import first_pictures, main_video_stream, open_container, probe
+from ls3d.video.source import Frame, Mark, OnError, conform, read_marked
+
+log = logging.getLogger(__name__)
+
+
+class ImageSequence:
+    """Images as a video of constant frame rate, in the natural order of their names (``frame9`` before ``frame10``).
+
+    Implements ``ls3d.video.Source``. The first image determines size and pixel format.
+
+    Args:
+        folder: files whose suffix is not in ``IMAGE_SUFFIXES`` are ignored.
+        rate: frames per second.
+        on_error: what to do with an image that can't be decoded.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        InputError: the folder holds no image, or the first one can't be decoded.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], rate: Fraction = Fraction(25), on_error: OnError = "skip"
+    ) -> None:
+        self.folder = Path(folder)
+        self.rate = rate
+        self.on_error = on_error
+        images = (path for path in self.folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        self.paths = sorted(images, key=_natural_order)
+        if not self.paths:
+            raise InputError(f"{folder} holds no images; expected PNG, TIFF, JPEG, BMP, WebP, PPM or DPX files")
+        count = len(self.paths)
+        self.info = replace(
+            probe(self.paths[0]),
+            name=str(folder),
+            container="images",
+            rate=rate,
+            time_base=1 / rate,
+            start=Fraction(0),
+            duration=count / rate,
+            frames=count,
+            streams=(),
+            metadata={},
+            stream_metadata={},
+        )
+        self.undecodable_at_end = 0
+
+    def frames(self, after: Sequence[Mark] = (), start: Fraction = Fraction(0)) -> Iterator[Frame]:
+        """See ``Source.frames``."""
+        first_time = after[0].time if after else start
+        frames = self._decode(max(0, math.ceil(first_time * self.rate)))
+        if after:
+            marked = read_marked(frames, after)
+            if marked is None:
+                raise InputError(f"{self.folder} has changed since the job began, so the job can't be resumed")
+            yield from marked
+        yield from frames
+
+    def _decode(self, first: int) -> Iterator[Frame]:
+        """The frames from image number ``first`` on, counted from 0."""
+        undecodable = 0
+        previous: Frame | None = None
+        for index, path in enumerate(self.paths[first:], first):
+            picture = self._load(path)
+            time = index / self.rate
+            if picture is not None:
+                previous = Frame(time, 1 / self.rate, picture, undecodable)
+                undecodable = 0
+                yield previous
+            elif self.on_error == "repeat" and previous is not None:
+                yield replace(previous, time=time, undecodable_packets=1)
+            else:
+                undecodable += 1
+        self.undecodable_at_end = undecodable
+
+    def _load(self, path: Path) -> av.VideoFrame | None:
+        """The picture in a file; None if it can't be decoded."""
+        try:
+            with open_container(path) as container:
+                stream = main_video_stream(container, str(path))
+                picture = first_pictures(container, stream, str(path)).pictures[0]
+        except InputError:
+            if self.on_error == "stop":
+                raise
+            log.warning("%s can't be decoded as an image", path)
+            return None
+        return conform(picture, self.info)
+
+
+def _natural_order(path: Path) -> tuple[tuple[int, int | str], ...]:
+    """A sorting key that compares digits as numbers."""
+    parts = re.split(r"(\d+)", path.name)
+    return tuple((1, int(part)) if part.isdigit() else (0, part) for part in parts)

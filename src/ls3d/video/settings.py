@@ -1,0 +1,215 @@
+"""Encoder settings that follow the source: codec, pixel format, color tags and HDR metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+from av.video.codeccontext import VideoCodecContext
+
+from ls3d.errors import InputError
+from ls3d.video.codecs import CODECS, codec_named, nearest_pixel_format
+from ls3d.video.color import Color
+from ls3d.video.containers import needs_global_header, supports_codec
+from ls3d.video.pixels import FULL_RANGE, LIMITED_RANGE, Layout, layout_of
+from ls3d.video.probe import MasteringDisplay, VideoInfo
+
+_MAX_DENOMINATOR = 2**31 - 1  # of FFmpeg's AVRational
+_MAX_RATE_DENOMINATOR = 65535  # MPEG-4 and MOV store rates in 16 bits
+_LOSSLESS = frozenset({"ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210", "magicyuv", "qtrle", "png"})
+
+# Matrices in H.273.
+_RGB = 0
+_BT709 = 1
+
+
+class _HdrOption(NamedTuple):
+    """The option of an encoder that takes HDR metadata, and its keys for mastering display and light level."""
+
+    option: str
+    display_key: str
+    light_level_key: str
+
+
+_HDR_OPTIONS = {
+    "hevc": _HdrOption("x265-params", "master-display", "max-cll"),
+    "h264": _HdrOption("x264-params", "mastering-display", "cll"),
+    "av1": _HdrOption("svtav1-params", "mastering-display", "content-light"),
+}
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Everything that an encoder's output depends on: equal settings and pictures give equal packets.
+
+    Attributes:
+        codec: a key of ``CODECS``.
+        color: of the pictures.
+        pix_fmt: the encoder's pixel format: the pictures' layout, or the same samples packed.
+        width: in samples.
+        height: in samples.
+        time_base: seconds per tick of the times of pictures and packets.
+        rate: nominal frame rate, for rate control and headers.
+        options: options for FFmpeg's encoder.
+        tags: color tags, named as in ``VideoInfo.tags``.
+        sample_aspect_ratio: width of a sample divided by its height.
+        global_header: whether the container's header holds the parameter sets, instead of the packets.
+    """
+
+    codec: str
+    color: Color
+    pix_fmt: str
+    width: int
+    height: int
+    time_base: Fraction
+    rate: Fraction
+    options: Mapping[str, str]
+    tags: Mapping[str, int]
+    sample_aspect_ratio: Fraction = Fraction(1)
+    global_header: bool = True
+
+    def apply(self, context: VideoCodecContext) -> None:
+        """Set size, pixel format, timing and color tags of a codec context."""
+        context.width = self.width
+        context.height = self.height
+        context.pix_fmt = self.pix_fmt
+        context.time_base = self.time_base
+        context.framerate = self.rate
+        context.sample_aspect_ratio = self.sample_aspect_ratio
+        for name, value in self.tags.items():
+            setattr(context, name, value)
+
+
+def choose_settings(
+    info: VideoInfo,
+    container: str,
+    *,
+    size: tuple[int, int],
+    time_base: Fraction,
+    rate: Fraction,
+    codec: str | None = None,
+    crf: int | None = None,
+    threads: int = 0,
+) -> EncoderSettings:
+    """Choose settings that follow the source as far as codec and container allow.
+
+    Args:
+        info: properties of the source.
+        container: FFmpeg's name of the output format, or ``"y4m"`` or ``"images"``.
+        size: height and width of the output.
+        time_base: seconds per tick of the output's times.
+        rate: nominal frame rate of the output.
+        codec: a key of ``CODECS`` or an alias; by default the source's own where possible.
+        crf: constant rate factor; lower means better quality and larger files. By default the codec's own in
+            ``CODECS``.
+        threads: number of threads of the encoder; 0 lets it choose.
+
+    Raises:
+        InputError: the codec is unknown, the container can't hold it, or ``crf`` is given and it has no such setting.
+    """
+    name = _choose_codec(info, container, codec)
+    pix_fmt = nearest_pixel_format(info.color, name, size)
+    color, tags = _choose_color(info, layout_of(pix_fmt))
+    return EncoderSettings(
+        codec=name,
+        color=color,
+        pix_fmt=pix_fmt,
+        width=size[1],
+        height=size[0],
+        time_base=time_base.limit_denominator(_MAX_DENOMINATOR),
+        rate=rate.limit_denominator(_MAX_RATE_DENOMINATOR),
+        options=_choose_options(name, container, color, crf, threads, info.mastering),
+        tags=tags,
+        sample_aspect_ratio=info.sample_aspect_ratio,
+        global_header=needs_global_header(container),
+    )
+
+
+def _choose_codec(info: VideoInfo, container: str, requested: str | None) -> str:
+    if container == "y4m":
+        return "y4m"
+    if container == "images":
+        return "png"
+    if requested is not None:
+        name = codec_named(requested)
+        if not supports_codec(container, name):
+            message = f"{name}: a {container} file can't hold it; choose another codec or another suffix"
+            raise InputError(message, argument="codec")
+        return name
+    own = "ffv1" if info.codec in _LOSSLESS else info.codec
+    for name in (own, "h264", "vp9"):
+        if name in CODECS and supports_codec(container, name):
+            return name
+    raise InputError(f"a {container} file can hold none of the codecs {', '.join(CODECS)}")
+
+
+def _choose_color(info: VideoInfo, layout: Layout) -> tuple[Color, dict[str, int]]:
+    """Color and tags of the output: the source's own where the layout allows."""
+    source = info.color
+    tags = dict(info.tags)
+    if layout.family == source.layout.family == "rgb":
+        return Color(layout, source.matrix, source.full_range), tags
+    if layout.family == "rgb":
+        tags.update(colorspace=_RGB, color_range=FULL_RANGE)
+        return Color(layout, _RGB, full_range=True), tags
+    if source.layout.family != "rgb":
+        return Color(layout, source.matrix, source.full_range, source.cosited), tags
+    tags.update(colorspace=_BT709, color_range=LIMITED_RANGE)
+    return Color(layout, _BT709, full_range=False), tags
+
+
+def _choose_options(
+    codec: str, container: str, color: Color, crf: int | None, threads: int, mastering: MasteringDisplay
+) -> dict[str, str]:
+    """Options for FFmpeg's encoder."""
+    options = dict(CODECS[codec].options)
+    default_crf = CODECS[codec].crf
+    if default_crf is not None:
+        options["crf"] = str(default_crf if crf is None else crf)
+    elif crf is not None:
+        raise InputError(f"{crf}: {codec} has no constant rate factor", argument="crf")
+    if threads and CODECS[codec].encoder:
+        options.update(_thread_options(codec, threads, options))
+    if container == "avi" and codec == "h264":
+        options["bf"] = "0"  # AVI stores no timestamps, so frames can't be reordered
+    if codec == "prores":
+        options["profile"] = "4" if color.layout.subsampling == (0, 0) else "3"
+    metadata = _hdr_parameters(codec, mastering)
+    if metadata:
+        option = _HDR_OPTIONS[codec].option
+        options[option] = ":".join([*filter(None, [options.get(option)]), *metadata])
+    return options
+
+
+def _thread_options(codec: str, threads: int, options: Mapping[str, str]) -> dict[str, str]:
+    if codec == "hevc":
+        limit = f"pools={threads}:frame-threads=1" if threads > 1 else "pools=none:frame-threads=1:wpp=0"
+        return {"x265-params": f"{options['x265-params']}:{limit}"}
+    if codec == "av1":
+        return {"svtav1-params": f"lp={threads}"}
+    return {"threads": str(threads)}
+
+
+def _hdr_parameters(codec: str, mastering: MasteringDisplay) -> list[str]:
+    """HDR metadata as ``key=value`` of the encoder's own option; empty if there is none or it takes none."""
+    if codec not in _HDR_OPTIONS:
+        return []
+    parameters = []
+    if mastering.primaries and mastering.luminance:
+        display = _mastering_display(mastering.primaries, mastering.luminance, fractions=codec == "av1")
+        parameters.append(f"{_HDR_OPTIONS[codec].display_key}={display}")
+    if mastering.light_level:
+        maximum, average = mastering.light_level
+        parameters.append(f"{_HDR_OPTIONS[codec].light_level_key}={maximum},{average}")
+    return parameters
+
+
+def _mastering_display(primaries: Sequence[float], luminance: Sequence[float], fractions: bool) -> str:
+    """``G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min)``, in the units of ``MasteringDisplay`` or as fractions for SVT-AV1."""
+    if fractions:
+        primaries = [value / 50_000 for value in primaries]
+        luminance = [value / 10_000 for value in luminance]
+    points = zip(("G", "B", "R", "WP"), primaries[::2], primaries[1::2], strict=True)
+    return "".join(f"{name}({x},{y})" for name, x, y in points) + f"L({luminance[0]},{luminance[1]})"
