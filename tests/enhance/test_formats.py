@@ -1,4 +1,4 @@
-"""Images, pipes, upscaling, noise levels, tiles, damaged files: the engine from outside."""
+"""Images, pipes, upscaling, noise levels, tiles and damaged files, through the public functions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def images(folder: Path, count: int, pix_fmt: str = "rgb24") -> Path:
 
 
 @pytest.mark.parametrize("pix_fmt", ["rgb24", "rgb48be", "gray"])
-def test_images_become_images(tmp_path: Path, pix_fmt: str) -> None:
+def test_images_to_images(tmp_path: Path, pix_fmt: str) -> None:
     source = images(tmp_path / "in", 12, pix_fmt)
     report = interpolate(source, tmp_path / "out", factor=2, model="blend")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -46,7 +46,7 @@ def test_images_become_images(tmp_path: Path, pix_fmt: str) -> None:
         assert np.array_equal(old.to_ndarray(), new.to_ndarray())
 
 
-def test_images_become_a_video_and_back(tmp_path: Path) -> None:
+def test_images_to_a_video_and_back(tmp_path: Path) -> None:
     source = images(tmp_path / "in", 5)
     film = tmp_path / "film.mkv"
     denoise(source, film, model="identity", options=EnhanceOptions(image_rate=24, codec="ffv1"))
@@ -57,7 +57,7 @@ def test_images_become_a_video_and_back(tmp_path: Path) -> None:
         assert np.array_equal(new, moving_picture(n, 30, 42))
 
 
-def test_a_video_becomes_an_mp4_of_yuv(tmp_path: Path) -> None:
+def test_images_to_mp4_are_converted_to_yuv(tmp_path: Path) -> None:
     interpolate(images(tmp_path / "in", 3), tmp_path / "out.mp4", model="blend")
     info = probe(tmp_path / "out.mp4")
     assert info.color.layout.name == "yuv420p"
@@ -82,7 +82,7 @@ def test_y4m_through_pipes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le"])
-def test_y4m_holds_every_layout(tmp_path: Path, pix_fmt: str) -> None:
+def test_y4m_in_every_layout(tmp_path: Path, pix_fmt: str) -> None:
     source = Clip(2, (30, 42), "ffv1", pix_fmt, options={}).write(tmp_path / "in.mkv")
     denoise(source, tmp_path / "out.y4m", model="identity")
     for old, new in zip(decode(source), decode(tmp_path / "out.y4m"), strict=True):
@@ -162,7 +162,7 @@ def test_half_precision_runs(tmp_path: Path) -> None:
     assert len(decode(tmp_path / "out.mp4")) == 6
 
 
-def test_transparency_and_interlacing_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_transparency_and_interlacing_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip = Clip(2, codec="ffv1", pix_fmt="yuva420p", options={})
     denoise(clip.write(tmp_path / "in.mkv"), tmp_path / "out.mkv", model="identity")
     assert "transparency" in caplog.text
@@ -184,21 +184,21 @@ def test_progress_counts_up_to_the_end(tmp_path: Path) -> None:
     assert states[-2].remaining == 0
 
 
-def _damaged(content: bytes, chance: random.Random) -> bytes:
-    """A file cut off, with bits flipped, or with a hole of zeros."""
-    kind, place = chance.randrange(3), chance.randrange(len(content))
+def _damaged(content: bytes, rng: random.Random) -> bytes:
+    """The content truncated, with bits flipped, or with some bytes zeroed."""
+    kind, place = rng.randrange(3), rng.randrange(len(content))
     if kind == 0:
         return content[:place]
     if kind == 1:
         changed = bytearray(content)
-        for _ in range(chance.choice([1, 10, 100])):
-            changed[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        for _ in range(rng.choice([1, 10, 100])):
+            changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         return bytes(changed)
     return content[:place] + bytes(min(500, len(content) - place)) + content[place + 500 :]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
-def test_damaged_files_end_in_a_video_or_a_sentence(
+def test_damaged_files_give_a_video_or_one_sentence(
     tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
@@ -207,10 +207,10 @@ def test_damaged_files_end_in_a_video_or_a_sentence(
     sound = "mp2" if suffix == "avi" else "aac"
     clip = Clip(20, codec=codec, options=options, audio=["eng"], audio_codec=sound)
     content = clip.write(tmp_path / f"whole.{suffix}").read_bytes()
-    chance, made = random.Random(suffix), 0
+    rng, made = random.Random(suffix), 0
     for number in range(50):
         source, target = tmp_path / f"{number}.{suffix}", tmp_path / f"{number}-out.mkv"
-        source.write_bytes(_damaged(content, chance))
+        source.write_bytes(_damaged(content, rng))
         sentence = ""
         try:
             report = interpolate(source, target, model="blend", options=EnhanceOptions(codec="ffv1"))
@@ -225,7 +225,7 @@ def test_damaged_files_end_in_a_video_or_a_sentence(
     assert made > 10
 
 
-def test_a_header_that_promises_an_hour(tmp_path: Path) -> None:
+def test_a_header_that_states_a_duration_of_an_hour(tmp_path: Path) -> None:
     pts = [0, 512, 1024]
     source = Clip(3, time_base=Fraction(1, 12800), pts=pts, audio=["eng"], audio_seconds=0.2)
     path = source.write(tmp_path / "in.mp4")

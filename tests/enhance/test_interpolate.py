@@ -1,4 +1,4 @@
-"""``interpolate``: counts, times, passed-through frames, cuts, duplicates, other streams."""
+"""``interpolate``: numbers and times of frames, source frames, cuts, duplicates, other streams, errors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from helpers.networks import NotANumber, RecordingBlend
@@ -34,7 +35,7 @@ def test_counts_times_and_source_frames(tmp_path: Path, factor: int) -> None:
     assert not list(tmp_path.glob("*.ls3d"))
 
 
-def test_every_factor_asks_only_for_what_it_needs(tmp_path: Path) -> None:
+def test_the_network_makes_only_the_frames_of_the_factor(tmp_path: Path) -> None:
     source = Clip(frames=2).write(tmp_path / "in.mp4")
     asked = {}
     for factor in (2, 4, 8):
@@ -44,7 +45,7 @@ def test_every_factor_asks_only_for_what_it_needs(tmp_path: Path) -> None:
     assert asked == {2: [(0.5,)], 4: [(0.25, 0.5, 0.75)], 8: [(0.25, 0.5, 0.75), (0.5,), (0.5,), (0.5,), (0.5,)]}
 
 
-def test_new_frames_lie_in_time_between_the_old(tmp_path: Path) -> None:
+def test_new_frames_are_between_the_old_in_time(tmp_path: Path) -> None:
     def gray(index: int, height: int, width: int) -> np.ndarray:
         return np.full((height, width, 3), 40 + 8 * index, np.uint8)
 
@@ -57,7 +58,7 @@ def test_new_frames_lie_in_time_between_the_old(tmp_path: Path) -> None:
     assert np.abs(np.array(new) - expected).max() <= 0.51
 
 
-def test_source_frames_are_untouched_by_a_lossless_codec(tmp_path: Path) -> None:
+def test_source_frames_are_unchanged_with_a_lossless_codec(tmp_path: Path) -> None:
     source = Clip(frames=5, size=(46, 50)).write(tmp_path / "in.mkv")
     interpolate(source, tmp_path / "out.mkv", factor=2, model="blend", options=EnhanceOptions(codec="ffv1"))
     old, new = decode(source), decode(tmp_path / "out.mkv")
@@ -65,7 +66,7 @@ def test_source_frames_are_untouched_by_a_lossless_codec(tmp_path: Path) -> None
         assert all(np.array_equal(a, b) for a, b in zip(planes(frame), planes(new[2 * n]), strict=True))
 
 
-def test_variable_frame_rate_survives(tmp_path: Path) -> None:
+def test_a_variable_frame_rate_stays_variable(tmp_path: Path) -> None:
     pts = [0, 1000, 1500, 4000, 4100, 9000]
     source = Clip(frames=6, time_base=Fraction(1, 10_000), pts=pts).write(tmp_path / "in.mp4")
     interpolate(source, tmp_path / "out.mp4", factor=2, model="blend", options=FAST)
@@ -86,7 +87,7 @@ def test_nothing_is_interpolated_across_a_cut(tmp_path: Path) -> None:
         assert all(np.array_equal(a, b) for a, b in zip(*pair, strict=True))
 
 
-def test_duplicates_need_no_network(tmp_path: Path) -> None:
+def test_the_network_is_not_run_between_duplicates(tmp_path: Path) -> None:
     def on_twos(index: int, height: int, width: int) -> np.ndarray:
         return Clip(size=(height, width)).rgb(index // 2)
 
@@ -98,7 +99,7 @@ def test_duplicates_need_no_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2])
-def test_shortest_videos(tmp_path: Path, frames: int) -> None:
+def test_videos_of_one_and_two_frames(tmp_path: Path, frames: int) -> None:
     source = Clip(frames=frames).write(tmp_path / "in.mp4")
     interpolate(source, tmp_path / "out.mp4", factor=4, model="blend", options=FAST)
     assert len(decode(tmp_path / "out.mp4")) == 4 * frames
@@ -144,7 +145,7 @@ def test_hdr_stays_hdr(tmp_path: Path) -> None:
 
 
 def test_a_lower_frame_rate(tmp_path: Path) -> None:
-    """Most segments hold no frame of the output at all."""
+    """Most segments have no output frame."""
     source = Clip(frames=25, shot_length=9).write(tmp_path / "in.mp4")
     options = EnhanceOptions(threads=1, segment_frames=2)
     interpolate(source, tmp_path / "out.mp4", fps=5, model="blend", options=options)
@@ -152,7 +153,7 @@ def test_a_lower_frame_rate(tmp_path: Path) -> None:
     assert probe(tmp_path / "out.mp4").rate == 5
 
 
-def test_slow_motion_drops_audio_with_a_word(tmp_path: Path) -> None:
+def test_slow_motion_leaves_audio_out_and_reports_it(tmp_path: Path) -> None:
     source = Clip(frames=5, audio=["eng"]).write(tmp_path / "in.mp4")
     report = interpolate(source, tmp_path / "out.mp4", factor=4, slow_motion=True, model="blend", options=FAST)
     assert times(tmp_path / "out.mp4") == [Fraction(n, 25) for n in range(20)]
@@ -175,12 +176,10 @@ def test_start_and_duration(tmp_path: Path) -> None:
 
 
 def _audio_seconds(path: Path) -> Fraction:
-    import av
-
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
-        packets = [packet for packet in container.demux(stream) if packet.size]
-        last = packets[-1]
+        last = [packet for packet in container.demux(stream) if packet.size][-1]
+        assert last.pts is not None
         return (last.pts + (last.duration or 0)) * last.time_base
 
 
@@ -198,7 +197,7 @@ def _audio_seconds(path: Path) -> Fraction:
         ({"options": EnhanceOptions(start=99)}, "start 99"),
     ],
 )
-def test_mistakes_are_one_sentence(tmp_path: Path, arguments: dict[str, object], word: str) -> None:
+def test_wrong_arguments_are_one_sentence(tmp_path: Path, arguments: dict[str, object], word: str) -> None:
     source = Clip(frames=2).write(tmp_path / "in.mkv")
     with pytest.raises(InputError, match=word) as caught:
         interpolate(source, tmp_path / "out.mkv", **{"model": "blend", **arguments})  # type: ignore[arg-type]
@@ -239,7 +238,7 @@ def test_the_target_is_checked_before_a_model_is_loaded(
     for target, error in (
         (source, "source itself"),
         (tmp_path, "folder with files"),
-        (tmp_path / "out.xyz", "no video format"),
+        (tmp_path / "out.xyz", "not a video format"),
         (tmp_path / "no" / "out.mp4", "there is no folder"),
     ):
         with pytest.raises((InputError, FileNotFoundError), match=error):

@@ -1,4 +1,4 @@
-"""The networks of the paper on videos, from their weights files: what the engine writes is what they compute."""
+"""The networks of the paper on videos, from their weights files: the output is what the networks compute."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def clip(frames: int = 9, size: tuple[int, int] = (23, 30)) -> Clip:
-    """Packed RGB without loss, so that frames can be compared to the last bit; of an odd size."""
+    """Lossless packed RGB of an odd size, so that frames can be compared exactly."""
     return Clip(frames, size, "ffv1", "bgr0", options={})
 
 
 def weights(name: str, folder: Path) -> Path:
-    """A weights file of a network that has left its start a little."""
+    """A weights file of a network with slightly perturbed initial weights."""
     model = create_model(name, **SMALL[name])
     with torch.no_grad():
         for parameter in model.parameters():
@@ -44,7 +44,7 @@ def pictures(path: Path) -> np.ndarray:
 
 
 def rounded(frames: Tensor) -> np.ndarray:
-    """``(3, T, H, W)`` in [0, 1] as ``pictures`` has them."""
+    """``(3, T, H, W)`` in [0, 1] as ``pictures`` returns them."""
     return (frames.clamp(0, 1) * 255).round().permute(1, 2, 3, 0).numpy().astype(np.uint8)
 
 
@@ -65,7 +65,7 @@ def restored(model: EnhancementNetwork, frames: np.ndarray, *arguments: Tensor) 
 
 
 def assert_same(first: np.ndarray, second: np.ndarray) -> None:
-    """But for values that lie half-way between two integers."""
+    """Equal, except for the rounding of values half-way between two integers."""
     assert first.shape == second.shape
     difference = np.abs(first.astype(int) - second.astype(int))
     assert difference.max() <= 1
@@ -99,7 +99,7 @@ def test_denoised_frames_are_those_of_the_network(tmp_path: Path, sigma: float) 
     assert_same(pictures(tmp_path / "out.mkv"), restored(load_enhancement_model(file), pictures(source), level))
 
 
-def test_the_noise_level_is_measured_unless_told(tmp_path: Path) -> None:
+def test_the_noise_level_is_measured_unless_given(tmp_path: Path) -> None:
     source, file = clip(2).write(tmp_path / "in.mkv"), weights("vdn_ls3d", tmp_path)
     denoise(source, tmp_path / "out.mkv", model=str(file), options=LOSSLESS)
     assert pictures(tmp_path / "out.mkv").shape == (2, 23, 30, 3)
@@ -108,7 +108,7 @@ def test_the_noise_level_is_measured_unless_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("factor", [2, 4, 8])
 @torch.inference_mode()
 def test_interpolated_frames_are_those_of_the_network(tmp_path: Path, factor: int) -> None:
-    """Between the first two frames; at a factor of 8 every other new one is made between two new ones."""
+    """Between the first two frames; at a factor of 8, every other new frame is made between two new ones."""
     source, file = clip(3).write(tmp_path / "in.mkv"), weights("vfi_ls3d", tmp_path)
     interpolate(source, tmp_path / "out.mkv", factor=factor, model=str(file), options=LOSSLESS)
     old, new = pictures(source), pictures(tmp_path / "out.mkv")

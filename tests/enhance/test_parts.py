@@ -35,7 +35,7 @@ def test_a_constant_rate_has_every_frame_once(times: list[Fraction], fps: Fracti
 
 
 @given(increasing, st.sampled_from([2, 4, 8]))
-def test_multiplied_times_lie_evenly(times: list[Fraction], factor: int) -> None:
+def test_multiplied_times_are_evenly_spaced(times: list[Fraction], factor: int) -> None:
     times.sort()
     timeline = Multiply(factor)
     for first, second in pairwise(times):
@@ -44,7 +44,7 @@ def test_multiplied_times_lie_evenly(times: list[Fraction], factor: int) -> None
         assert all(time == first + place * (second - first) for time, place in shown)
 
 
-def test_ticks_stay_countable() -> None:
+def test_time_bases_can_be_represented() -> None:
     assert Multiply(8).time_base(Fraction(1, 90_000)) == Fraction(1, 720_000)
     assert Multiply(8).time_base(Fraction(1, 10**9)) == Fraction(1, 1_000_000)
     ticks = Constant(Fraction(60_000, 1001), Fraction(0)).time_base(Fraction(1, 90_000))
@@ -63,7 +63,7 @@ def test_ticks_stay_countable() -> None:
         (Fraction(60000, 1001), Fraction(60000, 1001)),
     ],
 )
-def test_rates_mean_what_people_write(written: float | Fraction, meant: Fraction) -> None:
+def test_rates_are_exact(written: float | Fraction, meant: Fraction) -> None:
     assert exact_rate(written) == meant
 
 

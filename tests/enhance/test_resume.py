@@ -34,27 +34,27 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("call", [1, 7, 8, 20, 40])
 def test_interrupted_jobs_resume(source: Path, tmp_path: Path, call: int) -> None:
-    whole, pieced = tmp_path / "whole.mp4", tmp_path / "pieced.mp4"
+    whole, resumed = tmp_path / "whole.mp4", tmp_path / "resumed.mp4"
     denoise(source, whole, model=Mean(), options=OPTIONS)
     with pytest.raises(KeyboardInterrupt):
-        denoise(source, pieced, model=Mean(breaks_at=call), options=OPTIONS)
-    assert not pieced.exists()
+        denoise(source, resumed, model=Mean(breaks_at=call), options=OPTIONS)
+    assert not resumed.exists()
     model = Mean()
-    report = denoise(source, pieced, model=model, options=OPTIONS)
-    assert pieced.read_bytes() == whole.read_bytes()
+    report = denoise(source, resumed, model=model, options=OPTIONS)
+    assert resumed.read_bytes() == whole.read_bytes()
     assert report.frames_in == 40
     assert report.resumed == (call - 1) // 7
     assert model.calls == 40 - 7 * report.resumed
 
 
-def test_segments_do_not_show(source: Path, tmp_path: Path) -> None:
-    whole, pieced = tmp_path / "whole.mkv", tmp_path / "pieced.mkv"
+def test_segments_do_not_change_frames(source: Path, tmp_path: Path) -> None:
+    whole, resumed = tmp_path / "whole.mkv", tmp_path / "resumed.mkv"
     interpolate(source, whole, factor=4, model="blend", options=EnhanceOptions(codec="ffv1"))
     report = interpolate(
-        source, pieced, factor=4, model="blend", options=EnhanceOptions(codec="ffv1", segment_frames=3)
+        source, resumed, factor=4, model="blend", options=EnhanceOptions(codec="ffv1", segment_frames=3)
     )
     assert report.segments >= 13
-    for a, b in zip(decode(whole), decode(pieced), strict=True):
+    for a, b in zip(decode(whole), decode(resumed), strict=True):
         assert (a.pts, a.time_base) == (b.pts, b.time_base)
         assert all(np.array_equal(x, y) for x, y in zip(planes(a), planes(b), strict=True))
 
@@ -76,14 +76,14 @@ def test_restart_starts_over(source: Path, tmp_path: Path) -> None:
 
 
 def test_a_damaged_segment_is_made_again(source: Path, tmp_path: Path) -> None:
-    whole, pieced = tmp_path / "whole.mp4", tmp_path / "pieced.mp4"
+    whole, resumed = tmp_path / "whole.mp4", tmp_path / "resumed.mp4"
     denoise(source, whole, model=Mean(), options=OPTIONS)
     with pytest.raises(KeyboardInterrupt):
-        denoise(source, pieced, model=Mean(breaks_at=30), options=OPTIONS)
-    broken = tmp_path / "pieced.mp4.ls3d" / "000001.packets"
+        denoise(source, resumed, model=Mean(breaks_at=30), options=OPTIONS)
+    broken = tmp_path / "resumed.mp4.ls3d" / "000001.packets"
     broken.write_bytes(broken.read_bytes()[:-1] + b"!")
-    assert denoise(source, pieced, model=Mean(), options=OPTIONS).resumed == 3
-    assert pieced.read_bytes() == whole.read_bytes()
+    assert denoise(source, resumed, model=Mean(), options=OPTIONS).resumed == 3
+    assert resumed.read_bytes() == whole.read_bytes()
 
 
 def test_a_pipe_is_not_resumed(source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -117,7 +117,7 @@ def test_a_foreign_folder_is_left_alone(source: Path, tmp_path: Path) -> None:
     assert (folder / "precious.txt").read_text() == "mine"
 
 
-def test_a_full_disk_is_one_sentence_and_no_loss(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_sentence(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, target = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     interpolate(source, whole, model="blend", options=OPTIONS)
     calls = 0
@@ -143,18 +143,18 @@ def test_a_folder_that_vanishes_is_one_sentence(source: Path, tmp_path: Path) ->
     folder = tmp_path / "gone"
     folder.mkdir()
 
-    class Vandal(Mean):
+    class RenamingFolder(Mean):
         def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
             if self.calls == 20:
                 folder.rename(tmp_path / "elsewhere")
             return super().forward(frames)
 
     with pytest.raises(OSError, match="gone"):
-        denoise(source, folder / "out.mp4", model=Vandal(), options=OPTIONS)
+        denoise(source, folder / "out.mp4", model=RenamingFolder(), options=OPTIONS)
     (tmp_path / "elsewhere").rename(folder)
-    reformed = Vandal()
-    reformed.calls = 100
-    report = denoise(source, folder / "out.mp4", model=reformed, options=OPTIONS)
+    model = RenamingFolder()
+    model.calls = 100
+    report = denoise(source, folder / "out.mp4", model=model, options=OPTIONS)
     assert report.resumed > 0
     assert len(decode(folder / "out.mp4")) == 40
 
@@ -182,11 +182,11 @@ def _kill_and_repeat(tmp_path: Path, frames: int, kills: int) -> None:
     source = Clip(frames, options=options, audio=["eng"]).write(tmp_path / "in.mp4")
     whole, target, log = tmp_path / "whole.mp4", tmp_path / "out.mp4", tmp_path / "log"
     subprocess.run([sys.executable, "-c", _JOB, str(source), str(whole), str(tmp_path / "whole.log")], check=True)
-    chance, killed = random.Random(0), 0
+    rng, killed = random.Random(0), 0
     log.touch()
     while not target.exists():
         job = subprocess.Popen([sys.executable, "-c", _JOB, str(source), str(target), str(log)])
-        moment = log.stat().st_size + chance.randint(1, 35)
+        moment = log.stat().st_size + rng.randint(1, 35)
         while job.poll() is None and (killed == kills or log.stat().st_size < moment):
             time.sleep(0.003)
         if job.poll() is None:
@@ -201,7 +201,7 @@ def _kill_and_repeat(tmp_path: Path, frames: int, kills: int) -> None:
     assert len(log.read_text()) <= needed + killed * (20 + 8)
 
 
-def test_killed_for_real(tmp_path: Path) -> None:
+def test_killed_twice(tmp_path: Path) -> None:
     _kill_and_repeat(tmp_path, frames=100, kills=2)
 
 

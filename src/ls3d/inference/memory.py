@@ -17,7 +17,7 @@ class _MemoryMeter(TorchDispatchMode):
     """Counts the bytes of the tensors that operators allocate, as long as they are referenced."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.allocated: dict[int, int] = {}
         self.peak = 0
 
@@ -40,7 +40,8 @@ class _MemoryMeter(TorchDispatchMode):
 
 def peak_bytes(forward: Callable[[Tensor], Tensor], sample: Tensor) -> int:
     """Peak memory of all tensors while ``forward(sample)`` runs, in bytes, including the sample."""
-    with _MemoryMeter() as meter:
+    meter = _MemoryMeter()
+    with meter:
         forward(sample)
     return meter.peak + int(sample.untyped_storage().nbytes())
 
