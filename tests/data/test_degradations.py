@@ -74,7 +74,7 @@ def test_mixed_noise_replaces_all_channels_of_every_tenth_pixel() -> None:
     plain = get_degradation("noise8-25")(gray, "clip", 0)
     assert on_8bit_grid(noisy)
     far = ((noisy - gray).abs() * 255 > 5 * 25.5).any(dim=0)  # beyond Gaussian noise
-    # A uniform value is farther than 127.5 from 128 in 1 of 256 cases; so it can be told from noise.
+    # Gaussian noise never differs by more than 127.5; a uniform value does in 1 of 256 cases.
     assert not ((plain - gray).abs() * 255 > 5 * 25.5).any()
     replaced = ((noisy - gray).abs() * 255 > 90).any(dim=0).float().mean().item()
     uniform_beyond_90 = 1 - (181 / 256) ** 3

@@ -1,4 +1,4 @@
-"""Degradations of the published test sets: what a network is given is made from the true frames.
+"""Degradations of the published test sets: they turn true frames into the input of a network.
 
 Super-resolution: ``bi`` and ``bd``, a quarter of the size. Denoising: Gaussian noise in both conventions, either float
 and unclipped (FastDVDnet and later papers) or rounded and clipped to 8 bit (TOFlow), and TOFlow's mixed noise. The

@@ -23,7 +23,7 @@ class EvaluationReport:
     Attributes:
         protocol: how it was measured.
         model: name or file of the network.
-        config: what the network says about itself: architecture, arguments, SHA-256 of the weights, ...
+        config: the network's ``ModelConfig`` as a dictionary: architecture, arguments, SHA-256 of the weights, ...
         clips: scores by clip, in the order of the data set.
         device: the device that the network ran on.
         versions: of the software that was used.

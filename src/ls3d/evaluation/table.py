@@ -111,7 +111,7 @@ def _clip_table(report: EvaluationReport) -> Table:
 
 
 def show_protocols(console: Console | None = None) -> None:
-    """Print every protocol, and where to download its data set."""
+    """Print every protocol, and where to get its data set."""
     table = Table(title="protocols", title_justify="left")
     for column in ("name", "what", "data from"):
         table.add_column(column)

@@ -25,7 +25,7 @@ class DataSet:
     Attributes:
         name: the key in ``DATA_SETS``.
         title: its name in papers.
-        source: where to download it.
+        source: where to get it.
         layout: which files are expected in its folder.
         read: returns the clips in a folder, none if the folder does not hold the data set.
         clips: number of clips of the complete set, None if there is no official number.
@@ -53,7 +53,7 @@ class DataSet:
         clips = self.read(folder) if folder.is_dir() else []
         if not clips:
             raise InputError(
-                f"{root} does not hold {self.title}; download it from {self.source}; expected layout: {self.layout}"
+                f"{root} does not hold {self.title} (source: {self.source}; expected layout: {self.layout})"
             )
         return clips
 

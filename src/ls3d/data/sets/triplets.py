@@ -70,7 +70,7 @@ def middlebury(root: Path) -> list[FileClip]:
     frames=3 * 30,
 )
 def davis_triplets(root: Path) -> list[FileClip]:
-    """One triplet of each DAVIS 2017 test-challenge sequence (Lee et al., "AdaCoF", CVPR 2020), 854 x 480."""
+    """One triplet of each of 30 DAVIS 2017 sequences, distributed with AdaCoF (Lee et al., CVPR 2020)."""
     truth = root / "gt"
     return _separate_truth(root / "input", truth) if truth.is_dir() else []
 

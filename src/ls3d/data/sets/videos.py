@@ -57,7 +57,7 @@ def mlb_youtube(root: Path, subset: str = "testing") -> list[FileClip]:
 @register_data_set(
     "folder",
     "videos or folders of frames",
-    "any source",
+    "your own videos",
     "video files, or folders with one image per frame, at any depth",
 )
 def folder(root: Path) -> list[FileClip]:

@@ -1,6 +1,6 @@
 """The table of interpolation protocols.
 
-Each one does what the scripts of its papers do; where they differ or leave something open, a note says so.
+Each protocol follows the evaluation scripts of its papers. Notes state where these differ or leave something open.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ls3d.evaluation.fidelity.scored_frames import InterpolationWindow
 from ls3d.evaluation.protocol import PublishedRow
 from ls3d.metrics import METRICS, Metric
 
-#: RGB, rounded to 8 bit, with MATLAB's SSIM of the volume; the unrounded PSNR beside it.
+#: RGB, rounded to 8 bit, with MATLAB's SSIM of the volume; also the PSNR without rounding.
 _RGB = {"psnr": METRICS["psnr-rgb"], "ssim": METRICS["ssim-3d"], "psnr_float": METRICS["psnr-rgb-float"]}
 _RGB_AND_ERROR = _RGB | {"ie": METRICS["ie"], "ie_abs": METRICS["ie-abs"]}
 
@@ -29,14 +29,14 @@ _X2 = InterpolationWindow(2, (1,), repeat=True)
 _X4 = InterpolationWindow(4, (1, 2, 3), repeat=True)
 
 _NOTES = {
-    "vimeo-septuplet": "most published methods see four frames, and sometimes six",
+    "vimeo-septuplet": "most published methods are given four frames, some six",
     "middlebury": "papers print the mean absolute difference as IE (column IE abs); Middlebury's own IE is RMS",
     "x-test-4k": "quarters from the network, eighths as midpoints between these",
     "x-test-2k": "resized to 2K bicubic with antialiasing; quarters by the network, eighths as midpoints",
     "cityscapes": "the paper states only the size; here the split val, resized bicubic with antialiasing",
     "mlb-youtube": "size from the paper; clips of the subset testing, bicubic with antialiasing",
     "davis": "every odd frame from its neighbors; no published rows",
-    "davis-triplets": "one triplet of each sequence of test-challenge, as AdaCoF distributes them; no published rows",
+    "davis-triplets": "one triplet of each of 30 sequences, distributed with AdaCoF; no published rows",
 }
 
 

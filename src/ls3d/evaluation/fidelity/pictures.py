@@ -30,8 +30,8 @@ class FramePictures:
     Attributes:
         caption: the clip and its score.
         frame: index of the frame in the clip.
-        given: what the network was given; a smaller frame is enlarged without interpolation.
-        output: what the network made.
+        given: the frame that the network was given; if smaller, enlarged without interpolation.
+        output: the network's frame.
         truth: the true frame.
         error: map of the absolute error.
     """

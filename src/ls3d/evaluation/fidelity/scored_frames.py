@@ -1,4 +1,4 @@
-"""The frames that a protocol scores: the network's output beside the true frame, one at a time."""
+"""The frames that a protocol scores, one at a time: the network's output and the true frame."""
 
 from __future__ import annotations
 

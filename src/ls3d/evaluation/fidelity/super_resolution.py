@@ -1,6 +1,6 @@
 """The table of protocols for super-resolution x4.
 
-Each one does what the scripts of its papers do; where they differ or leave something open, a note says so.
+Each protocol follows the evaluation scripts of its papers. Notes state where these differ or leave something open.
 """
 
 from __future__ import annotations
