@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import videos
 
-from ls3d.data.clips import Clip
+from ls3d.data.clips import ArrayClip
 
 hypothesis.settings.register_profile(
     "ls3d",
@@ -39,10 +39,10 @@ def clips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clips of stripes that drift at several speeds, in place of decoded files."""
     t, y, x = np.mgrid[0:9, 0:48, 0:48]
     made = [
-        Clip(name, np.stack([128 + 100 * np.sin(0.3 * (x - speed * t) + 0.2 * y)] * 3, -1).astype(np.uint8))
+        ArrayClip(name, np.stack([128 + 100 * np.sin(0.3 * (x - speed * t) + 0.2 * y)] * 3, -1).astype(np.uint8))
         for name, speed in (("a1", 0.5), ("a2", 1.5), ("a3", 2.5), ("b", 1))
     ]
-    monkeypatch.setattr("ls3d.data.clips.open_clips", lambda *_: made)
+    monkeypatch.setattr("ls3d.data.cache.open_clips", lambda *_: made)
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def _check_json(result: Reproduction, folder: Path) -> None:
 
 def _check_first_score(result: Reproduction) -> None:
     """The first row's score, made again from the weights and the clip without the evaluation's machinery."""
-    from ls3d.data.degradations import degradation
+    from ls3d.data.degradations import get_degradation
     from ls3d.training.enhancement.loaders import split_clips
 
     run = result.results[0]
@@ -202,7 +202,7 @@ def _check_first_score(result: Reproduction) -> None:
     for start in starts:
         height, width = 48, 64  # a crop of twice 32 is the whole height and width of the clip
         frames = torch.from_numpy(clip.frames[start : start + 7].copy()).permute(0, 3, 1, 2)[..., :height, :width] / 255
-        small = torch.stack([degradation("bi")(frame) for frame in frames], dim=1)
+        small = torch.stack([get_degradation("bi")(frame) for frame in frames], dim=1)
         with torch.no_grad():
             made = to_8bit(model(small[None])[0, :, 3])
         values.append(psnr(made, to_8bit(frames[3])).item())

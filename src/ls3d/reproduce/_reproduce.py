@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
+from ls3d.environment import versions
 from ls3d.errors import InputError
-from ls3d.evaluation.report import versions
 from ls3d.models import load_model
 from ls3d.reproduce.measure import device_of, measure, measure_weightless, published_folder
 from ls3d.reproduce.plan import Run, plan
@@ -54,7 +53,7 @@ def reproduce(
         raise InputError(f"seeds is {seeds}, expected at least 1")
     changes = [*overrides, *([f"data.root={os.fspath(clips)}"] if clips else [])]
     runs = plan(known, Path(recipes), Path(output), changes, small, seeds)
-    several = len({column.protocol.data_set for column in known.columns}) > 1
+    several = len({column.protocol.data_set.name for column in known.columns}) > 1
     folders = [published_folder(test, run, several) for run in runs]
     for run, folder in zip(runs, folders, strict=True):
         if folder is not None and not folder.is_dir():
@@ -74,7 +73,7 @@ def reproduce(
     measured_on = f"the published test set in {os.fspath(test)}" if test else held_out
     if test and (whole := [column.title for column in known.columns if not column.split]):
         measured_on += f", {' and '.join(whole)} on {held_out}"
-    used = versions() | {"lightning": version("lightning")}
+    used = versions("lightning")
     return Reproduction(known, results, weightless, small, measured_on, device_of(runs[0].recipe), used)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
-from ls3d.data.footage import Footage, FrameList
+from ls3d.data import Clip, get_data_set
+from ls3d.data.clips import ArrayClip
+from ls3d.environment import versions
 from ls3d.errors import InputError
-from ls3d.evaluation import Protocol, evaluate
-from ls3d.evaluation.report import versions
+from ls3d.evaluation import Protocol, RestorationProtocol, evaluate
 from ls3d.files import atomic_write
 from ls3d.models import EnhancementNetwork, load_enhancement_model, read_metadata
 from ls3d.reproduce.plan import Run
@@ -72,12 +73,13 @@ def _measured(
 
 def _for_windows(protocol: Protocol, network: EnhancementNetwork) -> Protocol:
     """The protocol on windows of held-out clips: their own size, and of a restored window the middle frame."""
-    scored = None if protocol.window else (network.traits.frames_before,)
-    own = {"data_set": "folder", "size": None, "max_frames": None, "scored": scored}
-    return replace(protocol, name=f"{protocol.name}-held-out", **own)  # type: ignore[arg-type]
+    own: dict[str, Any] = {"data_set": get_data_set("folder"), "size": None, "max_frames": None}
+    if isinstance(protocol, RestorationProtocol):
+        own["scored"] = (network.traits.frames_before,)
+    return replace(protocol, name=f"{protocol.name}-held-out", **own)
 
 
-def held_out_footage(recipe: Recipe, network: EnhancementNetwork) -> list[Footage]:
+def held_out_footage(recipe: Recipe, network: EnhancementNetwork) -> list[Clip]:
     """The windows that training validates on, as clips of a few frames.
 
     Raises:
@@ -87,10 +89,10 @@ def held_out_footage(recipe: Recipe, network: EnhancementNetwork) -> list[Footag
     if not clips:
         raise InputError("no clip is held out: say data.held_out=4, or where the published test set is (--test)")
     windows = held_out_windows(recipe, clips, make_problem(recipe, network).frames, size_multiple(network))
-    footage: list[Footage] = []
+    footage: list[Clip] = []
     for number, (clip, start) in enumerate(windows.windows):
         frames = windows[number]["frames"].permute(1, 2, 3, 0).numpy()
-        footage.append(FrameList(f"{clip.name}, frame {start}", frames))
+        footage.append(ArrayClip(f"{clip.name}, frame {start}", frames))
     return footage
 
 

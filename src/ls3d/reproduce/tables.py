@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ls3d.errors import InputError
+from ls3d.evaluation import Protocol, PublishedRow, get_protocol
 from ls3d.evaluation.fidelity import published
-from ls3d.evaluation.fidelity.protocols import Protocol, get_protocol
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Column:
 
     title: str
     measure: str
-    published: tuple[published.Row, ...]
+    published: tuple[PublishedRow, ...]
     rows: tuple[Row, ...]
     split: bool = True
 
@@ -88,7 +88,7 @@ _LAYERS = Column(
 )
 
 
-def _denoising(sigma: int, rows: tuple[published.Row, ...]) -> Column:
+def _denoising(sigma: int, rows: tuple[PublishedRow, ...]) -> Column:
     recipe = f"vdn/table7_{sigma}"
     ours = (Row(_CONV, f"{recipe}_conv3d"), Row(_OURS, recipe))
     return Column(f"Gaussian-{sigma}", f"vimeo-noise-{sigma}", rows, ours)

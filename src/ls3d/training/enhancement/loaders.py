@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from ls3d.data import clips as sources
-from ls3d.data.clips import ClipSample, FixedWindows, MappedClip, RandomWindows, RunningSampler
+from ls3d.data import cache
+from ls3d.data.cache import CachedClip
+from ls3d.data.windows import ClipSample, FixedWindows, RandomWindows, RunningSampler
 from ls3d.errors import InputError
 from ls3d.models import EnhancementNetwork
 from ls3d.training.recipe.schema import DataSection, Recipe
@@ -20,13 +21,13 @@ def size_multiple(model: EnhancementNetwork) -> int:
     return model.traits.size_multiple * model.traits.scale
 
 
-def split_clips(data: DataSection) -> tuple[list[MappedClip], list[MappedClip]]:
+def split_clips(data: DataSection) -> tuple[list[CachedClip], list[CachedClip]]:
     """The clips to train on, and those held out.
 
     Raises:
         InputError: no folder of clips, or ``held_out`` asks for what is not there.
     """
-    clips = sources.open_clips(data.root, data.cache, data.set, data.size)
+    clips = cache.open_clips(data.root, data.cache, data.set, data.size)
     held_out = _chosen([clip.name for clip in clips], data.held_out, data)
     return [clip for clip in clips if clip.name not in held_out], [clip for clip in clips if clip.name in held_out]
 
@@ -42,7 +43,7 @@ def _chosen(names: list[str], held_out: list[str] | int, data: DataSection) -> s
     return set(held_out)
 
 
-def held_out_windows(recipe: Recipe, clips: list[MappedClip], frames: int, multiple: int) -> FixedWindows:
+def held_out_windows(recipe: Recipe, clips: list[CachedClip], frames: int, multiple: int) -> FixedWindows:
     """The windows of held-out clips that are validated on: twice the side of a training crop."""
     return FixedWindows(clips, frames, crop=2 * recipe.data.crop, multiple=multiple)
 

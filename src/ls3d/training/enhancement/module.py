@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ls3d.data.clips import ClipSample
+from ls3d.data.windows import ClipSample
 from ls3d.errors import InputError
 from ls3d.nn import parameter_groups
 from ls3d.training.enhancement.adversarial import Adversary

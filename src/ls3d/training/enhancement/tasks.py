@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ls3d.data.degradations import degradation
+from ls3d.data.degradations import get_degradation
 from ls3d.errors import InputError
 from ls3d.models import EnhancementNetwork, create_model
 from ls3d.training.recipe.schema import Recipe
@@ -94,7 +94,7 @@ class SuperResolution(_Restoration):
 
     def __init__(self, model: EnhancementNetwork, degraded: str) -> None:
         super().__init__(model)
-        self.degradation = degradation(degraded)
+        self.degradation = get_degradation(degraded)
 
     def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
         """``(N, 3, T, H / 4, W / 4)``, rounded to 8 bit as the published test sets are."""
@@ -139,7 +139,7 @@ def make_problem(recipe: Recipe, model: EnhancementNetwork) -> Problem:
     if recipe.task == "interpolation":
         return Interpolation()
     if recipe.task == "super-resolution":
-        shrunk = degradation(recipe.data.degradation).scale
+        shrunk = get_degradation(recipe.data.degradation).scale
         if model.traits.scale != shrunk:
             raise InputError(
                 f"the model enlarges {model.traits.scale} times, data.degradation makes {shrunk} times smaller"
