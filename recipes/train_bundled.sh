@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Train the weights that come with the package and put them in place. Stopped, the same command goes on.
+# Train the weights that are bundled with the package and install them. If interrupted, run the same command to resume.
 #
 #   recipes/train_bundled.sh CLIPS [TASK ...] [-- section.key=value ...]
 #
-# CLIPS is a folder with the clips that recipes/_bundled.yaml names. TASK is vfi, vsr or vdn; all of them, in this order,
-# if none is given. A task starts from the weights that are there. PYTHON chooses the interpreter.
+# CLIPS is a folder with the clips that recipes/_bundled.yaml names. TASK is vfi, vsr or vdn; the default is all three in
+# this order. Each training starts from the bundled weights if there are any. PYTHON is the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 clips=${1:?usage: recipes/train_bundled.sh CLIPS [vfi|vsr|vdn ...] [-- section.key=value ...]}
@@ -19,7 +19,7 @@ done
 python=${PYTHON:-python3}
 
 declare -A networks=([vfi]=vfi_ls3d_plus_m [vsr]=vsr_ls3d_plus_s [vdn]=vdn_ls3d_plus_s)
-# What a large GPU needs to be busy, and a longer schedule with it: crop, batch, steps.
+# Crop, batch size and steps for a large GPU.
 declare -A large=([vfi]="224 32 20000" [vsr]="256 32 30000" [vdn]="192 32 30000")
 
 gpu=false

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.core import TyperArgument, TyperGroup, TyperOption
 from typer.testing import CliRunner
 
 import ls3d.reproduce
@@ -98,5 +99,8 @@ def test_reproduce_checks_the_target_first(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("command", ["train", "reproduce"])
 def test_every_argument_and_option_has_a_help_text(command: str) -> None:
-    parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
-    assert all(parameter.help for parameter in parameters)
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    parameters = group.commands[command].params
+    assert parameters
+    assert all(isinstance(parameter, TyperArgument | TyperOption) and parameter.help for parameter in parameters)

@@ -13,13 +13,13 @@ import pytest
 import torch
 from rich.console import Console
 
+import ls3d.training
 from ls3d.data.training_sets import TRAINING_SETS
 from ls3d.errors import InputError
 from ls3d.evaluation import PROTOCOLS
 from ls3d.metrics import psnr, to_8bit
 from ls3d.models import EnhancementNetwork, load_model
 from ls3d.reproduce import TABLES, Reproduction, RowResult, TableRow, reproduce
-from ls3d.reproduce import plan as plan_module
 from ls3d.reproduce.measure import published_folder
 from ls3d.reproduce.plan import plan_runs
 from ls3d.training import build_recipe, load_recipe
@@ -154,8 +154,8 @@ def test_a_table_from_end_to_end(tmp_path: Path, folder: Path, monkeypatch: pyte
         return original(recipe)
 
     interrupted: list[bool] = []
-    original = plan_module.train
-    monkeypatch.setattr(plan_module, "train", train)
+    original = ls3d.training.train
+    monkeypatch.setattr("ls3d.reproduce.plan.train", train)
     given: dict[str, Any] = {
         "small": True,
         "seeds": 2,

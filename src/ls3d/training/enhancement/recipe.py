@@ -36,11 +36,11 @@ class DataSection(Section):
     set: str = "folder"
     size: tuple[int, int] | None = None
     cache: Path | None = None
-    held_out: list[str] | int = Field([])
-    crop: int = Field(128, gt=0)
+    held_out: list[str] | int = Field(default=[])
+    crop: int = Field(default=128, gt=0)
     scale: Range = (0.5, 1.0)
-    candidates: int = Field(2, gt=0)
-    workers: int = Field(0, ge=0)
+    candidates: int = Field(default=2, gt=0)
+    workers: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -103,11 +103,11 @@ class AdversarialSection(Section):
         width: channels of the discriminators' first layer.
     """
 
-    weight_2d: float = Field(0.005, ge=0)
-    weight_3d: float = Field(0.005, ge=0)
-    learning_rate: float = Field(1e-4, gt=0)
-    start: int = Field(0, ge=0)
-    width: int = Field(64, gt=0)
+    weight_2d: float = Field(default=0.005, ge=0)
+    weight_3d: float = Field(default=0.005, ge=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    start: int = Field(default=0, ge=0)
+    width: int = Field(default=64, gt=0)
 
     @model_validator(mode="after")
     def _has_a_weight(self) -> Self:
@@ -126,7 +126,7 @@ class EnhancementOptimization(OptimizationSection):
     """
 
     loss: Literal["l1", "charbonnier"] = "l1"
-    coarse_loss: float = Field(0.0, ge=0)
+    coarse_loss: float = Field(default=0.0, ge=0)
     adversarial: AdversarialSection | None = None
 
 

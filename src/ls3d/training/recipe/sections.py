@@ -66,17 +66,17 @@ class OptimizationSection(Section):
     """
 
     steps: int = Field(gt=0)
-    batch_size: int = Field(4, gt=0)
-    learning_rate: float = Field(3e-4, gt=0)
-    offset_factor: float = Field(0.1, ge=0)
-    offset_every: int = Field(100, ge=0)
-    offset_warning: float = Field(32.0, gt=0)
-    offset_limit: float | None = Field(None, gt=0)
-    warm_up: int = Field(100, ge=0)
-    decay: float = Field(0.3, ge=0, le=1)
-    weight_decay: float = Field(1e-4, ge=0)
-    clip_gradient: float = Field(1.0, gt=0)
-    ema: float = Field(0.999, ge=0, lt=1)
+    batch_size: int = Field(default=4, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
+    offset_factor: float = Field(default=0.1, ge=0)
+    offset_every: int = Field(default=100, ge=0)
+    offset_warning: float = Field(default=32.0, gt=0)
+    offset_limit: float | None = Field(default=None, gt=0)
+    warm_up: int = Field(default=100, ge=0)
+    decay: float = Field(default=0.3, ge=0, le=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    clip_gradient: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.999, ge=0, lt=1)
 
     def rate(self, step: int) -> float:
         """The learning rate at ``step``, as a fraction of ``learning_rate``."""
@@ -106,7 +106,7 @@ class BaseRecipe(Section):
     model: ModelSection
     optimization: OptimizationSection
     seed: int = 0
-    steps_per_epoch: int = Field(100, gt=0)
+    steps_per_epoch: int = Field(default=100, gt=0)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     channels_last: bool = False
