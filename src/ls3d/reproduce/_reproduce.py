@@ -43,7 +43,7 @@ def reproduce(
         test: folder of the published test set (for table 4, a folder of folders named after the protocols); None
             measures on the clips that the recipes hold out.
         recipes: folder of recipes.
-        output: folder of all runs. A run's folder is named by what is trained, so a finished run is used again, and
+        output: folder of all runs. A run's folder is named after its recipe, so a finished run is used again, and
             two tables share the rows that they have in common.
         progress: called before each run.
 

@@ -1,4 +1,4 @@
-"""The trainings that a table needs: one for each row and seed, each in a folder named by what is trained."""
+"""The trainings that a table needs: one for each row and seed, each in a folder named after its recipe."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def plan_runs(
     for override in overrides:
         if override.partition("=")[0] in ("seed", "output"):
             raise InputError(
-                f"{override!r}: seeds are counted from 0 and folders are named by what is trained", argument="overrides"
+                f"{override!r}: seeds are counted from 0 and folders are named after recipes", argument="overrides"
             )
     runs = []
     for column in table.columns:

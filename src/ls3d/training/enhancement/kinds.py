@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 from ls3d.models import EnhancementNetwork, EnhancementTraits, Network
@@ -12,17 +13,33 @@ if TYPE_CHECKING:
     from ls3d.training.enhancement.task import EnhancementTask
 
 
-class InterpolationRecipe(EnhancementRecipe):
+class _PairsRecipe(EnhancementRecipe):
+    """A recipe that trains on pairs of input and target."""
+
+    @abstractmethod
+    def pairs(self, traits: EnhancementTraits) -> TrainingPairs:
+        """The pairs for a network with these traits."""
+
+    def training_task(self, network: Network) -> EnhancementTask:
+        """How to train ``network``, which was built from ``model``."""
+        # Imports Lightning, which takes seconds.
+        from ls3d.training.enhancement.task import EnhancementTask
+
+        assert isinstance(network, EnhancementNetwork)
+        return EnhancementTask(self, network, self.pairs(network.traits))
+
+
+class InterpolationRecipe(_PairsRecipe):
     """New frames between two (section 4.2)."""
 
     kind: Literal["interpolation"]
 
-    def training_task(self, network: Network) -> EnhancementTask:
-        """Two frames of a clean window are the input, the three between them the target."""
-        return _task(self, network, InterpolationPairs())
+    def pairs(self, traits: EnhancementTraits) -> InterpolationPairs:
+        """Two frames of a clean window, and the three between them."""
+        return InterpolationPairs()
 
 
-class SuperResolutionRecipe(EnhancementRecipe):
+class SuperResolutionRecipe(_PairsRecipe):
     """Larger frames (section 4.3)."""
 
     kind: Literal["super-resolution"]
@@ -35,27 +52,17 @@ class SuperResolutionRecipe(EnhancementRecipe):
                 f"data.degradation makes {self.data.degradation.scale} times smaller"
             )
 
-    def training_task(self, network: Network) -> EnhancementTask:
-        """A shrunk window is the input, the clean one the target."""
-        assert isinstance(network, EnhancementNetwork)
-        return _task(self, network, SuperResolutionPairs(network.traits, self.data.degradation))
+    def pairs(self, traits: EnhancementTraits) -> SuperResolutionPairs:
+        """A shrunk window, and the clean one."""
+        return SuperResolutionPairs(traits, self.data.degradation)
 
 
-class DenoisingRecipe(EnhancementRecipe):
+class DenoisingRecipe(_PairsRecipe):
     """Cleaner frames (section 4.4)."""
 
     kind: Literal["denoising"]
     data: DenoisingData
 
-    def training_task(self, network: Network) -> EnhancementTask:
-        """A noisy window is the input, the clean one the target."""
-        assert isinstance(network, EnhancementNetwork)
-        return _task(self, network, DenoisingPairs(network.traits, self.data.sigma))
-
-
-def _task(recipe: EnhancementRecipe, network: Network, pairs: TrainingPairs) -> EnhancementTask:
-    # Imports Lightning, which takes seconds.
-    from ls3d.training.enhancement.task import EnhancementTask
-
-    assert isinstance(network, EnhancementNetwork)
-    return EnhancementTask(recipe, network, pairs)
+    def pairs(self, traits: EnhancementTraits) -> DenoisingPairs:
+        """A noisy window, and the clean one."""
+        return DenoisingPairs(traits, self.data.sigma)

@@ -62,7 +62,7 @@ class OptimizationSection(Section):
         decay: share of the steps over which the rate decays.
         weight_decay: of AdamW.
         clip_gradient: largest norm of the gradient.
-        ema: decay of the moving average of the weights, which is what is validated and saved; 0 is no average.
+        ema: decay of the moving average of the weights, which is validated and saved; 0 is no average.
     """
 
     steps: int = Field(gt=0)
