@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Train the weights that are bundled with the package and install them. If interrupted, run the same command to resume.
+# Trains the weights that come with the package and installs them in src/ls3d/weights. When it was interrupted, the same
+# command resumes.
 #
 #   recipes/train_bundled.sh CLIPS [TASK ...] [-- section.key=value ...]
 #
-# CLIPS is a folder with the clips that recipes/_bundled.yaml names. TASK is vfi, vsr or vdn; the default is all three in
-# this order. Each training starts from the bundled weights if there are any. PYTHON is the interpreter.
+# CLIPS is a folder with the clips that recipes/_bundled.yaml lists. TASK is vfi, vsr or vdn; without any, all three are
+# trained, in this order. Training starts from the weights in src/ls3d/weights, if there are any. PYTHON is the
+# interpreter, python3 by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 clips=${1:?usage: recipes/train_bundled.sh CLIPS [vfi|vsr|vdn ...] [-- section.key=value ...]}
@@ -19,7 +21,7 @@ done
 python=${PYTHON:-python3}
 
 declare -A networks=([vfi]=vfi_ls3d_plus_m [vsr]=vsr_ls3d_plus_s [vdn]=vdn_ls3d_plus_s)
-# Crop, batch size and steps for a large GPU.
+# On a GPU: larger crops and batches, to keep it busy, and a longer schedule. Crop, batch size, steps.
 declare -A large=([vfi]="224 32 20000" [vsr]="256 32 30000" [vdn]="192 32 30000")
 
 gpu=false

@@ -1,61 +1,141 @@
-"""The documents are true to the code: their Python runs, their commands exist, their links lead somewhere."""
+"""Documents agree with the code: their Python runs, their commands parse, their links and paths exist.
+
+Tables are compared with their sources: the layers with pyproject.toml, scores with benchmarks/results.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+import subprocess
+import sys
+import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from ls3d.cli.main import app
 from ls3d.evaluation import PROTOCOLS
+from ls3d.models import bundled_weights, read_metadata
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CONTRACTS = PYPROJECT["tool"]["importlinter"]["contracts"]
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return [text for name, text in BLOCK.findall(page.read_text()) if name == language]
+    return [textwrap.dedent(text) for name, text in BLOCK.findall(page.read_text()) if name == language]
 
 
-def commands() -> list[tuple[str, str]]:
-    """Every ``ls3d ...`` command of the documents, without its comment."""
+def python_blocks() -> list[tuple[str, str]]:
+    return [(page.name, block) for page in PAGES for block in blocks(page, "python")]
+
+
+def commands(program: str) -> list[tuple[str, str]]:
+    """Page and command for every ``PROGRAM ...`` in the pages, without its comment."""
     found = []
     for page in PAGES:
         for block in blocks(page, "sh"):
             for line in re.split(r"\n|&&", block):
                 words = line.partition("#")[0].strip().removeprefix(".venv/bin/")
-                if words.startswith("ls3d "):
+                if words.startswith(f"{program} "):
                     found.append((page.name, words))
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_of_the_documents_runs(page: Path) -> None:
-    for block in blocks(page, "python"):
-        exec(compile(block, str(page), "exec"), {})
+@pytest.mark.parametrize(("page", "block"), python_blocks())
+def test_python_of_the_documents_runs(page: str, block: str) -> None:
+    subprocess.run([sys.executable, "-c", block], check=True)
 
 
-@pytest.mark.parametrize(("page", "command"), commands())
+@pytest.mark.parametrize(("page", "command"), commands("ls3d"))
 def test_commands_of_the_documents_parse(page: str, command: str) -> None:
-    """Click reads the words as it would for a user, and stops before the command runs."""
+    """Click parses the words as it would for a user, and stops before the command runs."""
     name, *arguments = shlex.split(command)[1:]
     group = typer.main.get_command(app)
-    if name.startswith("-"):
-        return
-    subcommand = group.commands[name]  # type: ignore[attr-defined]
-    subcommand.make_context(name, arguments, resilient_parsing=False)
+    assert isinstance(group, TyperGroup)
+    if not name.startswith("-"):
+        group.commands[name].make_context(name, arguments, resilient_parsing=False)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_of_the_documents_exist() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        for words in re.findall(r"(?:`|^)make ([\w ]+)", page.read_text(), re.MULTILINE):
+            assert set(words.split()) <= targets, f"{page.name}: make {words}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
 def test_links_of_the_documents_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+    for link in re.findall(r"\]\(([^)]+)", page.read_text()):
+        target, _, anchor = link.partition("#")
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+            file = page.parent / target if target else page
+            assert file.exists(), link
+            assert not anchor or anchor in anchors(file), link
+
+
+@each_page
+def test_paths_in_the_documents_exist(page: Path) -> None:
+    """Every `path/like/this`, from the root, ``src``, ``src/ls3d`` or ``tests``; ``runs`` is where trainings write."""
+    for path in re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", page.read_text()):
+        if not path.startswith("runs/"):
+            assert any((ROOT / base / path).exists() for base in ("", "src", "src/ls3d", "tests")), path
+
+
+def documented_layers() -> list[tuple[int, set[str]]]:
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    return [(int(number), set(re.findall(r"`(\w+)`", packages))) for number, packages in rows]
+
+
+def test_documented_layers_are_those_of_the_contract() -> None:
+    """Packages in parentheses are optional: the contract reserves their layer before they exist."""
+    (contract,) = (contract for contract in CONTRACTS if contract["type"] == "layers")
+    layers = []
+    for line in contract["layers"]:
+        names = {name.strip(" ()") for name in re.split(r"[|:]", line)}
+        present = {name for name in names if list((ROOT / "src" / "ls3d").glob(f"{name}*"))}
+        if present:
+            layers.append(present)
+    assert documented_layers() == list(zip(range(len(layers) - 1, -1, -1), layers, strict=True))
+
+
+def test_documented_homes_are_those_of_the_contracts() -> None:
+    """The table of third-party packages has every protected package and every module that may import it."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    _, _, section = page.partition("### Third-party packages")
+    for contract in CONTRACTS:
+        if contract["type"] == "protected":
+            (row,) = (line for line in section.splitlines() if line.startswith("|") and names_all(line, contract))
+            assert set(re.findall(r"`([\w.]+)`", row)) == set(contract["allowed_importers"])
+
+
+def names_all(row: str, contract: dict[str, list[str]]) -> bool:
+    titles = {"av": "pyav", "yaml": "pyyaml"}
+    return all(titles.get(name, name) in row.lower().split("|")[1] for name in contract["protected_modules"])
+
+
+def test_notice_names_the_clips_behind_the_weights() -> None:
+    lines = {line.strip() for line in (ROOT / "NOTICE").read_text().splitlines()}
+    for path in bundled_weights().values():
+        assert set(read_metadata(path)["training_data"]) <= lines
 
 
 #: Rows of the README's tables of quality: which folder and which file of ``benchmarks/results`` they come from.

@@ -1,6 +1,6 @@
 """ls3d: learnable-sampling 3D convolution, the video networks built from it, and tools for real videos.
 
-Everything named in ``__all__`` is loaded on first use, so that ``import ls3d`` itself imports nothing heavy.
+Every public name is imported on first use, so that ``import ls3d`` itself imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -8,48 +8,57 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ls3d._version import __version__
+from ls3d._version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from ls3d import enhance, evaluation, metrics, models, nn, ops, reproduce, training, video
-    from ls3d.models import create_model, list_models, load_model
-    from ls3d.nn import LS3DConv3d
-    from ls3d.ops import ls3d_conv3d
-
-_SUBMODULES = {"enhance", "evaluation", "metrics", "models", "nn", "ops", "reproduce", "training", "video"}
-_HOMES = {
-    "LS3DConv3d": "nn",
-    "create_model": "models",
-    "list_models": "models",
-    "load_model": "models",
-    "ls3d_conv3d": "ops",
+#: Public name to the module that is, or defines, it.
+_PUBLIC = {
+    "data": "ls3d.data",
+    "enhance": "ls3d.enhance",
+    "errors": "ls3d.errors",
+    "evaluation": "ls3d.evaluation",
+    "inference": "ls3d.inference",
+    "metrics": "ls3d.metrics",
+    "models": "ls3d.models",
+    "nn": "ls3d.nn",
+    "ops": "ls3d.ops",
+    "reproduce": "ls3d.reproduce",
+    "training": "ls3d.training",
+    "video": "ls3d.video",
+    "LS3DConv3d": "ls3d.nn",
+    "create_model": "ls3d.models",
+    "list_models": "ls3d.models",
+    "load_model": "ls3d.models",
+    "ls3d_conv3d": "ls3d.ops",
 }
 
-__all__ = [
-    "LS3DConv3d",
-    "__version__",
-    "create_model",
-    "enhance",
-    "evaluation",
-    "list_models",
-    "load_model",
-    "ls3d_conv3d",
-    "metrics",
-    "models",
-    "nn",
-    "ops",
-    "reproduce",
-    "training",
-    "video",
-]
+__all__ = ["__version__", *_PUBLIC]
+
+if TYPE_CHECKING:  # the names of _PUBLIC for type checkers; tests/test_imports.py compares the two
+    from ls3d import data as data
+    from ls3d import enhance as enhance
+    from ls3d import errors as errors
+    from ls3d import evaluation as evaluation
+    from ls3d import inference as inference
+    from ls3d import metrics as metrics
+    from ls3d import models as models
+    from ls3d import nn as nn
+    from ls3d import ops as ops
+    from ls3d import reproduce as reproduce
+    from ls3d import training as training
+    from ls3d import video as video
+    from ls3d.models import create_model as create_model
+    from ls3d.models import list_models as list_models
+    from ls3d.models import load_model as load_model
+    from ls3d.nn import LS3DConv3d as LS3DConv3d
+    from ls3d.ops import ls3d_conv3d as ls3d_conv3d
 
 
 def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return importlib.import_module(f"ls3d.{name}")
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"ls3d.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'ls3d' has no attribute {name!r}")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'ls3d' has no attribute {name!r}")
+    home = _PUBLIC[name]
+    module = importlib.import_module(home)
+    return module if home == f"ls3d.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""``python -m ls3d``: the command line without an installed script."""
+"""``python -m ls3d``: the command line without the installed script."""
 
 from ls3d.cli import main
 
