@@ -9,8 +9,8 @@ try:
     from ls3d.training._recipes import Recipe, build_recipe, load_recipe
     from ls3d.training._train import train
 except ModuleNotFoundError:
-    for _package in ("pydantic", "yaml"):
-        require(_package, "train")
+    require("pydantic", "train")
+    require("yaml", "train")
     raise
 
 __all__ = ["Recipe", "build_recipe", "load_recipe", "train"]
