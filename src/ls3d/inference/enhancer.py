@@ -103,14 +103,25 @@ class Enhancer:
         Raises:
             NonFiniteOutputError: the network returned NaN or infinity.
         """
+        output = self.restore_window(frames, sigma)
+        return output[:, :, 0 if output.shape[2] == 1 else self.traits.frames_before]
+
+    @torch.inference_mode()
+    def restore_window(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """Restore every frame that the network returns: all of the window, or only the middle one.
+
+        Arguments and errors are those of ``restore``.
+
+        Returns:
+            ``(N, 3, T, scale * h, scale * w)`` or ``(N, 3, 1, scale * h, scale * w)``.
+        """
         arguments = []
         if self.traits.takes_sigma:
             if sigma is None:
                 raise ValueError("sigma is None, but the network takes a noise level")
             low, high = self.traits.value_range
             arguments = [sigma.to(self.device) * (high - low)]
-        output = self._run(frames.to(self.device), *arguments)
-        return output[:, :, 0 if output.shape[2] == 1 else self.traits.frames_before]
+        return self._run(frames.to(self.device), *arguments)
 
     def fit_memory(self, limit: int) -> int:
         """Choose tiles such that the process stays within ``limit`` bytes of main memory; their side in pixels.
