@@ -76,6 +76,7 @@ def push_to_hub(
         MissingExtraError: ``huggingface_hub`` is not installed.
     """
     huggingface = require("huggingface_hub", "hub")
+    errors = require("huggingface_hub.errors", "hub")
     api = huggingface.HfApi(token=token)
     with tempfile.TemporaryDirectory() as folder:
         _write_folder(model, Path(folder), repo_id, metadata)
@@ -84,7 +85,7 @@ def push_to_hub(
             commit = api.upload_folder(
                 repo_id=repo_id, folder_path=folder, revision=revision, commit_message=commit_message
             )
-        except (huggingface.errors.HfHubHTTPError, huggingface.errors.HFValidationError) as error:
+        except (errors.HfHubHTTPError, errors.HFValidationError) as error:
             raise InputError(f"could not upload to {repo_id!r}: {error}") from error
     return str(commit)
 
@@ -103,9 +104,9 @@ def download(repo_id: str, **options: Unpack[HubOptions]) -> Path:
     """
     try:
         huggingface = require("huggingface_hub", "hub")
+        errors = require("huggingface_hub.errors", "hub")
     except MissingExtraError as error:
         raise MissingExtraError(f"{repo_id!r} is not on this disk, and the Hub can't be reached: {error}") from error
-    errors = huggingface.errors
     try:
         return Path(huggingface.hf_hub_download(repo_id, WEIGHTS_FILE, **options))
     except errors.LocalEntryNotFoundError as error:

@@ -282,10 +282,9 @@ def quarter_indices(times: Sequence[float] | None) -> list[int]:
     """
     if times is None:
         return list(range(5))
-    indices = [int(time * 4) for time in times]
-    if any(index != time * 4 or not 0 <= index <= 4 for index, time in zip(indices, times, strict=True)):
+    if any(time not in QUARTERS for time in times):
         raise ValueError(f"times are {list(times)}, expected multiples of 1/4 from 0 to 1")
-    return indices
+    return [QUARTERS.index(time) for time in times]
 
 
 def required_sigma(sigma: Tensor | None) -> Tensor:
