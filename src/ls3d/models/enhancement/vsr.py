@@ -61,7 +61,6 @@ class SuperResolutionNet(RestorationNetwork):
         blocks: the residual blocks, ``width`` channels in and out.
         width: channels.
         scale: output size over input size.
-        window: frames of a window in training and inference, an odd number; ``forward`` takes any number.
         residual: whether the network predicts a residual of the bicubic enlargement, or the frames themselves. The
             paper doesn't say; with it, training starts from the bicubic baseline.
     """
@@ -70,19 +69,17 @@ class SuperResolutionNet(RestorationNetwork):
         task="super-resolution",
         size_multiple=1,
         scale=4,
-        frames_before=3,
+        frames_before=3,  # windows of seven frames, as in Vimeo-90K; ``forward`` takes any number
         frames_after=3,
         takes_sigma=False,
         times=None,
         value_range=(0.0, 1.0),
     )
 
-    def __init__(
-        self, blocks: Sequence[nn.Module], width: int = 64, scale: int = 4, window: int = 7, residual: bool = True
-    ) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], width: int = 64, scale: int = 4, residual: bool = True) -> None:
         super().__init__()
         self.residual = residual
-        self.traits = replace(self.traits, scale=scale, frames_before=window // 2, frames_after=window // 2)
+        self.traits = replace(self.traits, scale=scale)
         self.head = nn.Conv3d(3, width, 3, padding=1)
         self.blocks = nn.Sequential(*blocks)
         self.fuse = nn.Conv3d(width, width, 3, padding=1)
@@ -99,6 +96,26 @@ class SuperResolutionNet(RestorationNetwork):
         sub_pixels = self.sub_pixel(features + self.fuse(self.blocks(features)))
         output = F.pixel_shuffle(sub_pixels.transpose(1, 2), self.traits.scale).transpose(1, 2)
         return output + imresize(frames, self.traits.scale) if self.residual else output
+
+
+class P3DSuperResolutionNet(SuperResolutionNet):
+    """``SuperResolutionNet`` on windows of five frames, with P3D blocks.
+
+    Five blocks of 64 channels, windows of five frames and the residual of the bicubic enlargement are those of FSTRN,
+    whose training and evaluation the paper follows.
+
+    Args:
+        num_blocks: number of blocks.
+        learnable_sampling: as for ``P3DBlock``.
+        width: channels.
+        scale: as for ``SuperResolutionNet``.
+        residual: as for ``SuperResolutionNet``.
+    """
+
+    traits = replace(SuperResolutionNet.traits, frames_before=2, frames_after=2)
+
+    def __init__(self, num_blocks: int, learnable_sampling: bool, width: int, scale: int, residual: bool) -> None:
+        super().__init__([P3DBlock(width, learnable_sampling) for _ in range(num_blocks)], width, scale, residual)
 
 
 class SuperResolutionNetPlus(RestorationNetPlus):
@@ -156,22 +173,17 @@ def vsr_conv3d(width: int = 64, num_blocks: int = 6, scale: int = 4, residual: b
     input_size=(3, 5, 72, 88),
     published=[PublishedFidelity(_YUV, 30.17, 0.88, "table 5")],
 )
-def vsr_p3d_ls3d(width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True) -> SuperResolutionNet:
+def vsr_p3d_ls3d(width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True) -> P3DSuperResolutionNet:
     """Super-resolution x4 with P3D blocks whose 3x1x1 convolutions are LS3D, as in the paper."""
-    return _p3d(width, num_blocks, scale, residual, learnable_sampling=True)
+    return P3DSuperResolutionNet(num_blocks, True, width, scale, residual)
 
 
 @register_model(paper=_PAPER.format(5), parameters=390_000, input_size=(3, 5, 72, 88))
-def vsr_p3d_conv3d(width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True) -> SuperResolutionNet:
+def vsr_p3d_conv3d(
+    width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True
+) -> P3DSuperResolutionNet:
     """Super-resolution x4 with plain P3D blocks, the baseline of ``vsr_p3d_ls3d``."""
-    return _p3d(width, num_blocks, scale, residual, learnable_sampling=False)
-
-
-def _p3d(width: int, num_blocks: int, scale: int, residual: bool, learnable_sampling: bool) -> SuperResolutionNet:
-    # Five blocks of 64 channels, windows of five frames and the residual of the bicubic enlargement are those of FSTRN,
-    # whose training and evaluation the paper follows.
-    blocks = [P3DBlock(width, learnable_sampling) for _ in range(num_blocks)]
-    return SuperResolutionNet(blocks, width, scale, window=5, residual=residual)
+    return P3DSuperResolutionNet(num_blocks, False, width, scale, residual)
 
 
 @register_model(input_size=(3, 5, 180, 320))
