@@ -27,9 +27,9 @@ frames x height x width, at the size of the paper if it states one; spectrograms
 networks map two frames to five, of which three are new; the networks of the LS3D paper for super-resolution and
 denoising restore every frame of their window, the `plus` networks its middle frame.
 
-GMACs are 10^9 multiply-adds for that input, of convolutions, linear layers and matrix products. Papers that print GFLOPs
-for these networks mean the same count, mostly without the matrix products of non-local blocks. Bilinear sampling and
-layers without weights, such as bicubic enlargement, are not counted. `ls3d summary NAME` counts a network layer by
+GMACs are 10^9 multiply-adds for that input, of convolutions, linear layers and matrix products. Papers that print
+GFLOPs for these networks mean the same count, mostly without the matrix products of non-local blocks. Bilinear sampling
+and layers without weights, such as bicubic enlargement, are not counted. `ls3d summary NAME` counts a network layer by
 layer, by all conventions, at any size.
 """
 
@@ -49,7 +49,7 @@ def section(task: Task) -> str:
 
 
 def names(task: Task) -> list[str]:
-    """Sort the networks of a task: baselines without weights, then families; 18 layers before 101, small before large."""
+    """Sort the networks of a task: baselines without weights, then families, each from small to large."""
     return sorted(list_models(task=task), key=_by_family_and_depth)
 
 
