@@ -113,18 +113,18 @@ def _read_traits(builder: Builder) -> Traits:
     """Return the traits of the class that a builder is annotated to return."""
     name = builder.__name__
     try:
-        made = get_type_hints(builder).get("return")
+        network_class = get_type_hints(builder).get("return")
     except NameError as error:
         raise TypeError(f"the annotations of {name} can't be evaluated: {error}") from error
-    if not (isinstance(made, type) and issubclass(made, Network)):
-        raise TypeError(f"{name} is annotated to return {made}, expected a subclass of Network")
-    traits: object = inspect.getattr_static(made, "traits", None)
+    if not (isinstance(network_class, type) and issubclass(network_class, Network)):
+        raise TypeError(f"{name} is annotated to return {network_class}, expected a subclass of Network")
+    traits: object = inspect.getattr_static(network_class, "traits", None)
     if traits is None:
-        raise TypeError(f"{made.__name__} states no traits, so {name} can't be registered")
-    required: type[Traits] = get_type_hints(made)["traits"]
+        raise TypeError(f"{network_class.__name__} states no traits, so {name} can't be registered")
+    required: type[Traits] = get_type_hints(network_class)["traits"]
     if not isinstance(traits, required):
         raise TypeError(
-            f"{made.__name__}.traits is of type {type(traits).__name__}, expected {required.__name__}, "
+            f"{network_class.__name__}.traits is of type {type(traits).__name__}, expected {required.__name__}, "
             f"so {name} can't be registered"
         )
     return traits

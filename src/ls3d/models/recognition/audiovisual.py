@@ -155,7 +155,7 @@ def _fuse(
     preprocessing=VMZ,
 )
 def av_r3d_18(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """R3D-18 on the clip and ResNet-18 on its sound, fused late."""
+    """R3D-18 on the clip and ResNet-18 on its audio, fused late."""
     return _fuse(r3d_18, 18, **arguments)
 
 
@@ -167,7 +167,7 @@ def av_r3d_18(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
     preprocessing=VMZ,
 )
 def av_r3d_50(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """R3D-50 on the clip and ResNet-50 on its sound, fused late."""
+    """R3D-50 on the clip and ResNet-50 on its audio, fused late."""
     return _fuse(r3d_50, 50, **arguments)
 
 
@@ -179,7 +179,7 @@ def av_r3d_50(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
     preprocessing=VMZ,
 )
 def av_r2plus1d_101(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """R(2+1)D-101 on the clip and ResNet-101 on its sound, fused late."""
+    """R(2+1)D-101 on the clip and ResNet-101 on its audio, fused late."""
     return _fuse(r2plus1d_101, 101, **arguments)
 
 
@@ -191,7 +191,7 @@ def av_r2plus1d_101(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet
     preprocessing=VMZ,
 )
 def av_ip_csn_50(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """ip-CSN-50 on the clip and ResNet-50 on its sound, fused late."""
+    """ip-CSN-50 on the clip and ResNet-50 on its audio, fused late."""
     return _fuse(ip_csn_50, 50, **arguments)
 
 
@@ -203,7 +203,7 @@ def av_ip_csn_50(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
     preprocessing=VMZ,
 )
 def av_ir_csn_152(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """ir-CSN-152 on the clip and ResNet-152 on its sound, fused late."""
+    """ir-CSN-152 on the clip and ResNet-152 on its audio, fused late."""
     return _fuse(ir_csn_152, 152, **arguments)
 
 
@@ -217,5 +217,5 @@ def av_ir_csn_152(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
     preprocessing=VMZ,
 )
 def av_ip_csn_152(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """ip-CSN-152 on the clip and ResNet-152 on its sound, fused late."""
+    """ip-CSN-152 on the clip and ResNet-152 on its audio, fused late."""
     return _fuse(ip_csn_152, 152, **arguments)
