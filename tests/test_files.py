@@ -1,4 +1,4 @@
-"""Files are there whole or not at all."""
+"""Files are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from ls3d.files import atomic_write
 
 
-def test_the_name_is_taken_at_the_end(tmp_path: Path) -> None:
+def test_the_file_is_replaced_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "scores.json"
     target.write_text("old")
     with atomic_write(target) as part:
@@ -25,7 +25,7 @@ def fail_in_the_middle(target: Path) -> None:
         raise RuntimeError("the disk is full")
 
 
-def test_nothing_is_left_of_a_failure(tmp_path: Path) -> None:
+def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "scores.json"
     target.write_text("old")
     with pytest.raises(RuntimeError, match="full"):

@@ -1,4 +1,4 @@
-"""The program as a user meets it: one sentence and a status for every mistake, a traceback for a bug."""
+"""The program: one sentence and exit status 2 for a wrong input, a traceback for a bug."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_version() -> None:
         (("convert", "no_such.pth", "out.safetensors", "--model", "c3d"), "no_such.pth"),
     ],
 )
-def test_a_mistake_is_one_sentence(
+def test_a_wrong_input_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
 ) -> None:
     (tmp_path / "bad.yaml").write_text("- this is a list\n")

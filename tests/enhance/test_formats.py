@@ -1,23 +1,21 @@
-"""Images, pipes, upscaling, noise levels, tiles, damaged files: the engine from outside."""
+"""Images, pipes, upscaling, noise levels, tiles and damaged files, through the public functions."""
 
 from __future__ import annotations
 
 import io
 import logging
 import random
-import sys
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 import torch
+from helpers.networks import RecordingDenoiser, RecordingWindow
 from helpers.videos import BT709, Clip, decode, moving_picture, planes, times
-from torch import Tensor, nn
 
-from ls3d.enhance import Options, Progress, denoise, interpolate, upscale
+from ls3d.enhance import EnhanceOptions, Progress, denoise, interpolate, upscale
 from ls3d.errors import InputError
 from ls3d.video import probe
 
@@ -36,7 +34,7 @@ def images(folder: Path, count: int, pix_fmt: str = "rgb24") -> Path:
 
 
 @pytest.mark.parametrize("pix_fmt", ["rgb24", "rgb48be", "gray"])
-def test_images_become_images(tmp_path: Path, pix_fmt: str) -> None:
+def test_images_to_images(tmp_path: Path, pix_fmt: str) -> None:
     source = images(tmp_path / "in", 12, pix_fmt)
     report = interpolate(source, tmp_path / "out", factor=2, model="blend")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -48,10 +46,10 @@ def test_images_become_images(tmp_path: Path, pix_fmt: str) -> None:
         assert np.array_equal(old.to_ndarray(), new.to_ndarray())
 
 
-def test_images_become_a_video_and_back(tmp_path: Path) -> None:
+def test_images_to_a_video_and_back(tmp_path: Path) -> None:
     source = images(tmp_path / "in", 5)
     film = tmp_path / "film.mkv"
-    denoise(source, film, model="identity", options=Options(image_rate=24, codec="ffv1"))
+    denoise(source, film, model="identity", options=EnhanceOptions(image_rate=24, codec="ffv1"))
     assert times(film) == [Fraction(round(1000 * n / 24), 1000) for n in range(5)]
     denoise(film, tmp_path / "out", model="identity")
     for n in range(5):
@@ -59,7 +57,7 @@ def test_images_become_a_video_and_back(tmp_path: Path) -> None:
         assert np.array_equal(new, moving_picture(n, 30, 42))
 
 
-def test_a_video_becomes_an_mp4_of_yuv(tmp_path: Path) -> None:
+def test_images_to_mp4_are_converted_to_yuv(tmp_path: Path) -> None:
     interpolate(images(tmp_path / "in", 3), tmp_path / "out.mp4", model="blend")
     info = probe(tmp_path / "out.mp4")
     assert info.color.layout.name == "yuv420p"
@@ -68,13 +66,12 @@ def test_a_video_becomes_an_mp4_of_yuv(tmp_path: Path) -> None:
     assert np.abs(shown - moving_picture(0, 30, 42)).mean() < 6
 
 
-def test_y4m_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_y4m_through_pipes(tmp_path: Path) -> None:
     source = Clip(6, tags=BT709).write(tmp_path / "in.mp4")
     denoise(source, tmp_path / "a.y4m", model="identity")
+    read = io.BytesIO((tmp_path / "a.y4m").read_bytes())
     written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO((tmp_path / "a.y4m").read_bytes())))
-    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=written))
-    report = interpolate("-", "-", factor=2, model="blend")
+    report = interpolate(read, written, factor=2, model="blend")
     assert (report.frames_in, report.frames_out) == (6, 12)
     (tmp_path / "b.y4m").write_bytes(written.getvalue())
     assert probe(tmp_path / "b.y4m").rate == 50
@@ -85,7 +82,7 @@ def test_y4m_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le"])
-def test_y4m_holds_every_layout(tmp_path: Path, pix_fmt: str) -> None:
+def test_y4m_in_every_layout(tmp_path: Path, pix_fmt: str) -> None:
     source = Clip(2, (30, 42), "ffv1", pix_fmt, options={}).write(tmp_path / "in.mkv")
     denoise(source, tmp_path / "out.y4m", model="identity")
     for old, new in zip(decode(source), decode(tmp_path / "out.y4m"), strict=True):
@@ -101,22 +98,8 @@ def test_upscaling(tmp_path: Path) -> None:
     assert [stream.type for stream in info.streams] == ["video", "audio"]
     old, new = planes(decode(source)[1])[0], planes(decode(tmp_path / "out.mp4")[1])[0]
     assert np.abs(new.reshape(20, 4, 30, 4).mean((1, 3)) - old).mean() < 1
-    with pytest.raises(InputError, match="--scale 3"):
+    with pytest.raises(InputError, match="scale 3"):
         upscale(source, tmp_path / "out.mp4", scale=3, model="bicubic")
-
-
-class Told(nn.Module):
-    """A denoiser that keeps the noise level it is told."""
-
-    takes_sigma = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard: list[float] = []
-
-    def forward(self, frames: Tensor, sigma: Tensor) -> Tensor:
-        self.heard.append(float(sigma))
-        return frames
 
 
 def test_noise_levels_reach_the_network(tmp_path: Path) -> None:
@@ -127,30 +110,16 @@ def test_noise_levels_reach_the_network(tmp_path: Path) -> None:
 
     clip = Clip(2, (96, 128), "ffv1", "bgr0", options={}, picture=noisy)
     source = clip.write(tmp_path / "in.mkv")
-    model = Told()
+    model = RecordingDenoiser()
     denoise(source, tmp_path / "out.mkv", model=model, sigma=25)
-    assert model.heard == [pytest.approx(25 / 255)] * 2
-    model.heard.clear()
+    assert model.levels == [pytest.approx(25 / 255)] * 2
+    model.levels.clear()
     denoise(source, tmp_path / "out.mkv", model=model)
-    assert model.heard == [pytest.approx(20 / 255, rel=0.1)] * 2
+    assert model.levels == [pytest.approx(20 / 255, rel=0.1)] * 2
     with pytest.raises(InputError, match="takes no noise level"):
         denoise(source, tmp_path / "out.mkv", model="identity", sigma=25)
-    with pytest.raises(InputError, match="--sigma loud"):
+    with pytest.raises(InputError, match="sigma loud"):
         denoise(source, tmp_path / "out.mkv", model=model, sigma="loud")
-
-
-class Window(nn.Module):
-    """Notes which frames (by their mean) it sees."""
-
-    frames_before, frames_after = 2, 1
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[list[int]] = []
-
-    def forward(self, frames: Tensor) -> Tensor:
-        self.seen.append([round(255 * float(v)) for v in frames.mean((0, 1, 3, 4))])
-        return frames[:, :, 2:3]
 
 
 def test_windows_repeat_the_ends_of_shots(tmp_path: Path) -> None:
@@ -160,10 +129,10 @@ def test_windows_repeat_the_ends_of_shots(tmp_path: Path) -> None:
         return np.full((height, width, 3), levels[index], np.uint8)
 
     source = Clip(7, codec="ffv1", pix_fmt="gray", options={}, tags={"color_range": 2}, picture=flat)
-    model = Window()
+    model = RecordingWindow()
     report = denoise(source.write(tmp_path / "in.mkv"), tmp_path / "out.mkv", model=model)
     assert report.cuts == 1
-    assert model.seen == [
+    assert model.windows == [
         [10, 10, 10, 12],
         [10, 10, 12, 14],
         [10, 12, 14, 14],
@@ -177,23 +146,23 @@ def test_windows_repeat_the_ends_of_shots(tmp_path: Path) -> None:
 def test_tiles_and_memory_limits_change_no_pixel(tmp_path: Path) -> None:
     source = Clip(2, (150, 170)).write(tmp_path / "in.mkv")
     whole, tiled, limited = (tmp_path / f"{n}.mkv" for n in ("whole", "tiled", "limited"))
-    interpolate(source, whole, model="blend", options=Options(codec="ffv1"))
-    interpolate(source, tiled, model="blend", options=Options(codec="ffv1", tile=64))
-    interpolate(source, limited, model="blend", options=Options(codec="ffv1", max_memory=703 << 20))
+    interpolate(source, whole, model="blend", options=EnhanceOptions(codec="ffv1"))
+    interpolate(source, tiled, model="blend", options=EnhanceOptions(codec="ffv1", tile=64))
+    interpolate(source, limited, model="blend", options=EnhanceOptions(codec="ffv1", max_memory=703 << 20))
     for path in (tiled, limited):
         for a, b in zip(decode(whole), decode(path), strict=True):
             assert all(np.abs(x - y).max() <= 1 for x, y in zip(planes(a), planes(b), strict=True))
-    with pytest.raises(InputError, match="max-memory"):
-        interpolate(source, tmp_path / "no.mkv", model="blend", options=Options(max_memory=1 << 20))
+    with pytest.raises(InputError, match="max_memory"):
+        interpolate(source, tmp_path / "no.mkv", model="blend", options=EnhanceOptions(max_memory=1 << 20))
 
 
 def test_half_precision_runs(tmp_path: Path) -> None:
     source = Clip(3).write(tmp_path / "in.mp4")
-    interpolate(source, tmp_path / "out.mp4", model="blend", options=Options(precision="bfloat16"))
+    interpolate(source, tmp_path / "out.mp4", model="blend", options=EnhanceOptions(precision="bfloat16"))
     assert len(decode(tmp_path / "out.mp4")) == 6
 
 
-def test_transparency_and_interlacing_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_transparency_and_interlacing_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip = Clip(2, codec="ffv1", pix_fmt="yuva420p", options={})
     denoise(clip.write(tmp_path / "in.mkv"), tmp_path / "out.mkv", model="identity")
     assert "transparency" in caplog.text
@@ -215,21 +184,21 @@ def test_progress_counts_up_to_the_end(tmp_path: Path) -> None:
     assert states[-2].remaining == 0
 
 
-def _damaged(content: bytes, chance: random.Random) -> bytes:
-    """A file cut off, with bits flipped, or with a hole of zeros."""
-    kind, place = chance.randrange(3), chance.randrange(len(content))
+def _damaged(content: bytes, rng: random.Random) -> bytes:
+    """The content truncated, with bits flipped, or with some bytes zeroed."""
+    kind, place = rng.randrange(3), rng.randrange(len(content))
     if kind == 0:
         return content[:place]
     if kind == 1:
         changed = bytearray(content)
-        for _ in range(chance.choice([1, 10, 100])):
-            changed[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        for _ in range(rng.choice([1, 10, 100])):
+            changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         return bytes(changed)
     return content[:place] + bytes(min(500, len(content) - place)) + content[place + 500 :]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
-def test_damaged_files_end_in_a_video_or_a_sentence(
+def test_damaged_files_give_a_video_or_one_sentence(
     tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
@@ -238,13 +207,13 @@ def test_damaged_files_end_in_a_video_or_a_sentence(
     sound = "mp2" if suffix == "avi" else "aac"
     clip = Clip(20, codec=codec, options=options, audio=["eng"], audio_codec=sound)
     content = clip.write(tmp_path / f"whole.{suffix}").read_bytes()
-    chance, made = random.Random(suffix), 0
+    rng, made = random.Random(suffix), 0
     for number in range(50):
         source, target = tmp_path / f"{number}.{suffix}", tmp_path / f"{number}-out.mkv"
-        source.write_bytes(_damaged(content, chance))
+        source.write_bytes(_damaged(content, rng))
         sentence = ""
         try:
-            report = interpolate(source, target, model="blend", options=Options(codec="ffv1"))
+            report = interpolate(source, target, model="blend", options=EnhanceOptions(codec="ffv1"))
         except (InputError, OSError) as error:
             sentence = str(error)
         assert target.exists() == (not sentence)
@@ -256,7 +225,7 @@ def test_damaged_files_end_in_a_video_or_a_sentence(
     assert made > 10
 
 
-def test_a_header_that_promises_an_hour(tmp_path: Path) -> None:
+def test_a_header_that_states_a_duration_of_an_hour(tmp_path: Path) -> None:
     pts = [0, 512, 1024]
     source = Clip(3, time_base=Fraction(1, 12800), pts=pts, audio=["eng"], audio_seconds=0.2)
     path = source.write(tmp_path / "in.mp4")

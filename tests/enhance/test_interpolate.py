@@ -1,39 +1,24 @@
-"""``interpolate``: counts, times, passed-through frames, cuts, duplicates, other streams."""
+"""``interpolate``: numbers and times of frames, source frames, cuts, duplicates, other streams, errors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-import torch
+from helpers.networks import NotANumber, RecordingBlend
 from helpers.videos import BT709, HDR10, Clip, decode, planes, psnr, times
-from torch import Tensor, nn
 
-from ls3d.enhance import Options, interpolate
+from ls3d.enhance import EnhanceOptions, denoise, interpolate, upscale
 from ls3d.errors import InputError
+from ls3d.inference import NonFiniteOutputError
 from ls3d.video import probe
 
-FAST = Options(threads=1)
-
-
-class Recorder(nn.Module):
-    """Blends, wants multiples of 16, and counts what it is asked."""
-
-    size_multiple = 16
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[int, ...]] = []
-
-    def forward(self, frames: Tensor, indices: list[int]) -> Tensor:
-        assert frames.shape[-1] % 16 == frames.shape[-2] % 16 == 0
-        assert not torch.is_grad_enabled()
-        self.calls.append(tuple(indices))
-        first, second = frames.unbind(2)
-        return torch.stack([first + (second - first) * i / 4 for i in indices], dim=2)
+FAST = EnhanceOptions(threads=1)
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
@@ -50,38 +35,38 @@ def test_counts_times_and_source_frames(tmp_path: Path, factor: int) -> None:
     assert not list(tmp_path.glob("*.ls3d"))
 
 
-def test_every_factor_asks_only_for_what_it_needs(tmp_path: Path) -> None:
+def test_the_network_makes_only_the_frames_of_the_factor(tmp_path: Path) -> None:
     source = Clip(frames=2).write(tmp_path / "in.mp4")
     asked = {}
     for factor in (2, 4, 8):
-        model = Recorder()
+        model = RecordingBlend(size_multiple=16)
         interpolate(source, tmp_path / "out.mp4", factor=factor, model=model, options=FAST)
         asked[factor] = model.calls
-    assert asked == {2: [(2,)], 4: [(1, 2, 3)], 8: [(1, 2, 3), (2,), (2,), (2,), (2,)]}
+    assert asked == {2: [(0.5,)], 4: [(0.25, 0.5, 0.75)], 8: [(0.25, 0.5, 0.75), (0.5,), (0.5,), (0.5,), (0.5,)]}
 
 
-def test_new_frames_lie_in_time_between_the_old(tmp_path: Path) -> None:
+def test_new_frames_are_between_the_old_in_time(tmp_path: Path) -> None:
     def gray(index: int, height: int, width: int) -> np.ndarray:
         return np.full((height, width, 3), 40 + 8 * index, np.uint8)
 
     source = Clip(frames=4, picture=gray).write(tmp_path / "in.mkv")
     target = tmp_path / "out.mkv"
-    interpolate(source, target, factor=8, model=Recorder(), options=Options(codec="ffv1"))
+    interpolate(source, target, factor=8, model=RecordingBlend(size_multiple=16), options=EnhanceOptions(codec="ffv1"))
     old = [planes(frame)[0].mean() for frame in decode(source)]
     new = [planes(frame)[0].mean() for frame in decode(target)]
     expected = np.interp(np.arange(32) / 8, np.arange(4), old)
     assert np.abs(np.array(new) - expected).max() <= 0.51
 
 
-def test_source_frames_are_untouched_by_a_lossless_codec(tmp_path: Path) -> None:
+def test_source_frames_are_unchanged_with_a_lossless_codec(tmp_path: Path) -> None:
     source = Clip(frames=5, size=(46, 50)).write(tmp_path / "in.mkv")
-    interpolate(source, tmp_path / "out.mkv", factor=2, model="blend", options=Options(codec="ffv1"))
+    interpolate(source, tmp_path / "out.mkv", factor=2, model="blend", options=EnhanceOptions(codec="ffv1"))
     old, new = decode(source), decode(tmp_path / "out.mkv")
     for n, frame in enumerate(old):
         assert all(np.array_equal(a, b) for a, b in zip(planes(frame), planes(new[2 * n]), strict=True))
 
 
-def test_variable_frame_rate_survives(tmp_path: Path) -> None:
+def test_a_variable_frame_rate_stays_variable(tmp_path: Path) -> None:
     pts = [0, 1000, 1500, 4000, 4100, 9000]
     source = Clip(frames=6, time_base=Fraction(1, 10_000), pts=pts).write(tmp_path / "in.mp4")
     interpolate(source, tmp_path / "out.mp4", factor=2, model="blend", options=FAST)
@@ -93,28 +78,28 @@ def test_variable_frame_rate_survives(tmp_path: Path) -> None:
 def test_nothing_is_interpolated_across_a_cut(tmp_path: Path) -> None:
     source = Clip(frames=40, shot_length=10).write(tmp_path / "in.mkv")
     target = tmp_path / "out.mkv"
-    report = interpolate(source, target, factor=2, model="blend", options=Options(codec="ffv1"))
+    report = interpolate(source, target, factor=2, model="blend", options=EnhanceOptions(codec="ffv1"))
     assert report.cuts == 3
-    assert report.held == 4  # one after each cut's last frame, one after the last
+    assert report.held_frames == 4  # one after each cut's last frame, one after the last
     new = decode(target)
     for last in (9, 19, 29, 39):
         pair = (planes(new[2 * last]), planes(new[2 * last + 1]))
         assert all(np.array_equal(a, b) for a, b in zip(*pair, strict=True))
 
 
-def test_duplicates_need_no_network(tmp_path: Path) -> None:
+def test_the_network_is_not_run_between_duplicates(tmp_path: Path) -> None:
     def on_twos(index: int, height: int, width: int) -> np.ndarray:
         return Clip(size=(height, width)).rgb(index // 2)
 
     source = Clip(frames=8, picture=on_twos).write(tmp_path / "in.mkv")
-    model = Recorder()
+    model = RecordingBlend(size_multiple=16)
     report = interpolate(source, tmp_path / "out.mkv", factor=2, model=model, options=FAST)
     assert len(model.calls) == 3
-    assert report.held == 5
+    assert report.held_frames == 5
 
 
 @pytest.mark.parametrize("frames", [1, 2])
-def test_shortest_videos(tmp_path: Path, frames: int) -> None:
+def test_videos_of_one_and_two_frames(tmp_path: Path, frames: int) -> None:
     source = Clip(frames=frames).write(tmp_path / "in.mp4")
     interpolate(source, tmp_path / "out.mp4", factor=4, model="blend", options=FAST)
     assert len(decode(tmp_path / "out.mp4")) == 4 * frames
@@ -125,10 +110,16 @@ def test_shortest_videos(tmp_path: Path, frames: int) -> None:
 def test_odd_sizes(tmp_path: Path, codec: str, pix_fmt: str) -> None:
     options = {} if codec == "ffv1" else {"lossless": "1"}
     source = Clip(3, (37, 51), codec, pix_fmt, options=options).write(tmp_path / "in.mkv")
-    interpolate(source, tmp_path / "out.mkv", factor=2, model=Recorder(), options=FAST)
+    interpolate(source, tmp_path / "out.mkv", factor=2, model=RecordingBlend(size_multiple=16), options=FAST)
     new = decode(tmp_path / "out.mkv")
     assert {(frame.height, frame.width) for frame in new} == {(37, 51)}
-    interpolate(source, tmp_path / "out.mp4", factor=2, model=Recorder(), options=Options(codec="h264"))
+    interpolate(
+        source,
+        tmp_path / "out.mp4",
+        factor=2,
+        model=RecordingBlend(size_multiple=16),
+        options=EnhanceOptions(codec="h264"),
+    )
     assert {(frame.height, frame.width) for frame in decode(tmp_path / "out.mp4")} == {(37, 51)}
 
 
@@ -154,15 +145,15 @@ def test_hdr_stays_hdr(tmp_path: Path) -> None:
 
 
 def test_a_lower_frame_rate(tmp_path: Path) -> None:
-    """Most segments hold no frame of the output at all."""
+    """Most segments have no output frame."""
     source = Clip(frames=25, shot_length=9).write(tmp_path / "in.mp4")
-    options = Options(threads=1, segment_frames=2)
+    options = EnhanceOptions(threads=1, segment_frames=2)
     interpolate(source, tmp_path / "out.mp4", fps=5, model="blend", options=options)
     assert times(tmp_path / "out.mp4") == [Fraction(n, 5) for n in range(5)]
     assert probe(tmp_path / "out.mp4").rate == 5
 
 
-def test_slow_motion_drops_audio_with_a_word(tmp_path: Path) -> None:
+def test_slow_motion_leaves_audio_out_and_reports_it(tmp_path: Path) -> None:
     source = Clip(frames=5, audio=["eng"]).write(tmp_path / "in.mp4")
     report = interpolate(source, tmp_path / "out.mp4", factor=4, slow_motion=True, model="blend", options=FAST)
     assert times(tmp_path / "out.mp4") == [Fraction(n, 25) for n in range(20)]
@@ -173,7 +164,7 @@ def test_slow_motion_drops_audio_with_a_word(tmp_path: Path) -> None:
 
 def test_start_and_duration(tmp_path: Path) -> None:
     source = Clip(frames=50, audio=["eng"], options={"g": "10"}).write(tmp_path / "in.mp4")
-    options = Options(start=Fraction(26, 25), duration=Fraction(10, 25), codec="ffv1")
+    options = EnhanceOptions(start=Fraction(26, 25), duration=Fraction(10, 25), codec="ffv1")
     target = tmp_path / "out.mkv"
     report = interpolate(source, target, factor=2, model="blend", options=options)
     assert report.frames_in == 10
@@ -185,30 +176,28 @@ def test_start_and_duration(tmp_path: Path) -> None:
 
 
 def _audio_seconds(path: Path) -> Fraction:
-    import av
-
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
-        packets = [packet for packet in container.demux(stream) if packet.size]
-        last = packets[-1]
+        last = [packet for packet in container.demux(stream) if packet.size][-1]
+        assert last.pts is not None
         return (last.pts + (last.duration or 0)) * last.time_base
 
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        ({"factor": 3}, "--factor 3"),
-        ({"fps": 0}, "--fps 0"),
-        ({"fps": 60, "factor": 2}, "--fps"),
+        ({"factor": 3}, "factor 3"),
+        ({"fps": 0}, "fps 0"),
+        ({"fps": 60, "factor": 2}, "fps 60"),
         ({"model": "nothing"}, "nothing"),
         ({"model": "bicubic"}, "super-resolution"),
-        ({"options": Options(device="warp")}, "--device warp"),
-        ({"options": Options(codec="flash")}, "flash"),
-        ({"options": Options(codec="ffv1", crf=3)}, "crf 3"),
-        ({"options": Options(start=99)}, "--start 99"),
+        ({"options": EnhanceOptions(device="warp")}, "device warp"),
+        ({"options": EnhanceOptions(codec="flash")}, "flash"),
+        ({"options": EnhanceOptions(codec="ffv1", crf=3)}, "crf 3"),
+        ({"options": EnhanceOptions(start=99)}, "start 99"),
     ],
 )
-def test_mistakes_are_one_sentence(tmp_path: Path, arguments: dict[str, object], word: str) -> None:
+def test_wrong_arguments_are_one_sentence(tmp_path: Path, arguments: dict[str, object], word: str) -> None:
     source = Clip(frames=2).write(tmp_path / "in.mkv")
     with pytest.raises(InputError, match=word) as caught:
         interpolate(source, tmp_path / "out.mkv", **{"model": "blend", **arguments})  # type: ignore[arg-type]
@@ -235,3 +224,49 @@ def test_bad_files_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="folder"):
         interpolate(tmp_path / "in.mp4", tmp_path / "no" / "out.mp4", model="blend")
     assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("job", [interpolate, upscale, denoise])
+def test_the_target_is_checked_before_a_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Callable[..., object]
+) -> None:
+    def load(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("ls3d.enhance._setup.load_network", load)
+    source = Clip(frames=1).write(tmp_path / "in.mp4")
+    for target, error in (
+        (source, "source itself"),
+        (tmp_path, "folder with files"),
+        (tmp_path / "out.xyz", "not a video format"),
+        (tmp_path / "no" / "out.mp4", "there is no folder"),
+    ):
+        with pytest.raises((InputError, FileNotFoundError), match=error):
+            job(source, target)
+
+
+@pytest.mark.parametrize(("level", "time"), [(-1.0, "0.000"), (0.5, "0.120")])
+def test_nan_is_an_error_that_names_the_frame(tmp_path: Path, level: float, time: str) -> None:
+    def brighter(index: int, height: int, width: int) -> np.ndarray:
+        return np.full((height, width, 3), 40 * index + 20, np.uint8)
+
+    source = Clip(frames=6, picture=brighter).write(tmp_path / "in.mp4")
+    options = EnhanceOptions(threads=1, segment_frames=2)
+    with pytest.raises(NonFiniteOutputError, match=f"^the frame at {time} s: NotANumber returned NaN"):
+        denoise(source, tmp_path / "out.mp4", model=NotANumber(level), options=options)
+    assert not (tmp_path / "out.mp4").exists()
+    assert not list(tmp_path.glob("out.mp4.ls3d/*.tmp"))
+
+
+def test_a_network_for_another_task_is_refused(tmp_path: Path) -> None:
+    source = Clip(frames=1).write(tmp_path / "in.mp4")
+    with pytest.raises(InputError, match="RecordingBlend: this model is for interpolation, expected denoising"):
+        denoise(source, tmp_path / "out.mp4", model=RecordingBlend())
+
+
+def test_any_time_is_exact_for_networks_that_make_any(tmp_path: Path) -> None:
+    source = Clip(frames=4, rate=Fraction(24)).write(tmp_path / "in.mp4")
+    model = RecordingBlend(times="any")
+    interpolate(source, tmp_path / "out.mp4", fps=Fraction(60000, 1001), model=model, options=FAST)
+    thousandths = [Fraction(n * 1001 * 24, 60000) for n in range(1, 8)]
+    assert [time for call in model.calls for time in call] == [float(time % 1) for time in thousandths]

@@ -1,4 +1,4 @@
-"""The networks of the paper on videos, from their weights files: what the engine writes is what they compute."""
+"""The networks of the paper on videos, from their weights files: the output is what the networks compute."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.videos import Clip, decode
-from torch import Tensor, nn
+from torch import Tensor
 
-from ls3d.enhance import Options, denoise, interpolate, upscale
-from ls3d.models import create_model, load_model, save_weights
+from ls3d.enhance import EnhanceOptions, denoise, interpolate, upscale
+from ls3d.models import EnhancementNetwork, create_model, load_enhancement_model, save_weights
 
-LOSSLESS = Options(threads=1, codec="ffv1")
+LOSSLESS = EnhanceOptions(threads=1, codec="ffv1")
 SMALL: dict[str, dict[str, Any]] = {
     "vsr_ls3d": {"width": 4, "num_blocks": 1},
     "vsr_p3d_ls3d": {"width": 4, "num_blocks": 1},
@@ -25,12 +25,12 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def clip(frames: int = 9, size: tuple[int, int] = (23, 30)) -> Clip:
-    """Packed RGB without loss, so that frames can be compared to the last bit; of an odd size."""
+    """Lossless packed RGB of an odd size, so that frames can be compared exactly."""
     return Clip(frames, size, "ffv1", "bgr0", options={})
 
 
 def weights(name: str, folder: Path) -> Path:
-    """A weights file of a network that has left its start a little."""
+    """A weights file of a network with slightly perturbed initial weights."""
     model = create_model(name, **SMALL[name])
     with torch.no_grad():
         for parameter in model.parameters():
@@ -44,17 +44,19 @@ def pictures(path: Path) -> np.ndarray:
 
 
 def rounded(frames: Tensor) -> np.ndarray:
-    """``(3, T, H, W)`` in [0, 1] as ``pictures`` has them."""
+    """``(3, T, H, W)`` in [0, 1] as ``pictures`` returns them."""
     return (frames.clamp(0, 1) * 255).round().permute(1, 2, 3, 0).numpy().astype(np.uint8)
 
 
 @torch.inference_mode()
-def restored(model: nn.Module, frames: np.ndarray, *arguments: Tensor) -> np.ndarray:
+def restored(model: EnhancementNetwork, frames: np.ndarray, *arguments: Tensor) -> np.ndarray:
     """Each frame from its own window, the first and last frames repeated; odd sizes are padded with their edge."""
     clip = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 255
     height, width = clip.shape[-2:]
-    multiple, scale = int(model.size_multiple), int(model.scale)  # type: ignore[arg-type]
-    before, after = int(model.frames_before), int(model.frames_after)  # type: ignore[arg-type]
+    multiple = model.traits.size_multiple
+    scale = model.traits.scale
+    before = model.traits.frames_before
+    after = model.traits.frames_after
     padding = (0, -width % multiple, 0, -height % multiple, before, after)
     padded = F.pad(clip, padding, mode="replicate")
     windows = padded.unfold(2, before + 1 + after, 1).permute(0, 2, 1, 5, 3, 4)[0]
@@ -63,7 +65,7 @@ def restored(model: nn.Module, frames: np.ndarray, *arguments: Tensor) -> np.nda
 
 
 def assert_same(first: np.ndarray, second: np.ndarray) -> None:
-    """But for values that lie half-way between two integers."""
+    """Equal, except for the rounding of values half-way between two integers."""
     assert first.shape == second.shape
     difference = np.abs(first.astype(int) - second.astype(int))
     assert difference.max() <= 1
@@ -77,12 +79,14 @@ def test_upscaled_frames_are_those_of_the_network(tmp_path: Path, name: str) -> 
     assert (report.frames_in, report.frames_out) == (9, 9)
     made = pictures(tmp_path / "out.mkv")
     assert made.shape == (9, 92, 120, 3)
-    assert_same(made, restored(load_model(file), pictures(source)))
+    assert_same(made, restored(load_enhancement_model(file), pictures(source)))
 
 
 def test_untrained_super_resolution_is_bicubic(tmp_path: Path) -> None:
     source = clip(3).write(tmp_path / "in.mkv")
-    upscale(source, tmp_path / "net.mkv", model=create_model("vsr_ls3d", **SMALL["vsr_ls3d"]), options=LOSSLESS)
+    untrained = create_model("vsr_ls3d", **SMALL["vsr_ls3d"])
+    assert isinstance(untrained, EnhancementNetwork)
+    upscale(source, tmp_path / "net.mkv", model=untrained, options=LOSSLESS)
     upscale(source, tmp_path / "bicubic.mkv", model="bicubic", options=LOSSLESS)
     assert_same(pictures(tmp_path / "net.mkv"), pictures(tmp_path / "bicubic.mkv"))
 
@@ -92,10 +96,10 @@ def test_denoised_frames_are_those_of_the_network(tmp_path: Path, sigma: float) 
     source, file = clip().write(tmp_path / "in.mkv"), weights("vdn_ls3d", tmp_path)
     denoise(source, tmp_path / "out.mkv", sigma=sigma, model=str(file), options=LOSSLESS)
     level = torch.tensor([sigma / 255])
-    assert_same(pictures(tmp_path / "out.mkv"), restored(load_model(file), pictures(source), level))
+    assert_same(pictures(tmp_path / "out.mkv"), restored(load_enhancement_model(file), pictures(source), level))
 
 
-def test_the_noise_level_is_measured_unless_told(tmp_path: Path) -> None:
+def test_the_noise_level_is_measured_unless_given(tmp_path: Path) -> None:
     source, file = clip(2).write(tmp_path / "in.mkv"), weights("vdn_ls3d", tmp_path)
     denoise(source, tmp_path / "out.mkv", model=str(file), options=LOSSLESS)
     assert pictures(tmp_path / "out.mkv").shape == (2, 23, 30, 3)
@@ -104,19 +108,19 @@ def test_the_noise_level_is_measured_unless_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("factor", [2, 4, 8])
 @torch.inference_mode()
 def test_interpolated_frames_are_those_of_the_network(tmp_path: Path, factor: int) -> None:
-    """Between the first two frames; at a factor of 8 every other new one is made between two new ones."""
+    """Between the first two frames; at a factor of 8, every other new frame is made between two new ones."""
     source, file = clip(3).write(tmp_path / "in.mkv"), weights("vfi_ls3d", tmp_path)
     interpolate(source, tmp_path / "out.mkv", factor=factor, model=str(file), options=LOSSLESS)
     old, new = pictures(source), pictures(tmp_path / "out.mkv")
     assert new.shape == (3 * factor, 23, 30, 3)
     assert np.array_equal(new[::factor], old)
     pair = torch.from_numpy(old[:2]).permute(3, 0, 1, 2)[None].float() / 255
-    model = load_model(file)
+    model = load_enhancement_model(file)
 
     def quarters(pair: Tensor) -> Tensor:
         """The frames at 0, 1/4, 1/2, 3/4 and 1, the outer ones as they are given."""
         padded = F.pad(pair, (0, -30 % 4, 0, -23 % 4, 0, 0), mode="replicate")
-        made = model(padded, (1, 2, 3))[..., :23, :30]
+        made = model(padded, (0.25, 0.5, 0.75))[..., :23, :30]
         return torch.cat([pair[:, :, :1], made, pair[:, :, 1:]], dim=2)
 
     grid = quarters(pair)

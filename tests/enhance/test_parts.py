@@ -1,21 +1,25 @@
-"""Threads, timelines, windows, noise: the engine's parts on their own."""
+"""Threads, timelines and options: the engine's parts on their own."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import fields
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ls3d.enhance._threads import Worker, prefetch
 from ls3d.enhance._timeline import Constant, Multiply
-from ls3d.enhance.api import _exact_rate
-from ls3d.inference.noise import estimate_sigma
+from ls3d.enhance.options import EnhanceOptions
+from ls3d.errors import InputError
+from ls3d.inference import tiling
+from ls3d.video import cuts, exact_rate
 
 rates = st.fractions(min_value=1, max_value=240, max_denominator=1001)
 increasing = st.lists(st.fractions(0, 3, max_denominator=90_000), min_size=2, max_size=12, unique=True)
@@ -31,7 +35,7 @@ def test_a_constant_rate_has_every_frame_once(times: list[Fraction], fps: Fracti
 
 
 @given(increasing, st.sampled_from([2, 4, 8]))
-def test_multiplied_times_lie_evenly(times: list[Fraction], factor: int) -> None:
+def test_multiplied_times_are_evenly_spaced(times: list[Fraction], factor: int) -> None:
     times.sort()
     timeline = Multiply(factor)
     for first, second in pairwise(times):
@@ -40,7 +44,7 @@ def test_multiplied_times_lie_evenly(times: list[Fraction], factor: int) -> None
         assert all(time == first + place * (second - first) for time, place in shown)
 
 
-def test_ticks_stay_countable() -> None:
+def test_time_bases_can_be_represented() -> None:
     assert Multiply(8).time_base(Fraction(1, 90_000)) == Fraction(1, 720_000)
     assert Multiply(8).time_base(Fraction(1, 10**9)) == Fraction(1, 1_000_000)
     ticks = Constant(Fraction(60_000, 1001), Fraction(0)).time_base(Fraction(1, 90_000))
@@ -59,35 +63,35 @@ def test_ticks_stay_countable() -> None:
         (Fraction(60000, 1001), Fraction(60000, 1001)),
     ],
 )
-def test_rates_mean_what_people_write(written: float | Fraction, meant: Fraction) -> None:
-    assert _exact_rate(written) == meant
+def test_rates_are_exact(written: float | Fraction, meant: Fraction) -> None:
+    assert exact_rate(written) == meant
 
 
 def test_prefetch_passes_items_and_errors() -> None:
-    def items() -> object:
+    def items() -> Iterator[int]:
         yield from range(5)
         raise ValueError("broken")
 
-    seen = []
-    with prefetch(items(), 2) as ready, pytest.raises(ValueError, match="broken"):  # type: ignore[arg-type]
+    seen: list[int] = []
+    with prefetch(items(), 2, "test") as ready, pytest.raises(ValueError, match="broken"):
         seen.extend(ready)
-    with prefetch(iter(range(5)), 2) as ready:
+    with prefetch(iter(range(5)), 2, "test") as ready:
         assert list(ready) == [0, 1, 2, 3, 4]
 
 
 def test_prefetch_can_be_left_early() -> None:
-    made = []
+    made: list[int] = []
 
-    def endless() -> object:
+    def endless() -> Iterator[int]:
         while True:
             made.append(1)
             yield len(made)
 
-    with prefetch(endless(), 3) as ready:  # type: ignore[arg-type]
+    with prefetch(endless(), 3, "test") as ready:
         assert next(ready) == 1
     count = len(made)
     assert count <= 6
-    assert not any(thread.name == "ls3d-decode" for thread in threading.enumerate())
+    assert not any(thread.name == "test" for thread in threading.enumerate())
 
 
 def test_worker_handles_everything_in_order() -> None:
@@ -130,9 +134,37 @@ def test_a_failing_sender_keeps_what_was_sent() -> None:
     assert seen == list(range(5))
 
 
-@pytest.mark.parametrize("sigma", [5, 15, 25, 50])
-def test_noise_is_measured(sigma: int) -> None:
-    y, x = torch.meshgrid(torch.arange(200.0), torch.arange(300.0), indexing="ij")
-    scene = torch.stack([0.5 + 0.3 * torch.sin(x / 20 + c) * torch.cos(y / 30) for c in range(3)])
-    noisy = scene + sigma / 255 * torch.randn_like(scene)
-    assert abs(255 * estimate_sigma(noisy) - sigma) < 0.05 * sigma
+def test_every_option_has_a_help_text() -> None:
+    for option in fields(EnhanceOptions):
+        text = option.metadata["help"]
+        assert text.endswith(("...", "."))
+        assert f"{option.name}: {text}" in (EnhanceOptions.__doc__ or "")
+
+
+def test_constants_that_the_options_repeat() -> None:
+    """The module of the options imports nothing heavy, so it can't import these."""
+    assert EnhanceOptions().cut_threshold == cuts.DEFAULT_THRESHOLD
+    assert EnhanceOptions(tile=tiling.SMALLEST_TILE).tile == tiling.SMALLEST_TILE
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("precision", "double", "float32, bfloat16 or float16"),
+        ("tile", 63, "at least 64 pixels"),
+        ("max_memory", 0, "more than 0 bytes"),
+        ("start", -1, "seconds, 0 or more"),
+        ("duration", 0, "seconds, more than 0"),
+        ("crf", 64, "a number from 0 to 63"),
+        ("cut_threshold", 101, "a percentage"),
+        ("on_error", "panic", "skip, repeat or stop"),
+        ("image_rate", 0, "more than 0 frames per second"),
+        ("threads", -1, "a number, 0 or more"),
+        ("segment_frames", 0, "at least 1"),
+    ],
+)
+def test_options_out_of_range(name: str, value: Any, expected: str) -> None:
+    with pytest.raises(InputError) as caught:
+        EnhanceOptions(**{name: value})
+    assert str(caught.value) == f"{name} {value}: expected {expected}"
+    assert caught.value.argument == name

@@ -1,7 +1,8 @@
-"""Killed anywhere, the same command goes on where it stood, and the result is the same to the byte."""
+"""A job that is killed anywhere resumes when it is called again, and the result is the same to the byte."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -14,29 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.networks import Mean
 from helpers.videos import Clip, decode, planes
-from torch import Tensor, nn
+from torch import Tensor
 
-from ls3d.enhance import Options, denoise, interpolate
+from ls3d.enhance import EnhanceOptions, denoise, interpolate
 from ls3d.errors import InputError
 
-OPTIONS = Options(threads=1, segment_frames=7)
-
-
-class Mean(nn.Module):
-    """The mean of three frames; counts its calls, and breaks on the one that it is told to."""
-
-    frames_before = frames_after = scale = size_multiple = 1
-
-    def __init__(self, breaks_at: int | None = None) -> None:
-        super().__init__()
-        self.breaks_at, self.calls = breaks_at, 0
-
-    def forward(self, frames: Tensor) -> Tensor:
-        self.calls += 1
-        if self.calls == self.breaks_at:
-            raise KeyboardInterrupt
-        return frames.mean(2, keepdim=True)
+OPTIONS = EnhanceOptions(threads=1, segment_frames=7)
 
 
 @pytest.fixture
@@ -47,55 +33,69 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("call", [1, 7, 8, 20, 40])
-def test_interrupted_work_goes_on(source: Path, tmp_path: Path, call: int) -> None:
-    whole, pieced = tmp_path / "whole.mp4", tmp_path / "pieced.mp4"
+def test_interrupted_jobs_resume(source: Path, tmp_path: Path, call: int) -> None:
+    whole, resumed = tmp_path / "whole.mp4", tmp_path / "resumed.mp4"
     denoise(source, whole, model=Mean(), options=OPTIONS)
     with pytest.raises(KeyboardInterrupt):
-        denoise(source, pieced, model=Mean(breaks_at=call), options=OPTIONS)
-    assert not pieced.exists()
+        denoise(source, resumed, model=Mean(breaks_at=call), options=OPTIONS)
+    assert not resumed.exists()
     model = Mean()
-    report = denoise(source, pieced, model=model, options=OPTIONS)
-    assert pieced.read_bytes() == whole.read_bytes()
+    report = denoise(source, resumed, model=model, options=OPTIONS)
+    assert resumed.read_bytes() == whole.read_bytes()
     assert report.frames_in == 40
     assert report.resumed == (call - 1) // 7
     assert model.calls == 40 - 7 * report.resumed
 
 
-def test_segments_do_not_show(source: Path, tmp_path: Path) -> None:
-    whole, pieced = tmp_path / "whole.mkv", tmp_path / "pieced.mkv"
-    interpolate(source, whole, factor=4, model="blend", options=Options(codec="ffv1"))
-    report = interpolate(source, pieced, factor=4, model="blend", options=Options(codec="ffv1", segment_frames=3))
+def test_segments_do_not_change_frames(source: Path, tmp_path: Path) -> None:
+    whole, resumed = tmp_path / "whole.mkv", tmp_path / "resumed.mkv"
+    interpolate(source, whole, factor=4, model="blend", options=EnhanceOptions(codec="ffv1"))
+    report = interpolate(
+        source, resumed, factor=4, model="blend", options=EnhanceOptions(codec="ffv1", segment_frames=3)
+    )
     assert report.segments >= 13
-    for a, b in zip(decode(whole), decode(pieced), strict=True):
+    for a, b in zip(decode(whole), decode(resumed), strict=True):
         assert (a.pts, a.time_base) == (b.pts, b.time_base)
         assert all(np.array_equal(x, y) for x, y in zip(planes(a), planes(b), strict=True))
 
 
-def test_a_job_with_other_settings_begins_anew(source: Path, tmp_path: Path) -> None:
+def test_a_job_with_other_settings_starts_over(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         denoise(source, target, model=Mean(breaks_at=30), options=OPTIONS)
-    options = Options(threads=1, segment_frames=7, crf=30)
+    options = EnhanceOptions(threads=1, segment_frames=7, crf=30)
     assert denoise(source, target, model=Mean(), options=options).resumed == 0
 
 
-def test_restart_begins_anew(source: Path, tmp_path: Path) -> None:
+def test_restart_starts_over(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         denoise(source, target, model=Mean(breaks_at=30), options=OPTIONS)
-    options = Options(threads=1, segment_frames=7, resume=False)
+    options = EnhanceOptions(threads=1, segment_frames=7, resume=False)
     assert denoise(source, target, model=Mean(), options=options).resumed == 0
 
 
 def test_a_damaged_segment_is_made_again(source: Path, tmp_path: Path) -> None:
-    whole, pieced = tmp_path / "whole.mp4", tmp_path / "pieced.mp4"
+    whole, resumed = tmp_path / "whole.mp4", tmp_path / "resumed.mp4"
     denoise(source, whole, model=Mean(), options=OPTIONS)
     with pytest.raises(KeyboardInterrupt):
-        denoise(source, pieced, model=Mean(breaks_at=30), options=OPTIONS)
-    broken = tmp_path / "pieced.mp4.ls3d" / "000001.packets"
+        denoise(source, resumed, model=Mean(breaks_at=30), options=OPTIONS)
+    broken = tmp_path / "resumed.mp4.ls3d" / "000001.packets"
     broken.write_bytes(broken.read_bytes()[:-1] + b"!")
-    assert denoise(source, pieced, model=Mean(), options=OPTIONS).resumed == 1
-    assert pieced.read_bytes() == whole.read_bytes()
+    assert denoise(source, resumed, model=Mean(), options=OPTIONS).resumed == 3
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_a_pipe_is_not_resumed(source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    denoise(source, tmp_path / "in.y4m", model="identity")
+    content = (tmp_path / "in.y4m").read_bytes()
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        denoise(io.BytesIO(content), target, model=Mean(breaks_at=30), options=OPTIONS)
+    report = denoise(io.BytesIO(content), target, model=Mean(), options=OPTIONS)
+    assert (report.resumed, report.frames_out) == (0, 40)
+    assert "can't be resumed" in caplog.text
+    assert len(decode(target)) == 40
 
 
 def test_a_source_that_changed_is_noticed(source: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_foreign_folder_is_left_alone(source: Path, tmp_path: Path) -> None:
     assert (folder / "precious.txt").read_text() == "mine"
 
 
-def test_a_full_disk_is_one_sentence_and_no_loss(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_sentence(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, target = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     interpolate(source, whole, model="blend", options=OPTIONS)
     calls = 0
@@ -143,18 +143,18 @@ def test_a_folder_that_vanishes_is_one_sentence(source: Path, tmp_path: Path) ->
     folder = tmp_path / "gone"
     folder.mkdir()
 
-    class Vandal(Mean):
-        def forward(self, frames: Tensor) -> Tensor:
+    class RenamingFolder(Mean):
+        def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
             if self.calls == 20:
                 folder.rename(tmp_path / "elsewhere")
             return super().forward(frames)
 
     with pytest.raises(OSError, match="gone"):
-        denoise(source, folder / "out.mp4", model=Vandal(), options=OPTIONS)
+        denoise(source, folder / "out.mp4", model=RenamingFolder(), options=OPTIONS)
     (tmp_path / "elsewhere").rename(folder)
-    reformed = Vandal()
-    reformed.calls = 100
-    report = denoise(source, folder / "out.mp4", model=reformed, options=OPTIONS)
+    model = RenamingFolder()
+    model.calls = 100
+    report = denoise(source, folder / "out.mp4", model=model, options=OPTIONS)
     assert report.resumed > 0
     assert len(decode(folder / "out.mp4")) == 40
 
@@ -162,19 +162,18 @@ def test_a_folder_that_vanishes_is_one_sentence(source: Path, tmp_path: Path) ->
 _JOB = """
 import sys, time, torch
 from pathlib import Path
-from ls3d.enhance import Options, interpolate
+from ls3d.enhance import EnhanceOptions, interpolate
+from ls3d.models.enhancement.baselines import Blend
 
-class Slow(torch.nn.Module):
-    size_multiple = 1
-    def forward(self, frames, indices):
+class Slow(Blend):
+    def forward(self, frames, times=None):
         with open(sys.argv[3], "a") as log:
             log.write("x")
         time.sleep(0.02)
-        first, second = frames.unbind(2)
-        return torch.stack([(first * (4 - i) + second * i) / 4 for i in indices], dim=2)
+        return super().forward(frames, times)
 
 torch.set_num_threads(1)
-interpolate(sys.argv[1], sys.argv[2], model=Slow(), options=Options(threads=1, segment_frames=20))
+interpolate(sys.argv[1], sys.argv[2], model=Slow(), options=EnhanceOptions(threads=1, segment_frames=20))
 """
 
 
@@ -183,11 +182,11 @@ def _kill_and_repeat(tmp_path: Path, frames: int, kills: int) -> None:
     source = Clip(frames, options=options, audio=["eng"]).write(tmp_path / "in.mp4")
     whole, target, log = tmp_path / "whole.mp4", tmp_path / "out.mp4", tmp_path / "log"
     subprocess.run([sys.executable, "-c", _JOB, str(source), str(whole), str(tmp_path / "whole.log")], check=True)
-    chance, killed = random.Random(0), 0
+    rng, killed = random.Random(0), 0
     log.touch()
     while not target.exists():
         job = subprocess.Popen([sys.executable, "-c", _JOB, str(source), str(target), str(log)])
-        moment = log.stat().st_size + chance.randint(1, 35)
+        moment = log.stat().st_size + rng.randint(1, 35)
         while job.poll() is None and (killed == kills or log.stat().st_size < moment):
             time.sleep(0.003)
         if job.poll() is None:
@@ -198,11 +197,11 @@ def _kill_and_repeat(tmp_path: Path, frames: int, kills: int) -> None:
     assert target.read_bytes() == whole.read_bytes()
     assert not (tmp_path / "out.mp4.ls3d").exists()
     needed = len((tmp_path / "whole.log").read_text())
-    # what a kill wastes: the segment under way, and what is queued for the encoder of the one before
+    # A kill loses the current segment, and what is queued for the encoder of the one before.
     assert len(log.read_text()) <= needed + killed * (20 + 8)
 
 
-def test_killed_for_real(tmp_path: Path) -> None:
+def test_killed_twice(tmp_path: Path) -> None:
     _kill_and_repeat(tmp_path, frames=100, kills=2)
 
 
@@ -211,7 +210,7 @@ def test_killed_twenty_times(tmp_path: Path) -> None:
     _kill_and_repeat(tmp_path, frames=300, kills=20)
 
 
-def test_the_job_file_says_what_is_done(source: Path, tmp_path: Path) -> None:
+def test_the_job_file_describes_the_job(source: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         denoise(source, tmp_path / "out.mp4", model=Mean(breaks_at=10), options=OPTIONS)
     job = json.loads((tmp_path / "out.mp4.ls3d" / "job.json").read_text())

@@ -1,4 +1,4 @@
-"""The command line: parse, call, show. Every command has its twin in the library and adds nothing but words."""
+"""The command line. Every command calls a function of the library that has the same arguments."""
 
 from ls3d.cli.main import main
 

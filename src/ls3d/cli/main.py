@@ -1,6 +1,6 @@
-"""The program ``ls3d``: its commands, and how errors reach the user.
+"""The program ``ls3d``: its commands, and how errors are shown.
 
-A command's module imports nothing heavy at its top: torch and the rest load when the command runs.
+The modules of the commands import nothing heavy: torch and other packages are imported when a command runs.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import sys
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperArgument, TyperGroup
 
 from ls3d._version import __version__
 from ls3d.cli import doctor, enhance, evaluate, inspect, train
 from ls3d.errors import InputError, MissingExtraError
 
 app = typer.Typer(
-    help="Make videos smoother, larger and cleaner with learnable-sampling 3D convolution.",
+    help="Enhance videos (frame rate, resolution, noise) with learnable-sampling 3D convolution.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,11 +38,11 @@ def options(
         False, "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
     ),
 ) -> None:
-    """Options that come before the command."""
+    """Options before the command."""
 
 
 def main() -> None:
-    """Run the program: a user's mistake becomes one sentence on standard error and exit status 2."""
+    """Run the program: an error of the user is shown as one sentence on standard error, with exit status 2."""
     try:
         app()
     except (InputError, MissingExtraError, OSError) as error:
@@ -50,7 +51,20 @@ def main() -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """What happened to what; the system's own errors put the file last and a number first."""
+    if isinstance(error, InputError) and error.argument is not None:
+        return f"{_flag(error.argument)} {error.message}"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror.lower()}"
     return str(error)
+
+
+def _flag(argument: str) -> str:
+    """What a Python argument is called on the command line; its own name if the command has no such parameter."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    parameters = next((group.commands[word].params for word in sys.argv[1:] if word in group.commands), [])
+    for parameter in parameters:
+        if parameter.name == argument:
+            is_flag = not isinstance(parameter, TyperArgument)
+            return parameter.opts[0] if is_flag else parameter.metavar or argument.upper()
+    return argument

@@ -15,8 +15,14 @@ _END = object()
 
 
 @contextmanager
-def prefetch(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
-    """Run an iterator in a thread, at most ``depth`` items ahead; its errors appear where it is read."""
+def prefetch(items: Iterator[T], depth: int, name: str) -> Iterator[Iterator[T]]:
+    """Run an iterator in a thread, at most ``depth`` items ahead.
+
+    Args:
+        items: may be a generator that takes long for each item; its errors are raised where the result is read.
+        depth: maximum number of items that wait.
+        name: of the thread.
+    """
     ready: queue.Queue[Any] = queue.Queue(depth)
     stop = threading.Event()
     failures: list[BaseException] = []
@@ -43,7 +49,7 @@ def prefetch(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
         if failures:
             raise failures[0]
 
-    thread = threading.Thread(target=produce, name="ls3d-decode", daemon=True)
+    thread = threading.Thread(target=produce, name=name, daemon=True)
     thread.start()
     try:
         yield consume()

@@ -1,45 +1,59 @@
-"""When output frames are shown: times between two source frames, as exact fractions."""
+"""The times of output frames, as exact fractions, and their ticks in the output file."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-_LARGEST_TICKS = 2**31 - 1
+from ls3d.video import TimeRange
+
+_MAX_DENOMINATOR = 2**31 - 1  # of a time base in FFmpeg
+
+
+class OutputTime(NamedTuple):
+    """The time of an output frame.
+
+    Attributes:
+        time: in seconds on the source's clock.
+        position: between two source frames: 0 at the first, 1 at the second.
+    """
+
+    time: Fraction
+    position: Fraction
 
 
 class Timeline(Protocol):
     """Places output frames on the source's clock."""
 
-    def between(self, first: Fraction, second: Fraction) -> list[tuple[Fraction, Fraction]]:
-        """Output frames in ``[first, second)``: times, and places (0 to 1) between the two."""
+    def between(self, first: Fraction, second: Fraction) -> list[OutputTime]:
+        """The output frames in ``[first, second)``, where these are the times of consecutive source frames."""
         ...
 
     def end(self, time: Fraction) -> Fraction:
-        """When the last output frame before ``time`` gives way."""
+        """The end of the last output frame that begins before ``time``."""
         ...
 
     def rate(self, source: Fraction) -> Fraction:
-        """The output's nominal frame rate."""
+        """The nominal frame rate of the output for a source with this one."""
         ...
 
     def time_base(self, source: Fraction) -> Fraction:
-        """Ticks fine enough for all output times of a source with these ticks."""
+        """A time base that represents the times of all output frames for a source with this one."""
         ...
 
 
 @dataclass(frozen=True)
 class Multiply:
-    """``factor`` frames for each source frame, evenly up to the next: variable rates stay variable."""
+    """``factor`` output frames for each source frame, evenly spaced up to the next: variable rates stay variable."""
 
     factor: int
 
-    def between(self, first: Fraction, second: Fraction) -> list[tuple[Fraction, Fraction]]:
+    def between(self, first: Fraction, second: Fraction) -> list[OutputTime]:
         """See ``Timeline``."""
-        places = [Fraction(k, self.factor) for k in range(self.factor)]
-        return [(first + (second - first) * place, place) for place in places]
+        positions = [Fraction(k, self.factor) for k in range(self.factor)]
+        return [OutputTime(first + (second - first) * position, position) for position in positions]
 
     def end(self, time: Fraction) -> Fraction:
         """See ``Timeline``."""
@@ -50,22 +64,23 @@ class Multiply:
         return source * self.factor
 
     def time_base(self, source: Fraction) -> Fraction:
-        """See ``Timeline``."""
-        return _limited(source / self.factor)
+        """See ``Timeline``; microseconds if FFmpeg can't represent the exact one."""
+        exact = source / self.factor
+        return exact if exact.denominator <= _MAX_DENOMINATOR else Fraction(1, 1_000_000)
 
 
 @dataclass(frozen=True)
 class Constant:
-    """Exactly ``fps`` frames per second, from ``origin`` on."""
+    """Exactly ``fps`` output frames per second, starting at ``origin``."""
 
     fps: Fraction
     origin: Fraction
 
-    def between(self, first: Fraction, second: Fraction) -> list[tuple[Fraction, Fraction]]:
+    def between(self, first: Fraction, second: Fraction) -> list[OutputTime]:
         """See ``Timeline``."""
         begin, end = (math.ceil((time - self.origin) * self.fps) for time in (first, second))
         times = [self.origin + n / self.fps for n in range(begin, end)]
-        return [(time, (time - first) / (second - first)) for time in times]
+        return [OutputTime(time, (time - first) / (second - first)) for time in times]
 
     def end(self, time: Fraction) -> Fraction:
         """See ``Timeline``."""
@@ -76,10 +91,52 @@ class Constant:
         return self.fps
 
     def time_base(self, source: Fraction) -> Fraction:
-        """See ``Timeline``; many ticks a frame, for the place of the first one."""
+        """See ``Timeline``; many ticks per frame, so that the first frame's time is precise."""
         return 1 / (self.fps * max(1, math.ceil(90_000 / self.fps)))
 
 
-def _limited(ticks: Fraction) -> Fraction:
-    """The same ticks, or microseconds where a container can't count so finely."""
-    return ticks if ticks.denominator <= _LARGEST_TICKS else Fraction(1, 1_000_000)
+@dataclass(frozen=True)
+class Slot:
+    """An output frame that is to be made.
+
+    Attributes:
+        position: between two source frames, in [0, 1).
+        pts: its time in the output, in ticks.
+    """
+
+    position: Fraction
+    pts: int
+
+
+class OutputClock:
+    """Converts times to ticks, which strictly increase even if several frames fall into one tick.
+
+    Args:
+        timeline: the times of output frames.
+        span: the part of the source that the output shows.
+        time_base: seconds per tick.
+        earliest: the first tick that is not taken yet.
+    """
+
+    def __init__(self, timeline: Timeline, span: TimeRange, time_base: Fraction, earliest: int = 0) -> None:
+        self._timeline = timeline
+        self._span = span
+        self._time_base = time_base
+        self._earliest = earliest
+
+    def slots(self, first: Fraction, second: Fraction) -> tuple[Slot, ...]:
+        """The output frames between two consecutive source frames, given the times of these."""
+        return tuple(self._slot(output) for output in self._timeline.between(first, second))
+
+    def finish(self, until: Fraction) -> int:
+        """The tick at which the last output frame before ``until`` ends; none is shown earlier from now on."""
+        self._earliest = max(self._ticks(self._timeline.end(until)), self._earliest)
+        return self._earliest
+
+    def _slot(self, output: OutputTime) -> Slot:
+        pts = max(self._ticks(output.time), self._earliest)
+        self._earliest = pts + 1
+        return Slot(output.position, pts)
+
+    def _ticks(self, time: Fraction) -> int:
+        return round((time - self._span.start) * self._span.stretch / self._time_base)

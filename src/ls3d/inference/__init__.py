@@ -1,4 +1,4 @@
-"""Running a network on frames of any size: device, precision, padding, tiles, memory, noise level."""
+"""Running enhancement networks on frames of any size: device, precision, padding, tiles, memory, noise level."""
 
 from ls3d.inference.device import resolve_device
 from ls3d.inference.enhancer import Enhancer, NonFiniteOutputError, Precision

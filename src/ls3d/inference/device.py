@@ -1,4 +1,4 @@
-"""Which device a network runs on."""
+"""Choosing the device that a network runs on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ls3d.errors import InputError
 
 
 def resolve_device(name: str | torch.device = "auto") -> torch.device:
-    """A device by name: ``"auto"`` is the GPU where there is one, else the CPU.
+    """A device by name; ``"auto"`` is a GPU if there is one, otherwise the CPU.
 
     Raises:
         InputError: this machine has no such device.

@@ -1,4 +1,4 @@
-"""One object that runs an enhancement network, whatever the size of the frames and whoever asks."""
+"""The object that runs an enhancement network on frames of any size, at any time between two frames."""
 
 from __future__ import annotations
 
@@ -19,28 +19,36 @@ from ls3d.models.network import EnhancementNetwork
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
-#: Networks that make quarters are run again between their own frames; finer than this, times are rounded.
+#: Networks that make frames at quarters only are run again between these frames; times are rounded to this grid.
 _FINEST = 16
 _QUARTERS = 4
-_MEASURED_SIDE = 128  # height and width of the frame on which memory is measured
-_BASE_MEMORY = 700 << 20  # bytes that Python, torch and the codecs take
+
+_SAMPLE_SIDE = 128  # height and width of the frames on which memory is measured
+_BASE_MEMORY = 700 << 20  # bytes that Python, torch and the codecs need
 
 
 class NonFiniteOutputError(InputError):
-    """A network returned NaN or infinity: damaged weights, or a precision with too small a range."""
+    """A network returned NaN or infinity: its weights are damaged, or the precision's range is too small for it."""
 
 
 class Enhancer:
-    """Runs a network on batches of frames: device, precision, padding, tiles, any time between two frames.
+    """Runs an enhancement network: device, precision, value range, padding, tiles, times between two frames.
 
-    Frames go in and come out with values in [0, 1], whatever the network's own value range; the output is float32, on
+    Frames go in and come out with values in [0, 1], whatever the network's own value range. The output is float32, on
     the network's device and not clamped.
 
     Args:
-        network: an enhancement network; it is moved to the device and set to evaluation mode.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
-        precision: other than float32 runs under autocast.
-        tile: largest side of a tile in source pixels; None runs on whole frames. When memory runs out, it is halved.
+        network: is moved to the device and set to evaluation mode.
+        device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
+        precision: the half-precision types run under autocast.
+        tile: maximum side of a tile in source pixels; None runs on whole frames. Halved when memory runs out.
+
+    Attributes:
+        network: the network.
+        traits: its traits.
+        device: where it is.
+        precision: as given.
+        tiler: pads frames and divides them into tiles.
 
     Raises:
         InputError: there is no such device or precision.
@@ -67,7 +75,7 @@ class Enhancer:
 
         Args:
             frames: ``(N, 3, 2, H, W)``.
-            times: in (0, 1); each must be one that ``nearest_time`` returns.
+            times: in (0, 1), at least one; each must be one that ``nearest_time`` returns.
 
         Returns:
             ``(N, 3, len(times), H, W)``.
@@ -76,22 +84,22 @@ class Enhancer:
             ValueError: the network can't make a frame at one of the times.
             NonFiniteOutputError: the network returned NaN or infinity.
         """
+        for time in times:
+            if not 0 < time < 1 or time != self.nearest_time(time):
+                raise ValueError(f"no frame can be made at {time}: expected a time in (0, 1) from nearest_time")
         frames = frames.to(self.device)
         if self.traits.times == "any":
             return self._run(frames, [float(time) for time in times])
-        for time in times:
-            if time != self.nearest_time(time):
-                raise ValueError(f"no frame can be made at {time}: not a multiple of 1/{_FINEST}")
-        made = self._halve(frames, times)
+        made = self._bisect(frames, times)
         return torch.stack([made[time] for time in times], dim=2)
 
     def nearest_time(self, time: Fraction) -> Fraction:
-        """The time closest to ``time`` at which a frame can be made: itself if the network makes any."""
+        """The time closest to ``time`` at which a frame can be made: itself for networks that make any."""
         return time if self.traits.times == "any" else Fraction(round(time * _FINEST), _FINEST)
 
     @torch.inference_mode()
     def restore(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """Restore one frame from a window.
+        """Restore one frame of a window.
 
         Args:
             frames: ``(N, 3, frames_before + 1 + frames_after, h, w)``.
@@ -101,6 +109,7 @@ class Enhancer:
             ``(N, 3, scale * h, scale * w)``.
 
         Raises:
+            ValueError: the network takes a noise level, and ``sigma`` is None.
             NonFiniteOutputError: the network returned NaN or infinity.
         """
         output = self.restore_window(frames, sigma)
@@ -123,58 +132,59 @@ class Enhancer:
             arguments = [sigma.to(self.device) * (high - low)]
         return self._run(frames.to(self.device), *arguments)
 
+    @torch.inference_mode()
     def fit_memory(self, limit: int) -> int:
-        """Choose tiles such that the process stays within ``limit`` bytes of main memory; their side in pixels.
+        """Limit tiles to a size with which the process needs at most ``limit`` bytes of main memory.
 
-        The network's appetite is measured on a small frame.
+        The memory that the network needs per pixel is measured on a small frame.
+
+        Returns:
+            The maximum side of a tile.
 
         Raises:
             InputError: the limit is too low for the smallest tiles.
         """
         length = 2 if self.traits.times else self.traits.frames_before + 1 + self.traits.frames_after
-        sample = torch.zeros(1, 3, length, _MEASURED_SIDE, _MEASURED_SIDE, device=self.device)
+        sample = torch.zeros(1, 3, length, _SAMPLE_SIDE, _SAMPLE_SIDE, device=self.device)
         arguments: tuple[Any, ...] = ()
         if self.traits.times:
             arguments = ([0.25, 0.5, 0.75],)
         elif self.traits.takes_sigma:
             arguments = (torch.zeros(1, device=self.device),)
-        with torch.inference_mode():
-            side = largest_tile(lambda part: self._run(part, *arguments), sample, max(limit - _BASE_MEMORY, 0))
+        side = largest_tile(lambda part: self._run(part, *arguments), sample, max(limit - _BASE_MEMORY, 0))
         if side < SMALLEST_TILE:
             raise InputError(
-                f"{limit >> 20} MiB is too little for the smallest tiles, {SMALLEST_TILE} pixels", argument="max_memory"
+                f"{limit >> 20} MiB: too little for the smallest tiles, {SMALLEST_TILE} pixels", argument="max_memory"
             )
         self.tiler.tile = min(side, self.tiler.tile or side)
         return self.tiler.tile
 
     def _run(self, frames: Tensor, *arguments: Any) -> Tensor:
+        """Map ``(N, 3, T, H, W)`` to ``(N, 3, T', scale * H, scale * W)``, both in [0, 1]."""
         low, high = self.traits.value_range
-
-        def forward(part: Tensor) -> Tensor:
-            with self._autocast():
-                output: Tensor = self.network(part * (high - low) + low, *arguments).float()
-            return (output - low) / (high - low)
-
-        def forward_unscaled(part: Tensor) -> Tensor:
-            with self._autocast():
-                output: Tensor = self.network(part, *arguments).float()
-            return output
-
-        output = self.tiler(forward_unscaled if (low, high) == (0, 1) else forward, frames)
+        in_unit_range = (low, high) == (0, 1)
+        output = self.tiler(
+            lambda part: self._forward(part, *arguments), frames if in_unit_range else frames * (high - low) + low
+        )
         if not bool(output.isfinite().all()):
             raise NonFiniteOutputError(
                 f"{self.network.name} returned NaN or infinity in {self.precision}; "
                 "its weights may be damaged, or need precision float32"
             )
-        return output
+        return output if in_unit_range else (output - low) / (high - low)
+
+    def _forward(self, frames: Tensor, *arguments: Any) -> Tensor:
+        with self._autocast():
+            output: Tensor = self.network(frames, *arguments)
+        return output.float()
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.precision))
 
-    def _halve(self, frames: Tensor, times: Sequence[Fraction]) -> dict[Fraction, Tensor]:
-        """Frames ``(N, 3, H, W)`` by time; a network that makes quarters is run again between its own frames."""
+    def _bisect(self, frames: Tensor, times: Sequence[Fraction]) -> dict[Fraction, Tensor]:
+        """Frames ``(N, 3, H, W)`` by time, from a network that makes quarters and is run again between these."""
         ends = {n for time in times for n in (math.floor(time * _QUARTERS), math.ceil(time * _QUARTERS))}
         indices = sorted(ends - {0, _QUARTERS})
         new = self._run(frames, [index / _QUARTERS for index in indices]).unbind(2)
@@ -184,6 +194,6 @@ class Enhancer:
         for n in range(_QUARTERS):
             inner = [time * _QUARTERS - n for time in times if n < time * _QUARTERS < n + 1]
             if inner:
-                finer = self._halve(torch.stack([grid[n], grid[n + 1]], dim=2), inner)
+                finer = self._bisect(torch.stack([grid[n], grid[n + 1]], dim=2), inner)
                 made.update({(time + n) / _QUARTERS: frame for time, frame in finer.items()})
         return made

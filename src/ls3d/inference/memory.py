@@ -1,7 +1,8 @@
-"""How much memory a network needs, measured, so that tiles can be chosen that fit."""
+"""Measuring how much memory a network needs, to choose tiles that fit."""
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +13,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class _Meter(TorchDispatchMode):
-    """Counts the bytes of living tensors that operators make."""
+class _MemoryMeter(TorchDispatchMode):
+    """Counts the bytes of the tensors that operators allocate, as long as they are referenced."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.living: dict[int, int] = {}
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.allocated: dict[int, int] = {}
         self.peak = 0
 
     def __torch_dispatch__(
@@ -31,26 +32,27 @@ class _Meter(TorchDispatchMode):
 
     def _watch(self, storage: torch.UntypedStorage) -> None:
         key = storage._cdata
-        if key not in self.living:
-            self.living[key] = storage.nbytes()
-            weakref.finalize(storage, self.living.pop, key, None)
-            self.peak = max(self.peak, sum(self.living.values()))
+        if key not in self.allocated:
+            self.allocated[key] = storage.nbytes()
+            weakref.finalize(storage, self.allocated.pop, key, None)
+            self.peak = max(self.peak, sum(self.allocated.values()))
 
 
 def peak_bytes(forward: Callable[[Tensor], Tensor], sample: Tensor) -> int:
-    """The most memory that tensors take at once while ``forward(sample)`` runs, the sample included."""
-    with _Meter() as meter:
+    """Peak memory of all tensors while ``forward(sample)`` runs, in bytes, including the sample."""
+    meter = _MemoryMeter()
+    with meter:
         forward(sample)
-    return meter.peak + sample.untyped_storage().nbytes()
+    return meter.peak + int(sample.untyped_storage().nbytes())
 
 
 def largest_tile(forward: Callable[[Tensor], Tensor], sample: Tensor, budget: int) -> int:
-    """The side of the largest square tile whose run takes at most ``budget`` bytes.
+    """Side in pixels of the largest square tile for which ``forward`` needs at most ``budget`` bytes.
 
     Args:
-        forward: the network.
+        forward: runs the network; the memory it needs is assumed to be proportional to the number of pixels.
         sample: a small input, ``(N, C, T, h, w)``.
-        budget: bytes.
+        budget: in bytes.
     """
     per_pixel = peak_bytes(forward, sample) / (sample.shape[-2] * sample.shape[-1])
-    return int((budget / per_pixel) ** 0.5)
+    return int(math.sqrt(budget / per_pixel))

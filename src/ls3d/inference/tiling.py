@@ -1,8 +1,7 @@
-"""Networks on frames of any size: padding to what the network takes, and tiles where a frame doesn't fit in
-memory.
+"""Running a network on frames of any size: padding to the size it takes, and tiles if memory is short.
 
-Tiles overlap. The outermost quarter of an overlap, where a tile's own border shows, counts nothing; across
-the inner half one tile fades into the next along a raised cosine.
+Tiles overlap. The outer quarter of an overlap, where results suffer from the tile's border, gets no weight; across the
+inner half, one tile fades into the next along a raised cosine.
 """
 
 from __future__ import annotations
@@ -28,14 +27,13 @@ _OVERLAP = 64
 
 @dataclass
 class Tiler:
-    """Runs a network over whole frames or over tiles of them.
+    """Runs a network on whole frames or on tiles of them.
 
     Attributes:
-        multiple: of which height and width must be multiples.
-        scale: how many times larger the network's output is.
-        tile: largest side of a tile in source pixels; None is whole frames. Halved for good when memory runs
-            out.
-        overlap: of neighboring tiles, at least, in source pixels.
+        multiple: height and width of the network's input must be divisible by this.
+        scale: output height and width over input height and width.
+        tile: maximum side of a tile in source pixels; None is whole frames. Halved permanently when memory runs out.
+        overlap: minimum overlap of neighboring tiles in source pixels.
     """
 
     multiple: int = 1
@@ -52,19 +50,20 @@ class Tiler:
         while True:
             try:
                 return self._run(forward, frames)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except RuntimeError as error:
                 if not _is_out_of_memory(error):
                     raise
-                self._shrink(max(frames.shape[-2:]))
+            # Not in the except clause: there, the error would still refer to the tensors that filled the memory.
+            self._shrink(max(frames.shape[-2:]))
 
     def _shrink(self, side: int) -> None:
-        smaller = -(-min(self.tile or side, side) // 2)
-        if smaller < SMALLEST_TILE:
+        current = min(self.tile or side, side)
+        if current <= SMALLEST_TILE:
             raise InputError(f"memory runs out even with tiles of {SMALLEST_TILE} pixels")
-        self.tile = smaller
+        self.tile = max(SMALLEST_TILE, -(-current // 2))
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        log.warning("memory ran out; going on with tiles of %d pixels", smaller)
+        log.warning("memory ran out; continuing with tiles of %d pixels", self.tile)
 
     def _run(self, forward: Forward, frames: Tensor) -> Tensor:
         height, width = frames.shape[-2:]
@@ -86,7 +85,7 @@ class Tiler:
         return total / weights
 
     def _padded(self, forward: Forward, frames: Tensor) -> Tensor:
-        """Repeat the last row and column up to the multiple, and crop what comes out."""
+        """Repeat the last row and column up to the multiple, and crop the output."""
         height, width = frames.shape[-2:]
         bottom, right = -height % self.multiple, -width % self.multiple
         if bottom or right:
@@ -95,7 +94,7 @@ class Tiler:
         return forward(frames)[..., : height * self.scale, : width * self.scale]
 
     def _spans(self, size: int) -> Iterator[tuple[slice, Tensor]]:
-        """Evenly spread tiles along one axis, with their weights on the output grid."""
+        """Evenly spaced tiles along one axis, with their weights on the output grid."""
         tile = min(size, max(SMALLEST_TILE, (self.tile or size) // self.multiple * self.multiple))
         overlap = min(self.overlap, tile // 2)
         count = 1 if tile == size else math.ceil((size - overlap) / (tile - overlap))

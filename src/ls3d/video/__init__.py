@@ -6,6 +6,8 @@ A *picture* is an ``av.VideoFrame``: samples without a reliable time. A *frame* 
 time.
 """
 
+from av import FFmpegError
+
 from ls3d.video.codecs import CODECS
 from ls3d.video.color import Color, from_rgb, to_rgb
 from ls3d.video.containers import container_of
@@ -29,6 +31,7 @@ __all__ = [
     "EncodedSegment",
     "Encoder",
     "EncoderSettings",
+    "FFmpegError",
     "Frame",
     "ImageSequence",
     "Layout",

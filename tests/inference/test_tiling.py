@@ -1,4 +1,4 @@
-"""Tiles: the same picture as without them, no seams, smaller ones when memory runs out."""
+"""Tiles: the same result as without them, no seams, smaller ones when memory runs out."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ls3d.errors import InputError
-from ls3d.inference.memory import fitting_tile, peak_bytes
+from ls3d.inference.memory import largest_tile, peak_bytes
 from ls3d.inference.tiling import Tiler
 
 
 def blur(frames: Tensor) -> Tensor:
-    """A network that sees 8 pixels far, with zeros beyond its borders, as convolutions do."""
+    """A network with a receptive field of 17 x 17 and zero padding."""
     flat = frames.flatten(0, 2)[:, None]
     kernel = torch.full((1, 1, 17, 17), 1 / 289)
-    return F.conv2d(flat, kernel, padding=8)[:, 0].unflatten(0, frames.shape[:3])
+    return F.conv2d(flat, kernel, padding=8)[:, 0].reshape(frames.shape)
 
 
 @given(
@@ -28,7 +28,7 @@ def blur(frames: Tensor) -> Tensor:
     multiple=st.sampled_from([1, 8, 32]),
     scale=st.sampled_from([1, 2]),
 )
-def test_pointwise_networks_see_no_tiles(height: int, width: int, tile: int, multiple: int, scale: int) -> None:
+def test_tiles_do_not_change_pointwise_networks(height: int, width: int, tile: int, multiple: int, scale: int) -> None:
     frames = torch.rand(1, 3, 2, height, width)
 
     def double(part: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def test_memory_running_out_halves_the_tiles() -> None:
     assert tiler.tile == 75
     sides.clear()
     tiler(small_memory, frames)
-    assert max(sides) == 75  # for good
+    assert max(sides) == 75  # permanently
 
 
 def test_no_memory_at_all_is_one_sentence() -> None:
@@ -75,7 +75,7 @@ def test_no_memory_at_all_is_one_sentence() -> None:
         Tiler()(no_memory, torch.rand(1, 3, 1, 128, 128))
 
 
-def test_other_errors_pass() -> None:
+def test_other_errors_are_raised() -> None:
     def broken(part: Tensor) -> Tensor:
         raise RuntimeError("shapes don't match")
 
@@ -91,7 +91,7 @@ def test_peak_memory_is_measured() -> None:
 
     sample = torch.zeros(1, 3, 1, 100, 100)
     assert peak_bytes(three_copies, sample) == 4 * sample.numel() * 4
-    assert fitting_tile(three_copies, sample, 12 * 4 * 200 * 200) == 200
+    assert largest_tile(three_copies, sample, 12 * 4 * 200 * 200) == 200
 
 
 def test_peak_memory_forgets_what_is_freed() -> None:

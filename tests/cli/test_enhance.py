@@ -1,4 +1,4 @@
-"""The three commands: every flag does something, help has an example, mistakes are one sentence and exit status 2."""
+"""The three commands: flags, help, progress, reports, and errors with exit status 2."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ enhance.register(app)
 
 
 def run(*arguments: object) -> str:
-    """Run a command, which must succeed; what it said."""
+    """Run a command, which must succeed; its output."""
     result = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
@@ -35,16 +35,16 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", ["interpolate", "upscale", "denoise"])
 def test_help_has_an_example(command: str) -> None:
-    words = run(command, "--help")
-    assert f"Example: ls3d {command}" in words
+    output = run(command, "--help")
+    assert f"Example: ls3d {command}" in output
     for flag in ("device", "precision", "tile", "start", "duration", "codec", "crf", "preview", "resume", "progress"):
-        assert f"--{flag}" in words
+        assert f"--{flag}" in output
 
 
 def test_factor_and_the_bar(source: Path, tmp_path: Path) -> None:
-    words = run("interpolate", source, tmp_path / "out.mp4", "--factor", 4, "--model", "blend", "--preview", 0.2)
+    output = run("interpolate", source, tmp_path / "out.mp4", "--factor", 4, "--model", "blend", "--preview", 0.2)
     assert len(decode(tmp_path / "out.mp4")) == 20
-    assert "5 frames became 20" in words
+    assert "5 frames became 20" in output
 
 
 def test_fps(source: Path, tmp_path: Path) -> None:
@@ -55,9 +55,9 @@ def test_fps(source: Path, tmp_path: Path) -> None:
 
 def test_slow_motion(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
-    words = run("interpolate", source, target, "--slow-motion", "--model", "blend", "--preview", 0.4)
+    output = run("interpolate", source, target, "--slow-motion", "--model", "blend", "--preview", 0.4)
     assert times(target) == [Fraction(n, 25) for n in range(20)]
-    assert "can't be slowed down with the video" in words
+    assert "can't be slowed down with the video" in output
 
 
 def test_progress_for_programs(source: Path, tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_the_other_flags(source: Path, tmp_path: Path) -> None:
     [
         (["--factor", "5"], "--factor 5: expected 2, 4 or 8"),
         (["--fps", "many"], "--fps many: expected a number"),
-        (["--preview", "1", "--duration", "1"], "--preview and --duration both say how long"),
+        (["--preview", "1", "--duration", "1"], "--preview and --duration exclude each other"),
         (["--max-memory", "lots"], "--max-memory lots: expected bytes"),
-        (["--tile", "1"], "tile 1: expected at least 64 pixels"),
-        (["--crf", "99"], "crf 99: expected a number from 0 to 63"),
+        (["--tile", "1"], "--tile 1: expected at least 64 pixels"),
+        (["--crf", "99"], "--crf 99: expected a number from 0 to 63"),
     ],
 )
-def test_mistakes(
+def test_errors_name_the_flag(
     flags: list[str],
     sentence: str,
     source: Path,
@@ -102,5 +102,5 @@ def test_mistakes(
     with pytest.raises(SystemExit) as status:
         program()
     assert status.value.code == 2
-    words = capsys.readouterr().err.strip().splitlines()
-    assert words[-1].startswith(f"error: {sentence}")
+    output = capsys.readouterr().err.strip().splitlines()
+    assert output[-1].startswith(f"error: {sentence}")

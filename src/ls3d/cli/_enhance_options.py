@@ -1,0 +1,121 @@
+"""Command-line options generated from ``EnhanceOptions``, so that names, defaults and help texts are stated once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, fields
+from fractions import Fraction
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ls3d.cli._console import ProgressStyle, show_report, shown_progress
+from ls3d.enhance.options import EnhanceOptions
+from ls3d.enhance.report import EnhanceReport
+from ls3d.errors import InputError
+
+#: Options that are read as text here, because their numbers may be fractions or have units.
+_METAVARS = {"max_memory": "BYTES[K|M|G|T]", "start": "SECONDS", "duration": "SECONDS", "image_rate": "FPS"}
+
+#: Options with a flag of another name.
+_FLAGS = {"resume": "--resume/--restart"}
+
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def with_enhance_options(command: Callable[..., EnhanceReport]) -> Callable[..., None]:
+    """Make a command of a function that runs a job.
+
+    Args:
+        command: its arguments are those of the job, and the keyword arguments ``options: EnhanceOptions`` and
+            ``progress: ProgressCallback | None``.
+
+    Returns:
+        A function for ``typer`` that has one argument for each field of ``EnhanceOptions`` in place of ``options``,
+        ``--preview``, and ``--progress`` for how progress is shown; it also shows the report.
+    """
+    own = [
+        parameter
+        for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
+        if name not in ("options", "progress")
+    ]
+
+    def run(progress: ProgressStyle, **values: Any) -> None:
+        options = _read_options(values)
+        with shown_progress(progress) as show:
+            report = command(**{each.name: values[each.name] for each in own}, options=options, progress=show)
+        show_report(report, progress)
+
+    parameters = [*own, *_parameters()]
+    run.__name__ = command.__name__
+    run.__doc__ = command.__doc__
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def _parameters() -> list[inspect.Parameter]:
+    hints = get_type_hints(EnhanceOptions)
+    preview = typer.Option(metavar="SECONDS", help="The same as --duration: --preview 5 processes the first 5 seconds.")
+    progress = typer.Option(help="Show a bar, JSON lines for programs, or nothing, on standard error.")
+    return [
+        *(_parameter(option, hints[option.name]) for option in fields(EnhanceOptions)),
+        _keyword("preview", str | None, None, preview),
+        _keyword("progress", ProgressStyle, ProgressStyle.bar, progress),
+    ]
+
+
+def _parameter(option: Field[Any], hint: Any) -> inspect.Parameter:
+    names = [_FLAGS[option.name]] if option.name in _FLAGS else []
+    info = typer.Option(*names, metavar=_METAVARS.get(option.name), help=option.metadata["help"])
+    if option.name in _METAVARS:
+        return _keyword(option.name, str | None, None if option.default is None else str(option.default), info)
+    return _keyword(option.name, hint, option.default, info)
+
+
+def _keyword(name: str, annotation: Any, default: Any, info: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=Annotated[annotation, info])
+
+
+def _read_options(values: dict[str, Any]) -> EnhanceOptions:
+    """Convert what was typed.
+
+    Raises:
+        InputError: a value can't be read, or is out of range.
+    """
+    if values["preview"] is not None and values["duration"] is not None:
+        raise InputError("--preview and --duration exclude each other; expected one of them")
+    given = {option.name: values[option.name] for option in fields(EnhanceOptions)}
+    preview = read_fraction(values["preview"], "preview")
+    read = {name: read_fraction(given[name], name) for name in ("start", "duration", "image_rate")}
+    if preview is not None:
+        read["duration"] = preview
+    return EnhanceOptions(**{**given, **read, "max_memory": _read_bytes(given["max_memory"])})
+
+
+def read_fraction(text: str | None, argument: str) -> Fraction | None:
+    """Read a decimal number or a fraction; None if there is no text.
+
+    Raises:
+        InputError: it is not a number.
+    """
+    if text is None:
+        return None
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"{text}: expected a number such as 60, 23.976 or 60000/1001", argument=argument) from error
+
+
+def _read_bytes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    unit = text[-1:].upper()
+    number = text[:-1] if unit in _UNITS else text
+    try:
+        return int(float(number) * _UNITS.get(unit, 1))
+    except (ValueError, OverflowError) as error:
+        message = f"{text}: expected bytes, or a number with K, M, G or T"
+        raise InputError(message, argument="max_memory") from error

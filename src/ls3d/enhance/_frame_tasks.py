@@ -1,0 +1,145 @@
+"""What is done to a video: a window of source frames in, output frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from ls3d.enhance._windows import Window
+from ls3d.inference import Enhancer, NonFiniteOutputError, estimate_sigma
+from ls3d.video import Frame, same_pixels, to_rgb
+from ls3d.video.color import Color
+
+#: A noise level in [0, 255], or ``"auto"`` to measure it in every frame.
+NoiseLevel = float | Literal["auto"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output frame.
+
+    Attributes:
+        pts: its time in the output, in ticks.
+        pixels: a source frame that passes through, or ``(3, H, W)`` R'G'B'.
+        held: whether it repeats a source frame because no new frame could be made at its time.
+    """
+
+    pts: int
+    pixels: Frame | Tensor
+    held: bool = False
+
+
+class FrameTask(Protocol):
+    """Makes the output frames of a window."""
+
+    def outputs(self, window: Window) -> Iterator[Output]:
+        """One output frame for each of ``window.slots``, in order."""
+        ...
+
+
+class FrameTensors:
+    """Source frames as tensors, each converted once while it is in use.
+
+    Args:
+        color: of the source.
+        device: where the tensors are.
+    """
+
+    def __init__(self, color: Color, device: torch.device) -> None:
+        self._color = color
+        self._device = device
+        self._tensors: dict[Fraction, Tensor] = {}
+
+    def __call__(self, frames: Sequence[Frame]) -> Tensor:
+        """Convert frames to ``(1, 3, T, H, W)``; those of the previous call are reused."""
+        known = self._tensors
+        self._tensors = {}
+        for frame in frames:
+            if frame.time not in self._tensors:
+                self._tensors[frame.time] = known[frame.time] if frame.time in known else self._convert(frame)
+        return torch.stack([self._tensors[frame.time] for frame in frames], dim=1)[None]
+
+    def _convert(self, frame: Frame) -> Tensor:
+        return to_rgb(frame.picture, self._color, self._device)
+
+
+class Interpolate:
+    """New frames between the source's, which pass through unchanged.
+
+    Nothing is interpolated across a cut, after the last frame, or between identical frames: the previous frame is held.
+
+    Args:
+        enhancer: runs an interpolation network.
+        tensors: converts source frames.
+    """
+
+    def __init__(self, enhancer: Enhancer, tensors: FrameTensors) -> None:
+        self._enhancer = enhancer
+        self._tensors = tensors
+
+    def outputs(self, window: Window) -> Iterator[Output]:
+        """See ``FrameTask``."""
+        slots = [(slot.pts, self._enhancer.nearest_time(slot.position)) for slot in window.slots]
+        moving = bool(window.after) and not same_pixels(window.frame.picture, window.after[0].picture)
+        times = sorted({time for _, time in slots if 0 < time < 1}) if moving else []
+        made = self._make([window.frame, window.after[0]], times) if times else {}
+        for pts, time in slots:
+            if time in made:
+                yield Output(pts, made[time])
+            elif time == 1 and moving:
+                yield Output(pts, window.after[0])
+            else:
+                yield Output(pts, window.frame, held=time != 0)
+
+    def _make(self, pair: Sequence[Frame], times: Sequence[Fraction]) -> dict[Fraction, Tensor]:
+        made = self._enhancer.interpolate(self._tensors(pair), times)[0].unbind(1)
+        return dict(zip(times, made, strict=True))
+
+
+class Restore:
+    """One output frame for each source frame: super-resolution and denoising.
+
+    Args:
+        enhancer: runs a restoration network.
+        tensors: converts source frames.
+        sigma: noise level for networks that take one, otherwise None.
+    """
+
+    def __init__(self, enhancer: Enhancer, tensors: FrameTensors, sigma: NoiseLevel | None = None) -> None:
+        self._enhancer = enhancer
+        self._tensors = tensors
+        self._sigma = sigma
+
+    def outputs(self, window: Window) -> Iterator[Output]:
+        """See ``FrameTask``; at the ends of a shot, its first or last frame is repeated."""
+        traits = self._enhancer.traits
+        frames = [*window.before, window.frame, *window.after]
+        missing_before = traits.frames_before - len(window.before)
+        missing_after = traits.frames_after - len(window.after)
+        padded = self._tensors(frames[:1] * missing_before + frames + frames[-1:] * missing_after)
+        sigma = None if self._sigma is None else self._measure(padded[0, :, traits.frames_before])
+        restored = self._enhancer.restore(padded, sigma)[0]
+        for slot in window.slots:
+            yield Output(slot.pts, restored)
+
+    def _measure(self, frame: Tensor) -> Tensor:
+        """The noise level in units of [0, 1], ``(1,)``."""
+        sigma = estimate_sigma(frame) if self._sigma == "auto" else float(self._sigma or 0) / 255
+        return torch.full((1,), sigma, device=frame.device)
+
+
+def make_outputs(task: FrameTask, window: Window) -> list[Output]:
+    """The output frames of a window.
+
+    Raises:
+        NonFiniteOutputError: the network returned NaN or infinity; the message names the frame.
+    """
+    try:
+        return list(task.outputs(window))
+    except NonFiniteOutputError as error:
+        raise NonFiniteOutputError(f"the frame at {float(window.frame.time):.3f} s: {error}") from error

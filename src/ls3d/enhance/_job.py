@@ -1,0 +1,179 @@
+"""What a job is, described by data: a job can be pickled, and its segments made in any process."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, Interpolate, NoiseLevel, Restore
+from ls3d.enhance._plan import Segmentation
+from ls3d.errors import InputError
+from ls3d.inference import Enhancer, Precision
+from ls3d.models import EnhancementNetwork, load_enhancement_model
+from ls3d.video import EncoderSettings, ImageSequence, OnError, Source, VideoFile, VideoInfo
+
+_HEAD = 1 << 20  # bytes of a file by which changes are noticed
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A source that can be opened again, by any process that sees its path.
+
+    Attributes:
+        path: a video file or a folder of images.
+        on_error: what to do where frames can't be decoded.
+        image_rate: frames per second of a folder of images.
+        fingerprint: size, modification time and digest of the first bytes; empty for a folder.
+    """
+
+    path: Path
+    on_error: OnError
+    image_rate: Fraction
+    fingerprint: dict[str, Any]
+
+    @classmethod
+    def of(cls, path: Path, on_error: OnError, image_rate: Fraction) -> SourceFile:
+        """Describe a file or folder as it is now.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        return cls(path, on_error, image_rate, _fingerprint(path))
+
+    def open(self) -> Source:
+        """Open the source.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            InputError: it can't be decoded, or has changed since this description was made.
+        """
+        if _fingerprint(self.path) != self.fingerprint:
+            raise InputError(f"{self.path} has changed since the job began; start the job over")
+        if self.path.is_dir():
+            return ImageSequence(self.path, self.image_rate, self.on_error)
+        return VideoFile(self.path, self.on_error)
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        return {}
+    status = path.stat()
+    with path.open("rb") as file:
+        head = hashlib.sha256(file.read(_HEAD)).hexdigest()
+    return {"size": status.st_size, "modified": status.st_mtime_ns, "head": head}
+
+
+@dataclass(frozen=True)
+class NetworkReference:
+    """A network that can be loaded again.
+
+    Attributes:
+        model: its name or the path of its weights file, or the network itself.
+        task: what it must be for.
+        name: for messages and the job file.
+        digest: of its class, configuration and weights.
+    """
+
+    model: str | EnhancementNetwork
+    task: str
+    name: str
+    digest: str
+
+    def load(self) -> EnhancementNetwork:
+        """Load the network.
+
+        Raises:
+            InputError: there is no such network, or its weights have changed since this reference was made.
+        """
+        network = load_network(self.model, self.task)
+        if network_digest(network) != self.digest:
+            raise InputError(f"{self.name}: the weights have changed since the job began; start the job over")
+        return network
+
+
+def load_network(model: str | EnhancementNetwork, task: str) -> EnhancementNetwork:
+    """The network itself, or the one with this name or weights file.
+
+    Raises:
+        InputError: there is no such network, or it is for another task.
+    """
+    if isinstance(model, str):
+        return load_enhancement_model(model, task)
+    if model.traits.task != task:
+        raise InputError(f"{model.name}: this model is for {model.traits.task}, expected {task}", argument="model")
+    return model
+
+
+def network_digest(network: EnhancementNetwork) -> str:
+    """SHA-256 of everything that a network's output depends on: class, traits, arguments and weights."""
+    arguments = {} if network.config is None else network.config.arguments
+    digest = hashlib.sha256(f"{type(network).__name__} {network.traits} {arguments}".encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do.
+
+    Attributes:
+        source: where frames come from; None for a pipe, whose job can't be divided among processes.
+        info: of the source.
+        network: what is run.
+        device: on which device.
+        precision: of the network.
+        tile: maximum side of a tile in source pixels, None for whole frames.
+        sigma: noise level for networks that take one, otherwise None.
+        segmentation: where segments end, and at which times output frames are shown.
+        settings: of the encoder.
+        container: FFmpeg's name of the output format, ``"y4m"`` or ``"images"``.
+        target: the output file or folder of images; None for a pipe.
+    """
+
+    source: SourceFile | None
+    info: VideoInfo
+    network: NetworkReference
+    device: str
+    precision: Precision
+    tile: int | None
+    sigma: NoiseLevel | None
+    segmentation: Segmentation
+    settings: EncoderSettings
+    container: str
+    target: Path | None
+
+    def signature(self) -> dict[str, Any]:
+        """Everything that the output depends on, as JSON: jobs with equal signatures have equal segments."""
+        source = {} if self.source is None else {"on_error": self.source.on_error, **self.source.fingerprint}
+        return {
+            "source": {"name": Path(self.info.name).name, **source},
+            "model": {"name": self.network.name, "digest": self.network.digest},
+            "precision": self.precision,
+            "tile": self.tile,
+            "sigma": self.sigma,
+            "segmentation": repr(self.segmentation),
+            "settings": repr(self.settings),
+            "container": self.container,
+        }
+
+    def enhancer(self) -> Enhancer:
+        """Load the network onto its device.
+
+        Raises:
+            InputError: the network can't be loaded, or this machine has no such device.
+        """
+        return Enhancer(self.network.load(), self.device, self.precision, self.tile)
+
+    def frame_task(self, enhancer: Enhancer) -> FrameTask:
+        """What is done to the source's frames, given the job's network on its device."""
+        tensors = FrameTensors(self.info.color, enhancer.device)
+        if enhancer.traits.task == "interpolation":
+            return Interpolate(enhancer, tensors)
+        return Restore(enhancer, tensors, self.sigma)

@@ -1,0 +1,221 @@
+"""From the arguments of a call to a job: opening the source, checking the target, choosing the encoder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+from ls3d.enhance._frame_tasks import NoiseLevel
+from ls3d.enhance._job import Job, NetworkReference, SourceFile, load_network, network_digest
+from ls3d.enhance._plan import Segmentation
+from ls3d.enhance._timeline import Timeline
+from ls3d.enhance.engine import run, run_to_pipe
+from ls3d.enhance.options import EnhanceOptions
+from ls3d.enhance.report import EnhanceReport
+from ls3d.errors import InputError
+from ls3d.inference import Enhancer
+from ls3d.models import EnhancementNetwork
+from ls3d.progress import ProgressCallback
+from ls3d.video import Source, TimeRange, VideoPipe, choose_settings, container_of, exact_rate
+
+log = logging.getLogger(__name__)
+
+PathLike = str | os.PathLike[str]
+
+_MIN_SEGMENT_FRAMES = 32  # of a segment that ends at a cut, unless ``segment_frames`` is smaller
+_MAX_TIME_DENOMINATOR = 1_000_000
+
+#: Formats that store no times of their own: their tick is one frame.
+_COUNTING_FRAMES = ("avi", "y4m", "images")
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """A source that was opened.
+
+    Attributes:
+        source: the source.
+        file: how to open it again, None for a pipe.
+        span: the part that is wanted.
+    """
+
+    source: Source
+    file: SourceFile | None
+    span: TimeRange
+
+
+def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSource:
+    """Open a file, a folder of images, or a pipe.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InputError: it can't be decoded, or ends before ``options.start``.
+    """
+    file = None
+    opened: Source
+    if isinstance(source, (str, os.PathLike)):
+        file = SourceFile.of(Path(source), options.on_error, exact_rate(options.image_rate))
+        opened = file.open()
+    else:
+        opened = VideoPipe(source, options.on_error)
+    info = opened.info
+    start = Fraction(options.start).limit_denominator(_MAX_TIME_DENOMINATOR)
+    if info.duration is not None and 0 < info.duration <= start:
+        raise InputError(
+            f"{float(start):g}: expected less than the {float(info.duration):.3f} s of {info.name}", argument="start"
+        )
+    end = None
+    if options.duration is not None:
+        end = start + Fraction(options.duration).limit_denominator(_MAX_TIME_DENOMINATOR)
+    if info.interlaced:
+        log.warning("%s is interlaced; its frames are processed as if they were progressive", info.name)
+    if info.alpha:
+        log.warning("%s has a transparency channel, which is left out", info.name)
+    return OpenSource(opened, file, TimeRange(start, end))
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the output goes.
+
+    Attributes:
+        container: FFmpeg's name of the format, ``"y4m"`` or ``"images"``.
+        path: the file or folder, None for a pipe.
+        pipe: the pipe, None for a file or folder.
+    """
+
+    container: str
+    path: Path | None = None
+    pipe: BinaryIO | None = None
+
+
+def check_target(target: PathLike | BinaryIO, source: OpenSource) -> Target:
+    """Find out the format of the output, and whether it can be written.
+
+    Raises:
+        FileNotFoundError: there is no folder for it.
+        InputError: its suffix is unknown, it is the source, or a folder with files in it.
+    """
+    if not isinstance(target, (str, os.PathLike)):
+        return Target("y4m", pipe=target)
+    path = Path(target)
+    container = "images" if not path.suffix or path.is_dir() else container_of(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{path} is a folder with files in it; expected a new or an empty one")
+    if source.file is not None and path.exists() and path.samefile(source.file.path):
+        raise InputError(f"{path} is the source itself; expected another name for the output")
+    return Target(container, path)
+
+
+def load_enhancer(
+    model: PathLike | EnhancementNetwork, task: str, options: EnhanceOptions
+) -> tuple[NetworkReference, Enhancer]:
+    """Load a network onto its device, and choose tiles that fit the memory.
+
+    Raises:
+        InputError: there is no such network or device, or too little memory is allowed.
+    """
+    if isinstance(model, EnhancementNetwork):
+        name = model.name
+    else:
+        name = str(model)
+        model = str(Path(name).resolve()) if Path(name).is_file() else name
+    network = load_network(model, task)
+    enhancer = Enhancer(network, options.device, options.precision, options.tile)
+    if options.max_memory is not None:
+        log.info("tiles of at most %d pixels fit the memory", enhancer.fit_memory(options.max_memory))
+    return NetworkReference(model, task, name, network_digest(network)), enhancer
+
+
+@dataclass(frozen=True)
+class PreparedJob:
+    """A job with everything that is open and loaded already.
+
+    Attributes:
+        job: what to do.
+        source: the job's source.
+        enhancer: the job's network on its device.
+        pipe: where the output goes if not to ``job.target``.
+    """
+
+    job: Job
+    source: Source
+    enhancer: Enhancer
+    pipe: BinaryIO | None
+
+    def run(self, resume: bool = True, progress: ProgressCallback | None = None) -> EnhanceReport:
+        """Do the job in this process; see ``ls3d.enhance.engine.run``."""
+        if self.pipe is not None:
+            return run_to_pipe(self.job, self.source, self.pipe, self.enhancer, progress)
+        return run(self.job, self.source, self.enhancer, resume, progress)
+
+
+def prepare_job(
+    source: OpenSource,
+    target: Target,
+    network: NetworkReference,
+    enhancer: Enhancer,
+    timeline: Timeline,
+    options: EnhanceOptions,
+    *,
+    sigma: NoiseLevel | None = None,
+    stretch: int = 1,
+) -> PreparedJob:
+    """Choose the encoder's settings and describe the job.
+
+    Args:
+        source: from ``open_source``.
+        target: from ``check_target``.
+        network: from ``load_enhancer``.
+        enhancer: likewise.
+        timeline: the times of output frames.
+        options: of the call.
+        sigma: noise level for networks that take one.
+        stretch: how many times longer the output takes than the source.
+
+    Raises:
+        InputError: codec, quality and format don't fit together.
+    """
+    info = source.source.info
+    traits = enhancer.traits
+    rate = timeline.rate(info.rate) / stretch
+    settings = choose_settings(
+        info,
+        target.container,
+        size=(info.height * traits.scale, info.width * traits.scale),
+        time_base=1 / rate if target.container in _COUNTING_FRAMES else timeline.time_base(info.time_base),
+        rate=rate,
+        codec=options.codec,
+        crf=options.crf,
+        threads=options.threads,
+    )
+    segmentation = Segmentation(
+        span=TimeRange(source.span.start, source.span.end, Fraction(stretch)),
+        timeline=timeline,
+        time_base=settings.time_base,
+        cut_threshold=options.cut_threshold,
+        max_frames=options.segment_frames,
+        min_frames=min(_MIN_SEGMENT_FRAMES, options.segment_frames),
+        frames_before=traits.frames_before,
+        frames_after=traits.frames_after,
+    )
+    job = Job(
+        source=source.file,
+        info=info,
+        network=network,
+        device=options.device,
+        precision=options.precision,
+        tile=enhancer.tiler.tile,
+        sigma=sigma,
+        segmentation=segmentation,
+        settings=settings,
+        container=target.container,
+        target=target.path,
+    )
+    return PreparedJob(job, source.source, enhancer, target.pipe)

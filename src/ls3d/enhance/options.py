@@ -1,0 +1,146 @@
+"""The options that interpolation, upscaling and denoising share, each with its type, default and help text.
+
+The command line and other user interfaces are generated from ``EnhanceOptions``, so this module imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from typing import Any, Literal, get_args
+
+from ls3d.errors import InputError
+
+# The same as ``ls3d.video.OnError`` and ``ls3d.inference.Precision``, whose modules take long to import.
+OnError = Literal["skip", "repeat", "stop"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def _about(help: str, valid: Callable[[Any], bool] | None = None, expected: str = "") -> dict[str, Any]:
+    """Metadata of a field of ``EnhanceOptions``.
+
+    Args:
+        help: one or two sentences for people.
+        valid: whether a value other than None can be used; None if that can't be known here.
+        expected: completes "expected ..." in the error.
+    """
+    return {"help": help, "valid": valid, "expected": expected}
+
+
+def _about_choice(help: str, choices: Any) -> dict[str, Any]:
+    names = get_args(choices)
+    return _about(help, lambda value: value in names, f"{', '.join(names[:-1])} or {names[-1]}")
+
+
+@dataclass(frozen=True)
+class EnhanceOptions:
+    """Options that ``interpolate``, ``upscale`` and ``denoise`` share.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    device: str = field(
+        default="auto",
+        metadata=_about("Device of the network: auto (a GPU if there is one), cpu, cuda, cuda:1, ..."),
+    )
+    precision: Precision = field(
+        default="float32",
+        metadata=_about_choice(
+            "Floating-point type of the network. The half-precision types are meant for GPUs.", Precision
+        ),
+    )
+    tile: int | None = field(
+        default=None,
+        metadata=_about(
+            "Maximum side of a tile, in source pixels. By default, frames are processed whole.",
+            lambda value: value >= 64,
+            "at least 64 pixels",
+        ),
+    )
+    max_memory: int | None = field(
+        default=None,
+        metadata=_about(
+            "Main memory to use at most on a CPU, in bytes; determines the size of tiles.",
+            lambda value: value > 0,
+            "more than 0 bytes",
+        ),
+    )
+    start: Fraction | float = field(
+        default=0,
+        metadata=_about("Start this many seconds into the source.", lambda value: value >= 0, "seconds, 0 or more"),
+    )
+    duration: Fraction | float | None = field(
+        default=None,
+        metadata=_about(
+            "Process this many seconds of the source. By default, everything up to its end.",
+            lambda value: value > 0,
+            "seconds, more than 0",
+        ),
+    )
+    codec: str | None = field(
+        default=None,
+        metadata=_about("h264, hevc, av1, vp9, prores or ffv1. By default, the codec of the source."),
+    )
+    crf: int | None = field(
+        default=None,
+        metadata=_about(
+            "Constant rate factor: lower means better quality and larger files. By default, visually lossless.",
+            lambda value: 0 <= value <= 63,
+            "a number from 0 to 63",
+        ),
+    )
+    resume: bool = field(
+        default=True, metadata=_about("Resume an unfinished job that had the same settings, or start over.")
+    )
+    cut_threshold: float = field(
+        default=4.0,
+        metadata=_about(
+            "Minimum change of the picture at a hard cut, in percent; 0 disables the detection of cuts.",
+            lambda value: 0 <= value <= 100,
+            "a percentage",
+        ),
+    )
+    on_error: OnError = field(
+        default="skip",
+        metadata=_about_choice(
+            "What to do where the source can't be decoded: hold the previous frame for longer (skip), repeat it at the "
+            "times of the missing frames (repeat), or stop with an error (stop).",
+            OnError,
+        ),
+    )
+    image_rate: Fraction | float = field(
+        default=25,
+        metadata=_about(
+            "Frames per second of a folder of images.", lambda value: value > 0, "more than 0 frames per second"
+        ),
+    )
+    threads: int = field(
+        default=0,
+        metadata=_about("Threads of the encoder; 0 lets it choose.", lambda value: value >= 0, "a number, 0 or more"),
+    )
+    segment_frames: int = field(
+        default=128,
+        metadata=_about(
+            "Maximum number of source frames in a segment, the unit in which an unfinished job is resumed.",
+            lambda value: value > 0,
+            "at least 1",
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = getattr(self, option.name)
+            valid = option.metadata["valid"]
+            if value is not None and valid is not None and not valid(value):
+                raise InputError(f"{value}: expected {option.metadata['expected']}", argument=option.name)
+
+
+def _attributes() -> str:
+    """The "Attributes" section of the docstring, from the help texts."""
+    lines = [f"{option.name}: {option.metadata['help']}" for option in fields(EnhanceOptions)]
+    return "\n        ".join(["Attributes:", *lines])
+
+
+EnhanceOptions.__doc__ = (EnhanceOptions.__doc__ or "").replace("Raises:", f"{_attributes()}\n\n    Raises:")

@@ -1,0 +1,52 @@
+"""The result of a job, in numbers. This module imports nothing heavy, for user interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ls3d.enhance._segments import Segment
+
+
+@dataclass
+class EnhanceReport:
+    """The result of a job.
+
+    Attributes:
+        target: the output.
+        frames_in: source frames.
+        frames_out: output frames.
+        segments: number of segments; 0 if the output was a pipe.
+        resumed: segments that an earlier run had finished.
+        cuts: hard cuts found.
+        held_frames: output frames that repeat a source frame because no new frame could be made at their times.
+        undecodable_packets: packets that could not be decoded.
+        retimed_frames: source frames whose own timestamps could not be used.
+        notes: sentences on streams that the output format can't hold as they are.
+        seconds: duration of this run.
+    """
+
+    target: str
+    frames_in: int = 0
+    frames_out: int = 0
+    segments: int = 0
+    resumed: int = 0
+    cuts: int = 0
+    held_frames: int = 0
+    undecodable_packets: int = 0
+    retimed_frames: int = 0
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def count(self, segments: Sequence[Segment]) -> None:
+        """Add up what is known of the segments."""
+        plans = [segment.plan for segment in segments]
+        self.frames_in = sum(plan.frames_in for plan in plans)
+        self.frames_out = sum(plan.frames_out for plan in plans)
+        self.cuts = sum(plan.cut_count for plan in plans)
+        self.undecodable_packets = sum(plan.undecodable_packets for plan in plans)
+        self.retimed_frames = sum(plan.retimed_frames for plan in plans)
+        self.held_frames = sum(segment.held_frames for segment in segments)
+        self.segments = len(segments)
