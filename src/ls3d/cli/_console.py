@@ -128,11 +128,15 @@ class _JsonLines:
 
 
 class _WarningHandler(logging.Handler):
-    """Shows the library's warnings, one line each."""
+    """Shows the library's warnings, one line each, and each only once."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.WARNING)
         self._console = console
+        self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        _note(self._console, record.getMessage())
+        message = record.getMessage()
+        if message not in self._shown:
+            self._shown.add(message)
+            _note(self._console, message)

@@ -11,7 +11,7 @@ from ls3d.enhance._frame_tasks import FrameTask, Output, make_outputs
 from ls3d.enhance._job import Job
 from ls3d.enhance._plan import SegmentPlan
 from ls3d.enhance._reader import SegmentReader
-from ls3d.enhance._segments import Segment, Workspace
+from ls3d.enhance._segments import FrameCounts, Segment, Workspace
 from ls3d.enhance._sinks import EndOfSegment, SegmentSink, Sink
 from ls3d.enhance._threads import Worker, prefetch
 from ls3d.enhance._windows import Window
@@ -88,17 +88,19 @@ def process(
             ready = stack.enter_context(prefetch(windows, _DECODED_AHEAD, "ls3d-decode"))
             worker: Worker[Output | EndOfSegment] = stack.enter_context(Worker(sink.handle, _ENCODED_BEHIND))
             stack.enter_context(torch.inference_mode())
-            held_frames = 0
+            counts = FrameCounts()
             for window, plan in ready:
                 outputs = make_outputs(task, window)
                 for output in outputs:
                     worker.send(output)
-                    held_frames += output.held
+                counts.frames_in += 1
+                counts.frames_out += len(outputs)
+                counts.held_frames += sum(output.held for output in outputs)
                 if step is not None:
                     step(len(outputs))
                 if plan is not None:
-                    worker.send(EndOfSegment(plan, held_frames))
-                    held_frames = 0
+                    worker.send(EndOfSegment(plan, counts))
+                    counts = FrameCounts()
     except BaseException:
         sink.abandon()
         raise

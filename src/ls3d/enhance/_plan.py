@@ -54,10 +54,10 @@ class Segmentation:
         """Number of frames that are read beyond the end of a segment."""
         return max(1, self.frames_after)
 
-    def read(self, source: Source, marks: Sequence[Mark] = ()) -> Iterator[Frame]:
-        """The wanted frames of the source, from the first marked one on."""
+    def read(self, source: Source, marks: Sequence[Mark] = (), start: Fraction | None = None) -> Iterator[Frame]:
+        """The wanted frames of the source, from the first marked one on, or from the time ``start``."""
         end = self.span.end
-        frames = source.frames(marks, self.span.start)
+        frames = source.frames(marks, self.span.start if start is None else start)
         return frames if end is None else takewhile(lambda frame: frame.time < end, frames)
 
     def windows(self, scanned: Iterator[ScannedFrame], first: Fraction, clock: OutputClock) -> Iterator[Window]:
@@ -83,7 +83,6 @@ class SegmentPlan:
         begin: the first tick that the segment's output frames may have.
         end: the tick at which the next segment begins, or the video ends.
         frames_in: number of source frames.
-        frames_out: number of output frames.
         undecodable_packets: packets that could not be decoded.
         retimed_frames: source frames whose own timestamps could not be used.
         is_last: whether the video ends with this segment.
@@ -98,7 +97,6 @@ class SegmentPlan:
     begin: int
     end: int
     frames_in: int
-    frames_out: int
     undecodable_packets: int
     retimed_frames: int
     is_last: bool
@@ -231,7 +229,6 @@ class _Scan:
             begin=self.begin,
             end=clock.finish(window.until),
             frames_in=totals.frames_in,
-            frames_out=totals.frames_out,
             undecodable_packets=totals.undecodable_packets + (self._source.undecodable_at_end if window.is_last else 0),
             retimed_frames=totals.retimed_frames,
             is_last=window.is_last,
@@ -255,7 +252,6 @@ class _Totals:
 
     first: Mark | None = None
     frames_in: int = 0
-    frames_out: int = 0
     undecodable_packets: int = 0
     retimed_frames: int = 0
 
@@ -263,6 +259,5 @@ class _Totals:
         if self.first is None:
             self.first = window.frame.mark()
         self.frames_in += 1
-        self.frames_out += len(window.slots)
         self.undecodable_packets += window.frame.undecodable_packets
         self.retimed_frames += window.frame.retimed

@@ -19,11 +19,11 @@ class ProgressMeter:
     """
 
     def __init__(self, total: int | None, callback: ProgressCallback | None, resumed: Iterable[Segment] = ()) -> None:
-        plans = [segment.plan for segment in resumed]
+        counts = [segment.counts for segment in resumed]
         self._total = total
         self._callback = callback
-        self._done_before = sum(plan.frames_in for plan in plans)
-        self._written_before = sum(plan.frames_out for plan in plans)
+        self._done_before = sum(count.frames_in for count in counts)
+        self._written_before = sum(count.frames_out for count in counts)
         self._done = self._done_before
         self._written = self._written_before
         self._start = time.monotonic()

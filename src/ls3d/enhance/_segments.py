@@ -33,20 +33,35 @@ FORMAT = 2
 _TEMPORARY = ".tmp"  # suffix, also that of ``atomic_write``
 
 
+@dataclass
+class FrameCounts:
+    """Numbers of frames.
+
+    Attributes:
+        frames_in: source frames; as many as were planned, unless the source is damaged.
+        frames_out: output frames.
+        held_frames: output frames that repeat a source frame because no new frame could be made at their times.
+    """
+
+    frames_in: int = 0
+    frames_out: int = 0
+    held_frames: int = 0
+
+
 @dataclass(frozen=True)
 class Segment:
     """A finished segment.
 
     Attributes:
         plan: by which it was made.
-        held_frames: output frames that repeat a source frame because no new frame could be made at their times.
+        counts: of its frames.
         delay: maximum reordering depth of the packets, see ``ls3d.video.EncodedSegment``.
         digest: SHA-256 of the packets' data.
         packets: time, size and key flag of every packet, in decoding order; empty except in the file.
     """
 
     plan: SegmentPlan
-    held_frames: int
+    counts: FrameCounts
     delay: int
     digest: str
     packets: tuple[tuple[int, int, bool], ...] = ()
@@ -60,6 +75,7 @@ class Segment:
         """Read what ``to_json`` wrote."""
         values = json.loads(text)
         values["plan"] = SegmentPlan.from_dict(values["plan"])
+        values["counts"] = FrameCounts(**values["counts"])
         values["packets"] = tuple((pts, size, key) for pts, size, key in values["packets"])
         return cls(**values)
 
@@ -216,13 +232,13 @@ class SegmentWriter:
         self._digest.update(packet.data)
         self._packets.append((packet.pts, len(packet.data), packet.key))
 
-    def close(self, plan: SegmentPlan, held_frames: int) -> Segment:
+    def close(self, plan: SegmentPlan, counts: FrameCounts) -> Segment:
         """Flush the packets to disk and finish the segment."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         delay = reorder_depth([pts for pts, _, _ in self._packets])
-        segment = Segment(plan, held_frames, delay, self._digest.hexdigest(), tuple(self._packets))
+        segment = Segment(plan, counts, delay, self._digest.hexdigest(), tuple(self._packets))
         self._workspace.publish(self._temporary, segment)
         return replace(segment, packets=())
 

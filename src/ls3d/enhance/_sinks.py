@@ -9,7 +9,7 @@ import torch
 
 from ls3d.enhance._frame_tasks import Output
 from ls3d.enhance._plan import SegmentPlan
-from ls3d.enhance._segments import Segment, SegmentWriter, Workspace
+from ls3d.enhance._segments import FrameCounts, Segment, SegmentWriter, Workspace
 from ls3d.video import Encoder, EncoderSettings, Frame, Packet, from_rgb, to_rgb, write_y4m
 from ls3d.video.color import Color
 
@@ -20,11 +20,11 @@ class EndOfSegment:
 
     Attributes:
         plan: of the segment.
-        held_frames: among its output frames.
+        counts: of its frames.
     """
 
     plan: SegmentPlan
-    held_frames: int
+    counts: FrameCounts
 
 
 class Sink:
@@ -106,7 +106,7 @@ class SegmentSink(Sink):
             self._writer = self._workspace.create()
         for packet in self._encoder.flush() if self._encoder is not None else ():
             self._writer.write(packet)
-        segment = self._writer.close(end.plan, end.held_frames)
+        segment = self._writer.close(end.plan, end.counts)
         self._encoder = None
         self._writer = None
         return segment
@@ -130,4 +130,4 @@ class PipeSink(Sink):
         write_y4m(self._file, self._encode(self._encoder, output))
 
     def _finish(self, end: EndOfSegment) -> Segment:
-        return Segment(end.plan, end.held_frames, delay=0, digest="")
+        return Segment(end.plan, end.counts, delay=0, digest="")

@@ -43,10 +43,11 @@ class EnhanceReport:
     def count(self, segments: Sequence[Segment]) -> None:
         """Add up what is known of the segments."""
         plans = [segment.plan for segment in segments]
-        self.frames_in = sum(plan.frames_in for plan in plans)
-        self.frames_out = sum(plan.frames_out for plan in plans)
+        counts = [segment.counts for segment in segments]
+        self.frames_in = sum(count.frames_in for count in counts)
+        self.frames_out = sum(count.frames_out for count in counts)
+        self.held_frames = sum(count.held_frames for count in counts)
         self.cuts = sum(plan.cut_count for plan in plans)
         self.undecodable_packets = sum(plan.undecodable_packets for plan in plans)
         self.retimed_frames = sum(plan.retimed_frames for plan in plans)
-        self.held_frames = sum(segment.held_frames for segment in segments)
         self.segments = len(segments)
