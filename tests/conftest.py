@@ -1,4 +1,4 @@
-"""What every test shares: fixed seeds, one thread per worker, Hypothesis without deadlines."""
+"""Settings and fixtures of all tests: fixed seeds, one thread per worker, Hypothesis without deadlines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import videos
 
-from ls3d.data.clips import Clip
+from ls3d.data.clips import ArrayClip
 
 hypothesis.settings.register_profile(
     "ls3d",
@@ -23,7 +23,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ls3d")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Workers side by side: one thread each, in the programs that tests start as well.
+    # Workers run at the same time: one thread each, also in the programs that tests start.
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -36,18 +36,18 @@ def seed() -> None:
 
 @pytest.fixture
 def clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clips of stripes that drift at several speeds, in place of decoded files."""
+    """Replace decoded files by clips of stripes that move at different speeds."""
     t, y, x = np.mgrid[0:9, 0:48, 0:48]
     made = [
-        Clip(name, np.stack([128 + 100 * np.sin(0.3 * (x - speed * t) + 0.2 * y)] * 3, -1).astype(np.uint8))
+        ArrayClip(name, np.stack([128 + 100 * np.sin(0.3 * (x - speed * t) + 0.2 * y)] * 3, -1).astype(np.uint8))
         for name, speed in (("a1", 0.5), ("a2", 1.5), ("a3", 2.5), ("b", 1))
     ]
-    monkeypatch.setattr("ls3d.data.clips.open_clips", lambda *_: made)
+    monkeypatch.setattr("ls3d.data.cache.open_clips", lambda *_: made)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of four small videos, and a cache for their frames that goes away."""
+    """A folder of four small videos, and a temporary cache for their frames."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "clips").mkdir()
     for name in "abcd":

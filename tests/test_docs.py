@@ -138,12 +138,13 @@ def test_notice_names_the_clips_behind_the_weights() -> None:
         assert set(read_metadata(path)["training_data"]) <= lines
 
 
-#: Rows of the README's tables of quality: which folder and which file of ``benchmarks/results`` they come from.
+#: Rows of the README's tables of quality, and the folder and file name in ``benchmarks/results`` of their scores.
 QUALITY = {
     "UCF101, all 379 triplets": ("interpolation", "ucf101"),
     "UCF101, 24 of them": ("interpolation", "ucf101_24"),
     "Middlebury-other, all 12 scenes": ("interpolation", "middlebury"),
     "Middlebury-other, 3 real scenes": ("interpolation", "middlebury_3"),
+    "DAVIS, the 30 triplets of AdaCoF": ("interpolation", "davis"),
     "Vid4, all 171 frames": ("super-resolution", "vid4"),
     "Vid4, the first 7 frames of calendar and walk": ("super-resolution", "vid4_2"),
     "Set8's four GoPro clips, 157 frames": ("denoising", "set8_gopro"),
@@ -152,7 +153,7 @@ QUALITY = {
 
 
 def quality_rows() -> dict[str, dict[str, str]]:
-    """The README's tables of quality: row to column to figure; a column is a model, or what is published."""
+    """The README's tables of quality: figures by row and column. A column is a model, or "published"."""
     found = {}
     columns: list[str] = []
     for line in (ROOT / "README.md").read_text().splitlines():
@@ -164,12 +165,12 @@ def quality_rows() -> dict[str, dict[str, str]]:
     return found
 
 
-def test_every_table_of_quality_was_found() -> None:
+def test_every_row_of_the_quality_tables_is_known() -> None:
     assert set(quality_rows()) == set(QUALITY)
 
 
 @pytest.mark.parametrize("title", QUALITY)
-def test_quality_tables_are_what_was_measured(title: str) -> None:
+def test_quality_tables_agree_with_the_results(title: str) -> None:
     """Every figure is the mean in its JSON file."""
     folder, stem = QUALITY[title]
     for model, figure in quality_rows()[title].items():

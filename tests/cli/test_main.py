@@ -34,7 +34,7 @@ def test_version() -> None:
         (("train", "bad.yaml"), "bad.yaml is not a recipe"),
         (("train", "no_such.yaml"), "no_such.yaml"),
         (("reproduce", "table8"), "no table is called 'table8'"),
-        (("reproduce", "table2", "--small"), "there is no recipe recipes/vfi/table2_baseline_small.yaml"),
+        (("reproduce", "table2", "--small"), "there is no recipe vfi/table2_baseline.yaml"),
         (("reproduce", "table2", "--json", "no_such_folder/out.json"), "there is no folder no_such_folder"),
         (("evaluate", "blend", "--protocol", "ucf101", "--data", "no_such_folder"), "no_such_folder"),
         (("summary", "no_such_model"), "no_such_model"),

@@ -1,44 +1,38 @@
-"""Tiny data sets, laid out as the official archives do."""
+"""Tiny data sets, and the clips that an evaluation measures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from helpers.data_sets import write_sequences, write_triplets
 
-from ls3d.video.images import encode_png
-
-
-def picture(seed: int, height: int = 24, width: int = 32) -> np.ndarray:
-    """A smooth random picture."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
-    return coarse.repeat(4, axis=0).repeat(4, axis=1)
-
-
-def save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_png(pixels))
+from ls3d.data import Clip
+from ls3d.evaluation import ClipScore
+from ls3d.evaluation.fidelity.score import FidelityScorer
 
 
 @pytest.fixture
 def triplets(tmp_path: Path) -> Path:
-    """Five UCF101 triplets; in number n the true frame is n off the mean of the others."""
-    root = tmp_path / "ucf101"
-    for number in range(1, 6):
-        mean = (picture(number) // 2 + 40).astype(np.uint8)
-        save(root / str(number) / "frame_00.png", mean - 4)
-        save(root / str(number) / "frame_01_gt.png", mean + number)
-        save(root / str(number) / "frame_02.png", mean + 4)
-    return root
+    """The UCF101 triplets of ``write_triplets``."""
+    return write_triplets(tmp_path / "ucf101")
 
 
 @pytest.fixture
 def sequences(tmp_path: Path) -> Path:
-    """Two Vid4 clips of four and three frames, of sizes that four does not divide."""
-    root = tmp_path / "vid4"
-    for clip, frames in (("calendar", 4), ("walk", 3)):
-        for index in range(frames):
-            pixels = np.pad(picture(index, 48, 64), ((0, 2), (0, 3), (0, 0)))
-            save(root / clip / f"{index:08d}.png", pixels)
-    return root
+    """The Vid4 clips of ``write_sequences``."""
+    return write_sequences(tmp_path / "vid4")
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the clips that are measured, as opposed to read from the journal."""
+    names: list[str] = []
+    original = FidelityScorer.score
+
+    def score(self: FidelityScorer, clip: Clip) -> ClipScore | None:
+        names.append(clip.name)
+        return original(self, clip)
+
+    monkeypatch.setattr(FidelityScorer, "score", score)
+    return names

@@ -8,18 +8,27 @@ import pytest
 
 from ls3d.data import DATA_SETS, DEGRADATIONS
 from ls3d.errors import InputError
-from ls3d.evaluation import PROTOCOLS, Protocol, Window, get_protocol
+from ls3d.evaluation import (
+    PROTOCOLS,
+    InterpolationProtocol,
+    InterpolationWindow,
+    Protocol,
+    RestorationProtocol,
+    get_protocol,
+)
 from ls3d.metrics import METRICS
 
 ALL = pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 
 
 @ALL
-def test_refers_to_what_exists(protocol: Protocol) -> None:
-    assert protocol.data_set in DATA_SETS
-    assert set(protocol.metrics.values()) <= set(METRICS)
-    assert (protocol.task == "interpolation") == (protocol.window is not None)
-    assert (protocol.degradation in DEGRADATIONS) == (protocol.window is None)
+def test_holds_known_data_sets_metrics_and_degradations(protocol: Protocol) -> None:
+    assert protocol.data_set is DATA_SETS[protocol.data_set.name]
+    assert all(metric in METRICS.values() for metric in protocol.metrics.values())
+    assert (protocol.task == "interpolation") == isinstance(protocol, InterpolationProtocol)
+    if isinstance(protocol, RestorationProtocol):
+        assert protocol.degradation is DEGRADATIONS[protocol.degradation.name]
+        assert (protocol.task == "super-resolution") == (protocol.degradation.scale == 4)
 
 
 @ALL
@@ -41,8 +50,8 @@ def test_published_rows_fit_the_columns(protocol: Protocol) -> None:
 
 
 @ALL
-def test_interpolation_keeps_to_places_that_halving_reaches(protocol: Protocol) -> None:
-    if protocol.window:
+def test_interpolation_needs_only_times_that_halving_reaches(protocol: Protocol) -> None:
+    if isinstance(protocol, InterpolationProtocol):
         assert all(0 < target < protocol.window.span for target in protocol.window.targets)
         assert protocol.window.span & (protocol.window.span - 1) == 0
 
@@ -50,24 +59,24 @@ def test_interpolation_keeps_to_places_that_halving_reaches(protocol: Protocol) 
 @pytest.mark.parametrize(
     ("window", "frames", "starts"),
     [
-        (Window(2, (1,)), 3, [0]),
-        (Window(2, (1,)), 2, []),
-        (Window(2, (1,)), 9, [0]),
-        (Window(2, (1,), first=2), 7, [2]),
-        (Window(2, (1,), repeat=True), 7, [0, 2, 4]),
-        (Window(4, (1, 2, 3), repeat=True), 30, [0, 4, 8, 12, 16, 20, 24]),
-        (Window(32, (4,)), 33, [0]),
+        (InterpolationWindow(2, (1,)), 3, [0]),
+        (InterpolationWindow(2, (1,)), 2, []),
+        (InterpolationWindow(2, (1,)), 9, [0]),
+        (InterpolationWindow(2, (1,), first=2), 7, [2]),
+        (InterpolationWindow(2, (1,), repeat=True), 7, [0, 2, 4]),
+        (InterpolationWindow(4, (1, 2, 3), repeat=True), 30, [0, 4, 8, 12, 16, 20, 24]),
+        (InterpolationWindow(32, (4,)), 33, [0]),
     ],
 )
-def test_windows(window: Window, frames: int, starts: list[int]) -> None:
+def test_windows(window: InterpolationWindow, frames: int, starts: list[int]) -> None:
     assert list(window.starts(frames)) == starts
 
 
-def test_the_names_of_the_design() -> None:
-    names = {"ucf101", "middlebury", "davis", "vimeo-triplet", "vid4-bi-y", "vid4-bd-y", "set8-25"}
+def test_documented_names_exist() -> None:
+    names = {"ucf101", "middlebury", "davis", "davis-triplets", "vimeo-triplet", "vid4-bi-y", "vid4-bd-y", "set8-25"}
     assert names <= set(PROTOCOLS)
 
 
-def test_an_unknown_protocol_is_named() -> None:
+def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(InputError, match="vid5"):
         get_protocol("vid5")

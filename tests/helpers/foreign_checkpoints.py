@@ -1,29 +1,32 @@
-"""Other projects' checkpoints, key by key from their documented names, and what they compute.
+"""Checkpoints of other projects with their documented names, and the outputs of their networks.
 
-A plan lists a network's convolutions with the names that a project gives them. From it come random weights in
-exactly that layout, and, with ``torch.nn.functional`` alone, the outputs that they must give. Nothing of ls3d
-is used.
+A plan lists the convolutions of a network with the names that a project gives them. It determines random weights in
+exactly that layout and, with ``torch.nn.functional`` only, the outputs of the network. Nothing of ls3d is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Weights = dict[str, Tensor]
+#: Names of a normalization's scale, shift, mean and variance.
+NormNames = tuple[str, str, str, str]
+Pool = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A convolution, its normalization (four names, or none) and whether a ReLU follows."""
+    """A convolution, its normalization, if any, and whether a ReLU follows."""
 
     conv: str
-    norm: tuple[str, str, str, str] | None
+    norm: NormNames | None
     shape: tuple[int, ...]
     stride: tuple[int, ...] = (1, 1, 1)
     groups: int = 1
@@ -33,6 +36,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Block:
+    """A residual block: its convolutions, its projection, the names of its non-local block."""
+
     units: list[Unit]
     shortcut: Unit | None
     attention: dict[str, str] | None = None
@@ -40,13 +45,13 @@ class Block:
 
 @dataclass
 class Plan:
-    """A whole network. ``pool`` is what follows the stem: kernel, stride, padding."""
+    """A whole network. ``pool`` follows the stem: kernel, stride, padding."""
 
     stem: list[Unit]
     stages: list[list[Block]]
     fc: tuple[str, str]
     eps: float
-    pool: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None = None
+    pool: Pool | None = None
     pool2: bool = False
     zero_padding: bool = False
     mode: str = "softmax"
@@ -65,8 +70,8 @@ class Torch:
     fc = ("fc.weight", "fc.bias")
     downsample = "downsample"
 
-    def norm(self, prefix: str) -> tuple[str, str, str, str]:
-        return tuple(f"{prefix}.{k}" for k in ("weight", "bias", "running_mean", "running_var"))  # type: ignore
+    def norm(self, prefix: str) -> NormNames:
+        return f"{prefix}.weight", f"{prefix}.bias", f"{prefix}.running_mean", f"{prefix}.running_var"
 
     def stem(self, parts: int) -> list[tuple[str, str]]:
         return [("stem.0.weight", "stem.1"), ("stem.3.weight", "stem.4")][:parts]
@@ -89,6 +94,9 @@ class Torch:
 
     def shortcut(self, block: str) -> tuple[str, str]:
         return f"{block}.downsample.0.weight", f"{block}.downsample.1"
+
+    def attention(self, stage: int, index: int) -> dict[str, str]:
+        raise NotImplementedError
 
 
 class ResNets3d(Torch):
@@ -154,7 +162,7 @@ class SlowFast(Torch):
 
 
 class PytorchVideo(Torch):
-    """Names of pytorchvideo; ``skip`` is the number of the block that only pools."""
+    """Names of pytorchvideo; ``skip`` is the number of the block that is a pool."""
 
     def __init__(self, skip: int | None = None) -> None:
         self.numbers = [n for n in range(1, 7) if n != skip]
@@ -180,8 +188,8 @@ class Vmz(Torch):
         self.starts = [first + sum(DEPTHS[depth][:stage]) for stage in range(4)]
         self.prefix, self.fc = prefix, (f"last_out_L{classes}_w", f"last_out_L{classes}_b")
 
-    def norm(self, prefix: str) -> tuple[str, str, str, str]:
-        return tuple(f"{prefix}_{k}" for k in ("s", "b", "rm", "riv"))  # type: ignore
+    def norm(self, prefix: str) -> NormNames:
+        return f"{prefix}_s", f"{prefix}_b", f"{prefix}_rm", f"{prefix}_riv"
 
     def stem(self, parts: int) -> list[tuple[str, str]]:
         names = [f"{self.prefix}conv1_middle", f"{self.prefix}conv1"][2 - parts :]
@@ -239,14 +247,30 @@ def make_plan(
     project_first: bool = False,
     first_kernels: Sequence[Sequence[int]] | None = None,
     attention_at: Sequence[tuple[int, int]] = (),
-    pool: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None = None,
-    zero_padding: bool = False,
-    **options: object,
+    **options: Any,
 ) -> Plan:
-    """The plan of a residual network; ``kinds`` of the stages: 3d, 2d, 2+1d, ir, ip."""
+    """Make the plan of a residual network.
+
+    Args:
+        names: names of the project.
+        depth: number of layers.
+        kinds: the convolutions of the stages: 3d, 2d, 2+1d, ir, ip.
+        eps: epsilon of the normalizations.
+        stem_kernel: temporal extent of the stem.
+        stem_width: channels between the parts of a (2+1)D stem, 0 for a 3D stem.
+        stem_stride: temporal stride of the stem.
+        temporal: temporal strides of the stages.
+        rule: midplanes of (2+1)D, "vmz" or "torchvision".
+        project_first: whether the first block has a projection although its shapes are equal.
+        first_kernels: temporal extents of the first convolutions, stage by stage.
+        attention_at: stage (from 1) and index of the blocks with a non-local block.
+        options: other fields of ``Plan``.
+    """
     stem = _stem(names, stem_kernel, stem_width, stem_stride)
     kinds = [kinds] * 4 if isinstance(kinds, str) else kinds
-    wide, inputs, stages = 4 if depth >= 50 else 1, 64, []
+    wide = 4 if depth >= 50 else 1
+    inputs = 64
+    stages = []
     for stage, (count, width) in enumerate(zip(DEPTHS[depth], (64, 128, 256, 512), strict=True), 1):
         blocks = []
         for index in range(count):
@@ -257,14 +281,14 @@ def make_plan(
             units = _units(names, block, kinds[stage - 1], inputs, width, stride, wide == 4, kernel, rule)
             changes = inputs != outputs or stride != (1, 1, 1) or (project_first and stage == 1 and index == 0)
             shortcut = None
-            if changes and not zero_padding:
+            if changes and not options.get("zero_padding", False):
                 conv, norm = names.shortcut(block)
                 shortcut = Unit(conv, names.norm(norm), (outputs, inputs, 1, 1, 1), stride, relu=False)
-            attention = names.attention(stage, index) if (stage, index) in attention_at else None  # type: ignore
+            attention = names.attention(stage, index) if (stage, index) in attention_at else None
             blocks.append(Block(units, shortcut, attention))
             inputs = outputs
         stages.append(blocks)
-    return Plan(stem, stages, names.fc, eps, pool, zero_padding=zero_padding, **options)  # type: ignore[arg-type]
+    return Plan(stem, stages, names.fc, eps, **options)
 
 
 def _stem(names: Torch, kernel: int, width: int, stride: int) -> list[Unit]:
@@ -331,7 +355,7 @@ def _conv(
 
 
 def random_weights(plan: Plan) -> Weights:
-    """Weights in the plan's layout, of a scale that keeps activations alive."""
+    """Make weights in the layout of a plan, of a scale that keeps the size of activations."""
     weights: Weights = {}
     blocks = [block for stage in plan.stages for block in stage]
     units = [
@@ -355,7 +379,7 @@ def random_weights(plan: Plan) -> Weights:
     return weights
 
 
-def _norm_names(prefix: str) -> tuple[str, str, str, str]:
+def _norm_names(prefix: str) -> NormNames:
     return Torch().norm(prefix) if "." in prefix else Vmz(18).norm(prefix)
 
 
@@ -368,10 +392,12 @@ def add_unit(weights: Weights, unit: Unit) -> None:
         add_norm(weights, unit.norm, unit.shape[0])
 
 
-def add_norm(weights: Weights, names: tuple[str, str, str, str], channels: int) -> None:
+def add_norm(weights: Weights, names: NormNames, channels: int) -> None:
     scale, shift, mean, variance = names
-    weights[scale], weights[variance] = torch.rand(channels) + 0.5, torch.rand(channels) + 0.5
-    weights[shift], weights[mean] = torch.randn(channels) / 4, torch.randn(channels) / 4
+    weights[scale] = torch.rand(channels) + 0.5
+    weights[variance] = torch.rand(channels) + 0.5
+    weights[shift] = torch.randn(channels) / 4
+    weights[mean] = torch.randn(channels) / 4
 
 
 def run_unit(weights: Weights, unit: Unit, x: Tensor, eps: float) -> Tensor:
@@ -379,7 +405,7 @@ def run_unit(weights: Weights, unit: Unit, x: Tensor, eps: float) -> Tensor:
     padding = tuple(size // 2 for size in weight.shape[2:])
     bias = None if unit.bias is None else weights[unit.bias]
     convolve = F.conv3d if weight.ndim == 5 else F.conv2d
-    x = convolve(x, weight, bias, unit.stride, padding, groups=unit.groups)  # type: ignore[operator]
+    x = convolve(x, weight, bias, unit.stride, padding, groups=unit.groups)
     if unit.norm is not None:
         scale, shift, mean, variance = (weights[name] for name in unit.norm)
         x = F.batch_norm(x, mean, variance, scale, shift, eps=eps)
@@ -390,8 +416,7 @@ def run_block(plan: Plan, weights: Weights, block: Block, x: Tensor) -> Tensor:
     y = x
     for unit in block.units[:-1]:
         y = run_unit(weights, unit, y, plan.eps)
-    last = Unit(**{**block.units[-1].__dict__, "relu": False})
-    y = run_unit(weights, last, y, plan.eps)
+    y = run_unit(weights, replace(block.units[-1], relu=False), y, plan.eps)
     if block.shortcut is not None:
         x = run_unit(weights, block.shortcut, x, plan.eps)
     elif x.shape != y.shape:  # shortcut type A
@@ -424,7 +449,7 @@ def attend(plan: Plan, weights: Weights, names: dict[str, str], x: Tensor) -> Te
 
 
 def features(plan: Plan, weights: Weights, x: Tensor) -> Tensor:
-    """The last feature map."""
+    """Compute the last feature map."""
     for unit in plan.stem:
         x = run_unit(weights, unit, x, plan.eps)
     if plan.pool is not None:
@@ -438,6 +463,6 @@ def features(plan: Plan, weights: Weights, x: Tensor) -> Tensor:
 
 
 def evaluate(plan: Plan, weights: Weights, clip: Tensor) -> Tensor:
-    """Logits."""
+    """Compute the logits."""
     pooled = features(plan, weights, clip).mean(dim=(2, 3, 4))
     return F.linear(pooled, weights[plan.fc[0]].flatten(1), weights[plan.fc[1]])

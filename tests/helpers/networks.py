@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ls3d.models import EnhancementTraits, InterpolationNetwork, RestorationNetwork
+from ls3d.models import EnhancementTraits, InterpolationNetwork, Network, RestorationNetwork, create_model
+
+Net = TypeVar("Net", bound=Network)
 
 INTERPOLATION = EnhancementTraits(
     task="interpolation",
@@ -22,6 +24,13 @@ INTERPOLATION = EnhancementTraits(
     value_range=(0.0, 1.0),
 )
 DENOISING = replace(INTERPOLATION, task="denoising", frames_after=0, times=None)
+
+
+def create(kind: type[Net], name: str, **arguments: Any) -> Net:
+    """Call ``create_model`` and check the class of the network."""
+    model = create_model(name, **arguments)
+    assert isinstance(model, kind)
+    return model
 
 
 class RecordingBlend(InterpolationNetwork):

@@ -1,21 +1,23 @@
-"""What the networks of super-resolution and of denoising must both do."""
+"""Checks that the paper's networks for super-resolution and for denoising have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ls3d.models import load_model, save_weights
+from ls3d.models import Network, load_model, save_weights
 from ls3d.nn import LS3DConv3d, convert
 
 Inputs = tuple[Tensor, ...]
+Net = TypeVar("Net", bound=nn.Module)
 
 
-def disturb(model: nn.Module) -> nn.Module:
-    """As if it had been trained: nothing is zero any more."""
+def perturb(model: Net) -> Net:
+    """Add noise to all parameters, so that none is zero, and set evaluation mode."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
@@ -23,13 +25,14 @@ def disturb(model: nn.Module) -> nn.Module:
 
 
 def ls3d_layers(model: nn.Module) -> list[str]:
+    """Return the names of the LS3D convolutions."""
     return [name for name, module in model.named_modules() if isinstance(module, LS3DConv3d)]
 
 
 @torch.no_grad()
 def check_baseline_converts(baseline: nn.Module, learnable: nn.Module, inputs: Inputs, where: str) -> None:
-    """The converted baseline equals the baseline, and has the very parameters of the LS3D network."""
-    disturb(baseline)
+    """Check that the converted baseline has the output of the baseline and the parameters of the LS3D network."""
+    perturb(baseline)
     expected = baseline(*inputs)
     converted = convert(baseline, where=where)
     torch.testing.assert_close(converted(*inputs), expected, atol=1e-5, rtol=0)
@@ -38,7 +41,10 @@ def check_baseline_converts(baseline: nn.Module, learnable: nn.Module, inputs: I
 
 
 def check_a_few_steps_train_everything(model: nn.Module, inputs: Inputs) -> None:
-    """Predictors of offsets among it; heads that start at zero hold the others back for a step."""
+    """Check that three steps change all parameters, predictors of offsets included.
+
+    Three, because the gradients behind layers that are initialized to zero are zero in the first step.
+    """
     before = {key: value.clone() for key, value in model.state_dict().items()}
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     for _ in range(3):
@@ -51,8 +57,8 @@ def check_a_few_steps_train_everything(model: nn.Module, inputs: Inputs) -> None
 
 @torch.no_grad()
 def check_every_frame_counts(model: nn.Module, frames: Tensor, others: Sequence[Tensor] = ()) -> None:
-    """The middle frame of the output depends on every frame of the window."""
-    disturb(model)
+    """Check that the middle frame of the output depends on every frame of the window."""
+    perturb(model)
     middle = frames.shape[2] // 2
     output = model(frames, *others)[:, :, middle]
     for index in range(frames.shape[2]):
@@ -62,12 +68,12 @@ def check_every_frame_counts(model: nn.Module, frames: Tensor, others: Sequence[
 
 
 @torch.no_grad()
-def check_layouts_compilation_and_weights(model: nn.Module, inputs: Inputs, folder: Path) -> None:
-    """Channels last, one graph, a file and back: the output stays."""
-    disturb(model)
+def check_layouts_compilation_and_weights(model: Network, inputs: Inputs, folder: Path) -> None:
+    """Check that the output stays the same with channels last, compiled to one graph, and loaded from a file."""
+    perturb(model)
     expected = model(*inputs)
-    last = inputs[0].contiguous(memory_format=torch.channels_last_3d)
-    torch.testing.assert_close(model(last, *inputs[1:]), expected, atol=1e-5, rtol=0)
+    channels_last = inputs[0].contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(model(channels_last, *inputs[1:]), expected, atol=1e-5, rtol=0)
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(*inputs), expected, atol=1e-5, rtol=0)
     loaded = load_model(save_weights(model, folder / "weights.safetensors"))

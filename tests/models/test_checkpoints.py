@@ -1,4 +1,4 @@
-"""Converters on checkpoints in each project's exact layout, against an evaluation without our networks."""
+"""Conversion of checkpoints in the exact layout of each project, compared with an evaluation without our networks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from helpers.foreign_checkpoints import (
     Mmaction2,
+    NormNames,
     Plan,
     PytorchVideo,
     ResNets3d,
@@ -32,6 +33,7 @@ from torch import Tensor
 
 from ls3d.errors import InputError
 from ls3d.models import convert_checkpoint, load_checkpoint, load_model, read_metadata
+from ls3d.models.recognition.audiovisual import AudioVisualNet
 
 SPATIAL = ((1, 3, 3), (1, 2, 2), (0, 1, 1))
 EVERYWHERE = ((3, 3, 3), (2, 2, 2), (1, 1, 1))
@@ -47,27 +49,27 @@ FLAT = (1, 1, 1, 1)
 
 
 def save_torch(key: str | None, **others: Any) -> Callable[[Weights, Path], None]:
-    """A file of ``torch.save``; ``key`` holds the weights, with what else such a file has beside it."""
+    """Return a function that writes a file with ``torch.save``: the weights under ``key``, and other entries."""
     return lambda weights, path: torch.save(weights if key is None else {key: weights, **others}, path)
 
 
 def save_caffe2(weights: Weights, path: Path, **others: Any) -> None:
-    """A pickle as Caffe2's programs wrote them, with the momenta of training."""
+    """Write a pickle as Caffe2's programs did, with the momenta of training."""
     blobs = {name: tensor.numpy() for name, tensor in weights.items()}
     momenta = {f"{name}_momentum": blob[:1] for name, blob in blobs.items()}
     path.write_bytes(pickle.dumps({"blobs": {**blobs, **momenta}, **others}, protocol=2))
 
 
-OPTIMISER = {"state": {0: {"momentum_buffer": torch.zeros(1)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+OPTIMIZER = {"state": {0: {"momentum_buffer": torch.zeros(1)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
 SLOWFAST = save_torch(
-    "model_state", epoch=1, optimizer_state=OPTIMISER, cfg="NONLOCAL:\n  INSTANTIATION: dot_product\n"
+    "model_state", epoch=1, optimizer_state=OPTIMIZER, cfg="NONLOCAL:\n  INSTANTIATION: dot_product\n"
 )
 PTV = save_torch("model_state")
-MMACTION = save_torch("state_dict", meta={"epoch": 1, "CLASSES": ["a"]}, optimizer=OPTIMISER)
-RESNETS = save_torch("state_dict", epoch=1, arch="resnet-18", optimizer=OPTIMISER, scheduler={"last_epoch": 1})
+MMACTION = save_torch("state_dict", meta={"epoch": 1, "CLASSES": ["a"]}, optimizer=OPTIMIZER)
+RESNETS = save_torch("state_dict", epoch=1, arch="resnet-18", optimizer=OPTIMIZER, scheduler={"last_epoch": 1})
 BARE = save_torch(None)
 
-#: Name: plan, how it is stored, the network that it must become, and arguments that must have been found.
+#: For each case: plan, function that writes it, expected network, some of its expected arguments.
 CASES: dict[str, tuple[Plan, Callable[[Weights, Path], None], str, dict[str, Any]]] = {
     "torchvision r3d_18": (make_plan(Torch(), 18, "3d", 1e-5), BARE, "r3d_18", {"bn_eps": 1e-5}),
     "torchvision mc3_18": (
@@ -185,7 +187,7 @@ def double(weights: Weights) -> Weights:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_converted_network_computes_what_its_weights_say(case: str, tmp_path: Path) -> None:
+def test_a_converted_network_has_the_outputs_of_its_weights(case: str, tmp_path: Path) -> None:
     plan, save, architecture, arguments = CASES[case]
     weights = random_weights(plan)
     save(weights, tmp_path / "checkpoint")
@@ -194,17 +196,18 @@ def test_a_converted_network_computes_what_its_weights_say(case: str, tmp_path: 
     clip = torch.randn(1, 3, 8, 32, 32, dtype=torch.double)
     with torch.no_grad():
         torch.testing.assert_close(model(clip), evaluate(plan, double(weights), clip), rtol=1e-9, atol=1e-9)
-    assert model.config["architecture"] == architecture
-    assert arguments.items() <= model.config["arguments"].items()
+    config = model.require_config()
+    assert config.architecture == architecture
+    assert arguments.items() <= config.arguments.items()
 
 
-def c3d_units(name: Callable[[str], str], bias: str, norm: Callable[[str], tuple[str, ...]] | None) -> list[Unit]:
+def c3d_units(name: Callable[[str], str], bias: str, norm: Callable[[str], NormNames] | None) -> list[Unit]:
     widths = {"1a": 64, "2a": 128, "3a": 256, "3b": 256, "4a": 512, "4b": 512, "5a": 512, "5b": 512}
     units, inputs = [], 3
     for key, width in widths.items():
         conv = name(f"conv{key}")
         norms = None if norm is None else norm(f"conv{key}")
-        units.append(Unit(conv, norms, (width, inputs, 3, 3, 3), bias=conv[: -len(bias)] + BIAS[bias]))  # type: ignore
+        units.append(Unit(conv, norms, (width, inputs, 3, 3, 3), bias=conv[: -len(bias)] + BIAS[bias]))
         inputs = width
     return units
 
@@ -249,11 +252,12 @@ def test_c3d(project: str, tmp_path: Path) -> None:
         torch.testing.assert_close(
             model(clip), evaluate_c3d(units, weights, linear, clip, **last), rtol=1e-4, atol=1e-4
         )
-    assert (model.config["architecture"], model.config["arguments"]["pool5"]) == expected
+    config = model.require_config()
+    assert (config.architecture, config.arguments["pool5"]) == expected
 
 
 def audio_units(prefix: str, number: int, inputs: int, width: int, stride: int) -> tuple[list[Unit], Unit | None]:
-    """One simple block of the audio network in VMZ's names."""
+    """Return the convolutions and the shortcut of a basic block of the audio network, with VMZ's names."""
     name, shortcut = f"{prefix}comp_{number}", f"{prefix}shortcut_projection_{number}"
     norm = Vmz(18).norm
     units = [
@@ -266,7 +270,7 @@ def audio_units(prefix: str, number: int, inputs: int, width: int, stride: int) 
 
 
 def audio_blocks(prefix: str) -> list[tuple[list[Unit], Unit | None]]:
-    """The audio network of 18 layers."""
+    """Return the blocks of the audio network of 18 layers."""
     shapes = [(16, 32, 2), (32, 32, 1), (32, 32, 1)]
     for inputs, width in ((32, 64), (64, 128), (128, 256), (256, 512)):
         shapes += [(inputs, width, 2), (width, width, 1)]
@@ -310,7 +314,7 @@ def test_vmz_audio(tmp_path: Path) -> None:
     expected = linear(weights, "last_out_L5", audio_features(weights, "", spectrogram))
     with torch.no_grad():
         torch.testing.assert_close(model(spectrogram), expected, rtol=1e-9, atol=1e-9)
-    assert model.config["architecture"] == "audio_resnet_18"
+    assert model.require_config().architecture == "audio_resnet_18"
 
 
 def test_vmz_audio_visual_with_heads_for_gradient_blending(tmp_path: Path) -> None:
@@ -323,6 +327,7 @@ def test_vmz_audio_visual_with_heads_for_gradient_blending(tmp_path: Path) -> No
         add_linear(weights, name, 5, 512)
     save_caffe2(weights, tmp_path / "checkpoint")
     model = load_checkpoint(tmp_path / "checkpoint", "av_r3d_18").double()
+    assert isinstance(model, AudioVisualNet)
     clip = torch.randn(2, 3, 8, 32, 32, dtype=torch.double)
     spectrogram = torch.randn(2, 1, 100, 40, dtype=torch.double)
     weights = double(weights)
@@ -340,7 +345,7 @@ def test_vmz_audio_visual_with_heads_for_gradient_blending(tmp_path: Path) -> No
 
 
 class TestFailures:
-    """What cannot be mapped is named."""
+    """The error names the tensors that can't be mapped."""
 
     def weights(self) -> Weights:
         return random_weights(make_plan(Torch(), 18, "3d", 1e-5))
@@ -412,17 +417,17 @@ def test_data_parallel_prefixes_are_dropped(tmp_path: Path) -> None:
     torch.testing.assert_close(logits, evaluate(plan, weights, clip), rtol=1e-4, atol=1e-4)
 
 
-def test_the_file_written_remembers_everything(tmp_path: Path) -> None:
+def test_the_converted_file_has_weights_and_metadata(tmp_path: Path) -> None:
     plan = make_plan(Vmz(18), 18, "2+1d", 1e-3, stem_width=45)
     weights = random_weights(plan)
     save_caffe2(weights, tmp_path / "checkpoint.pkl")
     output = convert_checkpoint(tmp_path / "checkpoint.pkl", tmp_path / "ours.safetensors")
-    facts = read_metadata(output)
-    assert facts["architecture"] == "r2plus1d_18"
-    assert facts["arguments"] == {"num_classes": 5, "in_channels": 3, "midplanes": "vmz", "bn_eps": 1e-3}
-    assert facts["converted_from"] == "VMZ in Caffe2"
-    assert facts["normalization"]["value_range"] == [0, 255]
-    assert facts["normalization"]["channels"] == "RGB"
+    metadata = read_metadata(output)
+    assert metadata["architecture"] == "r2plus1d_18"
+    assert metadata["arguments"] == {"num_classes": 5, "in_channels": 3, "midplanes": "vmz", "bn_eps": 1e-3}
+    assert metadata["converted_from"] == "VMZ in Caffe2"
+    assert metadata["preprocessing"]["value_range"] == [0, 255]
+    assert metadata["preprocessing"]["channels"] == "RGB"
     clip = torch.randn(1, 3, 8, 32, 32)
     with torch.no_grad():
         logits = load_model(output)(clip)

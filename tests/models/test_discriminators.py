@@ -1,29 +1,32 @@
-"""The discriminators: shapes, what a logit can see, and that they learn to tell."""
+"""The discriminators: shapes, receptive fields, and that they learn."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ls3d.models.enhancement.discriminators import PatchDiscriminator, discriminator_2d, discriminator_3d
+
+Maker = Callable[..., PatchDiscriminator]
 
 BOTH = pytest.mark.parametrize("make", [discriminator_2d, discriminator_3d])
 
 
 @BOTH
 @pytest.mark.parametrize("size", [(1, 8, 8), (3, 17, 30), (7, 32, 9), (16, 8, 15)])
-def test_logits_for_any_size_and_number_of_frames(make: type[PatchDiscriminator], size: tuple[int, int, int]) -> None:
+def test_logits_for_any_size_and_number_of_frames(make: Maker, size: tuple[int, int, int]) -> None:
     frames, height, width = size
     logits = make(width=4)(torch.rand(2, 3, *size))
     assert logits.shape == (2, 1, frames, height // 8, width // 8)
 
 
 @pytest.mark.parametrize(("make", "frames"), [(discriminator_2d, 1), (discriminator_3d, 3)])
-def test_parameters_counted_by_hand(make: type[PatchDiscriminator], frames: int) -> None:
+def test_parameters_are_those_of_its_layers(make: Maker, frames: int) -> None:
     w, taps = 64, 16 * frames
     expected = (
         (3 * w * taps + w) + (w * 2 * w * taps + 2 * w) + (2 * w * 4 * w * taps + 4 * w) + (4 * w * 9 * frames + 1)
@@ -32,20 +35,20 @@ def test_parameters_counted_by_hand(make: type[PatchDiscriminator], frames: int)
 
 
 @pytest.mark.parametrize(("make", "reach"), [(discriminator_2d, 0), (discriminator_3d, 4)])
-def test_a_logit_sees_its_frame_alone_or_its_neighbors(make: type[PatchDiscriminator], reach: int) -> None:
-    """And in the picture a patch of 38x38 pixels, as documented."""
+def test_receptive_field_is_one_frame_or_nine(make: Maker, reach: int) -> None:
+    """And 38x38 pixels, as documented."""
     frames = torch.rand(1, 3, 13, 64, 64, requires_grad=True)
     (gradient,) = torch.autograd.grad(make(width=4).eval()(frames)[0, 0, 6, 4, 4], frames)
-    seen = gradient[0].abs().sum(0)
-    where = seen.sum((1, 2)).nonzero().flatten().tolist()
-    assert where == list(range(6 - reach, 7 + reach))
-    rows = seen.sum((0, 2)).nonzero().flatten()
+    field = gradient[0].abs().sum(0)
+    indices = field.sum((1, 2)).nonzero().flatten().tolist()
+    assert indices == list(range(6 - reach, 7 + reach))
+    rows = field.sum((0, 2)).nonzero().flatten()
     assert rows.max() - rows.min() + 1 == 38
 
 
 @BOTH
-def test_spectral_norms_are_one(make: type[PatchDiscriminator]) -> None:
-    """After a few power iterations, against the singular values of the weights themselves."""
+def test_spectral_norms_are_one(make: Maker) -> None:
+    """After a few power iterations, against the singular values of the weights."""
     torch.manual_seed(0)
     model = make(width=4)
     for _ in range(50):
@@ -57,7 +60,7 @@ def test_spectral_norms_are_one(make: type[PatchDiscriminator]) -> None:
 
 
 @BOTH
-def test_state_restores_the_very_same_logits(make: type[PatchDiscriminator]) -> None:
+def test_state_restores_equal_logits(make: Maker) -> None:
     """The power iteration's vectors are part of the state, so that training resumes to equal losses."""
     model, frames = make(width=4), torch.rand(1, 3, 3, 16, 16)
     model(frames)
@@ -66,8 +69,8 @@ def test_state_restores_the_very_same_logits(make: type[PatchDiscriminator]) -> 
     assert torch.equal(model(frames), again(frames))
 
 
-def _trained_margin(make: type[PatchDiscriminator]) -> torch.Tensor:
-    """Mean logit of clips that play forwards less that of the same clips backwards, after some training."""
+def _trained_margin(make: Maker) -> Tensor:
+    """Mean logit of clips minus that of the reversed clips, after some training."""
     torch.manual_seed(0)
     start = 6.3 * torch.rand(4, 1, 1, 1, 1)
     waves = start + 0.5 * torch.arange(32.0) - 0.8 * torch.arange(5.0)[:, None, None]
@@ -79,10 +82,11 @@ def _trained_margin(make: type[PatchDiscriminator]) -> torch.Tensor:
         (F.softplus(-model(forwards)).mean() + F.softplus(model(forwards.flip(2))).mean()).backward()
         optimizer.step()
     with torch.no_grad():
-        return (model.eval()(forwards) - model(forwards.flip(2))).mean((1, 2, 3, 4))
+        margin: Tensor = (model.eval()(forwards) - model(forwards.flip(2))).mean((1, 2, 3, 4))
+    return margin
 
 
-def test_3d_learns_an_order_that_2d_can_not_see() -> None:
-    """Clips that play forwards and backwards have the same frames: only the sequence tells them apart."""
+def test_3d_learns_the_order_of_frames_and_2d_does_not() -> None:
+    """A clip and the reversed clip have the same frames, in another order."""
     assert _trained_margin(discriminator_3d).min() > 0.1
     assert _trained_margin(discriminator_2d).abs().max() < 1e-4

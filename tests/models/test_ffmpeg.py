@@ -1,15 +1,15 @@
-"""FFmpeg's filters keep the networks' contracts and do what they are for."""
+"""FFmpeg's filters as networks: they interpolate motion and remove noise."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from ls3d.models import load_model, model_info
+from ls3d.models import load_enhancement_model, load_model, model_info
 
 
 def texture(height: int = 96, width: int = 128) -> torch.Tensor:
-    """Blocks of random colors ``(3, H, W)``, wider than high and with every channel different."""
+    """Blocks of random colors ``(3, H, W)``."""
     coarse = torch.rand(3, height // 8, width // 8, generator=torch.Generator().manual_seed(0))
     return coarse.repeat_interleave(8, 1).repeat_interleave(8, 2)
 
@@ -30,18 +30,18 @@ def test_minterpolate_follows_a_shift() -> None:
 
 
 @pytest.mark.parametrize("size", [(13, 21), (40, 66)])
-def test_minterpolate_takes_any_size_batch_and_choice(size: tuple[int, int]) -> None:
+def test_minterpolate_takes_any_size_batch_and_times(size: tuple[int, int]) -> None:
     pairs = torch.rand(2, 3, 2, *size, generator=torch.Generator().manual_seed(1))
     model = load_model("minterpolate")
     whole = model(pairs)
     assert whole.shape == (2, 3, 5, *size)
-    assert torch.equal(model(pairs[1:], [1, 3])[0], whole[1][:, [1, 3]])
+    assert torch.equal(model(pairs[1:], [0.25, 0.75])[0], whole[1][:, [1, 3]])
 
 
-def test_minterpolate_still_moves_where_everything_changes() -> None:
+def test_minterpolate_interpolates_across_a_scene_change() -> None:
     pair = torch.stack([torch.zeros(3, 64, 64), torch.ones(3, 64, 64)], dim=1)[None]
-    middle = load_model("minterpolate")(pair, [2])
-    assert 0.3 < middle.mean() < 0.7  # no scene change is assumed
+    middle = load_model("minterpolate")(pair, [0.5])
+    assert 0.3 < middle.mean() < 0.7
 
 
 @pytest.mark.parametrize("sigma", [10, 25, 50])
@@ -54,10 +54,10 @@ def test_nlmeans_removes_noise(sigma: int) -> None:
     assert (output - clean).square().mean() < 0.3 * (noisy - clean).square().mean()
 
 
-def test_nlmeans_is_told_the_noise_of_each_clip() -> None:
+def test_nlmeans_uses_the_noise_level_of_each_clip() -> None:
     clips = texture()[None, :, None].expand(2, 3, 1, -1, -1) + 0.05 * torch.randn(2, 3, 1, 96, 128)
-    model = load_model("nlmeans")
-    assert model.takes_sigma
+    model = load_enhancement_model("nlmeans")
+    assert model.traits.takes_sigma
     both = model(clips, torch.tensor([0.02, 0.2]))
     assert torch.equal(both[1:], model(clips[1:], torch.tensor([0.2])))
     assert not torch.equal(both[1:], model(clips[1:], torch.tensor([0.02])))

@@ -1,4 +1,4 @@
-"""Folders, the Hub's cache and uploads, without a network."""
+"""Folders, the Hub's cache and uploads, offline."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import torch
 from torch import nn
 
 from ls3d.errors import InputError, MissingExtraError
-from ls3d.models import RecognitionNet, create_model, from_pretrained, push_to_hub, save_pretrained
+from ls3d.models import Network, RecognitionNet, create_model, from_pretrained, load_model, push_to_hub, save_pretrained
 from ls3d.models.recognition.c3d import C3D
 
 
 @pytest.fixture
-def model() -> nn.Module:
+def model() -> Network:
     return create_model("audio_resnet_18", num_classes=3)
 
 
-def same(one: nn.Module, other: nn.Module) -> bool:
-    states = one.state_dict(), other.state_dict()
-    return states[0].keys() == states[1].keys() and all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+def same(model: nn.Module, other: nn.Module) -> bool:
+    """Whether the states of two networks are equal."""
+    state = model.state_dict()
+    expected = other.state_dict()
+    return state.keys() == expected.keys() and all(torch.equal(state[key], expected[key]) for key in state)
 
 
-def test_a_folder_holds_weights_configuration_and_card(model: nn.Module, tmp_path: Path) -> None:
+def test_a_folder_holds_weights_configuration_and_card(model: Network, tmp_path: Path) -> None:
     folder = save_pretrained(model, tmp_path / "made" / "mine", license="MIT", metrics={"top1": 0.5})
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     config = json.loads((folder / "config.json").read_text())
@@ -36,10 +38,11 @@ def test_a_folder_holds_weights_configuration_and_card(model: nn.Module, tmp_pat
     assert card.startswith("---\nlibrary_name: ls3d\n")
     assert 'license: "mit"' in card
     assert same(from_pretrained(folder), model)
+    assert same(load_model(folder), model)
     assert not from_pretrained(folder).training
 
 
-def test_errors_of_paths(model: nn.Module, tmp_path: Path) -> None:
+def test_errors_of_paths(model: Network, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "weights.bin").write_bytes(b"")
     for missing in (tmp_path / "empty", tmp_path / "none.safetensors", "./owner/none.safetensors"):
@@ -48,15 +51,16 @@ def test_errors_of_paths(model: nn.Module, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="ls3d convert"):
         from_pretrained(tmp_path / "weights.bin")
     save_pretrained(model, tmp_path / "mine")
-    with pytest.raises(InputError, match="holds a AudioResNet, not a C3D"):
+    with pytest.raises(InputError, match="holds a network of class AudioResNet, expected C3D"):
         C3D.from_pretrained(tmp_path / "mine")
     assert isinstance(RecognitionNet.from_pretrained(tmp_path / "mine"), RecognitionNet)
 
 
 def test_without_huggingface_hub_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'ls3d\[hub\]'"):
-        from_pretrained("owner/name")
+    for load in (from_pretrained, load_model):
+        with pytest.raises(MissingExtraError, match=r"'owner/name' is not on this disk.*pip install 'ls3d\[hub\]'"):
+            load("owner/name")
 
 
 class TestHub:
@@ -66,7 +70,7 @@ class TestHub:
     def _hub(self) -> None:
         pytest.importorskip("huggingface_hub")
 
-    def test_the_cache_is_enough(self, model: nn.Module, tmp_path: Path) -> None:
+    def test_the_cache_is_enough(self, model: Network, tmp_path: Path) -> None:
         """A cache as the Hub's library lays it out."""
         repository = tmp_path / "cache" / "models--owner--name"
         save_pretrained(model, repository / "snapshots" / ("0" * 40))
@@ -79,7 +83,7 @@ class TestHub:
         with pytest.raises(InputError, match=r"'owner/none' is neither on this disk nor in the Hub's cache"):
             from_pretrained("owner/none", cache_dir=tmp_path, local_files_only=True)
 
-    def test_upload(self, model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_upload(self, model: Network, monkeypatch: pytest.MonkeyPatch) -> None:
         import huggingface_hub
 
         seen: dict[str, Any] = {}
@@ -104,6 +108,6 @@ class TestHub:
         assert b"from_pretrained('owner/name')" in seen["files"]["README.md"]
         assert json.loads(seen["files"]["config.json"])["license"] == "MIT"
 
-    def test_a_name_that_the_hub_refuses(self, model: nn.Module) -> None:
+    def test_a_name_that_the_hub_refuses(self, model: Network) -> None:
         with pytest.raises(InputError, match="could not upload"):
             push_to_hub(model, "owner/name/too/long")

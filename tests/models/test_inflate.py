@@ -1,19 +1,33 @@
-"""Inflation: a still video gives the picture's features wherever padding in time does not reach."""
+"""Inflation: the features of a still video are those of the image, except where padding in time has an influence."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ls3d.errors import InputError
 from ls3d.models import create_model, inflate
+from ls3d.models.recognition._resnet3d import ResNet3d
 
 DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def make_resnet3d(name: str, **arguments: Any) -> ResNet3d:
+    model = create_model(name, **arguments)
+    assert isinstance(model, ResNet3d)
+    return model
+
+
+def classifier(model: ResNet3d) -> nn.Linear:
+    layer = model.get_classifier()
+    assert isinstance(layer, nn.Linear)
+    return layer
 
 
 def make_resnet2d(depth: int, classes: int = 5) -> dict[str, Tensor]:
@@ -43,8 +57,8 @@ def make_resnet2d(depth: int, classes: int = 5) -> dict[str, Tensor]:
     return state
 
 
-def run_resnet2d(state: dict[str, Tensor], depth: int, picture: Tensor, pool: bool) -> Tensor:
-    """Its last feature map, with ``torch.nn.functional``."""
+def run_resnet2d(state: dict[str, Tensor], depth: int, image: Tensor, pool: bool) -> Tensor:
+    """Compute its last feature map, with ``torch.nn.functional``."""
 
     def conv(name: str, norm: str, x: Tensor, stride: int = 1) -> Tensor:
         weight = state[f"{name}.weight"]
@@ -52,7 +66,7 @@ def run_resnet2d(state: dict[str, Tensor], depth: int, picture: Tensor, pool: bo
         x = F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
         return F.batch_norm(x, mean, variance, scale, shift, eps=1e-5)
 
-    x = conv("conv1", "bn1", picture, 2).relu()
+    x = conv("conv1", "bn1", image, 2).relu()
     x = F.max_pool2d(x, 3, 2, 1) if pool else x
     for stage, count in enumerate(DEPTHS[depth], 1):
         for index in range(count):
@@ -73,25 +87,25 @@ def run_resnet2d(state: dict[str, Tensor], depth: int, picture: Tensor, pool: bo
     [("i3d_r50", 50, {}), ("i3d_r50_nl", 50, {}), ("r3d_18", 18, {"temporal_strides": [1, 1, 1, 1], "bn_eps": 1e-5})],
 )
 @torch.no_grad()
-def test_a_still_video_gives_the_pictures_features(name: str, depth: int, arguments: dict[str, object]) -> None:
+def test_a_still_video_has_the_features_of_the_image(name: str, depth: int, arguments: dict[str, Any]) -> None:
     state = {key: tensor.double() for key, tensor in make_resnet2d(depth).items()}
-    model = inflate(create_model(name, num_classes=5, **arguments).double().eval(), state)
-    picture = torch.randn(1, 3, 32, 32, dtype=torch.double)
-    length = 40  # padding reaches 17 frames from either end; the middle is two frames wide
-    video = picture.unsqueeze(2).expand(-1, -1, length, -1, -1)
+    model = inflate(make_resnet3d(name, num_classes=5, **arguments).double().eval(), state)
+    image = torch.randn(1, 3, 32, 32, dtype=torch.double)
+    length = 40  # padding has an influence on 17 frames from either end, which leaves two frames in the middle
+    video = image.unsqueeze(2).expand(-1, -1, length, -1, -1)
     middle = model.forward_features(video)
     middle = middle[:, :, middle.shape[2] // 2]
-    torch.testing.assert_close(middle, run_resnet2d(state, depth, picture, pool=name.startswith("i3d")))
-    torch.testing.assert_close(model.fc.weight, state["fc.weight"])
+    torch.testing.assert_close(middle, run_resnet2d(state, depth, image, pool=name.startswith("i3d")))
+    torch.testing.assert_close(classifier(model).weight, state["fc.weight"])
 
 
-def test_another_number_of_classes_leaves_the_classifier(tmp_path: Path) -> None:
+def test_another_number_of_classes_keeps_the_classifier(tmp_path: Path) -> None:
     torch.save(make_resnet2d(18, classes=1000), tmp_path / "resnet18.pth")
-    model = create_model("r3d_18", num_classes=7)
-    before = model.fc.weight.clone()
+    model = make_resnet3d("r3d_18", num_classes=7)
+    before = classifier(model).weight.clone()
     inflate(model, tmp_path / "resnet18.pth")
-    assert torch.equal(model.fc.weight, before)
-    inflate(create_model("mc3_18", num_classes=0), tmp_path / "resnet18.pth")
+    assert torch.equal(classifier(model).weight, before)
+    inflate(make_resnet3d("mc3_18", num_classes=0), tmp_path / "resnet18.pth")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +114,7 @@ def test_another_number_of_classes_leaves_the_classifier(tmp_path: Path) -> None
 )
 def test_a_network_that_does_not_fit(name: str, message: str) -> None:
     with torch.device("meta"):
-        model = create_model(name)
+        model = make_resnet3d(name)
     with pytest.raises(InputError, match=message):
         inflate(model, make_resnet2d(18))
 
@@ -108,4 +122,4 @@ def test_a_network_that_does_not_fit(name: str, message: str) -> None:
 def test_a_filter_that_does_not_fit() -> None:
     state = {**make_resnet2d(18), "conv1.weight": torch.zeros(64, 3, 3, 3)}
     with pytest.raises(InputError, match=r"stem.0.weight has shape \(64, 3, 3, 3\).*\(64, 3, 7, 7\)"):
-        inflate(create_model("r3d_18"), state)
+        inflate(make_resnet3d("r3d_18"), state)

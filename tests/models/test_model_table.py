@@ -1,4 +1,4 @@
-"""docs/models.md is what its script makes of the registry."""
+"""docs/models.md is up to date."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import get_args
 
 import pytest
 
-from ls3d.models import list_models
-from ls3d.models.registry import Task
+from ls3d.models import Task, list_models
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "models.md").read_text()
@@ -30,14 +29,14 @@ def script() -> ModuleType:
     return module
 
 
-def test_every_network_has_its_line(script: ModuleType) -> None:
+def test_every_network_has_a_row(script: ModuleType) -> None:
     listed = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert listed == [name for task in get_args(Task) for name in script.names(task)], AGAIN
     assert sorted(listed) == list_models()
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_line_is_what_is_counted(script: ModuleType, name: str) -> None:
+def test_row_is_what_the_script_counts(script: ModuleType, name: str) -> None:
     assert script.row(name) in PAGE.splitlines(), AGAIN
 
 

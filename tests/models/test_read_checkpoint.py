@@ -1,4 +1,4 @@
-"""Reading other projects' files: everything they hold comes out, and nothing that they say is run."""
+"""Reading files of other projects: all arrays are read, and no code is executed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ls3d.errors import InputError
 from ls3d.models.checkpoints import load_checkpoint, read_checkpoint
 
 
-class Runs:
-    """A pickle of this runs a command that leaves a file behind."""
+class RunsCommand:
+    """Unpickling this runs a command that creates a file."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -54,15 +54,15 @@ WRITERS = [write_pickle, write_torch, write_legacy_torch]
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("load", [read_checkpoint, load_checkpoint])
 def test_a_file_that_would_run_a_command_is_refused_by_name(write: Any, load: Any, tmp_path: Path, trace: Path) -> None:
-    write({"blobs": {"conv1_w": Runs(trace)}}, tmp_path / "evil.pkl")
+    write({"blobs": {"conv1_w": RunsCommand(trace)}}, tmp_path / "evil.pkl")
     with pytest.raises(InputError, match=r"wants (posix|os|nt)\.system"):
         load(tmp_path / "evil.pkl")
     assert not trace.exists()
 
 
-def test_the_trap_works(tmp_path: Path, trace: Path) -> None:
-    """The file of the test above does run its command when read carelessly."""
-    write_pickle(Runs(trace), tmp_path / "evil.pkl")
+def test_the_command_runs_without_protection(tmp_path: Path, trace: Path) -> None:
+    """``pickle`` itself does run the command of the test above."""
+    write_pickle(RunsCommand(trace), tmp_path / "evil.pkl")
     pickle.loads((tmp_path / "evil.pkl").read_bytes())
     assert trace.exists()
 
@@ -73,7 +73,7 @@ class Getattr:
 
 
 class CallsNdarray:
-    """Allocates what it likes, were ``numpy.ndarray`` callable."""
+    """Would allocate any amount of memory if ``numpy.ndarray`` were callable."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return np.ndarray, ((1 << 40,),)
@@ -89,7 +89,7 @@ class Decodes:
 
 
 @pytest.mark.parametrize("hostile", [Getattr(), CallsNdarray(), Decodes(), np.zeros(2, object), pickle.PickleBuffer])
-def test_other_ways_out_of_the_box_are_closed(hostile: Any, tmp_path: Path) -> None:
+def test_other_objects_are_refused(hostile: Any, tmp_path: Path) -> None:
     write_pickle({"blobs": {"conv1_w": hostile}}, tmp_path / "evil.pkl")
     with pytest.raises(InputError):
         read_checkpoint(tmp_path / "evil.pkl")
@@ -102,7 +102,7 @@ arrays = hnp.arrays(
 
 @given(content=st.dictionaries(st.text(), arrays | st.integers() | st.text() | st.lists(st.floats(allow_nan=False))))
 @pytest.mark.parametrize("protocol", [2, 4, 5])
-def test_containers_and_arrays_come_out_as_they_went_in(
+def test_containers_and_arrays_round_trip(
     content: dict[str, Any], protocol: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("pickle") / "blobs.pkl"
@@ -118,7 +118,7 @@ def test_containers_and_arrays_come_out_as_they_went_in(
 
 
 def test_python_2_arrays_and_fortran_order(tmp_path: Path) -> None:
-    """Python 2 wrote an array's bytes as a string; such a pickle, opcode by opcode."""
+    """Python 2 wrote the bytes of an array as a string; this is such a pickle, opcode by opcode."""
     values = np.array([[1.5, -2.0, 0.25], [3.0, 4.0, -1.0]], "<f4")
     raw = values.tobytes()
     string = b"T" + struct.pack("<i", len(raw)) + raw  # BINSTRING
@@ -144,7 +144,7 @@ def test_torch_files_may_hold_numpy_arrays_and_scalars(tmp_path: Path) -> None:
 
 
 class TestDamage:
-    """One sentence instead of a traceback."""
+    """Damaged files raise an error with one sentence."""
 
     @pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04 not a zip", b"\x80\x02}q\x00(X"])
     def test_not_a_checkpoint(self, content: bytes, tmp_path: Path) -> None:

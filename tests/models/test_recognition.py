@@ -1,4 +1,4 @@
-"""What every recognition network can do: clips of any size, layers by name, new classifiers, LS3D, saving."""
+"""All recognition networks: sizes of clips, intermediate layers, new classifiers, LS3D, saving."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.networks import create
 from torch import Tensor, nn
 
 from ls3d.errors import InputError
-from ls3d.models import create_model, from_pretrained, list_models, load_model, model_info, save_weights
+from ls3d.models import (
+    RecognitionNet,
+    RecognitionTraits,
+    Task,
+    from_pretrained,
+    list_models,
+    load_model,
+    model_info,
+    save_weights,
+)
+from ls3d.models.recognition.audiovisual import AudioVisualNet
 from ls3d.nn import LS3DConv3d
 
+TASKS: tuple[Task, ...] = ("recognition", "audio", "audio-visual")
 #: One of each builder; the others differ in depth.
-SOME = {
+SOME: dict[str, dict[str, Any]] = {
     "r2d_18": {"frames": 4},
     "fr2d_18": {},
     "mc3_18": {},
@@ -31,8 +43,8 @@ SOME = {
     "audio_resnet_18": {},
     "av_r3d_18": {},
 }
-EVERY = [name for task in ("recognition", "audio", "audio-visual") for name in list_models(task=task)]
-#: A few seconds for each of SOME; the large rest costs minutes.
+EVERY = [name for task in TASKS for name in list_models(task=task)]
+#: Each of SOME takes a few seconds; the others are large and take minutes.
 NETWORKS = [
     *(pytest.param(name, arguments, id=name) for name, arguments in SOME.items()),
     *(
@@ -44,18 +56,22 @@ NETWORKS = [
 
 
 def make_inputs(name: str, batch: int = 2, channels: int = 3, longer: int = 0) -> tuple[Tensor, ...]:
-    """Small inputs: two clips of 4 frames of 32x32, but C3D takes one size only, and one is enough."""
-    sound = torch.randn(batch, 1, 100 + longer, 40)
+    """Make small inputs: two clips of 4 frames of 32x32; for C3D, which takes one size only, one clip of that size."""
+    spectrogram = torch.randn(batch, 1, 100 + longer, 40)
     if name.startswith("audio"):
-        return (sound,)
+        return (spectrogram,)
     if name.startswith("c3d"):
         return (torch.randn(1, channels, 16, 112, 112),)
     clip = torch.randn(batch, channels, 4 + longer, 32 + 3 * longer, 32 + longer)
-    return (clip, sound) if name.startswith("av_") else (clip,)
+    return (clip, spectrogram) if name.startswith("av_") else (clip,)
 
 
-def randomize(model: nn.Module) -> nn.Module:
-    """No normalization starts as the identity or at zero."""
+def create_net(name: str, **arguments: Any) -> RecognitionNet:
+    return create(RecognitionNet, name, **arguments)
+
+
+def randomize(model: RecognitionNet) -> RecognitionNet:
+    """Randomize the normalizations, so that none is the identity or zero."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             assert module.running_mean is not None
@@ -69,7 +85,7 @@ def randomize(model: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize(("name", "arguments"), NETWORKS)
 def test_forward_and_backward(name: str, arguments: dict[str, Any]) -> None:
-    model = randomize(create_model(name, num_classes=7, **arguments)).train()
+    model = randomize(create_net(name, num_classes=7, **arguments)).train()
     inputs = make_inputs(name)
     logits = model(*inputs)
     assert logits.shape == (len(inputs[0]), 7)
@@ -82,7 +98,7 @@ def test_forward_and_backward(name: str, arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("name", "arguments"), NETWORKS)
 @torch.no_grad()
 def test_features_head_layers_and_classifier(name: str, arguments: dict[str, Any], tmp_path: Path) -> None:
-    model = randomize(create_model(name, num_classes=7, **arguments)).eval()
+    model = randomize(create_net(name, num_classes=7, **arguments)).eval()
     inputs = make_inputs(name)
     logits = model(*inputs)
     features = model.forward_features(*inputs)
@@ -108,7 +124,7 @@ def test_features_head_layers_and_classifier(name: str, arguments: dict[str, Any
 @pytest.mark.parametrize(("name", "arguments"), NETWORKS)
 @torch.no_grad()
 def test_length_and_size_may_vary(name: str, arguments: dict[str, Any]) -> None:
-    model = create_model(name, num_classes=7, **arguments).eval()
+    model = create_net(name, num_classes=7, **arguments).eval()
     inputs = make_inputs(name, longer=3)
     if name.startswith("c3d"):
         inputs = (torch.randn(1, 3, 16, 160, 160),)
@@ -121,8 +137,8 @@ def test_length_and_size_may_vary(name: str, arguments: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("name", "arguments"), NETWORKS)
 @torch.no_grad()
-def test_compiles_without_a_break(name: str, arguments: dict[str, Any]) -> None:
-    model = create_model(name, num_classes=7, **arguments).eval()
+def test_compiles_to_one_graph(name: str, arguments: dict[str, Any]) -> None:
+    model = create_net(name, num_classes=7, **arguments).eval()
     inputs = make_inputs(name)
     torch.compiler.reset()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
@@ -133,8 +149,8 @@ def test_compiles_without_a_break(name: str, arguments: dict[str, Any]) -> None:
 @torch.no_grad()
 def test_learnable_sampling_changes_nothing_until_it_is_trained(name: str, arguments: dict[str, Any]) -> None:
     if name.startswith("audio") or name.endswith("ls3d"):
-        pytest.skip("2D, or done already")
-    model = randomize(create_model(name, num_classes=7, **arguments)).eval()
+        pytest.skip("2D, or LS3D already")
+    model = randomize(create_net(name, num_classes=7, **arguments)).eval()
     flat = name.startswith(("r2d", "fr2d", "mc2"))
     learnable = copy.deepcopy(model).make_learnable("layer2.*.conv*" if flat else True)
     assert any(isinstance(module, LS3DConv3d) for module in learnable.modules())
@@ -147,28 +163,28 @@ def test_learnable_sampling_changes_nothing_until_it_is_trained(name: str, argum
 @pytest.mark.parametrize("name", ["r3d_18", "ir_csn_50", "i3d_r50_nl_ls3d"])
 @torch.no_grad()
 def test_compiles_with_the_default_backend(name: str) -> None:
-    model = randomize(create_model(name, num_classes=7)).eval()
+    model = randomize(create_net(name, num_classes=7)).eval()
     inputs = make_inputs(name)
     torch.testing.assert_close(torch.compile(model, fullgraph=True)(*inputs), model(*inputs), rtol=1e-3, atol=1e-3)
 
 
 def learnable_layers(name: str, **arguments: Any) -> list[str]:
     with torch.device("meta"):
-        model = create_model(name, **arguments)
+        model = create_net(name, **arguments)
     return [key for key, module in model.named_modules() if isinstance(module, LS3DConv3d)]
 
 
 @pytest.mark.parametrize("name", ["i3d_r50", "c3d_ucf101", "av_r3d_18"])
 @torch.no_grad()
 def test_a_network_made_learnable_is_saved_as_one(name: str, tmp_path: Path) -> None:
-    model = create_model(name, num_classes=7).eval().make_learnable()
+    model = create_net(name, num_classes=7).eval().make_learnable()
     for module in model.modules():
         if isinstance(module, LS3DConv3d):
             nn.init.normal_(module.predictor.weight, std=0.01)
     loaded = load_model(save_weights(model, tmp_path / "learnable.safetensors"))
     inputs = make_inputs(name, batch=1)
     torch.testing.assert_close(loaded(*inputs), model(*inputs), rtol=0, atol=0)
-    assert loaded.config["arguments"] == {"num_classes": 7, "ls3d": True}
+    assert loaded.require_config().arguments == {"num_classes": 7, "ls3d": True}
 
 
 class TestChoiceOfLearnableConvolutions:
@@ -181,7 +197,7 @@ class TestChoiceOfLearnableConvolutions:
         assert learnable_layers("i3d_r50", ls3d=True) == expected
         assert learnable_layers("i3d_r50") == learnable_layers("i3d_r50_ls3d", ls3d=False) == []
 
-    def test_the_first_layer_is_left_alone(self) -> None:
+    def test_the_first_layer_is_not_converted(self) -> None:
         assert len(learnable_layers("r3d_18", ls3d=True)) == 16
         assert len(learnable_layers("r2plus1d_18", ls3d=True)) == 16
         assert len(learnable_layers("ir_csn_50", ls3d=True)) == 16
@@ -195,11 +211,11 @@ class TestChoiceOfLearnableConvolutions:
             "layer4.1.conv1.0",
         ]
 
-    def test_what_is_learnable_already_is_left_alone(self) -> None:
-        model = create_model("r3d_18", ls3d="layer4.1.*")
-        before = model.layer4[1].conv1[0]
+    def test_ls3d_convolutions_are_not_converted_again(self) -> None:
+        model = create_net("r3d_18", ls3d="layer4.1.*")
+        before = model.get_submodule("layer4.1.conv1.0")
         model.make_learnable()
-        assert model.layer4[1].conv1[0] is before
+        assert model.get_submodule("layer4.1.conv1.0") is before
         assert sum(isinstance(module, LS3DConv3d) for module in model.modules()) == 16
         with pytest.raises(InputError, match="no convolution over time is left"):
             model.make_learnable()
@@ -207,13 +223,13 @@ class TestChoiceOfLearnableConvolutions:
     @pytest.mark.parametrize(("name", "choice"), [("r3d_18", "layer9.*"), ("mc2_18", True), ("r2d_18", True)])
     def test_choosing_nothing_is_an_error(self, name: str, choice: Any) -> None:
         with pytest.raises(InputError, match="ls3d="):
-            create_model(name, ls3d=choice)
+            create_net(name, ls3d=choice)
 
 
 @pytest.mark.parametrize("name", ["r3d_18", "r2plus1d_18", "ir_csn_50", "i3d_r50", "c3d_ucf101", "av_r3d_18"])
 @torch.no_grad()
 def test_optical_flow_has_two_channels(name: str) -> None:
-    model = create_model(name, num_classes=7, in_channels=2).eval()
+    model = create_net(name, num_classes=7, in_channels=2).eval()
     assert model(*make_inputs(name, channels=2)).shape[1] == 7
     with pytest.raises(InputError, match=r"\(N, 2, "):
         model(*make_inputs(name, channels=3))
@@ -221,35 +237,35 @@ def test_optical_flow_has_two_channels(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["r2plus1d_18", "c3d_ucf101", "i3d_r50_nl", "av_r3d_18"])
 def test_checkpointing_changes_neither_gradients_nor_statistics(name: str) -> None:
-    plain = randomize(create_model(name, num_classes=7, dropout=0.0)).train()
-    frugal = copy.deepcopy(plain)
-    frugal.set_grad_checkpointing()
+    plain = randomize(create_net(name, num_classes=7, dropout=0.0)).train()
+    checkpointed = copy.deepcopy(plain)
+    checkpointed.set_grad_checkpointing()
     inputs = make_inputs(name)
-    for model in (plain, frugal):
+    for model in (plain, checkpointed):
         model(*inputs).square().sum().backward()
-    for (key, one), other in zip(plain.named_parameters(), frugal.parameters(), strict=True):
-        torch.testing.assert_close(other.grad, one.grad, msg=lambda text, key=key: f"{key}: {text}")
-    torch.testing.assert_close(frugal.state_dict(), plain.state_dict())
-    assert saved_bytes(frugal, inputs) < 0.8 * saved_bytes(plain, inputs)
+    gradients = {key: parameter.grad for key, parameter in checkpointed.named_parameters()}
+    torch.testing.assert_close(gradients, {key: parameter.grad for key, parameter in plain.named_parameters()})
+    torch.testing.assert_close(checkpointed.state_dict(), plain.state_dict())
+    assert saved_bytes(checkpointed, inputs) < 0.8 * saved_bytes(plain, inputs)
 
 
 def saved_bytes(model: nn.Module, inputs: tuple[Tensor, ...]) -> int:
-    """What a forward pass keeps for the backward pass."""
+    """Measure the activations that a forward pass stores for the backward pass."""
     sizes: dict[int, int] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
+    def record(tensor: Tensor) -> Tensor:
         sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
         output = model(*inputs)
     del output
     return sum(size for pointer, size in sizes.items() if pointer not in parameters)
 
 
 def test_dropout_only_acts_in_training() -> None:
-    model = create_model("r3d_18", num_classes=7, dropout=0.5)
+    model = create_net("r3d_18", num_classes=7, dropout=0.5)
     clip = torch.randn(1, 3, 4, 32, 32)
     assert torch.equal(model.eval()(clip), model(clip))
     model.train()
@@ -260,7 +276,7 @@ def test_dropout_only_acts_in_training() -> None:
 
 
 def test_c3d_features_are_those_after_the_relu() -> None:
-    model = create_model("c3d_ucf101").eval()
+    model = create_net("c3d_ucf101").eval()
     with torch.no_grad():
         found = model.forward_intermediates(*make_inputs("c3d_ucf101"), layers=["fc6", "fc6.0", "conv5"])
     assert found["fc6"].shape == (1, 2048)
@@ -270,30 +286,31 @@ def test_c3d_features_are_those_after_the_relu() -> None:
 
 
 def test_c3d_pools_its_last_map_in_ceil_mode() -> None:
-    """A ramp over 7x7: windows begin at 0, 2, 4 and 6."""
+    """A ramp over 7x7: windows start at 0, 2, 4 and 6."""
     with torch.device("meta"):
-        pools = {mode: create_model("c3d", pool5=mode).pool5 for mode in ("ceil", "padded")}
+        pools = {mode: create_net("c3d", pool5=mode).get_submodule("pool5") for mode in ("ceil", "padded")}
     ramp = torch.arange(7.0).expand(1, 1, 2, 7, 7)
     assert pools["ceil"](ramp)[0, 0, 0, 0].tolist() == [1, 3, 5, 6]
     assert pools["padded"](ramp)[0, 0, 0, 0].tolist() == [0, 2, 4, 6]
 
 
 def test_audio_visual_heads() -> None:
-    model = create_model("av_r3d_18", num_classes=7, unimodal_heads=True).eval()
-    inputs = make_inputs("av_r3d_18")
+    model = create(AudioVisualNet, "av_r3d_18", num_classes=7, unimodal_heads=True).eval()
+    clip, spectrogram = inputs = make_inputs("av_r3d_18")
     with torch.no_grad():
-        logits = model.forward_modalities(*inputs)
+        logits = model.forward_modalities(clip, spectrogram)
         torch.testing.assert_close(logits["joint"], model(*inputs))
-        silent = model.forward_modalities(inputs[0], torch.zeros_like(inputs[1]))
+        torch.testing.assert_close(logits["joint"], model(spectrogram=spectrogram, clip=clip))
+        silent = model.forward_modalities(clip, torch.zeros_like(spectrogram))
     assert {key: tuple(value.shape) for key, value in logits.items()} == dict.fromkeys(
         ("audio", "visual", "joint"), (2, 7)
     )
     torch.testing.assert_close(silent["visual"], logits["visual"])
     assert not torch.allclose(silent["audio"], logits["audio"])
     model.reset_classifier(3)
-    assert {value.shape[1] for value in model.forward_modalities(*inputs).values()} == {3}
+    assert {value.shape[1] for value in model.forward_modalities(clip, spectrogram).values()} == {3}
     with pytest.raises(InputError, match="unimodal_heads"):
-        create_model("av_r3d_18").forward_modalities(*inputs)
+        create(AudioVisualNet, "av_r3d_18").forward_modalities(clip, spectrogram)
 
 
 @pytest.mark.parametrize(
@@ -314,50 +331,57 @@ def test_audio_visual_heads() -> None:
 )
 def test_wrong_arguments_are_named(name: str, arguments: dict[str, Any], message: str) -> None:
     with torch.device("meta"), pytest.raises(InputError, match=message):
-        create_model(name, **arguments)
+        create_net(name, **arguments)
 
 
 def test_an_unknown_layer_is_named() -> None:
     with pytest.raises(InputError, match=r"'layer5'.*layer4"):
-        create_model("r3d_18").forward_intermediates(torch.zeros(1, 3, 4, 32, 32), layers=["layer5"])
+        create_net("r3d_18").forward_intermediates(torch.zeros(1, 3, 4, 32, 32), layers=["layer5"])
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 32, 32), (1, 1, 4, 32, 32)])
 def test_a_clip_of_another_shape_is_named(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"takes \(N, 3, T, H, W\)"):
-        create_model("r3d_18")(torch.zeros(shape))
+        create_net("r3d_18")(torch.zeros(shape))
 
 
 def test_layer_names_are_what_forward_intermediates_takes() -> None:
-    model = create_model("res3d_18").eval()
+    model = create_net("res3d_18").eval()
     names = [name for name in model.layer_names() if "." not in name]
     assert names == ["stem", "pool1", "layer1", "layer2", "layer3", "layer4", "avgpool", "dropout", "fc"]
     clip = torch.randn(1, 3, 4, 32, 32)
     with torch.no_grad():
         found = model.forward_intermediates(clip, layers=model.layer_names())
     assert found["layer2.0.downsample"].shape == (1, 128, 2, 8, 8)
-    # Not what the ReLU after it makes of it in place.
+    # The output before the ReLU that follows in place.
     assert found["layer1.0.conv1.1"].min() < 0
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_network_says_where_it_comes_from(name: str) -> None:
+def test_every_network_has_its_description_and_paper(name: str) -> None:
     info = model_info(name)
     assert info.description
     assert info.paper.startswith("arXiv:")
     assert info.input_size is not None
-    accuracy = info.facts.get("accuracy")
-    assert accuracy is None or {"data", "top1", "source"} <= accuracy.keys()
+    assert info.accuracy is None or (info.accuracy.data and info.accuracy.top1 and info.accuracy.source)
+
+
+@pytest.mark.parametrize(("name", "length"), [("r2d_18", 8), ("fr2d_18", None), ("c3d_ucf101", 16), ("r3d_18", None)])
+def test_traits_state_the_only_length_of_a_clip(name: str, length: int | None) -> None:
+    assert create_net(name).traits.clip_length == length
+    assert create_net("r2d_18", frames=4).traits == RecognitionTraits(
+        task="recognition", modalities=("clip",), clip_length=4
+    )
 
 
 @torch.no_grad()
 def test_midplanes_follow_the_two_published_rules() -> None:
     """M of 64->64, 64->128, 128->128, ..., and torchvision's 230 where VMZ has 288."""
     with torch.device("meta"):
-        vmz = create_model("r2plus1d_18")
-        theirs = create_model("r2plus1d_18", midplanes="torchvision")
+        vmz = create_net("r2plus1d_18")
+        theirs = create_net("r2plus1d_18", midplanes="torchvision")
     widths = [
-        model.get_submodule(f"layer{stage}.0.conv{j}.0")[0].out_channels
+        model.get_parameter(f"layer{stage}.0.conv{j}.0.0.weight").shape[0]
         for model in (vmz, theirs)
         for stage in (1, 2, 3, 4)
         for j in (1, 2)
@@ -367,9 +391,9 @@ def test_midplanes_follow_the_two_published_rules() -> None:
 
 @torch.no_grad()
 def test_pretrained_by_path(tmp_path: Path) -> None:
-    model = create_model("r2plus1d_18", num_classes=3, in_channels=2).eval()
+    model = create_net("r2plus1d_18", num_classes=3, in_channels=2).eval()
     model.save_pretrained(tmp_path / "mine", license="CC-BY-4.0")
     clip = torch.randn(1, 2, 4, 32, 32)
     for source in (tmp_path / "mine", tmp_path / "mine" / "model.safetensors"):
         torch.testing.assert_close(from_pretrained(source)(clip), model(clip), rtol=0, atol=0)
-    assert type(model).from_pretrained(tmp_path / "mine").config["license"] == "CC-BY-4.0"
+    assert type(model).from_pretrained(tmp_path / "mine").require_config().metadata["license"] == "CC-BY-4.0"

@@ -1,7 +1,7 @@
-"""Parameters and multiply-adds of the recognition networks against published and hand-computed figures.
+"""Parameters and multiply-adds of the recognition networks against published numbers.
 
-The figures are those of the papers, of VMZ's and pytorchvideo's model zoos, and of arithmetic on the original
-code; none comes from this code. Networks are built on the meta device: no weights, no computation.
+The numbers are from the papers, from the model zoos of VMZ and pytorchvideo, and derived from the original code; none
+is from this code. Networks are built on the meta device: no weights, no computation.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ls3d.models import Summary, create_model, list_models, model_info, summarize
+from ls3d.models import Network, Summary, Task, create_model, list_models, model_info, summarize
+
+TASKS: tuple[Task, ...] = ("recognition", "audio", "audio-visual")
 
 PARAMETERS = {
     "c3d": 79_634_576,
@@ -131,7 +132,7 @@ GMACS: list[tuple[str, dict[str, Any], tuple[int, ...], str]] = [
 
 
 @cache
-def on_meta(name: str, **arguments: Any) -> nn.Module:
+def on_meta(name: str, **arguments: Any) -> Network:
     with torch.device("meta"):
         return create_model(name, **arguments)
 
@@ -154,7 +155,7 @@ def test_parameters_with_arguments(name: str, arguments: dict[str, Any], expecte
     assert count(name, **arguments) == expected
 
 
-@pytest.mark.parametrize("name", [n for t in ("recognition", "audio", "audio-visual") for n in list_models(task=t)])
+@pytest.mark.parametrize("name", [name for task in TASKS for name in list_models(task=task)])
 def test_registered_parameters_are_the_real_ones(name: str) -> None:
     assert count(name) == model_info(name).parameters
 
@@ -165,15 +166,15 @@ def test_gmacs(name: str, arguments: dict[str, Any], size: tuple[int, ...], prin
     assert f"{cost(name, size, **arguments).macs / 1e9:.{digits}f}" == printed
 
 
-@pytest.mark.parametrize("name", [n for n in list_models(task="recognition") if "gmacs" in model_info(n).facts])
+@pytest.mark.parametrize("name", [name for name in list_models(task="recognition") if model_info(name).gmacs])
 def test_registered_gmacs_are_the_real_ones(name: str) -> None:
     info = model_info(name)
     assert info.input_size is not None
-    assert cost(name, info.input_size).macs / 1e9 == pytest.approx(info.facts["gmacs"], abs=0.0051)
+    assert cost(name, info.input_size).macs / 1e9 == pytest.approx(info.gmacs, abs=0.0051)
 
 
 def test_audio_visual_gmacs() -> None:
-    """VMZ publishes 110.1 G for a clip of 32x256x256 with its sound."""
+    """VMZ publishes 110.1 G for a clip of 32x256x256 with audio."""
     macs = cost("av_ip_csn_152", (3, 32, 256, 256), (1, 100, 40)).macs
     assert f"{macs / 1e9:.2f}" == "110.05"
 
@@ -221,7 +222,7 @@ class TestTable8:
         assert extra / 3 / 1e9 == pytest.approx(0.54, abs=0.01)
         assert extra / self.macs("i3d_r50") < 0.02
 
-    def test_mmaction2_pools_after_the_convolutions_and_pays_for_it(self) -> None:
+    def test_mmaction2_pools_after_the_convolutions_at_a_cost(self) -> None:
         plain = cost("i3d_r50", self.SIZE, layout="mmaction2")
         after = cost("i3d_r50_nl", self.SIZE, layout="mmaction2", non_local_pool="after")
         assert (after.macs - plain.macs) / 1e9 == pytest.approx(10.74, abs=0.005)
@@ -229,7 +230,7 @@ class TestTable8:
 
 
 def test_summary_agrees_with_the_flop_counter() -> None:
-    """The layers of the summary add up to what the counter finds in the whole."""
+    """The sum over the layers is the count of the whole network."""
     model = on_meta("i3d_r50_nl_ls3d")
     size = (3, 8, 64, 64)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

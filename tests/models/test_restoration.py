@@ -1,4 +1,4 @@
-"""Super-resolution and denoising beyond the paper: the contract, the start, and that the neighbors are used."""
+"""Super-resolution and denoising beyond the paper: shapes, initialization, use of the neighbors."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from helpers.networks import create
+from helpers.restoration_checks import perturb
+from torch import Tensor, nn
 
 from ls3d.models import create_model, list_models, load_model, model_info, save_weights
 from ls3d.models.enhancement.restoration_plus import RestorationNetPlus
 from ls3d.nn.resize import imresize
 
 NAMES = [name for kind in ("vsr", "vdn") for name in list_models(f"{kind}_ls3d_plus_*")]
-SMALL = {"width": 8, "blocks": 1}
 
 
 def inputs_for(model: RestorationNetPlus, height: int = 24, width: int = 32) -> tuple[Tensor, ...]:
     frames = torch.rand(2, 3, 5, height, width)
-    return (frames, torch.tensor([0.1, 0.2])) if model.takes_sigma else (frames,)
+    return (frames, torch.tensor([0.1, 0.2])) if model.traits.takes_sigma else (frames,)
 
 
-def disturbed(model: RestorationNetPlus) -> RestorationNetPlus:
-    """As if it had been trained: nothing is zero any more."""
-    for parameter in model.parameters():
-        with torch.no_grad():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    return model.eval()
+def create_small(name: str) -> RestorationNetPlus:
+    return create(RestorationNetPlus, name, width=8, blocks=1)
+
+
+def bias_of(layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias
 
 
 def test_three_sizes_of_each() -> None:
@@ -38,15 +40,16 @@ def test_three_sizes_of_each() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_five_frames_become_one(name: str) -> None:
-    model = create_model(name, **SMALL)
-    assert (model.frames_before, model.frames_after) == (2, 2)
-    assert model.scale == (4 if model_info(name).task == "super-resolution" else 1)
-    assert model(*inputs_for(model)).shape == (2, 3, 1, 24 * model.scale, 32 * model.scale)
+    model = create_small(name)
+    assert (model.traits.frames_before, model.traits.frames_after) == (2, 2)
+    scale = model.traits.scale
+    assert scale == (4 if model_info(name).task == "super-resolution" else 1)
+    assert model(*inputs_for(model)).shape == (2, 3, 1, 24 * scale, 32 * scale)
 
 
-def test_starts_as_the_enlarged_or_untouched_middle_frame() -> None:
+def test_initialized_as_the_enlarged_or_unchanged_middle_frame() -> None:
     for name, scale in (("vsr_ls3d_plus_s", 4), ("vdn_ls3d_plus_s", 1)):
-        model = create_model(name, **SMALL)
+        model = create_small(name)
         inputs = inputs_for(model)
         middle = inputs[0][:, :, 2:3]
         torch.testing.assert_close(model(*inputs), imresize(middle, scale) if scale > 1 else middle)
@@ -55,7 +58,7 @@ def test_starts_as_the_enlarged_or_untouched_middle_frame() -> None:
 @pytest.mark.parametrize("name", ["vsr_ls3d_plus_s", "vdn_ls3d_plus_s"])
 @torch.no_grad()
 def test_every_frame_and_the_noise_level_count(name: str) -> None:
-    model = disturbed(create_model(name, **SMALL))
+    model = perturb(create_small(name))
     frames, *sigma = inputs_for(model)
     output = model(frames, *sigma)
     for index in range(5):
@@ -69,8 +72,8 @@ def test_every_frame_and_the_noise_level_count(name: str) -> None:
 
 
 @torch.no_grad()
-def test_pyramid_begins_as_the_shrunk_neighbors_and_ends_in_the_output() -> None:
-    model = create_model("vdn_ls3d_plus_s", **SMALL)
+def test_pyramid_has_the_downsampled_neighbors_and_the_output() -> None:
+    model = create_small("vdn_ls3d_plus_s")
     frames, sigma = inputs_for(model, 32, 32)
     *coarse, output = model.forward_pyramid(frames, sigma)
     torch.testing.assert_close(output, model(frames, sigma))
@@ -81,25 +84,25 @@ def test_pyramid_begins_as_the_shrunk_neighbors_and_ends_in_the_output() -> None
 
 @torch.no_grad()
 def test_motion_moves_the_samples() -> None:
-    """Shifted neighbors and a motion that says so restore the middle frame as still neighbors and no motion do."""
-    model = disturbed(create_model("vsr_ls3d_plus_s", **SMALL))
+    """Shifted neighbors with the motion of the shift have the output of equal neighbors without motion."""
+    model = perturb(create_small("vsr_ls3d_plus_s"))
     for layer in (model.coarse, model.fine, model.sampling):
         layer.weight.zero_()
     for layer in (model.coarse, model.fine):
-        layer.bias.zero_()
+        bias_of(layer).zero_()
     wide = torch.rand(1, 3, 1, 64, 96)
     middle, neighbor = wide[..., 16:80], wide[..., 12:76]
-    still = model(middle.expand(-1, -1, 5, -1, -1))
+    static = model(middle.expand(-1, -1, 5, -1, -1))
     moving = torch.cat([neighbor, neighbor, middle, neighbor, neighbor], dim=2)
     inner = (..., slice(80, -80), slice(80, -80))
-    assert not torch.allclose(model(moving)[inner], still[inner], atol=1e-3)
-    model.coarse.bias[1] = 1  # at a quarter of the size: 4 pixels to the right
-    torch.testing.assert_close(model(moving)[inner], still[inner])
+    assert not torch.allclose(model(moving)[inner], static[inner], atol=1e-3)
+    bias_of(model.coarse)[1] = 1  # at a quarter of the size: 4 pixels to the right
+    torch.testing.assert_close(model(moving)[inner], static[inner])
 
 
 @pytest.mark.parametrize("name", ["vsr_ls3d_plus_s", "vdn_ls3d_plus_s"])
 def test_a_few_steps_train_every_parameter(name: str) -> None:
-    model = create_model(name, **SMALL)
+    model = create_small(name)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     inputs = inputs_for(model, 16, 16)
@@ -109,13 +112,12 @@ def test_a_few_steps_train_every_parameter(name: str) -> None:
         loss = (output - 0.5).square().mean() + sum((level - 0.5).square().mean() for level in coarse)
         loss.backward()
         optimizer.step()
-    still = [key for key, value in model.state_dict().items() if torch.equal(value, before[key])]
-    assert not still
+    assert not [key for key, value in model.state_dict().items() if torch.equal(value, before[key])]
 
 
 @torch.no_grad()
 def test_half_precision_keeps_motion_and_pixels_exact() -> None:
-    model = create_model("vdn_ls3d_plus_s", **SMALL).eval()
+    model = create_small("vdn_ls3d_plus_s").eval()
     inputs = inputs_for(model)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = model(*inputs)
@@ -124,7 +126,7 @@ def test_half_precision_keeps_motion_and_pixels_exact() -> None:
 
 @torch.no_grad()
 def test_weights_round_trip(tmp_path: Path) -> None:
-    model = disturbed(create_model("vdn_ls3d_plus_m", **SMALL))
+    model = perturb(create_small("vdn_ls3d_plus_m"))
     inputs = inputs_for(model)
     loaded = load_model(save_weights(model, tmp_path / "w.safetensors"))
     torch.testing.assert_close(loaded(*inputs), model(*inputs), rtol=0, atol=0)
@@ -132,7 +134,7 @@ def test_weights_round_trip(tmp_path: Path) -> None:
 
 @torch.no_grad()
 def test_compiles_in_one_graph() -> None:
-    model = disturbed(create_model("vsr_ls3d_plus_s", **SMALL))
+    model = perturb(create_small("vsr_ls3d_plus_s"))
     inputs = inputs_for(model)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(*inputs), model(*inputs))

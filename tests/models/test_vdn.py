@@ -1,4 +1,4 @@
-"""The paper's denoising networks: description, contract, and what the noise level does."""
+"""The paper's denoising networks: architecture, shapes, effect of the noise level."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import restoration_checks as restoring
+from helpers import restoration_checks as checks
+from helpers.networks import create
 
 from ls3d.errors import InputError
 from ls3d.models import create_model, list_models, model_info
+from ls3d.models.enhancement.vdn import DenoisingNet
 
 SMALL: dict[str, dict[str, Any]] = {"vdn_ls3d": {"width": 8}, "vdn_conv3d": {"width": 8}}
 EVERY = pytest.mark.parametrize("name", SMALL)
 SIGMA = torch.tensor([0.1])
+
+
+def create_small(name: str) -> DenoisingNet:
+    return create(DenoisingNet, name, **SMALL[name])
 
 
 def test_every_network_of_the_paper_is_tested() -> None:
@@ -24,26 +30,26 @@ def test_every_network_of_the_paper_is_tested() -> None:
 @EVERY
 @pytest.mark.parametrize("size", [(1, 8, 12), (2, 4, 4), (7, 16, 8), (16, 4, 20)])
 @torch.no_grad()
-def test_starts_as_the_noisy_frames_for_any_size_and_length(name: str, size: tuple[int, int, int]) -> None:
-    model = create_model(name, **SMALL[name])
-    assert (model.scale, model.size_multiple, model.takes_sigma) == (1, 4, True)
+def test_initialized_as_the_identity_for_any_size_and_length(name: str, size: tuple[int, int, int]) -> None:
+    model = create_small(name)
+    assert (model.traits.scale, model.traits.size_multiple, model.traits.takes_sigma) == (1, 4, True)
     frames, sigma = torch.rand(2, 3, *size), torch.tensor([0.1, 0.2])
     assert torch.equal(model(frames, sigma), frames)
-    assert restoring.disturb(model)(frames, sigma).shape == frames.shape
+    assert checks.perturb(model)(frames, sigma).shape == frames.shape
     alone = create_model(name, residual=False, **SMALL[name])(frames, sigma)
     assert alone.shape == frames.shape
     assert not torch.allclose(alone, frames, atol=0.1)
 
 
 def test_every_frame_of_the_papers_window_counts() -> None:
-    model = create_model("vdn_ls3d", **SMALL["vdn_ls3d"])
-    window = model.frames_before + 1 + model.frames_after
+    model = create_small("vdn_ls3d")
+    window = model.traits.frames_before + 1 + model.traits.frames_after
     assert window == 7
-    restoring.check_every_frame_counts(model, torch.rand(1, 3, window, 8, 8), [SIGMA])
+    checks.check_every_frame_counts(model, torch.rand(1, 3, window, 8, 8), [SIGMA])
 
 
 @pytest.mark.parametrize("blocks", [(), (1, 2), (3, 4, 5, 6), None])
-def test_parameters_counted_by_hand(blocks: tuple[int, ...] | None) -> None:
+def test_parameters_are_those_of_the_description(blocks: tuple[int, ...] | None) -> None:
     """Figure 2(b) with one more input channel and its own decoder: weights and biases, layer by layer."""
     w, h, q = 64, 32, 16
     encoder = (4 * h * 27 + h) + (h * w * 27 + w)
@@ -65,7 +71,7 @@ def test_unknown_block_is_named() -> None:
 @EVERY
 @torch.no_grad()
 def test_each_sample_has_its_own_noise_level(name: str) -> None:
-    model = restoring.disturb(create_model(name, **SMALL[name]))
+    model = checks.perturb(create_small(name))
     frames = torch.rand(1, 3, 3, 8, 8).expand(2, -1, -1, -1, -1)
     both = model(frames, torch.tensor([0.02, 0.2]))
     assert not torch.allclose(both[0], both[1], atol=1e-4)
@@ -75,52 +81,51 @@ def test_each_sample_has_its_own_noise_level(name: str) -> None:
 
 @torch.no_grad()
 def test_the_level_is_on_the_scale_of_the_frames() -> None:
-    """The fourth channel of the first layer sees sigma itself, everywhere."""
-    model = create_model("vdn_conv3d", **SMALL["vdn_conv3d"])
-    seen: list[torch.Tensor] = []
-    model.encoder[0].register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0]))
+    """The fourth input channel of the first layer is sigma, at every position."""
+    model = create_small("vdn_conv3d")
+    inputs: list[torch.Tensor] = []
+    model.encoder[0].register_forward_pre_hook(lambda _layer, arguments: inputs.append(arguments[0]))
     frames = torch.rand(2, 3, 2, 4, 8)
     model(frames, torch.tensor([0.02, 0.2]))
-    assert torch.equal(seen[0][:, :3], frames)
-    assert torch.equal(seen[0][:, 3], torch.tensor([0.02, 0.2])[:, None, None, None].expand(2, 2, 4, 8))
+    assert torch.equal(inputs[0][:, :3], frames)
+    assert torch.equal(inputs[0][:, 3], torch.tensor([0.02, 0.2])[:, None, None, None].expand(2, 2, 4, 8))
 
 
-def test_ls3d_starts_as_its_baseline() -> None:
-    models = [create_model(name, **SMALL[name]) for name in ("vdn_conv3d", "vdn_ls3d")]
+def test_ls3d_is_initialized_as_its_baseline() -> None:
     inputs = (torch.rand(1, 3, 3, 8, 12), SIGMA)
-    restoring.check_baseline_converts(*models, inputs, "trunk.layers.*.conv1")
+    checks.check_baseline_converts(create_small("vdn_conv3d"), create_small("vdn_ls3d"), inputs, "trunk.layers.*.conv1")
 
 
 def test_training_moves_the_offsets() -> None:
-    model = create_model("vdn_ls3d", **SMALL["vdn_ls3d"])
-    restoring.check_a_few_steps_train_everything(model, (torch.rand(1, 3, 3, 8, 8), SIGMA))
+    model = create_small("vdn_ls3d")
+    checks.check_a_few_steps_train_everything(model, (torch.rand(1, 3, 3, 8, 8), SIGMA))
 
 
 @EVERY
 def test_layouts_compilation_and_weights(name: str, tmp_path: Path) -> None:
-    model = create_model(name, **SMALL[name])
+    model = create_small(name)
     inputs = (torch.rand(1, 3, 3, 8, 12), SIGMA)
-    restoring.check_layouts_compilation_and_weights(model, inputs, tmp_path)
+    checks.check_layouts_compilation_and_weights(model, inputs, tmp_path)
 
 
-def test_a_few_steps_take_noise_away_at_every_level() -> None:
-    """Smooth pictures under noise, weak and strong: after 50 steps a tenth of its energy is gone."""
+def test_a_few_steps_reduce_noise_at_every_level() -> None:
+    """Smooth images with weak and strong noise: 50 steps remove a tenth of its energy."""
     model = create_model("vdn_ls3d", width=16)
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)
     y, x = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
     sigma = torch.tensor([10, 50]) / 255
 
-    def left() -> torch.Tensor:
+    def remaining() -> torch.Tensor:
         """Squared error of the output over that of the input, at each level."""
         phase = 6.3 * torch.rand(2, 3, 1, 1, 1)
         clean = (0.5 + 0.4 * (phase + 0.2 * x).sin() * (0.15 * y).cos()).expand(-1, -1, 3, -1, -1)
         noise = sigma[:, None, None, None, None] * torch.randn_like(clean)
-        errors = (model(clean + noise, sigma) - clean).square().mean((1, 2, 3, 4))
+        errors: torch.Tensor = (model(clean + noise, sigma) - clean).square().mean((1, 2, 3, 4))
         return errors / noise.square().mean((1, 2, 3, 4))
 
     for _ in range(50):
         optimizer.zero_grad()
-        left().mean().backward()
+        remaining().mean().backward()
         optimizer.step()
     with torch.no_grad():
-        assert left().max() < 0.9
+        assert remaining().max() < 0.9

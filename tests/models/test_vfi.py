@@ -1,22 +1,29 @@
-"""The interpolation networks: shapes, the contract, and the pieces against what they must compute."""
+"""The interpolation networks: shapes, times, initialization, and their parts against known results."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.networks import create
 
-from ls3d.models import create_model, list_models
-from ls3d.models.enhancement._motion import correlate, fetch
+from ls3d.models import InterpolationNetwork, list_models
+from ls3d.models.enhancement._motion import correlate, warp
 from ls3d.models.enhancement.vfi import InterpolationNet, InterpolationNetPlus
-from ls3d.nn import LS3DConv3d
+from ls3d.nn import LS3DConv3d, LS3DResBlock
 
 SMALL = {
     "vfi_ls3d": {"width": 8},
     "vfi_conv3d": {"width": 8},
     "vfi_ls3d_plus_m": {"width": 8, "detail": 8},
 }
-BLEND_TIMES = torch.tensor([0, 0.25, 0.5, 0.75, 1])[:, None, None]
+TIMES = torch.tensor([0, 0.25, 0.5, 0.75, 1])[:, None, None]
+#: The times of the new frames.
+QUARTERS = (0.25, 0.5, 0.75)
+
+
+def create_small(name: str) -> InterpolationNetwork:
+    return create(InterpolationNetwork, name, **SMALL[name])
 
 
 def test_every_network_of_the_family_is_tested() -> None:
@@ -27,27 +34,35 @@ def test_every_network_of_the_family_is_tested() -> None:
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize(("height", "width"), [(32, 40), (64, 24)])
 def test_two_frames_become_five(name: str, height: int, width: int) -> None:
-    model = create_model(name, **SMALL[name])
-    assert height % model.size_multiple == width % model.size_multiple == 0
+    model = create_small(name)
+    assert height % model.traits.size_multiple == width % model.traits.size_multiple == 0
     assert model(torch.rand(2, 3, 2, height, width)).shape == (2, 3, 5, height, width)
 
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("indices", [(2,), (1, 2, 3), (4, 0, 2)])
-def test_indices_choose_among_the_five(name: str, indices: tuple[int, ...]) -> None:
-    model = create_model(name, **SMALL[name]).eval()
+def test_times_choose_among_the_five(name: str, indices: tuple[int, ...]) -> None:
+    model = create_small(name).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     frames = torch.rand(1, 3, 2, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(model(frames, indices), model(frames)[:, :, list(indices)])
+        times = [index / 4 for index in indices]
+        torch.testing.assert_close(model(frames, times), model(frames)[:, :, list(indices)])
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("time", [0.3, -0.25, 1.25, float("nan")])
+def test_other_times_are_refused(name: str, time: float) -> None:
+    with pytest.raises(ValueError, match="expected multiples of 1/4"):
+        create_small(name)(torch.rand(1, 3, 2, 32, 32), [time])
 
 
 @pytest.mark.parametrize("blocks", [(), (1, 2), (3, 4), (5, 6), (3, 4, 5, 6), (1, 2, 3, 4, 5, 6)])
 def test_any_subset_of_blocks_is_ls3d(blocks: tuple[int, ...]) -> None:
     """The rows of tables 2 and 3."""
     model = InterpolationNet(width=8, ls3d_blocks=blocks)
-    residual = [layer for layer in model.trunk.layers if hasattr(layer, "conv1")]
+    residual = [layer for layer in model.trunk.layers if isinstance(layer, LS3DResBlock)]
     assert len(residual) == 6
     found = {number for number, block in enumerate(residual, 1) if isinstance(block.conv1, LS3DConv3d)}
     assert found == set(blocks)
@@ -60,7 +75,7 @@ def test_unknown_block_is_named() -> None:
 
 @pytest.mark.parametrize("blocks", [(), (1, 2, 3, 4, 5, 6)])
 def test_parameters_of_the_papers_network(blocks: tuple[int, ...]) -> None:
-    """Counted by hand from figure 2: weights and biases, layer by layer."""
+    """Those of figure 2: weights and biases, layer by layer."""
     w, h = 64, 32
     edges = (3 * h * 27 + h) + (h * w * 27 + w) + (w * h * 48 + h) + (h * 3 * 48 + 3)
     trunk = 6 * 2 * (w * w * 27 + w) + 2 * (w * w * 27 + w)
@@ -69,48 +84,49 @@ def test_parameters_of_the_papers_network(blocks: tuple[int, ...]) -> None:
     assert sum(p.numel() for p in model.parameters()) == edges + trunk + predictors
 
 
-def test_plus_starts_as_the_linear_blend_and_keeps_the_inputs() -> None:
+def test_plus_is_initialized_as_the_linear_blend_and_keeps_the_inputs() -> None:
     frames = torch.rand(2, 3, 2, 32, 32)
     with torch.no_grad():
         output = InterpolationNetPlus(8, 8)(frames)
-    blend = torch.lerp(frames[:, :, :1], frames[:, :, 1:], BLEND_TIMES)
+    blend = torch.lerp(frames[:, :, :1], frames[:, :, 1:], TIMES)
     torch.testing.assert_close(output, blend, atol=0.02, rtol=0)
     assert torch.equal(output[:, :, [0, 4]], frames)
 
 
-def test_pyramid_ends_in_the_output_and_begins_as_the_blend_of_shrunk_frames() -> None:
+def test_pyramid_has_the_blend_of_downsampled_frames_and_the_output() -> None:
     model = InterpolationNetPlus(8, 8)
     frames = torch.rand(2, 3, 2, 32, 32)
     with torch.no_grad():
-        *coarse, output = model.forward_pyramid(frames, (1, 2, 3))
-        torch.testing.assert_close(output, model(frames, (1, 2, 3)))
+        *coarse, output = model.forward_pyramid(frames, QUARTERS)
+        torch.testing.assert_close(output, model(frames, QUARTERS))
     for level, shrink in zip(coarse, (8, 4, 2), strict=True):
         small = F.avg_pool3d(frames, (1, shrink, shrink))
-        blend = torch.lerp(small[:, :, :1], small[:, :, 1:], BLEND_TIMES[1:4])
+        blend = torch.lerp(small[:, :, :1], small[:, :, 1:], TIMES[1:4])
         torch.testing.assert_close(level, blend)
 
 
 def test_plus_keeps_motion_and_pixels_exact_under_autocast() -> None:
-    """Features may be rounded to bfloat16; positions and the frames themselves may not."""
+    """Features may be rounded to bfloat16, positions and pixels may not."""
     model = InterpolationNetPlus(8, 8)
+    assert model.coarse.bias is not None
     torch.nn.init.constant_(model.coarse.bias, 1.03125)
     frames = torch.rand(1, 3, 2, 32, 64)
     with torch.no_grad():
-        exact = model(frames, (2,))
+        exact = model(frames, (0.5,))
         with torch.autocast("cpu", torch.bfloat16):
-            rounded = model(frames, (2,))
+            rounded = model(frames, (0.5,))
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, exact, atol=1e-5, rtol=0)
 
 
-def test_fetch_follows_whole_pixel_motion() -> None:
+def test_warp_follows_whole_pixel_motion() -> None:
     images = torch.rand(2, 2, 12, 16)
     motion = torch.tensor([[1.0, -2.0], [-3.0, 1.0]])[:, :, None, None].expand(2, 2, 12, 16)
-    fetched = fetch(images, motion)
+    warped = warp(images, motion)
     for image, (dy, dx) in enumerate([(1, -2), (-3, 1)]):
         expected = images[image].roll((-dy, -dx), (1, 2))
         inside = (..., slice(3, -3), slice(3, -3))
-        torch.testing.assert_close(fetched[image][inside], expected[inside])
+        torch.testing.assert_close(warped[image][inside], expected[inside])
 
 
 @pytest.mark.parametrize(("dy", "dx"), [(0, 0), (2, -3), (-4, 4)])
@@ -123,21 +139,21 @@ def test_correlation_peaks_at_the_displacement(dy: int, dx: int) -> None:
 
 @pytest.mark.parametrize("name", ["vfi_ls3d", "vfi_ls3d_plus_m"])
 def test_one_step_moves_the_offsets(name: str) -> None:
-    """From the second step on (the zero-initialized heads come first) every predictor has a gradient."""
-    model = create_model(name, **SMALL[name])
+    """Every predictor has a gradient from the second step on; the layers initialized to zero have one in the first."""
+    model = create_small(name)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     frames, target = torch.rand(1, 3, 2, 32, 32), torch.rand(1, 3, 3, 32, 32)
     for _ in range(2):
         optimizer.zero_grad()
-        (model(frames, (1, 2, 3)) - target).abs().mean().backward()
+        (model(frames, QUARTERS) - target).abs().mean().backward()
         optimizer.step()
     for module in model.modules():
         if isinstance(module, LS3DConv3d):
             assert module.predictor.weight.abs().max() > 0
 
 
-def test_plus_learns_a_motion_that_the_blend_can_not_show() -> None:
-    """Smooth texture that moves by eight pixels: in 60 steps the error falls below half of the blend's."""
+def test_plus_learns_motion() -> None:
+    """Smooth texture that moves by eight pixels: after 60 steps the error is less than half of the blend's."""
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
     clip = torch.stack(
         [torch.stack([(0.2 * (x - 2 * t) + 0.1 * c).sin() * (0.15 * y).cos() for t in range(5)]) for c in range(3)]
@@ -148,7 +164,7 @@ def test_plus_learns_a_motion_that_the_blend_can_not_show() -> None:
     losses = []
     for _ in range(60):
         optimizer.zero_grad()
-        loss = (model(clip[:, :, [0, 4]], (1, 2, 3)) - clip[:, :, 1:4]).abs().mean()
+        loss = (model(clip[:, :, [0, 4]], QUARTERS) - clip[:, :, 1:4]).abs().mean()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

@@ -1,4 +1,4 @@
-"""What is watched: offsets that run away are named, logged and bounded; pictures are kept."""
+"""Callbacks: offsets are logged, exploding offsets cause a warning, and pictures are kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from torch import nn
 from ls3d.models import load_model, read_metadata
 from ls3d.nn import LS3DConv3d, limit_offsets, offset_statistics
 from ls3d.training import train
-from ls3d.training.callbacks import OffsetGuard, strip
+from ls3d.training.callbacks import OffsetGuard
+from ls3d.training.enhancement.picture_log import middle_frames
 
 PLAIN = {"name": "vfi_ls3d", "arguments": {"width": 8, "ls3d_blocks": [2]}}
 LAYER = "trunk.layers.1.conv1"
@@ -28,14 +29,15 @@ def log_of(output: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.usefixtures("clips")
-def test_offsets_are_logged_and_a_layer_that_runs_away_is_named_once(
+def test_a_layer_with_exploding_offsets_causes_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run_away(layer: LS3DConv3d) -> None:
+    def shift_by_40_pixels(layer: LS3DConv3d) -> None:
+        assert layer.predictor.bias is not None
         nn.init.zeros_(layer.predictor.weight)
-        nn.init.constant_(layer.predictor.bias, 40.0)  # type: ignore[arg-type]
+        nn.init.constant_(layer.predictor.bias, 40.0)
 
-    monkeypatch.setattr(LS3DConv3d, "reset_sampling", run_away)
+    monkeypatch.setattr(LS3DConv3d, "reset_sampling", shift_by_40_pixels)
     options = {"offset_every": 2, "offset_warning": 30, "coarse_loss": 0}
     with caplog.at_level(logging.WARNING, "ls3d"):
         train(recipe(tmp_path, model=PLAIN, optimization=options, steps_per_epoch=20))
@@ -46,7 +48,7 @@ def test_offsets_are_logged_and_a_layer_that_runs_away_is_named_once(
 
 
 @pytest.mark.usefixtures("clips")
-def test_the_statistics_reach_the_log(tmp_path: Path) -> None:
+def test_offset_statistics_are_logged(tmp_path: Path) -> None:
     options = {"steps": 10, "offset_every": 9, "coarse_loss": 0}
     train(recipe(tmp_path, model=PLAIN, optimization=options, steps_per_epoch=10))
     rows = [row for row in log_of(tmp_path) if row[f"offsets/{LAYER}.max"]]
@@ -55,7 +57,7 @@ def test_the_statistics_reach_the_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("clips")
-def test_a_bound_of_training_goes_with_the_weights(tmp_path: Path) -> None:
+def test_the_bound_of_the_offsets_is_kept_with_the_weights(tmp_path: Path) -> None:
     options = {"offset_limit": 0.25, "offset_factor": 10, "learning_rate": 0.02, "coarse_loss": 0}
     weights = train(recipe(tmp_path, model=PLAIN, optimization=options, half_weights=False))
     assert read_metadata(weights)["offset_limit"] == 0.25
@@ -80,32 +82,32 @@ def test_pictures_are_logged_at_every_validation(tmp_path: Path) -> None:
     assert (seen[0].height, seen[0].width) == (48, 3 * 48)
 
 
-def test_a_strip_shows_the_middle_frames_side_by_side() -> None:
+def test_middle_frames_are_in_a_row() -> None:
     videos = [torch.full((2, 3, 3, 4, 5), value) for value in (-1.0, 0.5, 2.0)]
     videos[1][0, :, 1] = 0.25
-    picture = strip(*videos)
+    picture = middle_frames(*videos)
     assert picture.shape == (3, 4, 15)
     assert picture[0, 0].tolist() == [0.0] * 5 + [0.25] * 5 + [1.0] * 5
 
 
 @pytest.mark.usefixtures("clips")
-def test_a_compiled_network_is_watched_when_it_is_time_and_only_then(
+def test_offsets_of_a_compiled_network_are_measured_at_the_right_steps_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """First compiled without a hook, a network would not notice one; with it, predict offsets twice at every step."""
-    looks: list[str] = []
+    """A network compiled without hooks would ignore them, one compiled with hooks would run them at every step."""
+    measured: list[str] = []
     original = OffsetGuard.on_train_batch_end
 
-    def noting(guard: OffsetGuard, *arguments: Any) -> None:
-        looks.extend(guard._found)
+    def recording(guard: OffsetGuard, *arguments: Any) -> None:
+        measured.extend(guard._found)
         original(guard, *arguments)
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
-    monkeypatch.setattr(OffsetGuard, "on_train_batch_end", noting)
+    monkeypatch.setattr(OffsetGuard, "on_train_batch_end", recording)
     options = {"steps": 7, "offset_every": 3, "coarse_loss": 0}
     run = recipe(tmp_path, model=PLAIN, optimization=options, compile=True, steps_per_epoch=1, data={"held_out": []})
     train_until(2, run, monkeypatch)
-    assert looks == [LAYER]  # at step 0
+    assert measured == [LAYER]  # at step 0
     torch._dynamo.reset()
     train(run)
-    assert looks == [LAYER] * 3  # at the steps 3 and 6, too
+    assert measured == [LAYER] * 3  # and at the steps 3 and 6

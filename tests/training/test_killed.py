@@ -1,4 +1,4 @@
-"""The program itself, with real files: killed in mid-epoch it goes on, and a damaged clip stops nothing."""
+"""The program with real files: it resumes after a kill, and leaves out a damaged clip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ls3d.models import read_metadata
 from ls3d.training import load_recipe, train
 
 RECIPE = """
-task: {task}
+kind: {kind}
 model: {{name: {model}, arguments: {{width: 8}}}}
 data: {{root: {clips}, held_out: [d.mp4], crop: 32, scale: [1, 1]}}
 optimization:
@@ -35,13 +35,13 @@ def start(recipe: Path, output: Path) -> subprocess.Popen[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("task", "model"), [("interpolation", "vfi_ls3d"), ("super-resolution", "vsr_ls3d"), ("denoising", "vdn_ls3d")]
+    ("kind", "model"), [("interpolation", "vfi_ls3d"), ("super-resolution", "vsr_ls3d"), ("denoising", "vdn_ls3d")]
 )
-def test_training_killed_in_mid_epoch_resumes_to_the_same_losses(
-    tmp_path: Path, folder: Path, task: str, model: str
+def test_training_killed_within_an_epoch_resumes_to_the_same_losses(
+    tmp_path: Path, folder: Path, kind: str, model: str
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(RECIPE.format(task=task, model=model, clips=folder))
+    recipe.write_text(RECIPE.format(kind=kind, model=model, clips=folder))
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert start(recipe, whole).wait() == 0
     process = start(recipe, stopped)
@@ -62,15 +62,15 @@ def test_training_killed_in_mid_epoch_resumes_to_the_same_losses(
     ] * 2
 
 
-def test_a_damaged_clip_is_told_once_and_left_out(
+def test_a_damaged_clip_causes_one_warning_and_is_left_out(
     tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:700])
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(RECIPE.format(task="interpolation", model="vfi_ls3d", clips=folder))
+    recipe.write_text(RECIPE.format(kind="interpolation", model="vfi_ls3d", clips=folder))
     weights = train(load_recipe(recipe, [f"output={tmp_path / 'run'}", "optimization.steps=2", "data.held_out=1"]))
     assert weights.is_file()
-    told = [record.getMessage() for record in caplog.records if "broken.mp4" in record.getMessage()]
-    assert len(told) == 1
+    warnings = [record.getMessage() for record in caplog.records if "broken.mp4" in record.getMessage()]
+    assert len(warnings) == 1
     with pytest.raises(InputError, match=r"held_out names \['broken.mp4'\]"):
         train(load_recipe(recipe, [f"output={tmp_path / 'other'}", "data.held_out=[broken.mp4]"]))

@@ -1,4 +1,4 @@
-"""``ls3d evaluate``: a model under a published protocol."""
+"""``ls3d evaluate``: measure a network under a published protocol."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     model: Annotated[
         str | None,
-        typer.Argument(help="A model's name (vfi, blend, bicubic, ...) or a weights file.", show_default=False),
+        typer.Argument(help="Name of a model (vfi, blend, bicubic, ...) or a weights file.", show_default=False),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="How to measure, for example ucf101 or vid4-bi-y; see --list.")
+        str | None, typer.Option(help="Name of a protocol, such as ucf101 or vid4-bi-y; see --list.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="The folder in which the data set lies.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the result there.", dir_okay=False)] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with pictures there.", dir_okay=False)] = None,
-    device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1, ...")] = "cpu",
-    restart: Annotated[bool, typer.Option("--restart", help="Measure again what is finished.")] = False,
-    list_protocols: Annotated[bool, typer.Option("--list", help="List the protocols and their data.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Folder of the protocol's data set.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the scores to this file.", dir_okay=False)] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures to this file.", dir_okay=False)] = None,
+    device: Annotated[str, typer.Option(help="Device that runs the model: auto, cpu, cuda, cuda:1, ...")] = "auto",
+    restart: Annotated[bool, typer.Option("--restart", help="Measure all clips again.")] = False,
+    list_protocols: Annotated[bool, typer.Option("--list", help="List the protocols and their data sets.")] = False,
 ) -> None:
-    """Measure a model as papers measure, and print their table with its row.
+    """Measure a model as papers do, and print the published table with its row.
 
-    With --json, an evaluation that is stopped goes on where it stood when the same command runs again.
+    With --json, an evaluation that was interrupted is resumed when the same command runs again.
 
     Example: ls3d evaluate vfi --protocol ucf101 --data ucf101_interp_ours --json vfi-ucf101.json
     """
@@ -44,7 +44,7 @@ def evaluate(
         show_protocols()
         return
     if model is None or protocol is None or data is None:
-        raise InputError("say what to measure: ls3d evaluate MODEL --protocol NAME --data DIR (--list lists them)")
+        raise InputError("expected ls3d evaluate MODEL --protocol NAME --data DIR; --list shows the protocols")
     columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("opening", total=None)

@@ -1,8 +1,9 @@
-"""``ls3d models``, ``ls3d summary``, ``ls3d convert``: networks, their cost, their weights."""
+"""The commands ``ls3d models``, ``ls3d summary`` and ``ls3d convert``."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.table import Table
 from ls3d.errors import InputError
 
 if TYPE_CHECKING:
-    from ls3d.models import Summary
+    from ls3d.models import ModelInfo, Summary
 
 _Settings = Annotated[
     list[str] | None,
@@ -30,9 +31,7 @@ def models(
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """List the networks that exist: name, parameters, input, what they do."""
-    from dataclasses import asdict
-
+    """List the networks: name, task, parameters, typical input, description."""
     from ls3d.models import list_models, model_info
 
     infos = [model_info(name) for name in list_models(pattern)]
@@ -41,7 +40,7 @@ def models(
         kind = f" for {task}" if task else ""
         raise InputError(f"no model{kind} matches {pattern!r}; `ls3d models` lists all of them")
     if as_json:
-        typer.echo(json.dumps([asdict(info) for info in infos], indent=2))
+        typer.echo(json.dumps([_to_json(info) for info in infos], indent=2))
         return
     table = Table("model", "task", "parameters", "input", "description", box=None)
     table.columns[2].justify = "right"
@@ -52,18 +51,16 @@ def models(
 
 
 def summary(
-    model: Annotated[str, typer.Argument(help="A model's name, or a .safetensors file.")],
+    model: Annotated[str, typer.Argument(help="A model's name, a .safetensors file, a folder, or owner/name.")],
     size: Annotated[
         list[str] | None,
         typer.Option("--input", metavar="CxTxHxW", help="Input size; twice for audio-visual networks."),
     ] = None,
     settings: _Settings = None,
-    layers: Annotated[bool, typer.Option(help="List the layers, too.")] = True,
+    layers: Annotated[bool, typer.Option(help="Whether to list the layers.")] = True,
     as_json: _Json = False,
 ) -> None:
-    """Show a network's layers, shapes, parameters and operations, by every convention of counting."""
-    from dataclasses import asdict
-
+    """Show a network's layers, shapes, parameters and operations, by the conventions of published tables."""
     from ls3d.models import summarize
 
     name, arguments = _architecture(model)
@@ -81,26 +78,36 @@ def summary(
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of another project.")],
     output: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
-    model: Annotated[str | None, typer.Option(help="The network that it must be.")] = None,
+    model: Annotated[str | None, typer.Option(help="The network that the checkpoint must be of.")] = None,
     settings: _Settings = None,
 ) -> None:
-    """Make safetensors of a checkpoint of torchvision, VMZ, SlowFast, pytorchvideo, mmaction2, 3D-ResNets."""
-    from ls3d.models import convert_checkpoint, read_metadata
+    """Convert a checkpoint of torchvision, VMZ, SlowFast, pytorchvideo, mmaction2 or 3D-ResNets to safetensors."""
+    from ls3d.models import ModelConfig, convert_checkpoint, read_metadata
 
     convert_checkpoint(checkpoint, output, model, **_parse_settings(settings))
-    facts = read_metadata(output)
-    arguments = ", ".join(f"{key}={value}" for key, value in facts["arguments"].items())
-    Console().print(f"{output}: {facts['architecture']} ({arguments}), from {facts['converted_from']}", highlight=False)
+    config = ModelConfig.from_dict(read_metadata(output))
+    arguments = ", ".join(f"{key}={value}" for key, value in config.arguments.items())
+    source = config.metadata["converted_from"]
+    Console().print(f"{output}: {config.architecture} ({arguments}), from {source}", highlight=False)
+
+
+def _to_json(info: ModelInfo) -> dict[str, Any]:
+    """Return what ``ls3d models --json`` writes for one network; ``facts`` has what is known of some networks only."""
+    values = asdict(info)
+    facts = {key: values.pop(key) for key in ("audio_size", "gmacs", "accuracy", "published", "preprocessing")}
+    return {"task": info.task, **values, "facts": {key: value for key, value in facts.items() if value}}
 
 
 def _architecture(model: str) -> tuple[str, dict[str, Any]]:
-    """A weights file says what network it is of; anything else is a name."""
-    if not model.endswith(".safetensors"):
-        return model, {}
-    from ls3d.models import read_metadata
+    """Return name and arguments of a network, from its weights file if it has one."""
+    from ls3d.models import ModelConfig, read_metadata
+    from ls3d.models.loading import find_weights
 
-    facts = read_metadata(model)
-    return facts["architecture"], facts["arguments"]
+    path = find_weights(model)
+    if path is None:
+        return model, {}
+    config = ModelConfig.from_dict(read_metadata(path))
+    return config.architecture, config.arguments
 
 
 def _parse_size(text: str) -> tuple[int, ...]:
@@ -109,17 +116,17 @@ def _parse_size(text: str) -> tuple[int, ...]:
     except ValueError:
         size = ()
     if len(size) < 3 or min(size) < 1:
-        raise InputError(f"--input is {text!r}; it is a size such as 3x16x112x112")
+        raise InputError(f"--input is {text!r}, expected a size such as 3x16x112x112")
     return size
 
 
 def _parse_settings(settings: list[str] | None) -> dict[str, Any]:
-    """``key=value``, the value as JSON or, where it isn't JSON, as it stands."""
+    """Parse ``key=value``; a value that is not JSON is a string."""
     parsed: dict[str, Any] = {}
     for setting in settings or ():
         key, equals, value = setting.partition("=")
         if not equals:
-            raise InputError(f"--set is {setting!r}; it is KEY=VALUE, such as num_classes=101")
+            raise InputError(f"--set is {setting!r}, expected KEY=VALUE, such as num_classes=101")
         try:
             parsed[key] = json.loads(value)
         except json.JSONDecodeError:
@@ -147,7 +154,7 @@ def _total_table(result: Summary) -> Table:
     table.columns[1].justify = "right"
     rows = (
         ("input", " and ".join(map(_size, result.inputs)), "a batch of one"),
-        ("parameters", f"{result.parameters:,}", "all of them"),
+        ("parameters", f"{result.parameters:,}", "all parameters"),
         ("parameters, VMZ", f"{result.conv_fc_weights:,}", "weights of convolutions and linear layers only"),
         (
             "MACs",
@@ -158,13 +165,13 @@ def _total_table(result: Summary) -> Table:
         (
             "MACs, sampling",
             f"{result.sampling_macs / 1e9:,.2f} G",
-            "four for every value that LS3D-Conv samples",
+            "four for every value that LS3D convolutions sample",
         ),
-        ("FLOPs", f"{result.flops / 1e9:,.2f} G", "two for each of all these MACs"),
+        ("FLOPs", f"{result.flops / 1e9:,.2f} G", "two for each of these MACs"),
         (
             "FLOPs, SlowFast",
             f"{result.slowfast_flops / 1e9:,.2f} G",
-            "MACs with attention, and five for every element normalized",
+            "MACs with attention, and five for every normalized element",
         ),
     )
     for row in rows:
@@ -173,6 +180,6 @@ def _total_table(result: Summary) -> Table:
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's commands to the program."""
+    """Add the commands of this module to the program."""
     for command in (models, summary, convert):
         app.command()(command)

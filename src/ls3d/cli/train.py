@@ -1,4 +1,4 @@
-"""``ls3d train`` and ``ls3d reproduce``: run a recipe, or all recipes of one of the paper's tables."""
+"""``ls3d train`` and ``ls3d reproduce``: train one recipe, or all recipes of one of the paper's tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+Overrides = Annotated[list[str] | None, typer.Argument(help="Values to change, as section.key=value.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
@@ -17,45 +19,49 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Path = typer.Argument(help="A YAML recipe; see the folder recipes/."),
-    overrides: list[str] = typer.Argument(None, help="Values to change, as section.key=value."),
-    restart: bool = typer.Option(False, "--restart", help="Begin anew even if a checkpoint is there."),
+    recipe: Annotated[
+        str, typer.Argument(help="YAML recipe; RECIPE.yaml+small reduces it to minutes on a few clips (_small.yaml).")
+    ],
+    overrides: Overrides = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Start over, even if there is a checkpoint.")] = False,
 ) -> None:
-    """Train a network as a recipe says; run again after a stop, it goes on.
+    """Train a network as a recipe says.
+
+    If interrupted, run the same command again to resume.
 
     Example: ls3d train recipes/vfi/bundled.yaml data.root=clips optimization.steps=1000
     """
     from ls3d.training import load_recipe
     from ls3d.training import train as run
 
-    _quiet()
+    _silence_notices()
     weights = run(load_recipe(recipe, overrides or ()), resume=not restart)
     Console().print(f"Weights: {weights}", highlight=False)
 
 
-def _quiet() -> None:
-    """Lightning's notices about devices and its makers' products stay away; its warnings don't."""
+def _silence_notices() -> None:
+    """Hide Lightning's notices about devices and products, but not its warnings."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
 
 def reproduce(
     table: Annotated[str, typer.Argument(help="table2, table3, table4, table5, table6 or table7.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Values to change in the recipes of all rows, as section.key=value.")
-    ] = None,
+    overrides: Overrides = None,
     small: Annotated[
-        bool, typer.Option("--small", help="A few clips and minutes, instead of the paper's data and sizes.")
+        bool, typer.Option("--small", help="Minutes on a few clips, instead of the paper's data and sizes.")
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="How often each row is trained.")] = 3,
-    clips: Annotated[Path | None, typer.Option(help="The folder of training clips.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings of each row.")] = 3,
+    clips: Annotated[Path | None, typer.Option(help="Folder of training clips.")] = None,
     test: Annotated[
-        Path | None, typer.Option(help="The published test set; otherwise held-out clips are measured.")
+        Path | None, typer.Option(help="Folder of the published test set; default: held-out clips.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the result there.", dir_okay=False)] = None,
-    recipes: Annotated[Path, typer.Option(help="The folder of recipes.")] = Path("recipes"),
-    output: Annotated[Path, typer.Option(help="Where the runs are kept.")] = Path("runs/reproduce"),
+    json: Annotated[Path | None, typer.Option(help="Write the result to this file.", dir_okay=False)] = None,
+    recipes: Annotated[Path, typer.Option(help="Folder of recipes.")] = Path("recipes"),
+    output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/reproduce"),
 ) -> None:
-    """Train all rows of a table of the LS3D-Conv paper and print it with ours beside; stopped, it goes on.
+    """Train all rows of a table of the LS3D-Conv paper and print them next to the published ones.
+
+    If interrupted, run the same command again to resume.
 
     Example: ls3d reproduce table2 --small --clips my_clips --json table2.json
     """
@@ -63,8 +69,8 @@ def reproduce(
     from ls3d.reproduce import reproduce as run
 
     if json is not None and not json.parent.is_dir():
-        raise InputError(f"{json} can't be written: there is no folder {json.parent}")
-    _quiet()
+        raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
+    _silence_notices()
     console = Console(stderr=True)
     result = run(
         table,

@@ -1,19 +1,11 @@
-"""Clips to train on and to measure on, and how good clips are made bad on purpose.
+"""Clips for training and evaluation.
 
-``clips`` cuts random windows for training, ``sets`` knows the published test sets, ``footage`` decodes
-their clips, ``degradations`` makes them small or noisy.
+``clips`` reads frames, ``sets`` has the published test sets and ``training_sets`` the training lists, ``cache`` keeps
+decoded clips on disk, ``windows`` cuts training samples from them, and ``degradations`` makes frames small or noisy.
 """
 
-from ls3d.data.degradations import DEGRADATIONS, Degradation, degradation
-from ls3d.data.footage import Footage
-from ls3d.data.sets import DATA_SETS, DataSet, open_data_set
+from ls3d.data.clips import Clip
+from ls3d.data.degradations import DEGRADATIONS, Degradation, get_degradation
+from ls3d.data.sets import DATA_SETS, DataSet, get_data_set
 
-__all__ = [
-    "DATA_SETS",
-    "DEGRADATIONS",
-    "DataSet",
-    "Degradation",
-    "Footage",
-    "degradation",
-    "open_data_set",
-]
+__all__ = ["DATA_SETS", "DEGRADATIONS", "Clip", "DataSet", "Degradation", "get_data_set", "get_degradation"]

@@ -1,9 +1,8 @@
-"""How a good video is made bad on purpose, exactly as the published test sets were.
+"""Degradations of the published test sets: they turn true frames into the input of a network.
 
-Super-resolution: ``bi`` and ``bd``, a quarter of the size. Denoising: Gaussian noise in both conventions,
-float and unclipped (FastDVDnet and after) or rounded and clipped to 8 bit (TOFlow), and TOFlow's mixed
-noise. Noise is a function of the clip's name and the frame's number, so that any frame can be made again on
-its own.
+Super-resolution: ``bi`` and ``bd``, a quarter of the size. Denoising: Gaussian noise in both conventions, either float
+and unclipped (FastDVDnet and later papers) or rounded and clipped to 8 bit (TOFlow), and TOFlow's mixed noise. The
+noise of a frame depends only on the clip's name and the frame's index, so any frame can be made on its own.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ls3d.errors import InputError
+from ls3d.data.lookup import look_up
 from ls3d.nn.resize import imresize
 
-#: From a frame ``(3, H, W)`` in [0, 1] to the degraded one; the generator is the frame's own.
+#: Degrades a frame ``(3, H, W)`` in [0, 1]; the generator is seeded for this frame.
 FrameFunction = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """A way to make frames worse.
+    """A degradation of frames.
 
     Attributes:
         name: the key in ``DEGRADATIONS``.
         description: one phrase for reports.
-        function: what it does to a frame.
-        scale: how many times smaller the result is.
-        sigma: standard deviation of the noise in units of 8-bit values; 0 where there is none.
+        function: degrades one frame.
+        scale: factor by which height and width are reduced.
+        sigma: standard deviation of the noise in 8-bit values, 0 without noise.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Degradation:
     sigma: float = 0.0
 
     def crop(self, frame: Tensor) -> Tensor:
-        """Cut a true frame ``(3, H, W)`` at the bottom and the right to a multiple of ``scale``."""
+        """Crop a true frame ``(3, H, W)`` at the bottom and the right, so that ``scale`` divides its size."""
         height, width = (side // self.scale * self.scale for side in frame.shape[-2:])
         return frame[..., :height, :width]
 
@@ -52,8 +51,8 @@ class Degradation:
 
         Args:
             frame: ``(3, H, W)`` in [0, 1], floating point.
-            clip: the name of the clip, which seeds the noise together with ``index``.
-            index: the number of the frame.
+            clip: name of the clip, which seeds the noise together with ``index``.
+            index: index of the frame in the clip.
 
         Returns:
             ``(3, H / scale, W / scale)``, of the same dtype.
@@ -65,7 +64,7 @@ class Degradation:
 
 def bicubic_down(frame: Tensor, generator: torch.Generator) -> Tensor:
     """BI: MATLAB's bicubic ``imresize`` to a quarter with antialiasing, rounded to 8 bit."""
-    return _quantized(imresize(frame.double(), Fraction(1, 4))).to(frame.dtype)
+    return _quantize(imresize(frame.double(), Fraction(1, 4))).to(frame.dtype)
 
 
 def blur_down(frame: Tensor, generator: torch.Generator) -> Tensor:
@@ -75,7 +74,7 @@ def blur_down(frame: Tensor, generator: torch.Generator) -> Tensor:
     weights /= weights.sum()
     padded = F.pad(frame.double()[:, None], (6, 6, 6, 6), mode="reflect")
     columns = F.conv2d(padded, weights.view(1, 1, 1, 13), stride=(1, 4))
-    return _quantized(F.conv2d(columns, weights.view(1, 1, 13, 1), stride=(4, 1))[:, 0]).to(frame.dtype)
+    return _quantize(F.conv2d(columns, weights.view(1, 1, 13, 1), stride=(4, 1))[:, 0]).to(frame.dtype)
 
 
 def float_noise(sigma: float) -> FrameFunction:
@@ -92,7 +91,7 @@ def quantized_noise(sigma: float) -> FrameFunction:
 
     def add(frame: Tensor, generator: torch.Generator) -> Tensor:
         noise = (torch.randn(frame.shape, generator=generator, dtype=torch.float64) * sigma).round()
-        return _quantized(frame.double() + noise / 255).to(frame.dtype)
+        return _quantize(frame.double() + noise / 255).to(frame.dtype)
 
     return add
 
@@ -105,14 +104,15 @@ def mixed_noise(frame: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(replaced, colors, noisy)
 
 
-def _quantized(frame: Tensor) -> Tensor:
-    """Clipped to [0, 1] and rounded to 8 bit, as a PNG would hold it."""
+def _quantize(frame: Tensor) -> Tensor:
+    """Clip to [0, 1] and round to 8 bit, as a PNG file would."""
     return (frame.clamp(0, 1) * 255).round() / 255
 
 
+#: Every degradation by name.
 DEGRADATIONS: dict[str, Degradation] = {
-    known.name: known
-    for known in (
+    degradation.name: degradation
+    for degradation in (
         Degradation("bi", "x1/4 by MATLAB's bicubic imresize (BI)", bicubic_down, scale=4),
         Degradation("bd", "x1/4 by Gaussian blur 1.6 and every fourth pixel (BD)", blur_down, scale=4),
         Degradation("mixed", "TOFlow's mixed noise, 8 bit", mixed_noise, sigma=25.5),
@@ -128,12 +128,10 @@ DEGRADATIONS: dict[str, Degradation] = {
 }
 
 
-def degradation(name: str) -> Degradation:
-    """Look a degradation up.
+def get_degradation(name: str) -> Degradation:
+    """Look up a degradation.
 
     Raises:
         InputError: there is none of this name.
     """
-    if name not in DEGRADATIONS:
-        raise InputError(f"no degradation is called {name!r}; there are {', '.join(DEGRADATIONS)}")
-    return DEGRADATIONS[name]
+    return look_up(DEGRADATIONS, name, "degradation")

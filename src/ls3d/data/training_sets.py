@@ -1,6 +1,6 @@
-"""What to train on, by name: the published training lists, and any folder of videos or of frames.
+"""Training sets by name: the published training lists, and any folder of videos or of frames.
 
-The lists for testing are in ``ls3d.data.sets``; where a set has a list for each, they have no clip in common.
+``ls3d.data.sets`` has the test lists; a data set that has both shares no clip between them.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import os
 from functools import partial
 from pathlib import Path
 
-from ls3d.data.footage import Footage
+from ls3d.data.clips import FileClip
+from ls3d.data.lookup import look_up
 from ls3d.data.sets import DATA_SETS, sequences, videos
-from ls3d.data.sets._registry import Opener
+from ls3d.data.sets.registry import ClipReader
 from ls3d.errors import InputError
 
-#: From the name of a set to the function that opens its training list.
-TRAINING_SETS: dict[str, Opener] = {
+#: Functions that open a training list, by the name of the set.
+TRAINING_SETS: dict[str, ClipReader] = {
     "folder": videos.folder,
     "vimeo-septuplet": partial(sequences.vimeo_septuplet, list_file="sep_trainlist.txt"),
     "cityscapes": partial(sequences.cityscapes, split="train"),
@@ -24,24 +25,23 @@ TRAINING_SETS: dict[str, Opener] = {
 }
 
 
-def open_training_set(name: str, root: str | os.PathLike[str]) -> list[Footage]:
+def open_training_set(name: str, root: str | os.PathLike[str]) -> list[FileClip]:
     """The clips of a training set, sorted by name.
 
     Args:
         name: a key of ``TRAINING_SETS``.
-        root: the folder it lies in.
+        root: folder of the data set.
 
     Raises:
-        InputError: no such set, no such folder, or nothing of the set in it.
+        InputError: the training set is unknown, the folder does not exist, or holds no clip of it.
     """
-    if name not in TRAINING_SETS:
-        raise InputError(f"no training set is called {name!r}; there are {', '.join(TRAINING_SETS)}")
+    read = look_up(TRAINING_SETS, name, "training set")
     folder = Path(root)
     if not folder.is_dir():
         raise InputError(f"{root}: no such folder of training clips")
-    clips = sorted(TRAINING_SETS[name](folder), key=lambda clip: clip.name)
+    clips = sorted(read(folder), key=lambda clip: clip.name)
     if not clips and name == "folder":
         raise InputError(f"{root} holds no video and no folder of frames")
     if not clips:
-        raise InputError(f"{root} holds no training clips of {name}, which come from {DATA_SETS[name].source}")
+        raise InputError(f"{root} holds no training clips of {name}; they come from {DATA_SETS[name].source}")
     return clips

@@ -5,57 +5,45 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ls3d._version import __version__
-from ls3d.data.sets import DATA_SETS
-from ls3d.evaluation.fidelity.protocols import Protocol, get_protocol
+from ls3d.environment import versions
+from ls3d.evaluation.protocol import ClipScore, Protocol
+from ls3d.evaluation.registry import get_protocol
 from ls3d.files import atomic_write
 
 
 @dataclass(frozen=True)
-class ClipScore:
-    """What a clip scored.
-
-    Attributes:
-        scores: the mean over its frames, by column.
-        frames: how many frames were scored.
-        worst: the frame that scored worst in the first column.
-    """
-
-    scores: dict[str, float]
-    frames: int
-    worst: int
-
-
-@dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """The result of an evaluation.
 
     Attributes:
         protocol: how it was measured.
-        model: the name or file that was given.
-        facts: what the model says of itself: architecture, arguments, sha256 of the weights, ...
-        clips: scores by the clip's name, in the order of the data set.
-        device: what it ran on.
-        versions: of everything that could move a number.
+        model: name or file of the network.
+        config: the network's ``ModelConfig`` as a dictionary: architecture, arguments, SHA-256 of the weights, ...
+        clips: scores by clip, in the order of the data set.
+        device: the device that the network ran on.
+        versions: of the software that was used.
     """
 
     protocol: Protocol
     model: str
-    facts: Mapping[str, Any]
+    config: Mapping[str, Any]
     clips: dict[str, ClipScore]
     device: str = "cpu"
-    versions: dict[str, str] = field(default_factory=lambda: versions())
+    versions: dict[str, str] = field(default_factory=versions)
+
+    @property
+    def frames(self) -> int:
+        """Number of scored frames in all clips."""
+        return sum(clip.frames for clip in self.clips.values())
 
     @property
     def mean(self) -> dict[str, float]:
-        """The mean by column, over clips or over frames as the protocol says."""
+        """Mean by column, over clips or over frames as the protocol says."""
         clips = list(self.clips.values())
         weights = [clip.frames if self.protocol.average == "frames" else 1 for clip in clips]
         return {
@@ -65,24 +53,22 @@ class Report:
 
     @property
     def complete(self) -> bool | None:
-        """Whether the whole official set was measured; None where there is no official number of clips."""
-        official = DATA_SETS[self.protocol.data_set]
-        if official.clips is None:
+        """Whether the complete data set was measured; None if there is no official number of clips."""
+        official = self.protocol.data_set.clips
+        if official is None:
             return None
-        frames = _scored_frames(self.protocol, official.clips, official.frames)
-        scored = sum(clip.frames for clip in self.clips.values())
-        return len(self.clips) == official.clips and frames in (None, scored)
+        return len(self.clips) == official and self.protocol.scored_frames_in_set in (None, self.frames)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON's content; a number that isn't finite (the PSNR of equal pictures) is null."""
+        """The content of the JSON. A score that is not finite (the PSNR of equal frames) is null."""
         return {
             "protocol": self.protocol.name,
             "model": self.model,
-            "weights": {key: self.facts.get(key) for key in ("architecture", "arguments", "sha256")},
+            "weights": {key: self.config.get(key) for key in ("architecture", "arguments", "sha256")},
             "mean": _finite(self.mean),
             "complete": self.complete,
             "clips": {
-                name: _finite(clip.scores) | {"frames": clip.frames, "worst_frame": clip.worst}
+                name: _finite(clip.scores) | {"frames": clip.frames, "worst_frame": clip.worst_frame}
                 for name, clip in self.clips.items()
             },
             "conditions": self.protocol.conditions(),
@@ -92,15 +78,15 @@ class Report:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        with atomic_write(path) as part:
-            part.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Report:
-        """Read what ``save`` wrote.
+    def load(cls, path: str | os.PathLike[str]) -> EvaluationReport:
+        """Read a file that ``save`` wrote.
 
         Raises:
-            InputError: the result is of a protocol that is not one of ``PROTOCOLS``.
+            InputError: its protocol is not one of ``PROTOCOLS``.
         """
         data = json.loads(Path(path).read_text(encoding="utf-8"))
         protocol = get_protocol(data["protocol"])
@@ -115,20 +101,5 @@ class Report:
         return cls(protocol, data["model"], data["weights"], clips, data["device"], data["versions"])
 
 
-def _scored_frames(protocol: Protocol, clips: int, frames: int | None) -> int | None:
-    """How many frames the complete set scores, where that is known."""
-    if protocol.scored:
-        return clips * len(protocol.scored)
-    if protocol.window and not protocol.window.repeat:
-        return clips * len(protocol.window.targets)
-    return frames if protocol.window is None else None
-
-
 def _finite(scores: Mapping[str, float]) -> dict[str, float | None]:
     return {column: value if math.isfinite(value) else None for column, value in scores.items()}
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that could move a number."""
-    packages = {name: version(name) for name in ("torch", "numpy", "av")}
-    return {"ls3d": __version__, "python": platform.python_version(), **packages}

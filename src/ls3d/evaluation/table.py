@@ -1,104 +1,120 @@
-"""The paper's table in the terminal, with the measured row among the published ones."""
+"""The table of a protocol in the terminal: the published rows, and the evaluated network among them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ls3d.data.sets import DATA_SETS
-from ls3d.evaluation.fidelity.protocols import PROTOCOLS
-from ls3d.evaluation.report import Report
-from ls3d.metrics import METRICS, Metric
+from ls3d.evaluation.protocol import MetricInfo, Protocol
+from ls3d.evaluation.registry import PROTOCOLS
+from ls3d.evaluation.report import EvaluationReport
 
-#: Beyond so many clips the terminal shows only their mean.
-_MOST_CLIPS = 40
+#: With more clips than this, the terminal shows only their mean.
+_MAX_CLIPS = 40
 
 
-def show(report: Report, console: Console | None = None) -> None:
-    """Print the result: the table of methods, then the clips."""
+@dataclass(frozen=True)
+class TableRow:
+    """A row of the table.
+
+    Attributes:
+        method: name of the method.
+        scores: by column.
+        measured: whether it is the evaluated network, not a published row.
+    """
+
+    method: str
+    scores: Mapping[str, float]
+    measured: bool
+
+
+def show(report: EvaluationReport, console: Console | None = None) -> None:
+    """Print a report: the clips, then the table of methods."""
     (console or Console()).print(render(report))
 
 
-def render(report: Report) -> RenderableType:
-    """The result as something that ``rich`` prints."""
-    parts: list[RenderableType] = [_methods(report), *(Text(line, style="dim") for line in remarks(report))]
-    if 1 < len(report.clips) <= _MOST_CLIPS:
-        parts.insert(0, _clips(report))
+def render(report: EvaluationReport) -> RenderableType:
+    """A report as an object that ``rich`` can print."""
+    parts: list[RenderableType] = [_method_table(report), *(Text(line, style="dim") for line in remarks(report))]
+    if 1 < len(report.clips) <= _MAX_CLIPS:
+        parts.insert(0, _clip_table(report))
     return Group(*parts)
 
 
-def label(column: str) -> str:
-    """A column's heading: ``psnr_float`` is shown as ``PSNR float``."""
+def heading(column: str) -> str:
+    """The heading of a column: ``psnr_float`` becomes ``PSNR float``."""
     first, _, rest = column.partition("_")
     return f"{first.upper()} {rest}".strip()
 
 
-def show_value(metric: Metric, value: float | None) -> str:
-    """A value as papers print it: two digits for dB and errors, four for SSIM."""
-    if value is None:
+def format_score(metric: MetricInfo, score: float | None) -> str:
+    """A score with as many digits as papers print: two for dB and errors, four for SSIM."""
+    if score is None:
         return ""
-    if not math.isfinite(value):
+    if not math.isfinite(score):
         return "inf"
-    return f"{value:.2f}" if metric.unit == "dB" or not metric.higher_is_better else f"{value:.4f}"
+    return f"{score:.2f}" if metric.unit == "dB" or not metric.higher_is_better else f"{score:.4f}"
 
 
-def remarks(report: Report) -> list[str]:
-    """What a reader should know beside the numbers."""
-    known = DATA_SETS[report.protocol.data_set]
-    lines = [f"{label(column)}: {METRICS[name].description}" for column, name in report.protocol.metrics.items()]
-    if report.complete is False:
-        frames = sum(clip.frames for clip in report.clips.values())
-        lines.append(
-            f"Not the complete set: {frames} frames of {len(report.clips)} clips, of {known.clips} clips in all; "
-            "the published rows are over all of them."
-        )
-    return [*lines, report.protocol.note] if report.protocol.note else lines
+def format_scores(protocol: Protocol, scores: Mapping[str, float]) -> list[str]:
+    """The cells of a row; empty where a published row has no score."""
+    return [format_score(metric, scores.get(column)) for column, metric in protocol.metrics.items()]
 
 
-def ranking(report: Report) -> list[tuple[str, dict[str, float], bool]]:
-    """Method, its scores, whether it is the measured one; from the worst to the best."""
+def remarks(report: EvaluationReport) -> list[str]:
+    """Sentences below the table: what the columns are, whether the data set is complete, the protocol's note."""
     protocol = report.protocol
-    rows = [(row.method, row.scores, False) for row in protocol.published]
-    rows.append((f"{report.model} (measured)", report.mean, True))
+    lines = [f"{heading(column)}: {metric.description}" for column, metric in protocol.metrics.items()]
+    if report.complete is False:
+        lines.append(
+            f"Not the complete set: {report.frames} frames of {len(report.clips)} clips, of {protocol.data_set.clips} "
+            "clips in all; the published rows are over all of them."
+        )
+    return [*lines, protocol.note] if protocol.note else lines
+
+
+def ranked_rows(report: EvaluationReport) -> list[TableRow]:
+    """The published rows and the measured one, from worst to best."""
+    protocol = report.protocol
+    rows = [TableRow(row.method, row.scores, measured=False) for row in protocol.published]
+    rows.append(TableRow(f"{report.model} (measured)", report.mean, measured=True))
     known = protocol.published[0].scores if protocol.published else report.mean
     main = next(column for column in protocol.metrics if column in known)
-    sign = 1 if METRICS[protocol.metrics[main]].higher_is_better else -1
-    return sorted(rows, key=lambda row: sign * row[1].get(main, -math.inf))
+    return sorted(rows, key=lambda row: protocol.quality(row.scores[main], main) if main in row.scores else -math.inf)
 
 
-def _methods(report: Report) -> Table:
-    metrics = {column: METRICS[name] for column, name in report.protocol.metrics.items()}
+def _method_table(report: EvaluationReport) -> Table:
     table = Table(title=report.protocol.title, title_justify="left")
     table.add_column("method")
-    for column in metrics:
-        table.add_column(label(column), justify="right")
-    for method, scores, ours in ranking(report):
-        cells = [show_value(metric, scores.get(column)) for column, metric in metrics.items()]
-        table.add_row(method, *cells, style="bold green" if ours else None)
+    for column in report.protocol.metrics:
+        table.add_column(heading(column), justify="right")
+    for row in ranked_rows(report):
+        cells = format_scores(report.protocol, row.scores)
+        table.add_row(row.method, *cells, style="bold green" if row.measured else None)
     return table
 
 
-def _clips(report: Report) -> Table:
-    metrics = {column: METRICS[name] for column, name in report.protocol.metrics.items()}
+def _clip_table(report: EvaluationReport) -> Table:
     table = Table(title=f"{report.model}, clip by clip", title_justify="left")
     table.add_column("clip")
     table.add_column("frames", justify="right")
-    for column in metrics:
-        table.add_column(label(column), justify="right")
+    for column in report.protocol.metrics:
+        table.add_column(heading(column), justify="right")
     for name, clip in report.clips.items():
-        cells = [show_value(metric, clip.scores[column]) for column, metric in metrics.items()]
-        table.add_row(name, str(clip.frames), *cells)
+        table.add_row(name, str(clip.frames), *format_scores(report.protocol, clip.scores))
     return table
 
 
 def show_protocols(console: Console | None = None) -> None:
-    """Print every protocol with its data set and where to get that."""
+    """Print every protocol, and where to get its data set."""
     table = Table(title="protocols", title_justify="left")
-    for heading in ("name", "what", "data from"):
-        table.add_column(heading)
+    for column in ("name", "what", "data from"):
+        table.add_column(column)
     for protocol in PROTOCOLS.values():
-        table.add_row(protocol.name, f"{protocol.task}: {protocol.title}", DATA_SETS[protocol.data_set].source)
+        table.add_row(protocol.name, f"{protocol.task}: {protocol.title}", protocol.data_set.source)
     (console or Console()).print(table)

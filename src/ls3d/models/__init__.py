@@ -1,12 +1,24 @@
-"""The networks: one file per family, a registry, weights as safetensors.
+"""The networks: one file per family, a registry, weights as safetensors files.
 
-``create_model`` builds by name, ``list_models`` lists, ``load_model`` builds and loads weights.
+How to get a network:
+
+* ``load_model(source)``: with its weights, ready for inference. ``source`` is a name with bundled weights or none
+  (``"vfi"``, ``"blend"``), a weights file, a folder, or ``"owner/name"`` on the Hugging Face Hub.
+* ``from_pretrained(source, revision=...)``: the same, with options for the Hub. ``SomeNetwork.from_pretrained`` also
+  checks the class.
+* ``load_enhancement_model(source, task)``: the same, for a network that maps frames to frames.
+* ``create_model(name, **arguments)``: randomly initialized, for training. ``list_models`` lists the names.
+* ``load_checkpoint(path)``: from a checkpoint of another project; ``convert_checkpoint`` writes it as a weights file.
+
+``save_weights`` writes a weights file, ``save_pretrained`` a folder, ``push_to_hub`` a repository.
 """
 
 from ls3d.models import enhancement, recognition
 from ls3d.models.checkpoints import convert_checkpoint, load_checkpoint
 from ls3d.models.checkpoints.inflate import inflate
-from ls3d.models.hub import from_pretrained, push_to_hub, save_pretrained
+from ls3d.models.hub import push_to_hub, save_pretrained
+from ls3d.models.loading import from_pretrained, load_enhancement_model, load_model
+from ls3d.models.metadata import Preprocessing, PublishedAccuracy, PublishedFidelity
 from ls3d.models.network import (
     EnhancementNetwork,
     EnhancementTraits,
@@ -15,19 +27,13 @@ from ls3d.models.network import (
     Network,
     RecognitionTraits,
     RestorationNetwork,
+    Task,
     Traits,
 )
 from ls3d.models.recognition._base import RecognitionNet
-from ls3d.models.registry import ModelInfo, create_model, list_models, model_info, register_model
+from ls3d.models.registry import DEFAULTS, ModelInfo, create_model, list_models, model_info, register_model
 from ls3d.models.summary import Layer, Summary, summarize
-from ls3d.models.weights import (
-    DEFAULTS,
-    bundled_weights,
-    load_enhancement_model,
-    load_model,
-    read_metadata,
-    save_weights,
-)
+from ls3d.models.weights import bundled_weights, read_metadata, save_weights
 
 __all__ = [
     "DEFAULTS",
@@ -38,10 +44,14 @@ __all__ = [
     "ModelConfig",
     "ModelInfo",
     "Network",
+    "Preprocessing",
+    "PublishedAccuracy",
+    "PublishedFidelity",
     "RecognitionNet",
     "RecognitionTraits",
     "RestorationNetwork",
     "Summary",
+    "Task",
     "Traits",
     "bundled_weights",
     "convert_checkpoint",

@@ -1,6 +1,6 @@
-"""The contract of all networks: what a network does, what it takes, and how to build it again.
+"""The contract of all networks: what a network does, what it takes, and how to rebuild it.
 
-A class states its ``traits``; ``create_model`` sets its ``config``. Whoever runs, trains, measures or saves a network
+A class states its ``traits``; ``create_model`` sets its ``config``. Code that runs, trains, measures or saves a network
 reads these two and nothing else.
 """
 
@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, NoReturn, Self, get_args
 
 from torch import Tensor, nn
 
@@ -18,18 +18,22 @@ from ls3d.errors import InputError
 
 Task = Literal["interpolation", "super-resolution", "denoising", "recognition", "audio", "audio-visual"]
 
-#: When an interpolation network can make frames: at quarters of the interval only, or at any time.
+#: The times at which an interpolation network can make frames: multiples of 1/4, or any.
 Times = Literal["quarters", "any"]
 
+#: The kinds of input that a recognition network takes.
 Modality = Literal["clip", "spectrogram"]
+
+_ENHANCEMENT_TASKS = ("interpolation", "super-resolution", "denoising")
+_RECOGNITION_TASKS = ("recognition", "audio", "audio-visual")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Traits:
-    """What a network does. No field has a default: a class that leaves one out fails when it is defined.
+    """What a network does. No field has a default: a class that omits one fails when it is defined.
 
     Attributes:
-        task: what the network is for.
+        task: the task of the network.
     """
 
     task: Task
@@ -46,11 +50,11 @@ class EnhancementTraits(Traits):
     Attributes:
         size_multiple: height and width of the input must be divisible by this.
         scale: output height and width over input height and width.
-        frames_before: frames before the one that is restored; 0 for interpolation.
-        frames_after: frames after it; for interpolation 1, the second frame.
-        takes_sigma: whether ``forward`` takes the noise level ``sigma (N,)`` in units of the value range.
-        times: when an interpolation network can make frames, None for the other tasks.
-        value_range: lowest and highest value of the frames in and out.
+        frames_before: input frames before the restored one; 0 for interpolation.
+        frames_after: input frames after the restored one; 1 for interpolation: the second frame.
+        takes_sigma: whether ``forward`` takes the noise level ``sigma (N,)``, on the scale of ``value_range``.
+        times: the times at which an interpolation network can make frames; None for the other tasks.
+        value_range: lowest and highest nominal value of input and output frames.
     """
 
     size_multiple: int
@@ -63,12 +67,12 @@ class EnhancementTraits(Traits):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.task not in ("interpolation", "super-resolution", "denoising"):
-            raise ValueError(f"task is {self.task!r}, expected an enhancement task")
+        if self.task not in _ENHANCEMENT_TASKS:
+            raise ValueError(f"task is {self.task!r}, expected one of {', '.join(_ENHANCEMENT_TASKS)}")
         if min(self.size_multiple, self.scale) < 1 or min(self.frames_before, self.frames_after) < 0:
             raise ValueError(f"size_multiple and scale must be at least 1, frame counts at least 0: {self}")
         if (self.task == "interpolation") != (self.times is not None):
-            raise ValueError(f"times is {self.times!r}; only interpolation networks state when they make frames")
+            raise ValueError(f"times is {self.times!r}; interpolation networks must state it, and no others")
         if not self.value_range[0] < self.value_range[1]:
             raise ValueError(f"value_range is {self.value_range}, expected (lowest, highest)")
 
@@ -78,59 +82,88 @@ class RecognitionTraits(Traits):
     """What a network that classifies clips takes.
 
     Attributes:
-        modalities: the arguments of ``forward``, in order: ``clip (N, C, T, H, W)``, ``spectrogram (N, 1, time, mel)``.
-        clip_length: the one number of frames that it takes, None for any.
+        modalities: the inputs of ``forward``, in order: ``clip (N, C, T, H, W)``, ``spectrogram (N, 1, time, mel)``.
+        clip_length: the only number of frames that a clip may have; None for any.
     """
 
     modalities: tuple[Modality, ...]
     clip_length: int | None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.task not in _RECOGNITION_TASKS:
+            raise ValueError(f"task is {self.task!r}, expected one of {', '.join(_RECOGNITION_TASKS)}")
+        if not self.modalities or not set(self.modalities) <= set(get_args(Modality)):
+            raise ValueError(f"modalities are {self.modalities}, expected some of {', '.join(get_args(Modality))}")
+        if self.clip_length is not None and self.clip_length < 1:
+            raise ValueError(f"clip_length is {self.clip_length}, expected at least 1")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """How to build a network again, and what its weights file says besides.
+    """How to rebuild a network, and the other metadata of its weights file.
 
     Attributes:
         architecture: the name that ``create_model`` takes.
-        arguments: its arguments.
-        metadata: the other entries of the weights file: training data, license, recipe, metrics, ...
+        arguments: the arguments that ``create_model`` takes, JSON-able.
+        metadata: the other entries of the weights file, JSON-able: training data, license, recipe, metrics, ...
+
+    Raises:
+        ValueError: ``metadata`` has an entry "architecture" or "arguments".
     """
 
     architecture: str
     arguments: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        reserved = self.metadata.keys() & {"architecture", "arguments"}
+        if reserved:
+            raise ValueError(f"metadata may not have the entries {', '.join(sorted(reserved))}")
+
     def with_arguments(self, **arguments: Any) -> ModelConfig:
-        """The same with some arguments replaced."""
+        """Return a copy with some arguments added or replaced."""
         return replace(self, arguments={**self.arguments, **arguments})
 
     def with_metadata(self, **metadata: Any) -> ModelConfig:
-        """The same with further metadata."""
+        """Return a copy with some metadata added or replaced."""
         return replace(self, metadata={**self.metadata, **metadata})
 
     def to_dict(self) -> dict[str, Any]:
-        """One flat JSON-able dictionary, as weights files hold it; ``from_dict`` reads it."""
+        """Return one flat dictionary, as it is stored in weights files; ``from_dict`` reads it."""
         return {"architecture": self.architecture, "arguments": self.arguments, **self.metadata}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        """Read what ``to_dict`` wrote.
+    def from_dict(cls, values: object) -> Self:
+        """Read what ``to_dict`` returned.
 
         Raises:
-            InputError: there is no architecture, or no arguments.
+            InputError: ``values`` is no dictionary, or its architecture or arguments are missing or of another type.
         """
+        if not isinstance(values, dict):
+            _refuse("the metadata", values, "a dictionary")
         missing = {"architecture", "arguments"} - values.keys()
         if missing:
             raise InputError(f"the metadata has no {' and no '.join(sorted(missing))}")
-        metadata = {key: value for key, value in values.items() if key not in ("architecture", "arguments")}
-        return cls(values["architecture"], values["arguments"], metadata)
+        metadata = dict(values)
+        architecture = metadata.pop("architecture")
+        arguments = metadata.pop("arguments")
+        if not isinstance(architecture, str):
+            _refuse("architecture", architecture, "the name of a model")
+        if not isinstance(arguments, dict):
+            _refuse("arguments", arguments, "a dictionary")
+        return cls(architecture, arguments, metadata)
+
+
+def _refuse(what: str, value: object, expected: str) -> NoReturn:
+    raise InputError(f"{what} is {value!r}, expected {expected}")
 
 
 class Network(nn.Module):
-    """Base of all networks.
+    """Base of all networks that can be created by name and run on their own.
 
     Attributes:
-        traits: stated by the class; an instance may replace them where they depend on its arguments.
+        traits: stated by the class; an instance replaces them where they depend on its arguments.
         config: set by ``create_model`` and ``load_model``; None for a network that was built from its class.
     """
 
@@ -138,44 +171,42 @@ class Network(nn.Module):
     config: ModelConfig | None = None
 
     def require_config(self) -> ModelConfig:
-        """``config``, for whoever can't do without.
+        """Return ``config``.
 
         Raises:
-            InputError: the network was not built by ``create_model``.
+            InputError: it is None.
         """
         if self.config is None:
-            raise InputError(
-                f"this {type(self).__name__} was not built by create_model, so nothing says how to rebuild it"
-            )
+            raise InputError(f"this {type(self).__name__} was not built by create_model, so its arguments are unknown")
         return self.config
 
     @property
     def name(self) -> str:
-        """The architecture's name, or the class's for a network that was built from its class."""
+        """Name of the architecture; of the class, for a network that was built from its class."""
         return type(self).__name__ if self.config is None else self.config.architecture
 
     @classmethod
     def from_pretrained(cls, source: str | os.PathLike[str], **options: Any) -> Self:
-        """As ``ls3d.models.from_pretrained``, for a network of this class.
+        """Call ``ls3d.models.from_pretrained`` for a network of this class.
 
         Raises:
             InputError: the network is of another class.
         """
-        from ls3d.models import hub
+        from ls3d.models import loading
 
-        model = hub.from_pretrained(source, **options)
+        model = loading.from_pretrained(source, **options)
         if not isinstance(model, cls):
-            raise InputError(f"{source} holds a {type(model).__name__}, not a {cls.__name__}")
+            raise InputError(f"{source} holds a network of class {type(model).__name__}, expected {cls.__name__}")
         return model
 
     def save_pretrained(self, folder: str | os.PathLike[str], **metadata: Any) -> Path:
-        """As ``ls3d.models.save_pretrained``."""
+        """Call ``ls3d.models.save_pretrained``."""
         from ls3d.models import hub
 
         return hub.save_pretrained(self, folder, **metadata)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """As ``ls3d.models.push_to_hub``."""
+        """Call ``ls3d.models.push_to_hub``."""
         from ls3d.models import hub
 
         return hub.push_to_hub(self, repo_id, **options)
@@ -186,6 +217,15 @@ class EnhancementNetwork(Network):
 
     traits: EnhancementTraits
 
+    def forward_pyramid(self, *args: Any, **kwargs: Any) -> list[Tensor]:
+        """Run the network in training; it takes the arguments of ``forward``.
+
+        Returns:
+            Outputs from coarse to fine, each ``(N, 3, T, h, w)``, the last one being that of ``forward``. A network
+            that works at one size only returns that one.
+        """
+        return [self(*args, **kwargs)]
+
 
 class InterpolationNetwork(EnhancementNetwork):
     """Base of the networks that make new frames between two."""
@@ -194,9 +234,10 @@ class InterpolationNetwork(EnhancementNetwork):
         """Make the frames at ``times``.
 
         Args:
-            frames: ``(N, 3, 2, H, W)`` in ``traits.value_range``; H and W multiples of ``traits.size_multiple``.
-            times: in [0, 1], 0 being the first frame; multiples of 1/4 where ``traits.times`` is ``"quarters"``. None
-                is all five quarters.
+            frames: ``(N, 3, 2, H, W)`` in ``traits.value_range``; H and W must be multiples of
+                ``traits.size_multiple``.
+            times: in [0, 1], from the first frame to the second; multiples of 1/4 where ``traits.times`` is
+                ``"quarters"``. None stands for ``QUARTERS``.
 
         Returns:
             ``(N, 3, len(times), H, W)``, not clamped.
@@ -208,42 +249,46 @@ class InterpolationNetwork(EnhancementNetwork):
 
 
 class RestorationNetwork(EnhancementNetwork):
-    """Base of the networks that make a frame larger or cleaner, given its neighbors."""
+    """Base of the networks that enlarge or denoise a frame, given its neighbors."""
 
     def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """Restore a window of frames, or the frame in its middle.
+        """Restore every frame of a window, or its middle frame only.
 
         Args:
-            frames: ``(N, 3, T, h, w)`` with ``T = frames_before + 1 + frames_after``.
-            sigma: ``(N,)``, standard deviation of the noise; only for networks with ``traits.takes_sigma``.
+            frames: ``(N, 3, T, h, w)`` in ``traits.value_range``, with ``T = frames_before + 1 + frames_after``; h and
+                w must be multiples of ``traits.size_multiple``.
+            sigma: ``(N,)``, standard deviation of the noise on the scale of the frames; required where
+                ``traits.takes_sigma``, ignored otherwise.
 
         Returns:
-            ``(N, 3, T, scale * h, scale * w)``, or ``(N, 3, 1, ...)`` for a network that restores only the frame in
-            the middle; not clamped.
+            ``(N, 3, T, scale * h, scale * w)``, or ``(N, 3, 1, scale * h, scale * w)`` from a network that restores
+            the middle frame only; not clamped.
+
+        Raises:
+            ValueError: ``sigma`` is required and None.
         """
         raise NotImplementedError
 
 
-#: The five times that a network with ``traits.times == "quarters"`` makes, and the default of all.
+#: The times that a network with ``traits.times == "quarters"`` can make: the default of every interpolation network.
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def quarter_indices(times: Sequence[float] | None) -> list[int]:
-    """Times as multiples of a quarter, 0 to 4; None is all five. For networks that make frames at quarters only.
+    """Convert times to multiples of a quarter, 0 to 4; None stands for all five.
 
     Raises:
         ValueError: a time is not 0, 1/4, 1/2, 3/4 or 1.
     """
     if times is None:
         return list(range(5))
-    indices = [int(time * 4) for time in times]
-    if any(index != time * 4 or not 0 <= index <= 4 for index, time in zip(indices, times, strict=True)):
+    if any(time not in QUARTERS for time in times):
         raise ValueError(f"times are {list(times)}, expected multiples of 1/4 from 0 to 1")
-    return indices
+    return [QUARTERS.index(time) for time in times]
 
 
 def required_sigma(sigma: Tensor | None) -> Tensor:
-    """The noise level, for a ``forward`` that can't do without.
+    """Return the noise level of a ``forward`` that requires one.
 
     Raises:
         ValueError: it is None.

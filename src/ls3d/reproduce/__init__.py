@@ -1,10 +1,10 @@
-"""The tables of the LS3D-Conv paper, trained again: every row with the same budget and several seeds.
+"""The tables of the LS3D-Conv paper, reproduced: every row is trained with the same budget and several seeds.
 
-``reproduce("table2", ...)`` trains what is not trained yet, measures it and puts it beside what the paper printed.
+``reproduce("table2", ...)`` trains what is not trained yet, measures it and compares it with the printed table.
 """
 
 from ls3d.reproduce._reproduce import reproduce
-from ls3d.reproduce.report import Reproduction, Result
-from ls3d.reproduce.tables import TABLES, Row, Table
+from ls3d.reproduce.report import Comparison, Reproduction, RowResult
+from ls3d.reproduce.tables import TABLES, Column, Table, TableRow
 
-__all__ = ["TABLES", "Reproduction", "Result", "Row", "Table", "reproduce"]
+__all__ = ["TABLES", "Column", "Comparison", "Reproduction", "RowResult", "Table", "TableRow", "reproduce"]

@@ -1,21 +1,21 @@
-"""``reproduce``: train the rows of a table with several seeds and measure them; stopped, it goes on where it stood."""
+"""``reproduce``: train the rows of a table with several seeds and measure them."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
+from ls3d.environment import versions
 from ls3d.errors import InputError
-from ls3d.evaluation.report import versions
 from ls3d.models import load_model
 from ls3d.reproduce.measure import device_of, measure, measure_weightless, published_folder
-from ls3d.reproduce.plan import Run, plan
-from ls3d.reproduce.report import Reproduction, Result
-from ls3d.reproduce.tables import get_table
+from ls3d.reproduce.plan import TrainingRun, plan_runs
+from ls3d.reproduce.report import Reproduction, RowResult
+from ls3d.reproduce.tables import Table, get_table
 
-#: Called before each run with the runs done, the runs there are, and what comes next.
+#: Called before each run with the number of finished runs, the number of all runs, and a description of the next.
 Progress = Callable[[int, int, str], None]
 
 
@@ -31,59 +31,73 @@ def reproduce(
     output: str | os.PathLike[str] = "runs/reproduce",
     progress: Progress | None = None,
 ) -> Reproduction:
-    """Train every row of a table with the same budget and measure it beside what the paper printed.
+    """Train every row of a table with the same budget and measure it. Interrupted, the same call resumes.
 
     Args:
         table: ``"table2"`` to ``"table7"``.
         overrides: ``section.key=value``, applied to the recipes of all rows.
-        small: take the recipes for minutes on a few clips instead of those with the paper's data and sizes.
-        seeds: how often each row is trained, with the seeds 0, 1, ...
-        clips: the folder of training clips, for all rows; otherwise the recipes' own.
-        test: the folder of the published test set (for table 4, a folder of folders named after the protocols);
-            without it, the clips that the recipes hold out are measured.
-        recipes: the folder of recipes.
-        output: below it every run has a folder, named after what is trained; a finished one is used again, and one
-            that two tables share is trained once.
-        progress: told before each run.
+        small: add the overlay ``small`` to the recipes: minutes on a few clips instead of the paper's data and sizes.
+        seeds: number of trainings of each row, with the seeds 0, 1, ...
+        clips: folder of training clips for all rows; None uses the recipes' own.
+        test: folder of the published test set (for table 4, a folder of folders named after the protocols); None
+            measures on the clips that the recipes hold out.
+        recipes: folder of recipes.
+        output: folder of all runs. A run's folder is named after its recipe, so a finished run is used again, and
+            two tables share the rows that they have in common.
+        progress: called before each run.
 
     Raises:
-        InputError: an unknown table, recipes or data that aren't there or don't fit, budgets that differ.
+        InputError: the table is unknown, recipes or data are missing or unsuitable, or budgets differ.
     """
     known = get_table(table)
     if seeds < 1:
-        raise InputError(f"seeds is {seeds}, expected at least 1")
-    changes = [*overrides, *([f"data.root={os.fspath(clips)}"] if clips else [])]
-    runs = plan(known, Path(recipes), Path(output), changes, small, seeds)
-    several = len({column.protocol.data_set for column in known.columns}) > 1
-    folders = [published_folder(test, run, several) for run in runs]
-    for run, folder in zip(runs, folders, strict=True):
-        if folder is not None and not folder.is_dir():
-            raise InputError(f"{folder}: no such folder of the test set for {run.column.title}")
-    results: list[Result] = []
+        raise InputError(f"{seeds}: expected at least 1", argument="seeds")
+    # A JSON string is a YAML string, whatever is in the path.
+    changes = [*overrides, *([f"data.root={json.dumps(os.fspath(clips))}"] if clips else [])]
+    runs = plan_runs(known, Path(recipes), Path(output), changes, small, seeds)
+    folders = _test_folders(known, runs, test)
+    results: list[RowResult] = []
     weightless: dict[str, tuple[str, dict[str, float]]] = {}
     for number, (run, folder) in enumerate(zip(runs, folders, strict=True)):
         if progress:
             progress(number, len(runs), f"{run.column.title}, {run.row.method}, seed {run.recipe.seed}")
         run.train()
         if run.recipe.seed == 0:
-            results.append(_result(run))
+            results.append(_row_result(run))
         results[-1].scores[run.recipe.seed] = measure(run, folder)
         if run.column.title not in weightless:
             weightless[run.column.title] = measure_weightless(run, folder)
+    used = versions("lightning")
+    device = str(device_of(runs[0].recipe))
+    return Reproduction(known, results, weightless, small, _measured_on(known, test), device, used)
+
+
+def _test_folders(table: Table, runs: Sequence[TrainingRun], test: str | os.PathLike[str] | None) -> list[Path | None]:
+    """The folder of the published test set of each run, None for held-out clips."""
+    several = len({column.protocol.data_set.name for column in table.columns}) > 1
+    folders = [published_folder(test, run, several) for run in runs]
+    for run, folder in zip(runs, folders, strict=True):
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"{folder}: no such folder of the test set for {run.column.title}", argument="test")
+    return folders
+
+
+def _measured_on(table: Table, test: str | os.PathLike[str] | None) -> str:
+    """What was measured on, in words."""
     held_out = "clips held out from training"
-    measured_on = f"the published test set in {os.fspath(test)}" if test else held_out
-    if test and (whole := [column.title for column in known.columns if not column.split]):
-        measured_on += f", {' and '.join(whole)} on {held_out}"
-    used = versions() | {"lightning": version("lightning")}
-    return Reproduction(known, results, weightless, small, measured_on, device_of(runs[0].recipe), used)
+    if not test:
+        return held_out
+    without_test_set = [column.title for column in table.columns if not column.has_test_set]
+    also = f", {' and '.join(without_test_set)} on {held_out}" if without_test_set else ""
+    return f"the published test set in {os.fspath(test)}{also}"
 
 
-def _result(run: Run) -> Result:
-    return Result(
+def _row_result(run: TrainingRun) -> RowResult:
+    return RowResult(
         column=run.column,
         row=run.row,
         scores={},
-        recipe=run.recipe.model_dump(mode="json", exclude={"output", "facts", "seed"}),
+        recipe=run.recipe.model_dump(mode="json", exclude={"output", "metadata", "seed"}),
         parameters=sum(parameter.numel() for parameter in load_model(run.weights).parameters()),
         folder=run.recipe.output.parent,
     )

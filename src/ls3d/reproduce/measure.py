@@ -4,106 +4,127 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ls3d.data.footage import Footage, FrameList
+from ls3d.data import Clip, get_data_set
+from ls3d.data.clips import ArrayClip
+from ls3d.environment import versions
 from ls3d.errors import InputError
-from ls3d.evaluation import Protocol, evaluate
-from ls3d.evaluation.report import versions
+from ls3d.evaluation import Protocol, RestorationProtocol, evaluate
 from ls3d.files import atomic_write
+from ls3d.inference import resolve_device
 from ls3d.models import EnhancementNetwork, load_enhancement_model, read_metadata
-from ls3d.reproduce.plan import Run
-from ls3d.training.enhancement.loaders import held_out_windows, size_multiple, split_clips
-from ls3d.training.enhancement.tasks import make_problem
-from ls3d.training.recipe.schema import Recipe
+from ls3d.reproduce.plan import TrainingRun
+from ls3d.training import Recipe
 
 COLUMNS = ("psnr", "ssim")
 
+Scores = dict[str, float]
 
-def measure(run: Run, test: Path | None) -> dict[str, float]:
-    """The mean by column, ``psnr`` and ``ssim``; what was measured before is read from the run's folder.
+
+def measure(run: TrainingRun, test: Path | None) -> Scores:
+    """The means ``psnr`` and ``ssim`` of a run; results are kept in its folder and not measured twice.
 
     Args:
         run: finished.
-        test: the folder of the published test set; None for the held-out clips.
+        test: folder of the published test set; None measures on the held-out clips.
 
     Raises:
-        InputError: there is no such test set, or the recipe holds no clip out.
+        InputError: the test set does not exist, or the recipe holds no clip out.
     """
     network = load_enhancement_model(run.weights)
-    return _measured(run, network, network, read_metadata(run.weights)["sha256"], test)
+    return _measure(run, network, network, read_metadata(run.weights)["sha256"], test)
 
 
-def measure_weightless(run: Run, test: Path | None) -> tuple[str, dict[str, float]]:
-    """The name of the model without weights for the run's task, and what it scores on the same frames."""
+def measure_weightless(run: TrainingRun, test: Path | None) -> tuple[str, Scores]:
+    """The name of the weightless network for the run's task, and its scores on the same frames."""
     trained = load_enhancement_model(run.weights)
-    name = make_problem(run.recipe, trained).weightless
-    return name, _measured(run, trained, load_enhancement_model(name), name, test)
+    weightless = run.recipe.training_task(trained).pairs.weightless
+    return weightless.name, _measure(run, trained, weightless, weightless.name, test)
 
 
-def _measured(
-    run: Run, trained: EnhancementNetwork, model: EnhancementNetwork, identity: str, test: Path | None
-) -> dict[str, float]:
-    """Measure ``model`` on what the ``trained`` network of the run is measured on."""
-    protocol = run.column.protocol if test else _for_windows(run.column.protocol, trained)
-    data = test or held_out_footage(run.recipe, trained)
-    measured: dict[str, Any] = {
+def _measure(
+    run: TrainingRun, trained: EnhancementNetwork, network: EnhancementNetwork, identity: str, test: Path | None
+) -> Scores:
+    """Measure ``network`` on the frames on which the ``trained`` network of the run is measured."""
+    protocol = run.column.protocol if test else _protocol_for_windows(run.column.protocol, trained)
+    data = test or held_out_clips(run.recipe, trained)
+    conditions = {
         "model": identity,
         "conditions": protocol.conditions(),
         "data": str(data.resolve()) if isinstance(data, Path) else [clip.name for clip in data],
         "versions": versions(),
     }
-    measured = json.loads(json.dumps(measured))
-    path = run.recipe.output / f"{protocol.name}-{identity[:10]}.json"
+
+    def compute() -> Scores:
+        mean = evaluate(network, protocol, data, device=device_of(run.recipe)).mean
+        return {column: mean[column] for column in COLUMNS}
+
+    return _computed_once(run.recipe.output / f"{protocol.name}-{identity[:10]}.json", conditions, compute)
+
+
+def _computed_once(path: Path, conditions: dict[str, Any], compute: Callable[[], Scores]) -> Scores:
+    """The scores in a JSON file if they were measured under the same conditions, else new ones, which are kept there.
+
+    The journal of ``evaluate`` does not replace this: it is deleted when an evaluation is finished.
+    """
+    conditions = json.loads(json.dumps(conditions))
     if path.is_file():
-        known = json.loads(path.read_text())
-        if known["of"] == measured:
-            return known["mean"]
-    report = evaluate(model, protocol, data, device=device_of(run.recipe))
-    mean = {column: report.mean[column] for column in COLUMNS}
-    with atomic_write(path) as part:
-        part.write_text(json.dumps({"of": measured, "mean": mean}, indent=2) + "\n")
-    return mean
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["of"] == conditions:
+            scores: Scores = kept["mean"]
+            return scores
+    scores = compute()
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps({"of": conditions, "mean": scores}, indent=2) + "\n", encoding="utf-8")
+    return scores
 
 
-def _for_windows(protocol: Protocol, network: EnhancementNetwork) -> Protocol:
-    """The protocol on windows of held-out clips: their own size, and of a restored window the middle frame."""
-    scored = None if protocol.window else (network.traits.frames_before,)
-    own = {"data_set": "folder", "size": None, "max_frames": None, "scored": scored}
-    return replace(protocol, name=f"{protocol.name}-held-out", **own)  # type: ignore[arg-type]
+def _protocol_for_windows(protocol: Protocol, network: EnhancementNetwork) -> Protocol:
+    """The protocol for windows of held-out clips: of any size, and scoring the middle frame of a restored window."""
+    changes: dict[str, Any] = {"data_set": get_data_set("folder"), "size": None, "max_frames": None}
+    if isinstance(protocol, RestorationProtocol):
+        changes["scored"] = (network.traits.frames_before,)
+    return replace(protocol, name=f"{protocol.name}-held-out", **changes)
 
 
-def held_out_footage(recipe: Recipe, network: EnhancementNetwork) -> list[Footage]:
-    """The windows that training validates on, as clips of a few frames.
+def held_out_clips(recipe: Recipe, network: EnhancementNetwork) -> list[Clip]:
+    """The windows that training validates on, each as a clip of a few frames.
 
     Raises:
         InputError: no clip is held out.
     """
-    _, clips = split_clips(recipe.data)
-    if not clips:
-        raise InputError("no clip is held out: say data.held_out=4, or where the published test set is (--test)")
-    windows = held_out_windows(recipe, clips, make_problem(recipe, network).frames, size_multiple(network))
-    footage: list[Footage] = []
+    windows = recipe.training_task(network).held_out_windows()
+    if windows is None:
+        raise InputError("no held-out clips: set data.held_out=4, or pass the published test set")
+    clips: list[Clip] = []
     for number, (clip, start) in enumerate(windows.windows):
         frames = windows[number]["frames"].permute(1, 2, 3, 0).numpy()
-        footage.append(FrameList(f"{clip.name}, frame {start}", frames))
-    return footage
+        clips.append(ArrayClip(f"{clip.name}, frame {start}", frames))
+    return clips
 
 
-def device_of(recipe: Recipe) -> str:
-    """Where a recipe runs."""
-    return "cuda" if recipe.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+def device_of(recipe: Recipe) -> torch.device:
+    """The device on which a recipe trains."""
+    return resolve_device("cpu" if recipe.accelerator == "cpu" else "auto")
 
 
-def published_folder(test: str | os.PathLike[str] | None, run: Run, several: bool) -> Path | None:
-    """The published test set of a run: ``test`` itself or, for a table with several, the folder of its name there.
+def published_folder(test: str | os.PathLike[str] | None, run: TrainingRun, several: bool) -> Path | None:
+    """The published test set of a run.
 
-    None is for the held-out clips.
+    Args:
+        test: folder of the test set, or of all test sets of the table.
+        run: the run.
+        several: whether the table has several test sets: then they are folders in ``test``, named after protocols.
+
+    Returns:
+        None if the run is measured on held-out clips.
     """
-    if test is None or not run.column.split:
+    if test is None or not run.column.has_test_set:
         return None
-    return Path(test) / run.column.measure if several else Path(test)
+    return Path(test) / run.column.protocol_name if several else Path(test)

@@ -1,4 +1,4 @@
-"""The trainings behind a table: one for each row and seed, in a folder named after what is trained."""
+"""The trainings that a table needs: one for each row and seed, each in a folder named after its recipe."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ls3d.errors import InputError
-from ls3d.reproduce.tables import Column, Row, Table
+from ls3d.reproduce.tables import Column, Table, TableRow
 from ls3d.training import Recipe, load_recipe, train
 from ls3d.training._train import WEIGHTS
 
-#: What changes nothing about the weights.
-_NO_MATTER = (
+#: Values that do not change the weights, by section.
+_IRRELEVANT = (
     ("data", "cache"),
     ("data", "workers"),
     ("optimization", "offset_every"),
@@ -23,17 +23,17 @@ _NO_MATTER = (
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """One training.
 
     Attributes:
-        column: the test that it is for.
-        row: the row that it is for.
-        recipe: with its seed, and with the folder it lies in as ``output``.
+        column: the test for which it is trained.
+        row: the row for which it is trained.
+        recipe: with its seed and its folder.
     """
 
     column: Column
-    row: Row
+    row: TableRow
     recipe: Recipe
 
     @property
@@ -43,55 +43,72 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it is trained already."""
+        """Whether it is already trained."""
         return self.weights.is_file()
 
     def train(self) -> None:
-        """Train, going on where it was stopped; a finished one is left as it is."""
+        """Train or resume, unless it is finished."""
         if not self.finished:
             train(self.recipe)
 
 
-def plan(
+def plan_runs(
     table: Table, recipes: Path, output: Path, overrides: Sequence[str] = (), small: bool = False, seeds: int = 3
-) -> list[Run]:
+) -> list[TrainingRun]:
     """Every run of a table: all seeds of a row, then the next row. Nothing is trained yet.
 
     Raises:
-        InputError: a recipe isn't there or isn't one, or rows of one test would not get the same budget.
+        InputError: a recipe is missing or invalid, or rows of one column have different budgets.
     """
     for override in overrides:
         if override.partition("=")[0] in ("seed", "output"):
-            raise InputError(f"{override!r}: seeds are counted (--seeds), runs are kept in one folder (--output)")
+            raise InputError(
+                f"{override!r}: seeds are counted from 0 and folders are named after recipes", argument="overrides"
+            )
     runs = []
     for column in table.columns:
-        for row in column.rows:
-            path = recipes / f"{row.recipe}{'_small' if small else ''}.yaml"
-            if not path.is_file():
-                raise InputError(f"there is no recipe {path}; say where the project's folder of recipes is (--recipes)")
-            for seed in range(seeds):
-                recipe = load_recipe(path, [*overrides, f"seed={seed}"])
-                folder = output / f"{recipe.model.name}-{digest(recipe)}" / f"seed{seed}"
-                runs.append(Run(column, row, recipe.model_copy(update={"output": folder})))
-        _check_budgets([run for run in runs if run.column == column])
+        column_runs = [
+            TrainingRun(column, row, recipe)
+            for row in column.rows
+            for recipe in _recipes_of(row, recipes, output, overrides, small, seeds)
+        ]
+        _check_budgets(column_runs)
+        runs += column_runs
     return runs
 
 
+def _recipes_of(
+    row: TableRow, recipes: Path, output: Path, overrides: Sequence[str], small: bool, seeds: int
+) -> list[Recipe]:
+    """The recipe of a row for each seed."""
+    path = recipes / f"{row.recipe}.yaml"
+    if not path.is_file():
+        raise InputError(f"{recipes}: there is no recipe {row.recipe}.yaml in this folder", argument="recipes")
+    recipe = load_recipe(f"{path}+small" if small else path, overrides)
+    folder = output / f"{recipe.model.name}-{digest(recipe)}"
+    return [recipe.model_copy(update={"seed": seed, "output": folder / f"seed{seed}"}) for seed in range(seeds)]
+
+
 def digest(recipe: Recipe) -> str:
-    """The same for recipes that train the same, whatever their names and wherever their decoded clips are kept."""
-    # Defaults left out, a recipe keeps its folder when recipes learn new keys.
-    values = recipe.model_dump(mode="json", exclude={"output", "facts", "seed"}, exclude_defaults=True)
-    for section, key in _NO_MATTER:
+    """Equal for recipes that train the same, whatever their names and wherever their decoded clips are kept."""
+    # Without defaults, so that a recipe keeps its folder when new keys are introduced.
+    excluded = {"kind", "output", "metadata", "seed"}
+    values = recipe.model_dump(mode="json", exclude=excluded, exclude_defaults=True)
+    for section, key in _IRRELEVANT:
         values[section].pop(key, None)
     values["data"]["root"] = str(recipe.data.root.resolve())
+    # The keys of the first recipes, so that their runs keep their folders.
+    values["optimisation"] = values.pop("optimization")  # codespell:ignore optimisation
+    if recipe.kind != "interpolation":
+        values["task"] = recipe.kind
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def _check_budgets(runs: list[Run]) -> None:
-    """Rows are compared, so they must spend the same."""
+def _check_budgets(runs: list[TrainingRun]) -> None:
+    """Rows are compared with each other, so they must have the same budget."""
     budgets = {
         (run.recipe.optimization.steps, run.recipe.optimization.batch_size, run.recipe.data.crop): run for run in runs
     }
     if len(budgets) > 1:
-        told = " and ".join(f"{run.row.method} {budget}" for budget, run in budgets.items())
-        raise InputError(f"rows of one table need the same budget, their steps, batch and crop are: {told}")
+        found = " and ".join(f"{run.row.method} {budget}" for budget, run in budgets.items())
+        raise InputError(f"rows of one table need the same budget, their steps, batch and crop are: {found}")

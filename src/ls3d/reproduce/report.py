@@ -1,4 +1,4 @@
-"""The result of a reproduction: the paper's table with ours beside it, and its JSON."""
+"""The result of a reproduction, as a table to print and as JSON."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import math
 import os
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table as Grid
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from ls3d.files import atomic_write
-from ls3d.reproduce.tables import Column, Row, Table
+from ls3d.reproduce.tables import Column, Table, TableRow
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a row scored.
+class RowResult:
+    """The scores of a row.
 
     Attributes:
         column: the test.
         row: the row.
         scores: ``psnr`` in dB and ``ssim``, by seed.
-        recipe: what was trained, seed and folder aside.
-        parameters: of the network.
-        folder: where the runs lie, one folder for each seed.
+        recipe: JSON-able values of the recipe, without seed and folder.
+        parameters: number of the network's parameters.
+        folder: where the runs are, one folder for each seed.
     """
 
     column: Column
-    row: Row
+    row: TableRow
     scores: dict[int, dict[str, float]]
     recipe: dict[str, Any]
     parameters: int
@@ -45,20 +45,20 @@ class Result:
         return statistics.fmean(score[metric] for score in self.scores.values())
 
     def spread(self, metric: str) -> float | None:
-        """The standard deviation over seeds; None of a single one."""
+        """The standard deviation over seeds; None for a single seed."""
         values = [score[metric] for score in self.scores.values()]
         return statistics.stdev(values) if len(values) > 1 else None
 
 
 @dataclass(frozen=True)
-class Step:
-    """Two neighbors in the paper's order, measured here.
+class Comparison:
+    """Two methods that are next to each other in the paper's order, as measured here.
 
     Attributes:
-        worse: the method that the paper has below.
-        better: the method that the paper has above.
-        gain: PSNR of the better one minus that of the worse one in dB, the mean over seeds.
-        error: standard error of ``gain``, from the differences seed by seed; None of a single seed.
+        worse: the method with the lower PSNR in the paper.
+        better: the method with the higher PSNR in the paper.
+        gain: PSNR of ``better`` minus PSNR of ``worse`` in dB, the mean over seeds.
+        error: standard error of ``gain`` from the differences of each seed; None for a single seed.
     """
 
     worse: str
@@ -68,7 +68,7 @@ class Step:
 
     @property
     def verdict(self) -> str:
-        """``"holds"``, ``"reversed"``, or ``"undecided"`` where the seeds differ more than the rows."""
+        """``"holds"``, ``"reversed"``, or ``"undecided"`` if the gain is within two standard errors of 0."""
         if self.error is not None and abs(self.gain) <= 2 * self.error:
             return "undecided"
         return "holds" if self.gain > 0 else "reversed"
@@ -79,29 +79,29 @@ class Reproduction:
     """The result of ``reproduce``.
 
     Attributes:
-        table: which table.
+        table: the table.
         results: every row that was trained, column by column.
-        weightless: by column, the name and the scores of the model without weights that any network has to beat.
-        small: whether the small recipes were.
-        measured_on: what was measured on, in words.
-        device: where it ran.
-        versions: of everything that could move a number.
+        weightless: for each column, the name and the scores of the network without weights that others have to beat.
+        small: whether the recipes had the overlay ``small``.
+        measured_on: the data that were measured on, in words.
+        device: the device of training and measurement.
+        versions: of all software that could change a result.
     """
 
     table: Table
-    results: list[Result]
+    results: list[RowResult]
     weightless: dict[str, tuple[str, dict[str, float]]]
     small: bool
     measured_on: str
     device: str
     versions: dict[str, str]
 
-    def order(self) -> dict[str, list[Step]]:
-        """By column: the paper's order of the rows that it prints and that were trained here, step by step."""
-        return {column.title: list(_steps(self._of(column))) for column in self.table.columns}
+    def order(self) -> dict[str, list[Comparison]]:
+        """For each column, comparisons of neighbors in the paper's order; rows that it does not print are left out."""
+        return {column.title: list(_comparisons(self._of(column))) for column in self.table.columns}
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON's content."""
+        """JSON-able values."""
         return {
             "table": self.table.name,
             "title": self.table.title,
@@ -111,10 +111,10 @@ class Reproduction:
             "weightless": {title: {"model": name} | scores for title, (name, scores) in self.weightless.items()},
             "order": {
                 title: {
-                    "holds": _holds([step.verdict for step in steps]),
-                    "steps": [vars(step) | {"verdict": step.verdict} for step in steps],
+                    "holds": _holds([comparison.verdict for comparison in comparisons]),
+                    "steps": [asdict(comparison) | {"verdict": comparison.verdict} for comparison in comparisons],
                 }
-                for title, steps in self.order().items()
+                for title, comparisons in self.order().items()
             },
             "device": self.device,
             "versions": self.versions,
@@ -122,42 +122,43 @@ class Reproduction:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        with atomic_write(path) as part:
-            part.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     def show(self, console: Console | None = None) -> None:
-        """Print the paper's table with ours beside it, and whether its order holds."""
+        """Print the paper's table next to ours, and whether its order holds."""
         (console or Console()).print(self.render())
 
     def render(self) -> RenderableType:
-        """The same as something that ``rich`` prints."""
+        """What ``show`` prints."""
         parts: list[RenderableType] = []
         for column in self.table.columns:
             results = self._of(column)
-            parts.append(_grid(self.table, column, results, *self.weightless[column.title]))
-            parts += [Text(line) for line in _order_lines(list(_steps(results)))]
-        seeds, recipe = len(self.results[0].scores), self.results[0].recipe
-        budget = f"{recipe['optimization']['steps']} steps of {recipe['optimization']['batch_size']} samples"
+            parts.append(_rich_table(self.table, column, results, *self.weightless[column.title]))
+            parts += [Text(_sentence(comparison)) for comparison in _comparisons(results)]
+        seeds = len(self.results[0].scores)
+        optimization = self.results[0].recipe["optimization"]
+        budget = f"{optimization['steps']} steps of {optimization['batch_size']} samples"
         trained = f"mean and standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
         lines = [f"Ours: {trained}, {budget} each, on {self.measured_on}."]
         if not self.measured_on.startswith("the published"):
-            lines.append("Other clips than the paper's: compare our rows with each other, not with the paper's.")
+            lines.append("These are not the paper's clips: compare our rows with each other, not with the paper's.")
         return Group(*parts, *(Text(line, style="dim") for line in lines))
 
-    def _of(self, column: Column) -> list[Result]:
+    def _of(self, column: Column) -> list[RowResult]:
         return [result for result in self.results if result.column == column]
 
 
-def _steps(results: list[Result]) -> Iterator[Step]:
+def _comparisons(results: list[RowResult]) -> Iterator[Comparison]:
     printed = [result for result in results if result.row.method in _published(result.column)]
     for worse, better in itertools.pairwise(printed):
         gains = [score["psnr"] - worse.scores[seed]["psnr"] for seed, score in better.scores.items()]
         error = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else None
-        yield Step(worse.row.method, better.row.method, statistics.fmean(gains), error)
+        yield Comparison(worse.row.method, better.row.method, statistics.fmean(gains), error)
 
 
 def _holds(verdicts: list[str]) -> bool | None:
-    """Whether a whole order holds; None where the seeds leave a step undecided, or there is none."""
+    """Whether the whole order holds; None if a comparison is undecided, or there is none."""
     if "reversed" in verdicts:
         return False
     return True if verdicts and set(verdicts) == {"holds"} else None
@@ -167,7 +168,7 @@ def _published(column: Column) -> dict[str, dict[str, float]]:
     return {row.method: row.scores for row in column.published}
 
 
-def _row(result: Result) -> dict[str, Any]:
+def _row(result: RowResult) -> dict[str, Any]:
     return {
         "column": result.column.title,
         "method": result.row.method,
@@ -181,15 +182,16 @@ def _row(result: Result) -> dict[str, Any]:
     }
 
 
-def _grid(
-    table: Table, column: Column, results: list[Result], weightless: str, weightless_scores: dict[str, float]
-) -> Grid:
+def _rich_table(
+    table: Table, column: Column, results: list[RowResult], weightless: str, weightless_scores: dict[str, float]
+) -> RichTable:
     number = table.name.removeprefix("table")
-    grid = Grid(title=f"Table {number}: {table.title} ({column.title})", title_justify="left")
+    grid = RichTable(title=f"Table {number}: {table.title} ({column.title})", title_justify="left")
     grid.add_column("method")
     for heading in ("PSNR paper", "PSNR ours", "SSIM paper", "SSIM ours"):
         grid.add_column(heading, justify="right")
-    published, ours = _published(column), {result.row.method: result for result in results}
+    published = _published(column)
+    ours = {result.row.method: result for result in results}
     if weightless not in published:
         grid.add_row(weightless, *_cells({}, weightless_scores), style="dim")
     for method in [*published, *(name for name in ours if name not in published)]:
@@ -199,11 +201,11 @@ def _grid(
     return grid
 
 
-def _cells(paper: dict[str, float], measured: Result | dict[str, float] | None) -> Iterator[str]:
-    """PSNR of the paper, ours, SSIM of the paper (as it prints it), ours."""
-    for metric, published, digits in (("psnr", ".2f", 2), ("ssim", "g", 4)):
-        yield format(paper[metric], published) if metric in paper else ""
-        if isinstance(measured, Result):
+def _cells(paper: dict[str, float], measured: RowResult | dict[str, float] | None) -> Iterator[str]:
+    """PSNR of the paper, ours, SSIM of the paper with the digits it prints, ours."""
+    for metric, published_format, digits in (("psnr", ".2f", 2), ("ssim", "g", 4)):
+        yield format(paper[metric], published_format) if metric in paper else ""
+        if isinstance(measured, RowResult):
             spread = measured.spread(metric)
             mean = f"{measured.mean(metric):.{digits}f}"
             yield mean if spread is None else f"{mean} ± {spread:.{digits}f}"
@@ -211,10 +213,7 @@ def _cells(paper: dict[str, float], measured: Result | dict[str, float] | None) 
             yield f"{measured[metric]:.{digits}f}" if measured else ""
 
 
-def _order_lines(steps: list[Step]) -> list[str]:
-    """The paper's order in words."""
-    lines = []
-    for step in steps:
-        error = "" if step.error is None else f" ± {step.error:.2f}"
-        lines.append(f"{step.better} above {step.worse}: {step.gain:+.2f}{error} dB, {step.verdict}")
-    return lines
+def _sentence(comparison: Comparison) -> str:
+    error = "" if comparison.error is None else f" ± {comparison.error:.2f}"
+    gain = f"{comparison.gain:+.2f}{error} dB"
+    return f"{comparison.better} above {comparison.worse}: {gain}, {comparison.verdict}"

@@ -1,21 +1,21 @@
-"""Tables 2 to 7 of the LS3D-Conv paper: which rows are trained here, by which recipe, and how they are measured."""
+"""Tables 2 to 7 of the LS3D-Conv paper: which rows are trained, with which recipe, and how they are measured."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ls3d.errors import InputError
+from ls3d.evaluation import Protocol, PublishedRow, get_protocol
 from ls3d.evaluation.fidelity import published
-from ls3d.evaluation.fidelity.protocols import Protocol, get_protocol
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row that is trained here.
 
     Attributes:
-        method: its name in ``Column.published``; a row that the paper does not print has a name of its own.
-        recipe: below the folder of recipes, without the suffix.
+        method: its name in ``Column.published``, or another one if the paper does not print it.
+        recipe: path of the recipe in the folder of recipes, without its suffix.
     """
 
     method: str
@@ -24,27 +24,27 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """One test of a table: the paper prints PSNR and SSIM for it.
+    """One test of a table, for which the paper prints PSNR and SSIM.
 
     Attributes:
-        title: what the paper calls it.
-        measure: a key of ``ls3d.evaluation.PROTOCOLS``.
-        published: all rows that the paper prints, those that are trained here among them.
+        title: as in the paper.
+        protocol_name: a key of ``ls3d.evaluation.PROTOCOLS``.
+        published: all rows that the paper prints.
         rows: those that are trained here, from the worst to the best in the paper.
-        split: whether the test set has no clip of the training set; otherwise held-out clips are measured, whatever
-            test set is given.
+        has_test_set: whether there is a published test set without training clips; if not, held-out clips are always
+            measured.
     """
 
     title: str
-    measure: str
-    published: tuple[published.Row, ...]
-    rows: tuple[Row, ...]
-    split: bool = True
+    protocol_name: str
+    published: tuple[PublishedRow, ...]
+    rows: tuple[TableRow, ...]
+    has_test_set: bool = True
 
     @property
     def protocol(self) -> Protocol:
         """How the published test set is measured."""
-        return get_protocol(self.measure)
+        return get_protocol(self.protocol_name)
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Table:
     """A table of the paper.
 
     Attributes:
-        name: the key in ``TABLES``.
-        title: what it shows.
+        name: its key in ``TABLES``.
+        title: a short form of the caption.
         columns: its tests.
     """
 
@@ -62,17 +62,18 @@ class Table:
     columns: tuple[Column, ...]
 
 
-_CONV, _OURS = "LS3D paper, 3D convolution", "LS3D paper"
+_CONV = "LS3D paper, 3D convolution"
+_OURS = "LS3D paper"
 
 _STAGES = Column(
     "MLB-YouTube",
     "mlb-youtube",
     published.LS3D_STAGES,
     (
-        Row("baseline", "vfi/table2_baseline"),
-        Row("res1,2", "vfi/table2_res12"),
-        Row("res3,4", "vfi/table2_res34"),
-        Row("res5,6", "vfi/table2_res56"),
+        TableRow("baseline", "vfi/table2_baseline"),
+        TableRow("res1,2", "vfi/table2_res12"),
+        TableRow("res3,4", "vfi/table2_res34"),
+        TableRow("res5,6", "vfi/table2_res56"),
     ),
 )
 _LAYERS = Column(
@@ -80,17 +81,17 @@ _LAYERS = Column(
     "mlb-youtube",
     published.LS3D_LAYERS,
     (
-        Row("baseline", "vfi/table3_baseline"),
-        Row("2-LS3D-Conv", "vfi/table3_2_ls3d"),
-        Row("4-LS3D-Conv", "vfi/table3_4_ls3d"),
-        Row("6-LS3D-Conv", "vfi/table3_6_ls3d"),
+        TableRow("baseline", "vfi/table3_baseline"),
+        TableRow("2-LS3D-Conv", "vfi/table3_2_ls3d"),
+        TableRow("4-LS3D-Conv", "vfi/table3_4_ls3d"),
+        TableRow("6-LS3D-Conv", "vfi/table3_6_ls3d"),
     ),
 )
 
 
-def _denoising(sigma: int, rows: tuple[published.Row, ...]) -> Column:
+def _denoising(sigma: int, rows: tuple[PublishedRow, ...]) -> Column:
     recipe = f"vdn/table7_{sigma}"
-    ours = (Row(_CONV, f"{recipe}_conv3d"), Row(_OURS, recipe))
+    ours = (TableRow(_CONV, f"{recipe}_conv3d"), TableRow(_OURS, recipe))
     return Column(f"Gaussian-{sigma}", f"vimeo-noise-{sigma}", rows, ours)
 
 
@@ -104,14 +105,14 @@ TABLES: dict[str, Table] = {
             "table4",
             "video interpolation",
             (
-                Column("Cityscapes", "cityscapes", published.CITYSCAPES, (Row(_OURS, "vfi/table4_cityscapes"),)),
+                Column("Cityscapes", "cityscapes", published.CITYSCAPES, (TableRow(_OURS, "vfi/table4_cityscapes"),)),
                 Column(
                     "MLB-baseball",
                     "mlb-youtube",
                     published.MLB_YOUTUBE,
-                    (Row("LS3D paper, 6 blocks", "vfi/table4_mlb"),),
+                    (TableRow("LS3D paper, 6 blocks", "vfi/table4_mlb"),),
                 ),
-                Column("Gait", "gait", published.GAIT, (Row(_OURS, "vfi/table4_gait"),), split=False),
+                Column("Gait", "gait", published.GAIT, (TableRow(_OURS, "vfi/table4_gait"),), has_test_set=False),
             ),
         ),
         Table(
@@ -122,7 +123,10 @@ TABLES: dict[str, Table] = {
                     "25 YUV",
                     "yuv25-bi-y",
                     published.YUV25,
-                    (Row("3x1x1 convolution (not in the paper)", "vsr/table5_baseline"), Row(_OURS, "vsr/table5")),
+                    (
+                        TableRow("3x1x1 convolution (not in the paper)", "vsr/table5_baseline"),
+                        TableRow(_OURS, "vsr/table5"),
+                    ),
                 ),
             ),
         ),
@@ -134,7 +138,7 @@ TABLES: dict[str, Table] = {
                     "Vimeo-90K",
                     "vimeo90k-t-bi-rgb",
                     published.VIMEO90K_T_BI_RGB,
-                    (Row(_CONV, "vsr/table6_conv3d"), Row(_OURS, "vsr/table6")),
+                    (TableRow(_CONV, "vsr/table6_conv3d"), TableRow(_OURS, "vsr/table6")),
                 ),
             ),
         ),
@@ -148,10 +152,10 @@ TABLES: dict[str, Table] = {
 
 
 def get_table(name: str) -> Table:
-    """Look a table up.
+    """The table called ``name``.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: there is no such table.
     """
     if name not in TABLES:
         raise InputError(f"no table is called {name!r}; there are {', '.join(TABLES)}")

@@ -1,9 +1,16 @@
-"""Training: a recipe and clips in, weights out.
+"""Training: from a recipe and clips to a weights file.
 
-``train`` runs a recipe (one YAML file, see ``recipes/``) and goes on where it was killed.
+A recipe is one YAML file (see ``recipes/``): ``load_recipe`` reads it, ``train`` runs it.
 """
 
-from ls3d.training._train import train
-from ls3d.training.recipe.schema import Recipe, load_recipe
+from ls3d.errors import require
 
-__all__ = ["Recipe", "load_recipe", "train"]
+try:
+    from ls3d.training._recipes import Recipe, build_recipe, load_recipe
+    from ls3d.training._train import train
+except ModuleNotFoundError:
+    require("pydantic", "train")
+    require("yaml", "train")
+    raise
+
+__all__ = ["Recipe", "build_recipe", "load_recipe", "train"]

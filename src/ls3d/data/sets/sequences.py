@@ -1,4 +1,4 @@
-"""Sets that come as folders of numbered frames: super-resolution, denoising, and long interpolation clips."""
+"""Test sets of folders with numbered frames: super-resolution, denoising, and interpolation of longer clips."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from ls3d.data.footage import Footage, ImageFootage
-from ls3d.data.sets._registry import data_set, existing, frame_folders, images_in, listed
+from ls3d.data.clips import FileClip, ImageClip
+from ls3d.data.sets.registry import (
+    folders_in,
+    image_clip,
+    images_in,
+    is_image,
+    read_frame_folders,
+    read_list,
+    register_data_set,
+)
 from ls3d.errors import InputError
 
 
-@data_set(
+@register_data_set(
     "vimeo-septuplet",
     "the Vimeo-90K septuplets",
     "toflow.csail.mit.edu (vimeo_septuplet.zip)",
@@ -19,20 +27,22 @@ from ls3d.errors import InputError
     clips=7824,
     frames=7 * 7824,
 )
-def vimeo_septuplet(root: Path, list_file: str = "sep_testlist.txt") -> list[Footage]:
-    """The test list, or another, of Xue et al., "Video Enhancement with Task-Oriented Flow" (IJCV 2019)."""
-    names = [Path(f"im{number}.png") for number in range(1, 8)]
-    return [ImageFootage(clip, existing(root / "sequences" / clip, names, clip)) for clip in listed(root, list_file)]
+def vimeo_septuplet(root: Path, list_file: str = "sep_testlist.txt") -> list[FileClip]:
+    """A list of Xue et al., "Video Enhancement with Task-Oriented Flow" (IJCV 2019), by default the test list."""
+    return [
+        image_clip(name, [root / "sequences" / name / f"im{number}.png" for number in range(1, 8)])
+        for name in read_list(root / list_file)
+    ]
 
 
-def _with_truth(root: Path) -> list[Footage]:
-    """Clips in ``GT/``, or each with its frames in ``truth/``, or just folders of frames."""
+def _read_truth(root: Path) -> list[FileClip]:
+    """The clips in ``GT/``, or the folders in ``root`` with their frames in ``truth/`` or directly."""
     if (root / "GT").is_dir():
-        return frame_folders(root / "GT")
-    return frame_folders(root, "truth") or frame_folders(root)
+        return read_frame_folders(root / "GT")
+    return read_frame_folders(root, "truth") or read_frame_folders(root)
 
 
-@data_set(
+@register_data_set(
     "vid4",
     "Vid4",
     "github.com/XPixelGroup/BasicSR (docs/DatasetPreparation.md)",
@@ -40,12 +50,12 @@ def _with_truth(root: Path) -> list[Footage]:
     clips=4,
     frames=41 + 34 + 49 + 47,
 )
-def vid4(root: Path) -> list[Footage]:
+def vid4(root: Path) -> list[FileClip]:
     """Liu and Sun, "A Bayesian approach to adaptive video super resolution" (CVPR 2011)."""
-    return _with_truth(root)
+    return _read_truth(root)
 
 
-@data_set(
+@register_data_set(
     "udm10",
     "UDM10",
     "github.com/psychopa4/PFNL",
@@ -53,12 +63,12 @@ def vid4(root: Path) -> list[Footage]:
     clips=10,
     frames=10 * 32,
 )
-def udm10(root: Path) -> list[Footage]:
+def udm10(root: Path) -> list[FileClip]:
     """Yi et al., PFNL (ICCV 2019)."""
-    return _with_truth(root)
+    return _read_truth(root)
 
 
-@data_set(
+@register_data_set(
     "spmcs",
     "SPMCS",
     "github.com/jiangsutx/SPMC_VideoSR",
@@ -66,12 +76,12 @@ def udm10(root: Path) -> list[Footage]:
     clips=30,
     frames=30 * 31,
 )
-def spmcs(root: Path) -> list[Footage]:
+def spmcs(root: Path) -> list[FileClip]:
     """Tao et al., "Detail-revealing deep video super-resolution" (ICCV 2017)."""
-    return _with_truth(root)
+    return _read_truth(root)
 
 
-@data_set(
+@register_data_set(
     "reds4",
     "REDS4",
     "seungjunnah.github.io/Datasets/reds (train_sharp)",
@@ -79,78 +89,78 @@ def spmcs(root: Path) -> list[Footage]:
     clips=4,
     frames=400,
 )
-def reds4(root: Path) -> list[Footage]:
-    """The four clips of REDS that EDVR (CVPRW 2019) set aside for testing."""
+def reds4(root: Path) -> list[FileClip]:
+    """The four clips of REDS that EDVR (CVPRW 2019) excluded from training for testing."""
     folder = root / "train_sharp" if (root / "train_sharp").is_dir() else root
-    return [clip for clip in frame_folders(folder) if clip.name in {"000", "011", "015", "020"}]
+    return [clip for clip in read_frame_folders(folder) if clip.name in {"000", "011", "015", "020"}]
 
 
-@data_set(
+@register_data_set(
     "set8",
     "Set8",
     "github.com/m-tassano/fastdvdnet",
     "tractor, touchdown, park_joy, sunflower, hypersmooth, motorbike, rafting, snowboard (960 x 540)",
     clips=8,
 )
-def set8(root: Path) -> list[Footage]:
+def set8(root: Path) -> list[FileClip]:
     """Four sequences of Derf's collection and four of a GoPro (Tassano et al., FastDVDnet, CVPR 2020)."""
-    return frame_folders(root)
+    return read_frame_folders(root)
 
 
-def _davis(root: Path, split: str) -> list[Footage]:
+def _davis(root: Path, split: str) -> list[FileClip]:
     """The sequences of one list at 480p."""
-    clips: list[Footage] = []
-    for name in listed(root, f"ImageSets/2017/{split}.txt"):
+    clips: list[FileClip] = []
+    for name in read_list(root / f"ImageSets/2017/{split}.txt"):
         folder = root / "JPEGImages" / "480p" / name
         if not folder.is_dir():
-            raise InputError(f"{folder} is missing, which the list {split}.txt names")
-        clips.append(ImageFootage(name, images_in(folder)))
+            raise InputError(f"{folder} is missing; the list {split}.txt names it")
+        clips.append(ImageClip(name, images_in(folder)))
     return clips
 
 
-@data_set(
+@register_data_set(
     "davis-test",
     "DAVIS 2017 test-dev",
     "davischallenge.org (TrainVal/Test-Dev 2017, 480p)",
     "ImageSets/2017/test-dev.txt and JPEGImages/480p/<sequence>/00000.jpg and so on",
     clips=30,
 )
-def davis_test(root: Path) -> list[Footage]:
+def davis_test(root: Path) -> list[FileClip]:
     """Pont-Tuset et al., "The 2017 DAVIS Challenge", the 30 sequences of test-dev."""
     return _davis(root, "test-dev")
 
 
-@data_set(
+@register_data_set(
     "davis",
     "DAVIS 2017 trainval",
     "davischallenge.org (TrainVal 2017, 480p)",
     "ImageSets/2017/train.txt, val.txt and JPEGImages/480p/<sequence>/00000.jpg and so on",
     clips=90,
 )
-def davis(root: Path) -> list[Footage]:
+def davis(root: Path) -> list[FileClip]:
     """The 90 sequences of train and val."""
     return _davis(root, "train") + _davis(root, "val")
 
 
-@data_set(
+@register_data_set(
     "x-test",
     "X-TEST of X4K1000FPS",
     "github.com/JihyongOh/XVFI",
-    "Type1/TEST01_003_f0433/0000.png ... 0032.png, Type2, Type3 (perhaps below test/)",
+    "Type1/TEST01_003_f0433/0000.png ... 0032.png, Type2, Type3 (or all three in test/)",
     clips=15,
     frames=15 * 33,
 )
-def x_test(root: Path) -> list[Footage]:
+def x_test(root: Path) -> list[FileClip]:
     """Sim et al., "XVFI: eXtreme Video Frame Interpolation" (ICCV 2021)."""
     folder = root / "test" if (root / "test").is_dir() else root
-    clips: list[Footage] = []
-    for kind in sorted(path for path in folder.iterdir() if path.is_dir() and path.name.startswith("Type")):
-        scenes = sorted(path for path in kind.iterdir() if path.is_dir())
-        clips += [ImageFootage(f"{kind.name}/{scene.name}", images_in(scene)) for scene in scenes]
+    clips: list[FileClip] = []
+    for kind in folders_in(folder):
+        if kind.name.startswith("Type"):
+            clips += [ImageClip(f"{kind.name}/{scene.name}", images_in(scene)) for scene in folders_in(kind)]
     return clips
 
 
-@data_set(
+@register_data_set(
     "cityscapes",
     "the Cityscapes sequences",
     "cityscapes-dataset.com (leftImg8bit_sequence_trainvaltest.zip)",
@@ -158,21 +168,29 @@ def x_test(root: Path) -> list[Footage]:
     clips=500,
     frames=500 * 30,
 )
-def cityscapes(root: Path, split: str = "val") -> list[Footage]:
-    """The snippets of 30 frames of a split (Cordts et al., CVPR 2016)."""
+def cityscapes(root: Path, split: str = "val") -> list[FileClip]:
+    """The snippets of 30 frames of a split (Cordts et al., "The Cityscapes Dataset", CVPR 2016)."""
     snippets: dict[str, list[Path]] = {}
     for city in sorted(root.glob(f"leftImg8bit_sequence/{split}/*")):
-        numbered: dict[str, dict[int, Path]] = defaultdict(dict)
+        recordings: dict[str, dict[int, Path]] = defaultdict(dict)
         for path in images_in(city):
             if match := re.fullmatch(r"(.+_\d{6})_(\d{6})_leftImg8bit", path.stem):
-                numbered[match[1]][int(match[2])] = path
-        for sequence, frames in sorted(numbered.items()):
-            snippets |= {f"{sequence}_{start:06d}": paths for start, paths in _snippets(frames, 30)}
-    return [ImageFootage(name, paths) for name, paths in snippets.items()]
+                recordings[match[1]][int(match[2])] = path
+        for recording, frames in sorted(recordings.items()):
+            snippets |= {f"{recording}_{start:06d}": paths for start, paths in _snippets(frames, 30)}
+    return [ImageClip(name, paths) for name, paths in snippets.items()]
 
 
 def _snippets(frames: dict[int, Path], length: int) -> list[tuple[int, list[Path]]]:
-    """Cut a recording into its snippets: runs of consecutive numbers, at most ``length`` frames each."""
+    """Cut a recording into snippets: runs of consecutive frame numbers, at most ``length`` frames each.
+
+    Args:
+        frames: the images of a recording by frame number.
+        length: frames in a snippet.
+
+    Returns:
+        The first frame number and the images of each snippet.
+    """
     runs: list[tuple[int, list[Path]]] = []
     for number in sorted(frames):
         if not runs or number - 1 not in frames or len(runs[-1][1]) == length:
@@ -181,7 +199,7 @@ def _snippets(frames: dict[int, Path], length: int) -> list[tuple[int, list[Path
     return runs
 
 
-@data_set(
+@register_data_set(
     "gait",
     "the CASIA gait database, dataset A",
     "cbsr.ia.ac.cn (Gait Databases)",
@@ -189,7 +207,7 @@ def _snippets(frames: dict[int, Path], length: int) -> list[tuple[int, list[Path
     clips=240,
     frames=19139,
 )
-def gait(root: Path) -> list[Footage]:
+def gait(root: Path) -> list[FileClip]:
     """Wang et al., "Silhouette analysis-based gait recognition" (PAMI 2003): 20 persons, 12 walks each."""
-    folders = sorted({path.parent for path in root.rglob("*") if path.suffix.lower() in {".png", ".jpg", ".bmp"}})
-    return [ImageFootage(folder.relative_to(root).as_posix(), images_in(folder)) for folder in folders]
+    folders = sorted({path.parent for path in root.rglob("*") if is_image(path)})
+    return [ImageClip(folder.relative_to(root).as_posix(), images_in(folder)) for folder in folders]

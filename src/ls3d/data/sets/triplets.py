@@ -1,17 +1,20 @@
-"""Sets for interpolation that come as triplets: two frames and the one between them.
+"""Interpolation test sets of triplets.
 
-Every clip has three frames; the middle one is the truth.
+Every clip has three frames: the two that are given and, between them, the true frame.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ls3d.data.footage import Footage, ImageFootage
-from ls3d.data.sets._registry import data_set, existing, images_in, listed
+from ls3d.data.clips import FileClip, ImageClip
+from ls3d.data.sets.registry import folders_in, image_clip, images_in, read_list, register_data_set
+
+#: Stems of the file names in Middlebury's archives, which later triplet sets took over.
+_MIDDLEBURY_STEMS = ("frame10", "frame10i11", "frame11")
 
 
-@data_set(
+@register_data_set(
     "vimeo-triplet",
     "the Vimeo-90K triplets",
     "toflow.csail.mit.edu (vimeo_triplet.zip)",
@@ -19,16 +22,15 @@ from ls3d.data.sets._registry import data_set, existing, images_in, listed
     clips=3782,
     frames=3 * 3782,
 )
-def vimeo_triplet(root: Path) -> list[Footage]:
+def vimeo_triplet(root: Path) -> list[FileClip]:
     """The test list of Xue et al., "Video Enhancement with Task-Oriented Flow" (IJCV 2019)."""
-    names = [Path(f"im{number}.png") for number in (1, 2, 3)]
     return [
-        ImageFootage(clip, existing(root / "sequences" / clip, names, clip))
-        for clip in listed(root, "tri_testlist.txt")
+        image_clip(name, [root / "sequences" / name / f"im{number}.png" for number in (1, 2, 3)])
+        for name in read_list(root / "tri_testlist.txt")
     ]
 
 
-@data_set(
+@register_data_set(
     "ucf101",
     "the UCF101 triplets of Deep Voxel Flow",
     "github.com/liuziwei7/voxel-flow (ucf101_interp_ours)",
@@ -36,13 +38,13 @@ def vimeo_triplet(root: Path) -> list[Footage]:
     clips=379,
     frames=3 * 379,
 )
-def ucf101(root: Path) -> list[Footage]:
+def ucf101(root: Path) -> list[FileClip]:
     """Liu et al., "Video Frame Synthesis using Deep Voxel Flow" (ICCV 2017)."""
-    clips = _folders_with(root, ("frame_00", "frame_01_gt", "frame_02"))
+    clips = _triplet_folders(root, ("frame_00", "frame_01_gt", "frame_02"))
     return sorted(clips, key=lambda clip: (len(clip.name), clip.name))
 
 
-@data_set(
+@register_data_set(
     "middlebury",
     "the Middlebury 'other' set",
     "vision.middlebury.edu/flow/data (other-color-twoframes.zip, other-gt-interp.zip)",
@@ -51,35 +53,61 @@ def ucf101(root: Path) -> list[Footage]:
     clips=12,
     frames=3 * 12,
 )
-def middlebury(root: Path) -> list[Footage]:
+def middlebury(root: Path) -> list[FileClip]:
     """Baker et al., "A Database and Evaluation Methodology for Optical Flow" (IJCV 2011)."""
-    inputs, truths = root / "other-data", root / "other-gt-interp"
-    if not truths.is_dir():
-        return _folders_with(root, ("frame10", "frame10i11", "frame11"))
-    clips: list[Footage] = []
-    for folder in sorted(path for path in truths.iterdir() if path.is_dir()):
-        names = [
-            inputs / folder.name / "frame10.png",
-            folder / "frame10i11.png",
-            inputs / folder.name / "frame11.png",
-        ]
-        clips.append(ImageFootage(folder.name, existing(root, names, folder.name)))
+    truth = root / "other-gt-interp"
+    if truth.is_dir():
+        return _separate_truth(root / "other-data", truth)
+    return _triplet_folders(root, _MIDDLEBURY_STEMS)
+
+
+@register_data_set(
+    "davis-triplets",
+    "the DAVIS triplets of AdaCoF",
+    "github.com/HyeongminLEE/AdaCoF-pytorch (test_input/davis)",
+    "input/bike-trial/frame10.png, frame11.png with gt/bike-trial/frame10i11.png and so on",
+    clips=30,
+    frames=3 * 30,
+)
+def davis_triplets(root: Path) -> list[FileClip]:
+    """One triplet of each of 30 DAVIS 2017 sequences, distributed with AdaCoF (Lee et al., CVPR 2020)."""
+    truth = root / "gt"
+    return _separate_truth(root / "input", truth) if truth.is_dir() else []
+
+
+def _separate_truth(inputs: Path, truth: Path) -> list[FileClip]:
+    """Triplets named as Middlebury's, with the given and the true frames in different folders."""
+    first, middle, last = (f"{stem}.png" for stem in _MIDDLEBURY_STEMS)
+    clips: list[FileClip] = []
+    for folder in folders_in(truth):
+        given = inputs / folder.name
+        clips.append(image_clip(folder.name, [given / first, folder / middle, given / last]))
     return clips
 
 
-def _snu_film(root: Path, level: str) -> list[Footage]:
-    """The triplets of one list; its paths begin with the folder in which its authors kept the data."""
-    words = listed(root, f"eval_modes/test-{level}.txt") or listed(root, f"test-{level}.txt")
-    names = [Path(word.partition("test/")[2] or word) for word in words]
-    clips: list[Footage] = []
-    for first, middle, last in zip(names[::3], names[1::3], names[2::3], strict=True):
-        clip = middle.with_suffix("").as_posix()
-        clips.append(ImageFootage(clip, existing(root / "test", [first, middle, last], clip)))
+def _triplet_folders(root: Path, stems: tuple[str, str, str]) -> list[FileClip]:
+    """Every folder that has three images with these stems, in any image format."""
+    clips: list[FileClip] = []
+    for folder in folders_in(root):
+        images = {path.stem: path for path in images_in(folder)}
+        if all(stem in images for stem in stems):
+            clips.append(ImageClip(folder.name, [images[stem] for stem in stems]))
+    return clips
+
+
+def _snu_film(root: Path, level: str) -> list[FileClip]:
+    """The triplets of one list. Its paths begin with a folder on its authors' disk, which is ignored."""
+    listed = read_list(root / f"eval_modes/test-{level}.txt") or read_list(root / f"test-{level}.txt")
+    paths = [Path(path.partition("test/")[2] or path) for path in listed]
+    clips: list[FileClip] = []
+    for triplet in zip(paths[::3], paths[1::3], paths[2::3], strict=True):
+        name = triplet[1].with_suffix("").as_posix()
+        clips.append(image_clip(name, [root / "test" / path for path in triplet]))
     return clips
 
 
 def _register_snu_film(level: str) -> None:
-    @data_set(
+    @register_data_set(
         f"snu-film-{level}",
         f"the list '{level}' of SNU-FILM",
         "myungsub.github.io/CAIN",
@@ -87,19 +115,9 @@ def _register_snu_film(level: str) -> None:
         clips=310,
         frames=3 * 310,
     )
-    def opener(root: Path) -> list[Footage]:
+    def read(root: Path) -> list[FileClip]:
         return _snu_film(root, level)
 
 
 for _level in ("easy", "medium", "hard", "extreme"):
     _register_snu_film(_level)
-
-
-def _folders_with(root: Path, stems: tuple[str, str, str]) -> list[Footage]:
-    """Every folder that has three images of these names, whatever their format."""
-    clips: list[Footage] = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        found = {path.stem: path for path in images_in(folder)}
-        if all(stem in found for stem in stems):
-            clips.append(ImageFootage(folder.name, [found[stem] for stem in stems]))
-    return clips

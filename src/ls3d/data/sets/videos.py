@@ -1,4 +1,4 @@
-"""Sets that come as video files, and any folder of videos or frames."""
+"""Test sets of video files, and any folder of videos or frames."""
 
 from __future__ import annotations
 
@@ -6,67 +6,68 @@ import json
 import re
 from pathlib import Path
 
-from ls3d.data.footage import VIDEO_SUFFIXES, Footage, ImageFootage, VideoFootage, YuvFootage
-from ls3d.data.sets._registry import data_set
+from ls3d.data.clips import FileClip, ImageClip, VideoClip, YuvClip
+from ls3d.data.sets.registry import is_image, register_data_set
 from ls3d.errors import InputError
-from ls3d.video.image_source import ImageSequence
-from ls3d.video.images import IMAGE_SUFFIXES
+from ls3d.video import ImageSequence
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".y4m"})
 
 
-@data_set(
+@register_data_set(
     "yuv25",
     "the test sequences of the 25 YUV benchmark",
     "the authors of BRCN (NIPS 2015)",
-    "Dancing_WIDTHxHEIGHT.yuv, Treadmill, Flag, Fan, Turbine: raw 8-bit 4:2:0, the size in the name",
+    "Dancing_WIDTHxHEIGHT.yuv, Treadmill, Flag, Fan, Turbine: raw 8-bit 4:2:0 with the size in the name",
     clips=5,
 )
-def yuv25(root: Path) -> list[Footage]:
+def yuv25(root: Path) -> list[FileClip]:
     """Huang et al., "Bidirectional recurrent convolutional networks" (NIPS 2015): five test sequences.
 
-    Raw files do not tell their size, so their names must.
+    Raw files have no header, so the frame size is read from their names.
     """
-    clips: list[Footage] = []
+    clips: list[FileClip] = []
     for path in sorted(root.glob("*.yuv")):
         match = re.fullmatch(r"(.+?)_?(\d+)x(\d+).*", path.stem)
         if not match:
-            raise InputError(f"{path.name} does not tell its size; rename it to {path.stem}_WIDTHxHEIGHT.yuv")
-        clips.append(YuvFootage(match[1], path, int(match[2]), int(match[3])))
+            raise InputError(f"{path.name} has no frame size in its name; rename it to {path.stem}_WIDTHxHEIGHT.yuv")
+        clips.append(YuvClip(match[1], path, int(match[2]), int(match[3])))
     return clips
 
 
-@data_set(
+@register_data_set(
     "mlb-youtube",
     "the segmented clips of MLB-YouTube",
     "github.com/piergiaj/mlb-youtube",
     "mlb-youtube-segmented.json and the clips <name>.mp4 or <name>.mkv in folders of any depth",
 )
-def mlb_youtube(root: Path, subset: str = "testing") -> list[Footage]:
-    """The clips of a subset (Piergiovanni and Ryoo, CVPRW 2018) that lie there, by name.
+def mlb_youtube(root: Path, subset: str = "testing") -> list[FileClip]:
+    """The clips of a subset (Piergiovanni and Ryoo, CVPRW 2018) that exist below ``root``, by name.
 
-    Videos vanish from YouTube, so nobody has all of them: the report says how many there were.
+    Videos are removed from YouTube over time, so no copy is complete; reports state the number of clips.
     """
     lists = sorted(root.rglob("mlb-youtube-segmented.json"))
     if not lists:
         return []
-    wanted = {name for name, facts in json.loads(lists[0].read_text()).items() if facts["subset"] == subset}
-    return [VideoFootage(path.stem, path) for path in _videos(root) if path.stem in wanted]
+    segments = json.loads(lists[0].read_text())
+    wanted = {name for name, segment in segments.items() if segment["subset"] == subset}
+    return [VideoClip(path.stem, path) for path in _videos_below(root) if path.stem in wanted]
 
 
-@data_set(
+@register_data_set(
     "folder",
     "videos or folders of frames",
-    "anywhere",
+    "your own videos",
     "video files, or folders with one image per frame, at any depth",
 )
-def folder(root: Path) -> list[Footage]:
-    """Every video and every folder of images below ``root``."""
-    clips: list[Footage] = [VideoFootage(path.relative_to(root).as_posix(), path) for path in _videos(root)]
-    parents = {path.parent for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES}
-    for parent in sorted(parents):
-        name = parent.relative_to(root).as_posix()
-        clips.append(ImageFootage(root.name if name == "." else name, ImageSequence(parent).paths))
+def folder(root: Path) -> list[FileClip]:
+    """Every video and every folder of images below ``root``; the images are in natural order (9 before 10)."""
+    clips: list[FileClip] = [VideoClip(path.relative_to(root).as_posix(), path) for path in _videos_below(root)]
+    for parent in sorted({path.parent for path in root.rglob("*") if is_image(path)}):
+        name = root.name if parent == root else parent.relative_to(root).as_posix()
+        clips.append(ImageClip(name, ImageSequence(parent).paths))
     return clips
 
 
-def _videos(root: Path) -> list[Path]:
+def _videos_below(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)

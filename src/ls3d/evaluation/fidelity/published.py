@@ -1,34 +1,21 @@
 """Rows of published tables, protocol by protocol, as their papers print them.
 
-Where a later paper printed an earlier method's score, the row is the later paper's. Sources: interpolation
-from EMA-VFI (CVPR 2023) figures 2x_results and 4x_results; super-resolution from IART (CVPR 2024) and RVRT
-(NeurIPS 2022); denoising from RVRT; "LS3D paper" is arXiv:2011.10974, tables 4 to 7.
+Where a later paper reprints an earlier method's score, the row is the later paper's. Sources: interpolation from
+EMA-VFI (CVPR 2023), figures 2x_results and 4x_results; super-resolution from IART (CVPR 2024) and RVRT (NeurIPS 2022);
+denoising from RVRT; "LS3D paper" is arXiv:2011.10974, tables 4 to 7.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ls3d.evaluation.protocol import PublishedRow
 
 
-@dataclass(frozen=True)
-class Row:
-    """One method's scores.
-
-    Attributes:
-        method: its name.
-        scores: column of the protocol to value.
-    """
-
-    method: str
-    scores: dict[str, float]
-
-
-def _rows(text: str, columns: tuple[str, ...] = ("psnr", "ssim")) -> tuple[Row, ...]:
-    """Parse lines such as ``RIFE: 35.61 .9779``."""
+def _rows(text: str, columns: tuple[str, ...] = ("psnr", "ssim")) -> tuple[PublishedRow, ...]:
+    """Parse lines such as ``RIFE: 35.61 .9779``; the last columns may be missing."""
     rows = []
     for line in text.strip().splitlines():
         method, _, values = line.strip().rpartition(":")
-        rows.append(Row(method, dict(zip(columns, map(float, values.split()), strict=False))))
+        rows.append(PublishedRow(method, dict(zip(columns, map(float, values.split()), strict=False))))
     return tuple(rows)
 
 
@@ -146,7 +133,7 @@ MLB_YOUTUBE = _rows("""
     LS3D paper, 4 blocks: 31.70 .962
     LS3D paper, 6 blocks: 31.98 .964
 """)
-#: Tables 2 and 3 of the LS3D paper, on MLB-YouTube: which blocks sample learnably, and how many.
+#: Tables 2 and 3 of the LS3D paper, on MLB-YouTube: which blocks, and how many, have LS3D convolutions.
 LS3D_STAGES = _rows("baseline: 29.35 .942\nres1,2: 29.70 .943\nres3,4: 30.45 .951\nres5,6: 30.97 .954")
 LS3D_LAYERS = _rows("""
     baseline: 29.35 .942

@@ -1,31 +1,30 @@
-"""What a protocol scores: the model's frames beside the true ones, clip by clip, one at a time."""
+"""The frames that a protocol scores, one at a time: the network's output and the true frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ls3d.data.degradations import degradation
-from ls3d.data.footage import FirstFrames, Footage, ResizedFootage
-from ls3d.evaluation.fidelity.protocols import Protocol, Window
-from ls3d.inference import Enhancer
+from ls3d.data import Clip, Degradation
+from ls3d.data.clips import Pixels
+from ls3d.inference import Enhancer, NonFiniteOutputError
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One scored frame.
+class ScoredFrame:
+    """A frame of the network and the true one, with values in [0, 1].
 
     Attributes:
-        index: its number in the clip.
-        given: what the model saw nearest to it, ``(3, h, w)`` in [0, 1].
-        output: what the model made of it, ``(3, H, W)``.
-        truth: the true frame.
+        index: index in the clip.
+        given: the nearest frame that the network was given, ``(3, h, w)``.
+        output: the network's frame, ``(3, H, W)``, not clamped.
+        truth: the true frame, ``(3, H, W)``.
     """
 
     index: int
@@ -34,56 +33,97 @@ class Sample:
     truth: Tensor
 
 
-def samples(enhancer: Enhancer, protocol: Protocol, clip: Footage, only: int | None = None) -> Iterator[Sample]:
-    """The scored frames of a clip, made one after the other.
+@dataclass(frozen=True)
+class InterpolationWindow:
+    """Which two frames a network is given, and which ones between them it must make.
+
+    Attributes:
+        span: distance from the first to the second given frame, in frames.
+        targets: the frames to make, counted from the first given frame.
+        first: index of the first given frame in the clip.
+        repeat: whether another window begins at the last frame of each window; otherwise a clip has only one.
+    """
+
+    span: int
+    targets: tuple[int, ...]
+    first: int = 0
+    repeat: bool = False
+
+    def starts(self, frames: int) -> range:
+        """Indices of the first frames of all windows in a clip of ``frames`` frames."""
+        starts = range(self.first, frames - self.span, self.span)
+        return starts if self.repeat else starts[:1]
+
+
+def interpolated_frames(
+    enhancer: Enhancer, clip: Clip, window: InterpolationWindow, only: int | None = None
+) -> Iterator[ScoredFrame]:
+    """Make the frames of all windows of a clip.
 
     Args:
-        enhancer: the model.
-        protocol: what to score.
+        enhancer: runs the network.
         clip: the true frames.
-        only: make this frame alone.
+        window: which frames are given and made.
+        only: index of the one frame to make, None for all.
+
+    Raises:
+        NonFiniteOutputError: the network returned NaN or infinity; the message names the clip and the frames.
     """
-    if protocol.size:
-        clip = ResizedFootage(clip, protocol.size)
-    if protocol.max_frames:
-        clip = FirstFrames(clip, protocol.max_frames)
-    if protocol.window:
-        yield from _interpolated(enhancer, protocol.window, clip, only)
-    else:
-        yield from _restored(enhancer, protocol, clip, only)
-
-
-def _tensor(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float().div_(255)
-
-
-def _interpolated(enhancer: Enhancer, window: Window, clip: Footage, only: int | None) -> Iterator[Sample]:
     for start in window.starts(len(clip)):
         targets = [target for target in window.targets if only in (None, start + target)]
         if not targets:
             continue
-        first, second = _tensor(clip[start]), _tensor(clip[start + window.span])
-        times = {target: Fraction(target, window.span) for target in targets}
-        made = enhancer.interpolate(torch.stack([first, second], dim=1)[None], list(times.values()))[0].cpu().unbind(1)
-        for target, frame in zip(times, made, strict=True):
-            yield Sample(start + target, first, frame, _tensor(clip[start + target]))
+        first = _to_tensor(clip[start])
+        second = _to_tensor(clip[start + window.span])
+        times = [Fraction(target, window.span) for target in targets]
+        with _named_in_errors(clip, [start + target for target in targets]):
+            outputs = enhancer.interpolate(torch.stack([first, second], dim=1)[None], times)[0].cpu()
+        for target, output in zip(targets, outputs.unbind(1), strict=True):
+            yield ScoredFrame(start + target, first, output, _to_tensor(clip[start + target]))
 
 
-def _restored(enhancer: Enhancer, protocol: Protocol, clip: Footage, only: int | None) -> Iterator[Sample]:
-    """Every scored frame from its window; the clip's first and last frames are repeated beyond its ends."""
-    known = degradation(protocol.degradation or "")
-    degraded = _remembering(lambda index: known(_tensor(clip[index]), clip.name, index), enhancer)
+def restored_frames(
+    enhancer: Enhancer, clip: Clip, degradation: Degradation, indices: Sequence[int], only: int | None = None
+) -> Iterator[ScoredFrame]:
+    """Degrade a clip and restore frames of it, each from its neighbors; the clip's end frames are repeated.
+
+    Args:
+        enhancer: runs the network.
+        clip: the true frames.
+        degradation: makes the frames that the network is given.
+        indices: the frames to restore; those beyond the end of the clip are ignored.
+        only: index of the one frame to restore, None for all.
+
+    Raises:
+        NonFiniteOutputError: the network returned NaN or infinity; the message names the clip and the frame.
+    """
+    before = enhancer.traits.frames_before
+    after = enhancer.traits.frames_after
     last = len(clip) - 1
-    before, after = enhancer.traits.frames_before, enhancer.traits.frames_after
-    for index in protocol.scored or range(len(clip)):
+
+    @lru_cache(maxsize=before + 1 + after)
+    def degraded(index: int) -> Tensor:
+        return degradation(_to_tensor(clip[index]), clip.name, index)
+
+    for index in indices:
         if index > last or only not in (None, index):
             continue
-        window = [min(max(n, 0), last) for n in range(index - before, index + after + 1)]
-        frames = torch.stack([degraded(n) for n in window], dim=1)
-        output = enhancer.restore(frames[None], torch.tensor([known.sigma / 255]))[0].cpu()
-        yield Sample(index, degraded(index), output, known.crop(_tensor(clip[index])))
+        window = [degraded(min(max(n, 0), last)) for n in range(index - before, index + after + 1)]
+        with _named_in_errors(clip, [index]):
+            output = enhancer.restore(torch.stack(window, dim=1)[None], torch.tensor([degradation.sigma / 255]))
+        yield ScoredFrame(index, window[before], output[0].cpu(), degradation.crop(_to_tensor(clip[index])))
 
 
-def _remembering(degraded: Callable[[int], Tensor], enhancer: Enhancer) -> Callable[[int], Tensor]:
-    """Keep the frames of one window."""
-    return lru_cache(maxsize=enhancer.traits.frames_before + 1 + enhancer.traits.frames_after)(degraded)
+@contextmanager
+def _named_in_errors(clip: Clip, indices: Sequence[int]) -> Iterator[None]:
+    """Put the clip and the frames in front of the message of a ``NonFiniteOutputError``."""
+    try:
+        yield
+    except NonFiniteOutputError as error:
+        frames = ", ".join(map(str, indices))
+        raise NonFiniteOutputError(f"clip {clip.name}, frame {frames}: {error.message}") from error
+
+
+def _to_tensor(pixels: Pixels) -> Tensor:
+    """``(H, W, 3)`` uint8 to ``(3, H, W)`` float32 in [0, 1]."""
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float().div_(255)

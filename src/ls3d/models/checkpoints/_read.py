@@ -1,9 +1,8 @@
-"""Reading checkpoints of other projects without running anything that is in them.
+"""Reading checkpoints of other projects without executing code from them.
 
-A pickle is a program. Caffe2's files go through an unpickler that knows arrays and plain containers and
-nothing else, not even NumPy's own reconstruction code; PyTorch's go through
-``torch.load(weights_only=True)``, with NumPy's arrays and scalars allowed besides. A file that asks for
-anything else is refused by the name of what it asks for.
+A pickle is a program. Caffe2's files are read by an unpickler that supports arrays and plain containers only, without
+NumPy's own reconstruction code; PyTorch's by ``torch.load(weights_only=True)``, with NumPy's arrays and scalars allowed
+in addition. A file that references any other object is refused, and the message names the object.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from safetensors.torch import load_file
 from ls3d.errors import InputError
 
 _ZIP = b"PK\x03\x04"
-#: What PyTorch's files began with until 1.6: a pickled magic number.
+#: First bytes of PyTorch's files before 1.6: a pickled magic number.
 _LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 
 
@@ -33,11 +32,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint: safetensors, a file of ``torch.save``, or a pickle of arrays (Caffe2's ``.pkl``).
 
     Returns:
-        The file's outermost dictionary; arrays as ``torch.Tensor`` or ``numpy.ndarray``.
+        The outermost dictionary of the file; arrays as ``torch.Tensor`` or ``numpy.ndarray``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        InputError: it is none of these, is damaged, or wants an object that isn't an array or a plain
+        InputError: it is none of these, is damaged, or references an object that is neither an array nor a plain
             container.
     """
     path = Path(path)
@@ -52,7 +51,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     else:
         root = _read_pickle(path)
     if not isinstance(root, Mapping):
-        raise InputError(f"{path} holds a {type(root).__name__}; a checkpoint is a dictionary")
+        raise InputError(f"{path} holds a {type(root).__name__}, expected a dictionary")
     return dict(root)
 
 
@@ -73,10 +72,10 @@ def _read_torch(path: Path) -> Any:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL (\S+)", str(error))
-        if wanted is None:
-            raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-        raise _refusal(path, wanted[1]) from error
+        reference = re.search(r"GLOBAL (\S+)", str(error))
+        if reference is None:
+            raise InputError(f"{path} can't be read: {str(error).splitlines()[0]}") from error
+        raise _refusal(path, reference[1]) from error
     except (RuntimeError, EOFError) as error:
         raise InputError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
 
@@ -84,11 +83,11 @@ def _read_torch(path: Path) -> Any:
 def _read_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
-            root = _ArraysOnly(file, path).load()
-        return _without_stand_ins(root)
+            root = _ArrayUnpickler(file, path).load()
+        return _replace_placeholders(root)
     except InputError:
         raise
-    except Exception as error:  # a damaged pickle raises whatever the damage makes of its opcodes
+    except Exception as error:  # damaged opcodes can raise any exception
         raise InputError(f"{path} is not a checkpoint, or is damaged ({type(error).__name__}: {error})") from error
 
 
@@ -96,17 +95,17 @@ def _refusal(path: Path, name: str) -> InputError:
     return InputError(f"{path} wants {name}, which is neither an array nor a plain container; refused")
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Builds containers, numbers, strings and stand-ins for NumPy's arrays; refuses every other global."""
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds containers, numbers, strings and placeholders of NumPy's arrays; refuses every other global."""
 
-    def __init__(self, file: Any, path: Path) -> None:
+    def __init__(self, file: IO[bytes], path: Path) -> None:
         super().__init__(file, encoding="latin1")  # Python 2 wrote the bytes of arrays as strings
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
         module = re.sub(r"^numpy\._core\b", "numpy.core", module)
         try:
-            return _STAND_INS[module, name]
+            return _GLOBALS[module, name]
         except KeyError:
             raise _refusal(self._path, f"{module}.{name}") from None
 
@@ -115,7 +114,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 class _DType:
-    """Stands in for ``numpy.dtype`` of a number type."""
+    """Placeholder of ``numpy.dtype`` of a number type."""
 
     def __init__(self, code: str, *_: Any) -> None:
         self.dtype = np.dtype(code)
@@ -127,7 +126,7 @@ class _DType:
 
 
 class _Array:
-    """Stands in for ``numpy.ndarray``; the state that the file gives it becomes an array at the end."""
+    """Placeholder of ``numpy.ndarray``, which makes ``array`` from the state in the file."""
 
     array: np.ndarray
 
@@ -154,21 +153,22 @@ def _make_scalar(dtype: _DType, data: Any) -> Any:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes for protocol 2."""
+    """Decode bytes as Python 3 writes them for protocol 2."""
     if encoding != "latin1":
         raise ValueError(f"a string in {encoding!r}")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """``bytes()``: how protocol 2 writes the contents of an empty array."""
+    """Return ``bytes()``, the contents of an empty array in protocol 2."""
     return b""
 
 
-_STAND_INS: dict[tuple[str, str], Callable[..., Any] | object] = {
+#: The globals that a pickle may reference, and what they are replaced by.
+_GLOBALS: dict[tuple[str, str], Callable[..., Any] | object] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "dtype"): _DType,
-    ("numpy", "ndarray"): object(),  # only ever an argument of the next
+    ("numpy", "ndarray"): object(),  # an argument of _reconstruct only
     ("numpy.core.multiarray", "_reconstruct"): _make_array,
     ("numpy.core.multiarray", "scalar"): _make_scalar,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
@@ -177,11 +177,11 @@ _STAND_INS: dict[tuple[str, str], Callable[..., Any] | object] = {
 }
 
 
-def _without_stand_ins(value: Any) -> Any:
+def _replace_placeholders(value: Any) -> Any:
     if isinstance(value, _Array):
         return value.array
     if isinstance(value, Mapping):
-        return {key: _without_stand_ins(item) for key, item in value.items()}
+        return {key: _replace_placeholders(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_without_stand_ins(item) for item in value)
+        return type(value)(_replace_placeholders(item) for item in value)
     return value

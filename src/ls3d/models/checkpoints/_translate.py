@@ -1,10 +1,10 @@
-"""What the layouts share: finding the tensors of a checkpoint and giving them the names that ours have."""
+"""Code that all layouts use: finding the tensors of a checkpoint and renaming them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,36 +12,38 @@ import torch
 from torch import Tensor
 
 from ls3d.errors import InputError
+from ls3d.models.metadata import Preprocessing
 
-#: Under which key a training program keeps its weights.
+#: The keys under which training programs store the weights.
 _STATE_KEYS = ("state_dict", "model_state", "model_state_dict", "model", "blobs")
 
+#: Pairs of a pattern that matches a whole name and its replacement, as for ``re.sub``; the first match counts.
 Rules = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A checkpoint's tensors under our names, and what its layout implies that shapes do not show.
+    """The renamed tensors of a checkpoint, and what its layout implies beyond their shapes.
 
     Attributes:
         tensors: by our names.
-        arguments: for ``create_model``, beyond what the shapes tell.
-        facts: for the metadata: ``normalization`` and the like.
+        arguments: for ``create_model``, in addition to those that the shapes determine.
+        preprocessing: how inputs are normalized.
     """
 
     tensors: dict[str, Tensor]
-    arguments: dict[str, Any] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any]
+    preprocessing: Preprocessing
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One project's way of naming the tensors.
+    """The layout of a project's checkpoints.
 
     Attributes:
         name: of the project.
-        recognizes: whether a checkpoint, given by the names of its tensors, is in this layout.
-        translate: the checkpoint's outermost dictionary and its tensors to a ``Translation``.
+        recognizes: whether a checkpoint, given by the names of its tensors, has this layout.
+        translate: maps the outermost dictionary of a checkpoint and its tensors to a ``Translation``.
     """
 
     name: str
@@ -50,16 +52,16 @@ class Layout:
 
 
 def find_tensors(root: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights in a checkpoint's outermost dictionary, wherever a training program puts them.
+    """Return the weights in the outermost dictionary of a checkpoint, or in the entry that training programs use.
 
-    The prefix ``module.`` of ``DataParallel`` is dropped.
+    The prefix ``module.`` of ``DataParallel`` is removed.
 
     Raises:
         InputError: there are none.
     """
     state: Any = next((root[key] for key in _STATE_KEYS if isinstance(root.get(key), Mapping)), root)
     tensors = {
-        str(name).removeprefix("module."): _tensor(value)
+        str(name).removeprefix("module."): _to_tensor(value)
         for name, value in state.items()
         if isinstance(value, Tensor | np.ndarray)
     }
@@ -68,42 +70,45 @@ def find_tensors(root: Mapping[str, Any]) -> dict[str, Tensor]:
     return tensors
 
 
-def _tensor(value: Tensor | np.ndarray) -> Tensor:
+def _to_tensor(value: Tensor | np.ndarray) -> Tensor:
     if isinstance(value, Tensor):
         return value.detach()
-    # A copy in native byte order: the array may be read-only, and torch takes neither.
+    # A copy in native byte order, because torch takes neither other byte orders nor read-only arrays.
     return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
 
 
 def rename(tensors: Mapping[str, Tensor], rules: Rules, ignored: str = r"(?!)") -> dict[str, Tensor]:
-    """Give every tensor the name that the first matching rule makes of its own.
+    """Rename every tensor by the first rule that matches its name.
 
     Args:
         tensors: by the names of the checkpoint.
-        rules: patterns that match a whole name, and what becomes of it, as for ``re.sub``.
-        ignored: a pattern for names that are not weights of the network (momenta, learning rates).
+        rules: see ``Rules``.
+        ignored: pattern of the names that are not weights of the network (momenta, learning rates).
+
+    Returns:
+        The tensors by our names.
 
     Raises:
-        InputError: names that no rule matches, all of them listed, or two tensors for one name.
+        InputError: no rule matches a name (the message lists all of them), or two tensors have the same new name.
     """
     renamed: dict[str, Tensor] = {}
-    left = []
+    unmatched = []
     for name, tensor in tensors.items():
         if re.fullmatch(ignored, name):
             continue
-        target = _renamed(name, rules)
+        target = _apply_rules(name, rules)
         if target is None:
-            left.append(name)
+            unmatched.append(name)
         elif target in renamed:
             raise InputError(f"the checkpoint has two tensors for {target}, one of them {name}")
         else:
             renamed[target] = tensor
-    if left:
-        raise InputError(f"the checkpoint has tensors that no rule maps: {', '.join(sorted(left))}")
+    if unmatched:
+        raise InputError(f"the checkpoint has tensors that no rule maps: {', '.join(sorted(unmatched))}")
     return renamed
 
 
-def _renamed(name: str, rules: Rules) -> str | None:
+def _apply_rules(name: str, rules: Rules) -> str | None:
     for pattern, replacement in rules:
         match = re.fullmatch(pattern, name)
         if match:

@@ -1,7 +1,7 @@
 """Inflation of 2D ImageNet weights into 3D networks (section 2.1.4 of arXiv:1705.07750).
 
-A filter is repeated over time and divided by its length, so that a still video gives the picture's
-activations, as far as zero padding in time does not reach.
+A filter is repeated over time and divided by its length, so that the activations of a still video are those of the
+image, except where zero padding in time has an influence.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 from collections.abc import Mapping
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from ls3d.errors import InputError
@@ -23,56 +22,49 @@ Net = TypeVar("Net", bound=ResNet3d)
 
 
 def inflate(model: Net, weights: str | os.PathLike[str] | Mapping[str, Tensor]) -> Net:
-    """Start a 3D ResNet from the weights of the 2D ResNet of the same depth.
+    """Initialize a 3D ResNet from the weights of the 2D ResNet of the same depth.
 
-    The classifier is taken over when it has as many classes, and stays as it is otherwise. Layers that a 2D
-    network does not have (non-local blocks) stay as they are, too.
+    The classifier is initialized if both have the same number of classes. Layers that a 2D network doesn't have
+    (non-local blocks) are not changed.
 
     Args:
-        model: an I3D, R3D, MCx, f-R2D ... whose blocks are those of a ResNet; LS3D convolutions are made of
-            it afterwards, with ``ls3d.nn.convert``.
-        weights: a 2D ResNet's tensors under torchvision's (and timm's) names, or a file of them.
+        model: an I3D, R3D, MCx, f-R2D, ... with the blocks of a ResNet. It is converted to LS3D convolutions
+            afterwards, by ``model.make_learnable``.
+        weights: the tensors of a 2D ResNet under the names of torchvision (and timm), or a file of them.
 
     Returns:
         ``model``, changed in place.
 
     Raises:
-        InputError: a tensor that does not fit, or a layer of the network that none fits.
+        InputError: a tensor doesn't fit, or a tensor of the network is missing.
     """
-    state = weights if isinstance(weights, Mapping) else find_tensors(read_checkpoint(weights))
-    flat = rename(state, RULES)
-    target = model.state_dict()
-    if "fc.weight" in target and flat.get("fc.weight", torch.empty(0)).shape != target["fc.weight"].shape:
-        flat.pop("fc.weight", None)
-        flat.pop("fc.bias", None)
-    if "fc.weight" not in target:
-        flat = {name: tensor for name, tensor in flat.items() if not name.startswith("fc.")}
-    _check(set(flat), set(target))
-    filled = {name: _inflated(name, tensor, target[name]) for name, tensor in flat.items()}
-    model.load_state_dict(filled, strict=False)
+    tensors = weights if isinstance(weights, Mapping) else find_tensors(read_checkpoint(weights))
+    given = rename(tensors, RULES)
+    expected = model.state_dict()
+    classifier = given.get("fc.weight")
+    if classifier is None or "fc.weight" not in expected or classifier.shape != expected["fc.weight"].shape:
+        given = {name: tensor for name, tensor in given.items() if not name.startswith("fc.")}
+    _check_names(set(given), set(expected))
+    inflated = {name: _inflate_tensor(name, tensor, expected[name]) for name, tensor in given.items()}
+    model.load_state_dict(inflated, strict=False)
     return model
 
 
-def _check(given: set[str], wanted: set[str]) -> None:
-    if given - wanted:
-        raise InputError(f"the 2D network has tensors that the 3D one lacks: {', '.join(sorted(given - wanted))}")
+def _check_names(given: set[str], expected: set[str]) -> None:
+    if given - expected:
+        raise InputError(f"the 2D network has tensors that the 3D one lacks: {', '.join(sorted(given - expected))}")
     missing = {
         name
-        for name in wanted - given
+        for name in expected - given
         if not name.startswith("fc.") and ".non_local." not in name and "num_batches_tracked" not in name
     }
     if missing:
         raise InputError(f"the 2D network lacks tensors that the 3D one has: {', '.join(sorted(missing))}")
 
 
-def _inflated(name: str, tensor: Tensor, target: Tensor) -> Tensor:
-    """Repeat a 2D filter over the 3D one's length and keep its sum."""
-    if target.ndim != 5:
-        if tensor.shape != target.shape:
-            raise InputError(f"{name} has shape {tuple(tensor.shape)}, the 3D network's {tuple(target.shape)}")
-        return tensor
-    length = target.shape[2]
-    flat = target[:, :, 0]
-    if tensor.shape != flat.shape:
-        raise InputError(f"{name} has shape {tuple(tensor.shape)}, the 3D network needs {tuple(flat.shape)}")
-    return tensor.unsqueeze(2).expand(target.shape) / length
+def _inflate_tensor(name: str, tensor: Tensor, target: Tensor) -> Tensor:
+    """Repeat a 2D filter over the length of the 3D one and divide by the length; return other tensors unchanged."""
+    expected = target[:, :, 0] if target.ndim == 5 else target
+    if tensor.shape != expected.shape:
+        raise InputError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(expected.shape)}")
+    return tensor.unsqueeze(2).expand(target.shape) / target.shape[2] if target.ndim == 5 else tensor

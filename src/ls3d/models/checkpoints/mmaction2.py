@@ -1,7 +1,7 @@
 """mmaction2's C3D, ip- and ir-CSN and I3D-R50 with and without non-local blocks.
 
-Its I3D strides by two over time in stem and both pools, and its non-local blocks pool after their
-convolutions; its C3D pads the last pool. Its R(2+1)D-34 is another network than the paper's.
+Its I3D has temporal strides of two in the stem and both pools, and its non-local blocks pool after their convolutions;
+its C3D pads the last pool. Its R(2+1)D-34 differs from the paper's network and isn't supported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ls3d.errors import InputError
 from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
-from ls3d.models.metadata import IMAGENET, MMACTION_C3D
+from ls3d.models.metadata import IMAGENET, MMACTION_C3D, MMACTION_CSN
 
 _BLOCK = r"backbone\.(layer\d\.\d+)"
 _RESNET: Rules = (
@@ -28,8 +28,7 @@ _RESNET: Rules = (
     (rf"{_BLOCK}\.non_local_block\.conv_out\.bn\.(.+)", r"\1.non_local.bn.\2"),
     (r"cls_head\.fc_cls\.(.+)", r"fc.\1"),
 )
-#: CSN wraps its middle convolution: ir is ``conv2.0``, ip ``conv2.0`` (1x1x1) and ``conv2.1`` (channel by
-#: channel).
+#: The middle convolution of CSN: ``conv2.0`` in ir; ``conv2.0`` (1x1x1) and ``conv2.1`` (depthwise) in ip.
 _IR: Rules = (
     (rf"{_BLOCK}\.conv2\.0\.conv\.weight", r"\1.conv2.0.weight"),
     (rf"{_BLOCK}\.conv2\.0\.bn\.(.+)", r"\1.conv2.1.\2"),
@@ -59,32 +58,25 @@ def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translati
             "and is not R(2+1)D of the paper; there is no such network here"
         )
     if "backbone.conv1a.conv.weight" in tensors:
-        settings = {"pool5": "padded", "bn_eps": 1e-5}
-        return Translation(rename(tensors, _C3D), settings, {"normalization": MMACTION_C3D})
-    csn = any(".conv2.0." in name for name in tensors)
-    inner = _IP if any(".conv2.1." in name for name in tensors) else _IR
-    renamed = rename(tensors, (*inner, *_RESNET))
-    settings = {"bn_eps": 1e-3} if csn else _i3d_settings(tensors)
-    return Translation(renamed, settings, {"normalization": IMAGENET if not csn else _csn_normalization()})
+        arguments = {"pool5": "padded", "bn_eps": 1e-5}
+        return Translation(rename(tensors, _C3D), arguments, MMACTION_C3D)
+    if any(".conv2.0." in name for name in tensors):
+        middle = _IP if any(".conv2.1." in name for name in tensors) else _IR
+        return Translation(rename(tensors, (*middle, *_RESNET)), {"bn_eps": 1e-3}, MMACTION_CSN)
+    return Translation(rename(tensors, _RESNET), _i3d_arguments(tensors), IMAGENET)
 
 
-def _csn_normalization() -> dict[str, Any]:
-    """The CSN configurations keep the figures of VMZ, whose weights they started from."""
-    return {**IMAGENET, "mean": [110.2008, 100.63983, 95.99475], "std": [58.14765, 56.46975, 55.332195]}
-
-
-def _i3d_settings(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    settings: dict[str, Any] = {"bn_eps": 1e-5, "layout": "mmaction2"}
+def _i3d_arguments(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"bn_eps": 1e-5, "layout": "mmaction2"}
     if any(".non_local_block." in name for name in tensors):
         pooled = any(".non_local_block.phi.0." in name for name in tensors)
-        # Its configurations for I3D: embedded Gaussian without the scale. The tensors don't tell it from
-        # dot_product.
-        settings |= {
+        # The tensors of the modes are equal. Its configurations for I3D use an embedded Gaussian without the scale.
+        arguments |= {
             "non_local_mode": "softmax",
             "non_local_scale": False,
             "non_local_pool": "after" if pooled else "none",
         }
-    return settings
+    return arguments
 
 
 LAYOUT = Layout("mmaction2", _recognizes, _translate)

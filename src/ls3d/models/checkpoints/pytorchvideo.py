@@ -1,4 +1,4 @@
-"""pytorchvideo's ``csn_r101`` and ``i3d_r50``; its ``r2plus1d_r50`` is another network than the paper's."""
+"""pytorchvideo's ``csn_r101`` and ``i3d_r50``. Its ``r2plus1d_r50`` differs from the paper's and isn't supported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BRANCH = {"a": "conv1", "b": "conv2", "c": "conv3"}
 
 
 def _rules(names: Iterable[str]) -> Rules:
-    """Blocks are numbered through the network, pools included: the residual ones are found by content."""
+    """Return the rules for a checkpoint: its numbering of blocks includes pools, so stages are found by content."""
     numbers = sorted({int(m[1]) for name in names if (m := re.match(r"blocks\.(\d+)\.res_blocks\.", name))})
     rules = [
         (r"blocks\.0\.conv\.weight", r"stem.0.weight"),
@@ -44,7 +44,7 @@ def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translati
             "is not R(2+1)D of the paper; there is no such network here"
         )
     renamed = rename(tensors, _rules(tensors))
-    return Translation(renamed, {"bn_eps": 1e-5}, {"normalization": SLOWFAST})
+    return Translation(renamed, {"bn_eps": 1e-5}, SLOWFAST)
 
 
 LAYOUT = Layout("pytorchvideo", _recognizes, _translate)

@@ -1,7 +1,7 @@
-"""3D-ResNets-PyTorch (Hara et al., arXiv:1711.09577): R3D and R(2+1)D with a stem and a pool of their own.
+"""3D-ResNets-PyTorch (Hara et al., arXiv:1711.09577): R3D and R(2+1)D with another stem and pool.
 
-The stem spans 7 frames, the pool after it halves the length too, and shortcuts may pad with zeros (type A).
-The same names without a third dimension are those of 2D ResNets, so that inflation uses the rules too.
+The stem spans 7 frames, the pool after it also halves the length, and shortcuts may pad with zeros (type A). 2D ResNets
+have the same names, so that inflation uses the rules too.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from ls3d.errors import InputError
 from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
 from ls3d.models.metadata import RESNETS_3D
 
-#: ``conv1`` and ``bn1`` of the network and of its blocks; ``_s`` and ``_t`` are the parts of (2+1)D
-#: convolutions.
+#: ``_s`` and ``_t`` are the spatial and temporal parts of (2+1)D convolutions.
 RULES: Rules = (
     (r"conv1\.weight", r"stem.0.weight"),
     (r"bn1\.(.+)", r"stem.1.\1"),
@@ -42,9 +41,9 @@ def _recognizes(names: Iterable[str]) -> bool:
 def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
     renamed = rename(tensors, RULES)
     if renamed["stem.0.weight"].ndim != 5:
-        raise InputError("the checkpoint is a 2D network's; inflate it into a 3D one with ls3d.models.inflate")
+        raise InputError("the checkpoint is a 2D network's; ls3d.models.inflate makes a 3D one of it")
     arguments = {"bn_eps": 1e-5, "pool1": "spatiotemporal"}
-    return Translation(renamed, arguments, {"normalization": RESNETS_3D})
+    return Translation(renamed, arguments, RESNETS_3D)
 
 
 LAYOUT = Layout("3D-ResNets-PyTorch", _recognizes, _translate)

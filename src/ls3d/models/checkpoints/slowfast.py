@@ -1,7 +1,7 @@
 """SlowFast's I3D-R50, with and without non-local blocks: PyTorch (``.pyth``) and Caffe2 (``.pkl``) files.
 
-The Caffe2 names are also those of video-nonlocal-net. Files with two pathways are SlowFast networks, which
-are not of this family.
+The Caffe2 names are also those of video-nonlocal-net. Files with two pathways are SlowFast networks, which aren't
+supported.
 """
 
 from __future__ import annotations
@@ -72,25 +72,25 @@ def _recognizes_caffe2(names: Iterable[str]) -> bool:
 
 def _translate_pytorch(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
     if any("pathway1" in name for name in tensors):
-        raise InputError("the checkpoint is a SlowFast network's, with two pathways; it is not of this family")
+        raise InputError("the checkpoint is a SlowFast network's, with two pathways; there is no such network here")
     renamed = rename(tensors, _pytorch_rules())
-    return Translation(renamed, _settings(renamed, root), {"normalization": SLOWFAST})
+    return Translation(renamed, _i3d_arguments(renamed, root), SLOWFAST)
 
 
 def _translate_caffe2(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
     if any(name.startswith("t_") for name in tensors):
-        raise InputError("the checkpoint is a SlowFast network's, with two pathways; it is not of this family")
+        raise InputError("the checkpoint is a SlowFast network's, with two pathways; there is no such network here")
     renamed = rename(tensors, _caffe2_rules(), ignored=r".*_momentum|lr|model_iter|cur_iter")
-    return Translation(renamed, _settings(renamed, root), {"normalization": SLOWFAST})
+    return Translation(renamed, _i3d_arguments(renamed, root), SLOWFAST)
 
 
-def _settings(tensors: Mapping[str, Tensor], root: Mapping[str, Any]) -> dict[str, Any]:
-    """What the shapes don't tell. A ``.pyth`` file's configuration says which kind of attention it has."""
-    settings: dict[str, Any] = {"bn_eps": 1e-5, "layout": "slowfast"}
+def _i3d_arguments(tensors: Mapping[str, Tensor], root: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments on which no shape depends; the mode of attention is in the configuration of a ``.pyth``."""
+    arguments: dict[str, Any] = {"bn_eps": 1e-5, "layout": "slowfast"}
     if any(".non_local." in name for name in tensors):
-        kind = re.search(r"INSTANTIATION:\s*['\"]?(softmax|dot_product)", str(root.get("cfg", "")))
-        settings["non_local_mode"] = kind[1] if kind else "softmax"
-    return settings
+        mode = re.search(r"INSTANTIATION:\s*['\"]?(softmax|dot_product)", str(root.get("cfg", "")))
+        arguments["non_local_mode"] = mode[1] if mode else "softmax"
+    return arguments
 
 
 PYTORCH = Layout("SlowFast", _recognizes_pytorch, _translate_pytorch)

@@ -1,7 +1,7 @@
-"""torchvision's video networks, and VMZ's and ig65m's in PyTorch, which took over their names, as ours did.
+"""torchvision's video networks, and VMZ's and ig65m's in PyTorch, which have the same names; so have ours.
 
-torchvision normalizes with epsilon 1e-5 and computes the midplanes of R(2+1)D block by block; the others use
-Caffe2's 1e-3 and compute them convolution by convolution.
+torchvision has an epsilon of 1e-5 and computes the midplanes of R(2+1)D by block; the others have Caffe2's 1e-3 and
+compute them by convolution.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ls3d.models.checkpoints._architecture import infer
+from ls3d.models.checkpoints._architecture import infer_architecture
 from ls3d.models.checkpoints._translate import Layout, Translation
 from ls3d.models.metadata import TORCHVISION
 
@@ -21,9 +21,9 @@ def _recognizes(names: Iterable[str]) -> bool:
 
 
 def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
-    name, arguments = infer({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+    name, arguments = infer_architecture({key: tuple(tensor.shape) for key, tensor in tensors.items()})
     caffe2 = "csn" in name or arguments.get("midplanes") == "vmz"
-    return Translation(dict(tensors), {"bn_eps": 1e-3 if caffe2 else 1e-5}, {"normalization": TORCHVISION})
+    return Translation(dict(tensors), {"bn_eps": 1e-3 if caffe2 else 1e-5}, TORCHVISION)
 
 
 LAYOUT = Layout("torchvision or VMZ in PyTorch", _recognizes, _translate)

@@ -1,7 +1,7 @@
 """VMZ's Caffe2 files: residual networks, C3D with normalization, the audio and the audio-visual networks.
 
-Blocks are numbered through the network (``comp_0`` ...) and convolutions through the block, so that the names
-mean something only once the depth is known; ir-CSN counts its channel-wise convolution twice (1, 3, 4).
+The numbers of blocks (``comp_0``, ...) run through the network, those of convolutions through the block, so that the
+depth must be known to map them to stages. ir-CSN skips a number after its first convolution (1, 3, 4).
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ def _recognizes(names: Iterable[str]) -> bool:
 
 
 def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
+    rules: Rules
     if "conv1a_w" in tensors:
-        rules, settings = _c3d_rules(), {"pool5": "floor"}
+        rules = _c3d_rules()
     elif any(name.startswith("v_comp_") for name in tensors):
-        rules, settings = _audio_visual_rules(tensors), {}
+        rules = _audio_visual_rules(tensors)
     else:
-        audio = "conv1_b" in tensors
-        rules, settings = [*_network_rules(tensors, audio), *_linear(r"last_out_L\d+", "fc")], {}
+        rules = [*_network_rules(tensors, "conv1_b" in tensors), *_linear(r"last_out_L\d+", "fc")]
     renamed = {
         name: tensor.flatten(1) if _is_linear(name) else tensor
         for name, tensor in rename(tensors, rules, _IGNORED).items()
     }
-    return Translation(renamed, {"bn_eps": 1e-3, **settings}, {"normalization": VMZ})
+    arguments: dict[str, Any] = {"bn_eps": 1e-3}
+    if "conv1a_w" in tensors:
+        arguments["pool5"] = "floor"
+    return Translation(renamed, arguments, VMZ)
 
 
 def _is_linear(name: str) -> bool:
-    """Classifiers may have been stored as 1x1x1 convolutions."""
+    """Whether a tensor (by our name) is the weight of a linear layer; VMZ may store it as a 1x1x1 convolution."""
     return bool(re.fullmatch(r"(?:\w+_)?fc\d?(?:\.0)?\.weight", name))
 
 
@@ -75,7 +78,7 @@ def _audio_visual_rules(tensors: Mapping[str, Tensor]) -> Rules:
 
 
 def _network_rules(tensors: Mapping[str, Tensor], audio: bool) -> list[tuple[str, str]]:
-    """Stem and residual blocks of one network; the classifiers are the caller's."""
+    """Return the rules for the stem and the residual blocks of one network, without its classifiers."""
     numbers = {int(match[1]) for name in tensors if (match := re.match(r"comp_(\d+)_", name))}
     names = ["stem.0", "stem.1", "stem.2"] if audio else []
     names += _blocks(len(numbers) - len(names), any(re.fullmatch(r"comp_\d+_conv_[34]_w", name) for name in tensors))
@@ -86,12 +89,12 @@ def _network_rules(tensors: Mapping[str, Tensor], audio: bool) -> list[tuple[str
 
 
 def _blocks(count: int, bottleneck: bool) -> list[str]:
-    """Our names of the residual blocks, in the order of their numbers."""
+    """Return our names of the residual blocks, in the order of their numbers."""
     for depth, counts in DEPTHS.items():
         if sum(counts) == count and (depth >= 50) == bottleneck:
             return [f"layer{stage}.{index}" for stage, n in enumerate(counts, 1) for index in range(n)]
-    kind = "bottlenecks" if bottleneck else "simple blocks"
-    raise InputError(f"the checkpoint has {count} {kind}; no network of the family has that many")
+    kind = "bottlenecks" if bottleneck else "basic blocks"
+    raise InputError(f"the checkpoint has {count} {kind}, as no registered network has")
 
 
 def _audio_stem() -> list[tuple[str, str]]:
@@ -114,18 +117,18 @@ def _block_rules(theirs: str, shortcut: str, ours: str, tensors: Mapping[str, Te
         (rf"{shortcut}_w", rf"{ours}.downsample.0.weight"),
         *_norm(rf"{shortcut}_spatbn", rf"{ours}.downsample.1"),
     ]
-    twice = f"{theirs}_conv_4_w" in tensors  # ir-CSN: 1, 3, 4
-    for number, conv in ((1, 1), (3, 2), (4, 3)) if twice else ((1, 1), (2, 2), (3, 3)):
-        place = rf"{ours}.conv{conv}"
+    is_ir_csn = f"{theirs}_conv_4_w" in tensors
+    for number, index in ((1, 1), (3, 2), (4, 3)) if is_ir_csn else ((1, 1), (2, 2), (3, 3)):
+        conv = rf"{ours}.conv{index}"
         middle = tensors.get(f"{theirs}_conv_{number}_middle_w")
         if middle is None:
-            last = f"{place}.0"
+            last = f"{conv}.0"
         else:  # (2+1)D has a ReLU between its parts, ip-CSN none
-            last = f"{place}.0.2" if middle.shape[2:].numel() == 1 else f"{place}.0.3"
-            rules.append((rf"{theirs}_conv_{number}_middle_w", rf"{place}.0.0.weight"))
-            rules += _norm(rf"{theirs}_spatbn_{number}_middle", rf"{place}.0.1")
+            last = f"{conv}.0.2" if middle.shape[2:].numel() == 1 else f"{conv}.0.3"
+            rules.append((rf"{theirs}_conv_{number}_middle_w", rf"{conv}.0.0.weight"))
+            rules += _norm(rf"{theirs}_spatbn_{number}_middle", rf"{conv}.0.1")
         rules.append((rf"{theirs}_conv_{number}_w", rf"{last}.weight"))
-        rules += _norm(rf"{theirs}_spatbn_{number}", rf"{place}.1")
+        rules += _norm(rf"{theirs}_spatbn_{number}", rf"{conv}.1")
     return rules
 
 

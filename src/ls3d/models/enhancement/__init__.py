@@ -1,4 +1,4 @@
-"""Networks for interpolation, super-resolution and denoising, and the baselines without weights."""
+"""Networks for interpolation, super-resolution and denoising, and baselines without weights."""
 
 from ls3d.models.enhancement import baselines, ffmpeg, restoration_plus, vdn, vfi, vsr
 

@@ -1,6 +1,6 @@
-"""The parts of the LS3D paper's figure 2(b), which its section 3.1 reuses for every enhancement task.
+"""The parts of figure 2(b) of the LS3D paper, which section 3.1 reuses for every enhancement task.
 
-Where the paper is silent (widths, kernel sizes of the deconvolutions) the choice stands beside the layer.
+The paper doesn't state widths and kernel sizes of the deconvolutions; comments explain our choices.
 """
 
 from __future__ import annotations
@@ -14,32 +14,33 @@ from ls3d.nn import LS3DResBlock
 
 
 def residual_blocks(width: int, count: int, ls3d_blocks: Iterable[int] | None = None) -> list[LS3DResBlock]:
-    """Residual blocks in a row, some of them sampling learnably.
+    """Make residual blocks, some of them LS3D.
 
     Args:
-        width: channels in and out.
-        count: how many.
-        ls3d_blocks: which blocks, from 1 on, are LS3D; the others are plain 3D residual blocks. None is all.
+        width: channels of input and output.
+        count: number of blocks.
+        ls3d_blocks: numbers, from 1, of the blocks that are LS3D, None for all; the others are plain 3D residual
+            blocks.
 
     Raises:
-        InputError: there is no such block.
+        InputError: there is no block of a number.
     """
     numbers = range(1, count + 1)
     learnable = set(numbers if ls3d_blocks is None else ls3d_blocks)
     if not learnable <= set(numbers):
-        raise InputError(f"ls3d_blocks must lie in 1..{count}, got {sorted(learnable)}")
+        raise InputError(f"ls3d_blocks must be in 1..{count}, got {sorted(learnable)}")
     return [LS3DResBlock(width, learnable_sampling=number in learnable) for number in numbers]
 
 
 class TemporalTrunk(nn.Module):
     """Six residual blocks with temporal deconvolutions after the second and the fourth.
 
-    The "interpolation component" of figure 2(b): 2 -> 3 -> 5 frames at a temporal stride of 2, as many frames as
-    there were at 1, which is the change that the paper names for other tasks.
+    The "interpolation component" of figure 2(b). A temporal stride of 2 makes 2 -> 3 -> 5 frames; a stride of 1, which
+    the paper states for other tasks, keeps the number of frames.
 
     Args:
-        width: channels in and out.
-        ls3d_blocks: which blocks (1 to 6) sample learnably, None for all; the others are plain 3D residual blocks.
+        width: channels of input and output.
+        ls3d_blocks: as for ``residual_blocks``.
         temporal_stride: of the deconvolutions.
     """
 
@@ -49,18 +50,19 @@ class TemporalTrunk(nn.Module):
         for number, block in enumerate(residual_blocks(width, 6, ls3d_blocks), 1):
             layers.append(block)
             if number in (2, 4):
-                # Kernel 3 and padding 1 make 2T - 1 frames of T: the old ones with new ones between.
+                # At stride 2, kernel 3 and padding 1 map T frames to 2T - 1: the old ones with new ones in between.
                 layers.append(nn.ConvTranspose3d(width, width, 3, stride=(temporal_stride, 1, 1), padding=1))
                 layers.append(nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map ``(N, width, T, h, w)`` to ``(N, width, T', h, w)``: T' is 4T - 3 at a stride of 2, T at 1."""
-        return self.layers(features)
+        output: Tensor = self.layers(features)
+        return output
 
 
 def make_encoder(in_channels: int, width: int) -> nn.Sequential:
-    """Two strided convolutions: ``(N, in_channels, T, H, W)`` to ``(N, width, T, H / 4, W / 4)``."""
+    """Make two strided convolutions: ``(N, in_channels, T, H, W)`` to ``(N, width, T, H / 4, W / 4)``."""
     half = width // 2
     return nn.Sequential(
         nn.Conv3d(in_channels, half, 3, stride=(1, 2, 2), padding=1),
@@ -71,9 +73,9 @@ def make_encoder(in_channels: int, width: int) -> nn.Sequential:
 
 
 def make_decoder(width: int) -> nn.Sequential:
-    """Two strided deconvolutions: ``(N, width, T, h, w)`` to ``(N, 3, T, 4h, 4w)``."""
+    """Make two strided deconvolutions: ``(N, width, T, h, w)`` to ``(N, 3, T, 4h, 4w)``."""
     half = width // 2
-    # A kernel of 4 at stride 2 covers every output pixel equally often: no checkerboard.
+    # A kernel of 4 at stride 2 contributes equally often to every output pixel: no checkerboard artifacts.
     return nn.Sequential(
         nn.ConvTranspose3d(width, half, (3, 4, 4), stride=(1, 2, 2), padding=1),
         nn.ReLU(inplace=True),

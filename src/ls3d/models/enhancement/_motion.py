@@ -1,4 +1,4 @@
-"""Motion between frames: matching them, and fetching one along the way to another."""
+"""Motion between frames: local correlation of feature maps, warping along motion, convolutions in full precision."""
 
 from __future__ import annotations
 
@@ -8,30 +8,41 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: How far, in pixels of the matched maps, a position is compared along each axis.
-REACH = 4
+#: Largest displacement along each axis at which two maps are compared, in pixels of the maps.
+CORRELATION_RADIUS = 4
+
+#: Number of displacements that ``correlate`` compares.
+DISPLACEMENTS = (2 * CORRELATION_RADIUS + 1) ** 2
 
 
 def correlate(features: Tensor, others: Tensor) -> Tensor:
-    """How well each position of a map matches its neighborhood in another one.
+    """Compare each position of a map with its neighborhood in another map.
 
     Args:
         features: ``(N, C, ..., h, w)``.
         others: the same shape.
 
     Returns:
-        ``(N, (2 * REACH + 1)**2, ..., h, w)``: cosine similarities, displacements in the order of rows.
+        Cosine similarities ``(N, DISPLACEMENTS, ..., h, w)``, for displacements (dy, dx) in row-major order.
     """
     height, width = features.shape[-2:]
-    features, others = F.normalize(features, dim=1), F.normalize(others, dim=1)
-    padded = F.pad(others, (REACH,) * 4)
-    shifts = range(2 * REACH + 1)
+    features = F.normalize(features, dim=1)
+    padded = F.pad(F.normalize(others, dim=1), (CORRELATION_RADIUS,) * 4)
+    shifts = range(2 * CORRELATION_RADIUS + 1)
     scores = [(features * padded[..., y : y + height, x : x + width]).sum(1) for y in shifts for x in shifts]
     return torch.stack(scores, dim=1)
 
 
-def fetch(images: Tensor, motion: Tensor) -> Tensor:
-    """Sample ``images (M, C, h, w)`` along ``motion (M, 2, h, w)``, (dy, dx) in pixels; beyond the edge, the edge."""
+def warp(images: Tensor, motion: Tensor) -> Tensor:
+    """Sample images along motion, bilinearly; positions outside are clamped to the border.
+
+    Args:
+        images: ``(M, C, h, w)``.
+        motion: ``(M, 2, h, w)``, (dy, dx) in pixels.
+
+    Returns:
+        ``(M, C, h, w)``, in the dtype of ``motion``: the image at ``position + motion``.
+    """
     height, width = images.shape[-2:]
     y = torch.arange(height, dtype=motion.dtype, device=motion.device)[:, None]
     x = torch.arange(width, dtype=motion.dtype, device=motion.device)
@@ -42,8 +53,8 @@ def fetch(images: Tensor, motion: Tensor) -> Tensor:
     return F.grid_sample(images.to(grid.dtype), grid, padding_mode="border", align_corners=True)
 
 
-def mix(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Two convolutions that make a level's state of everything known there: ``(M, C, h, w)`` to ``(M, D, h, w)``."""
+def two_convolutions(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Make two 3x3 convolutions with leaky ReLUs: ``(M, in_channels, h, w)`` to ``(M, out_channels, h, w)``."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, padding=1),
         nn.LeakyReLU(0.1, inplace=True),
@@ -52,22 +63,26 @@ def mix(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
-def merge_time(frames: Tensor) -> Tensor:
-    """``(N, C, T, h, w)`` to ``(N*T, C, h, w)``."""
+def frames_to_batch(frames: Tensor) -> Tensor:
+    """Reshape ``(N, C, T, h, w)`` to ``(N*T, C, h, w)``."""
     return frames.transpose(1, 2).flatten(0, 1)
 
 
-def enlarge(motion: Tensor) -> Tensor:
-    """A motion map of one level as that of the next, twice as large; pixels count double there."""
+def upsample_motion(motion: Tensor) -> Tensor:
+    """Convert motion ``(M, 2k, h, w)`` to ``(M, 2k, 2h, 2w)``, in pixels of the larger size."""
     return 2 * F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Motion in half precision would lose its sub-pixel part. The meta device, on which cost is counted, has none."""
+    """Disable autocast for motion, whose sub-pixel part half precision can't represent.
+
+    The meta device, on which operations are counted, doesn't support autocast.
+    """
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
-def precisely(layer: nn.Conv2d | nn.ConvTranspose2d, state: Tensor) -> Tensor:
-    """Apply a layer outside autocast, in its own precision."""
-    with without_autocast(state.device):
-        return layer(state.to(layer.weight.dtype))
+def in_full_precision(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """Apply a layer without autocast, in the dtype of its weights."""
+    with without_autocast(x.device):
+        output: Tensor = layer(x.to(layer.weight.dtype))
+    return output

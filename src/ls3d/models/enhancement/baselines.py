@@ -1,4 +1,4 @@
-"""Baselines without weights: what any network has to beat, behind the same contracts as the networks.
+"""Baselines without weights, as networks.
 
 ``repeat`` and ``blend`` interpolate, ``bicubic`` enlarges, ``identity`` denoises.
 """
@@ -17,7 +17,7 @@ from ls3d.nn.resize import imresize
 
 
 class Blend(InterpolationNetwork):
-    """Mix the two frames linearly in time: the frame at t is ``(1 - t) * first + t * second``."""
+    """Blend the two frames linearly: the frame at t is ``(1 - t) * first + t * second``."""
 
     traits = EnhancementTraits(
         task="interpolation",
@@ -38,7 +38,7 @@ class Blend(InterpolationNetwork):
 
 
 class Repeat(InterpolationNetwork):
-    """Show the first frame until the second is due."""
+    """Repeat the first frame at every time before the second."""
 
     traits = EnhancementTraits(
         task="interpolation",
@@ -57,10 +57,10 @@ class Repeat(InterpolationNetwork):
 
 
 class Bicubic(RestorationNetwork):
-    """Enlarge every frame as MATLAB's ``imresize`` does.
+    """Enlarge every frame bicubically, as MATLAB's ``imresize``.
 
     Args:
-        scale: how many times larger.
+        scale: output size over input size.
     """
 
     traits = EnhancementTraits(
@@ -84,7 +84,7 @@ class Bicubic(RestorationNetwork):
 
 
 class Identity(RestorationNetwork):
-    """Leave the noise in: the score of the input itself."""
+    """Return the noisy frames: the score to improve on."""
 
     traits = EnhancementTraits(
         task="denoising",

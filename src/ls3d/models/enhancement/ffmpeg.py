@@ -1,8 +1,8 @@
-"""Classical methods as baselines: FFmpeg's own filters behind the networks' contracts, without weights.
+"""Classical methods as baselines without weights: FFmpeg's filters, as networks.
 
-``minterpolate`` interpolates along block motion, ``nlmeans`` denoises by non-local means (Buades et al.,
-2005), both as they come inside PyAV. They work on 8-bit Y'CbCr without subsampling, which alone costs about
-0.4 of 255 in RGB, and on the CPU.
+``minterpolate`` interpolates along block motion, ``nlmeans`` denoises by non-local means (Buades et al., 2005); PyAV
+contains both. They run on the CPU, on 8-bit Y'CbCr without subsampling. The conversion alone has an error of about 0.4
+of 255 in RGB.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
+import av
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from av.filter import Graph
 from torch import Tensor
 
 from ls3d.models.network import (
@@ -25,12 +28,16 @@ from ls3d.models.network import (
 )
 from ls3d.models.registry import register_model
 
+Image = npt.NDArray[np.uint8]
+
+_SMALLEST = 32  # pixels along either side that minterpolate takes
+
 
 class MotionInterpolation(InterpolationNetwork):
     """FFmpeg's ``minterpolate``: bidirectional block matching, overlapped block motion compensation.
 
-    The filter looks at four frames; here the two given ones are repeated outwards, as it does itself at the
-    ends of a video. Its detection of scene changes is off.
+    The filter takes four frames; each of the two given ones is repeated, as the filter does at the ends of a video. Its
+    detection of scene changes is off.
     """
 
     traits = EnhancementTraits(
@@ -46,24 +53,23 @@ class MotionInterpolation(InterpolationNetwork):
 
     def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
         """See ``InterpolationNetwork.forward``."""
-        wanted = quarter_indices(times)
-        steps = 4
-        settings = f"fps={steps}:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none"
+        indices = quarter_indices(times)
+        settings = "fps=4:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none"
         height, width = frames.shape[-2:]
-        padding = (0, max(0, 32 - width), 0, max(0, 32 - height), 0, 0)
+        padding = (0, max(0, _SMALLEST - width), 0, max(0, _SMALLEST - height), 0, 0)
         clips = []
         for pair in F.pad(frames, padding, mode="replicate"):
-            first, second = _pictures(pair)
-            made = dict(_filtered([first, first, second, second], "minterpolate", settings))
-            clips.append([made[1 + Fraction(index, steps)] for index in wanted])
-        return _tensor(clips, frames)[..., :height, :width]
+            first, second = _to_images(pair)
+            output = dict(_apply_filter([first, first, second, second], "minterpolate", settings))
+            clips.append([output[1 + Fraction(index, 4)] for index in indices])
+        return _to_tensor(clips, frames)[..., :height, :width]
 
 
 class NonLocalMeans(RestorationNetwork):
     """FFmpeg's ``nlmeans``, frame by frame.
 
-    Its strength is 0.4 times the noise's standard deviation: the best of ten factors, at sigma 10, 25 and
-    50 alike, on a frame of Set8 and one of Vid4.
+    Its strength is 0.4 times the standard deviation of the noise: the best of ten factors at sigma 10, 25 and 50, on a
+    frame of Set8 and one of Vid4.
     """
 
     traits = EnhancementTraits(
@@ -82,30 +88,48 @@ class NonLocalMeans(RestorationNetwork):
         sigma = required_sigma(sigma)
         clips = []
         for clip, level in zip(frames, sigma.tolist(), strict=True):
-            strength = min(max(0.4 * 255 * level, 1.0), 30.0)
-            clips.append([picture for _, picture in _filtered(_pictures(clip), "nlmeans", f"s={strength}")])
-        return _tensor(clips, frames)
+            strength = min(max(0.4 * 255 * level, 1.0), 30.0)  # the filter's range is 1 to 30
+            clips.append([image for _, image in _apply_filter(_to_images(clip), "nlmeans", f"s={strength}")])
+        return _to_tensor(clips, frames)
 
 
-def _pictures(clip: Tensor) -> list[np.ndarray]:
-    """``(3, T, H, W)`` in [0, 1] as 8-bit pictures ``(H, W, 3)``."""
+def _to_images(clip: Tensor) -> list[Image]:
+    """Convert ``(3, T, H, W)`` in [0, 1] to 8-bit images ``(H, W, 3)``."""
     pixels = (clip.detach().clamp(0, 1) * 255).round().to("cpu", torch.uint8)
-    return [np.ascontiguousarray(picture) for picture in pixels.permute(1, 2, 3, 0).numpy()]
+    return [np.ascontiguousarray(image) for image in pixels.permute(1, 2, 3, 0).numpy()]
 
 
-def _tensor(clips: list[list[np.ndarray]], like: Tensor) -> Tensor:
-    """Clips of pictures as ``(N, 3, T, H, W)`` in [0, 1]."""
+def _to_tensor(clips: list[list[Image]], like: Tensor) -> Tensor:
+    """Convert clips of 8-bit images to ``(N, 3, T, H, W)`` in [0, 1]."""
     pixels = torch.from_numpy(np.stack([np.stack(clip) for clip in clips])).permute(0, 4, 1, 2, 3)
     return pixels.to(like) / 255
 
 
-def _filtered(pictures: list[np.ndarray], name: str, settings: str) -> Iterator[tuple[Fraction, np.ndarray]]:
-    """Send pictures through a filter, one second apart: times and pictures that come out."""
-    import av
-    from av.filter import Graph
+def _apply_filter(images: list[Image], name: str, settings: str) -> Iterator[tuple[Fraction, Image]]:
+    """Apply an FFmpeg filter to images one second apart; yield the times and images of its output."""
+    graph = _make_graph(images[0].shape, name, settings)
+    for time, image in enumerate([*images, None]):
+        if image is None:
+            graph.push(None)
+        else:
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = time
+            frame.time_base = Fraction(1, 1)
+            graph.push(frame)
+        while True:
+            try:
+                output = graph.vpull()
+            except (av.BlockingIOError, av.EOFError):
+                break
+            assert output.pts is not None
+            assert output.time_base is not None
+            yield output.pts * output.time_base, output.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
+
+def _make_graph(shape: tuple[int, ...], name: str, settings: str) -> Graph:
+    """Make the graph of a filter on Y'CbCr 4:4:4, between conversions from and to RGB of ``shape (H, W, 3)``."""
     graph = Graph()
-    height, width = pictures[0].shape[:2]
+    height, width = shape[:2]
     rgb = av.VideoFormat("rgb24")
     source = graph.add_buffer(width=width, height=height, format=rgb, time_base=Fraction(1, 1))
     chain = [
@@ -118,21 +142,7 @@ def _filtered(pictures: list[np.ndarray], name: str, settings: str) -> Iterator[
     for before, after in pairwise(chain):
         before.link_to(after)
     graph.configure()
-    for time, picture in enumerate([*pictures, None]):
-        if picture is None:
-            graph.push(None)
-        else:
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = time, Fraction(1, 1)
-            graph.push(frame)
-        while True:
-            try:
-                made = graph.vpull()
-            except (av.BlockingIOError, av.EOFError):
-                break
-            assert made.pts is not None
-            assert made.time_base is not None
-            yield made.pts * made.time_base, made.to_ndarray(format="rgb24")
+    return graph
 
 
 @register_model(parameters=0, input_size=(3, 2, 256, 256))

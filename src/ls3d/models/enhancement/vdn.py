@@ -1,12 +1,9 @@
-"""Video denoising as in section 4.4 of the LS3D-Conv paper (arXiv:2011.10974): every frame of a window, cleaner.
+"""Video denoising as in section 4.4 of the LS3D paper (arXiv:2011.10974): all frames of a window are denoised.
 
-``vdn_ls3d`` is figure 2(b) with the changes that section 3.1 names for other tasks: a temporal stride of 1 in the
-deconvolutions between the residual blocks, and another decoder, on which the paper is silent. ``vdn_conv3d`` is its
-baseline. Beyond the paper, which trains a network for each noise level, the level is an input: one network serves all.
-
-Both obey one contract: ``forward(frames, sigma)`` takes ``(N, 3, T, H, W)``, nominally in [0, 1], H and W multiples of
-``size_multiple``, and the noise's standard deviation ``(N,)`` on the same scale; it returns ``(N, 3, T, H, W)``, not
-clamped.
+``vdn_ls3d`` is figure 2(b) with the changes that section 3.1 states for other tasks: a temporal stride of 1 in the
+deconvolutions between the residual blocks, and another decoder, which the paper doesn't describe. ``vdn_conv3d`` is its
+baseline. The paper trains one network for each noise level; here the level is an input, so that one network handles all
+of them. ``vdn_ls3d_plus_*`` are the networks of ``restoration_plus``.
 """
 
 from __future__ import annotations
@@ -19,27 +16,27 @@ from torch import Tensor, nn
 
 from ls3d.models.enhancement._figure2 import TemporalTrunk, make_encoder
 from ls3d.models.enhancement.restoration_plus import SIDE, RestorationNetPlus
-from ls3d.models.metadata import fidelity
+from ls3d.models.metadata import PublishedFidelity
 from ls3d.models.network import EnhancementTraits, RestorationNetwork, required_sigma
 from ls3d.models.registry import register_model
-from ls3d.nn import initialize as initialize
+from ls3d.nn import initialize
 
 
 class DenoisingNet(RestorationNetwork):
     """Encoder to a quarter of the size, six residual blocks, decoder; the noise level is a fourth input channel.
 
     Args:
-        width: channels of the residual blocks; the layers at half the size have half of them, at full size a quarter.
-        ls3d_blocks: which of the blocks 1 to 6 are LS3D, None for all.
-        residual: the network makes the noise, which is taken from the frames (arXiv:1608.03981). The paper is
-            silent; with it, training starts at the noisy frames. Without it, the decoder makes the clean frames.
+        width: channels of the residual blocks; the layers at 1/2 of the size have width / 2, at full size width / 4.
+        ls3d_blocks: numbers of the blocks (1 to 6) that are LS3D, None for all.
+        residual: whether the network predicts the noise, which is subtracted from the frames (arXiv:1608.03981), or
+            the clean frames. The paper doesn't say; with it, training starts from the noisy frames.
     """
 
     traits = EnhancementTraits(
         task="denoising",
         size_multiple=4,
         scale=1,
-        frames_before=3,  # of Vimeo-90K's seven
+        frames_before=3,  # windows of seven frames, as in Vimeo-90K
         frames_after=3,
         takes_sigma=True,
         times=None,
@@ -57,36 +54,48 @@ class DenoisingNet(RestorationNetwork):
             nn.init.zeros_(self.decoder.output.weight)
 
     def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """Map ``frames (N, 3, T, H, W)`` with noise of ``sigma (N,)`` to ``(N, 3, T, H, W)``."""
+        """Denoise all frames.
+
+        Args:
+            frames: ``(N, 3, T, H, W)``, nominally in [0, 1], T >= 1; H and W must be multiples of ``size_multiple``.
+            sigma: ``(N,)``, standard deviation of the noise on the scale of the frames.
+
+        Returns:
+            ``(N, 3, T, H, W)``, not clamped.
+
+        Raises:
+            ValueError: ``sigma`` is None.
+        """
         level = required_sigma(sigma).to(frames).view(-1, 1, 1, 1, 1).expand(len(frames), 1, *frames.shape[2:])
-        given = torch.cat([frames, level], dim=1)
-        half = self.encoder[1](self.encoder[0](given))
+        inputs = torch.cat([frames, level], dim=1)
+        half = self.encoder[1](self.encoder[0](inputs))
         quarter = self.encoder[3](self.encoder[2](half))
-        made = self.decoder(self.trunk(quarter), half, given)
-        return frames - made if self.residual else made
+        decoded: Tensor = self.decoder(self.trunk(quarter), half, inputs)
+        return frames - decoded if self.residual else decoded
 
 
 class _Decoder(nn.Module):
-    """The "third component" that section 3.1 changes without saying how: it sees what the encoder saw at every size.
+    """The "third component", which section 3.1 changes without details: here it has skip connections.
 
-    The two strided deconvolutions of figure 2(b) alone would have all detail, or all noise, pass a quarter of the
-    size. After 150 steps alike, at half the width and sigma 25, they gain 0.2 dB over the noisy frames, this one 6.0.
+    Without them (figure 2(b)), all detail and noise would have to pass through 1/4 of the size: after 150 steps at half
+    the width and sigma 25, that decoder gains 0.2 dB over the noisy frames, this one 6.0 dB.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         half, quarter = width // 2, width // 4
-        # A kernel of 4 at stride 2 covers every output pixel equally often: no checkerboard.
+        # A kernel of 4 at stride 2 contributes equally often to every output pixel: no checkerboard artifacts.
         self.to_half = nn.ConvTranspose3d(width, half, (3, 4, 4), stride=(1, 2, 2), padding=1)
         self.to_full = nn.ConvTranspose3d(half, quarter, (3, 4, 4), stride=(1, 2, 2), padding=1)
         self.mix = nn.Conv3d(quarter + 4, quarter, 3, padding=1)
         self.output = nn.Conv3d(quarter, 3, 3, padding=1)
 
-    def forward(self, features: Tensor, half: Tensor, given: Tensor) -> Tensor:
-        """Features at 1/4, 1/2 and 1 of the size to ``(N, 3, T, H, W)``."""
-        # Leaky, because a handful of channels at full size must not die: nothing else leads to the output.
-        full = F.leaky_relu(self.to_full(self.to_half(features).relu() + half), 0.1)
-        return self.output(F.leaky_relu(self.mix(torch.cat([full, given], dim=1)), 0.1))
+    def forward(self, quarter: Tensor, half: Tensor, inputs: Tensor) -> Tensor:
+        """Decode features at 1/4 and 1/2 of the size, and the inputs of the network, to ``(N, 3, T, H, W)``."""
+        # Leaky ReLUs, because the few channels at full size are the only path to the output and must not die.
+        full = F.leaky_relu(self.to_full(self.to_half(quarter).relu() + half), 0.1)
+        output: Tensor = self.output(F.leaky_relu(self.mix(torch.cat([full, inputs], dim=1)), 0.1))
+        return output
 
 
 class DenoisingNetPlus(RestorationNetPlus):
@@ -116,8 +125,8 @@ _PAPER = "arXiv:2011.10974, section 4.4, table 7"
     parameters=2_581_209,
     input_size=(3, 7, 256, 448),
     published=[
-        fidelity(_VIMEO.format(15), 36.90, 0.9732, "table 7"),
-        fidelity(_VIMEO.format(25), 35.23, 0.9605, "table 7"),
+        PublishedFidelity(_VIMEO.format(15), 36.90, 0.9732, "table 7"),
+        PublishedFidelity(_VIMEO.format(25), 35.23, 0.9605, "table 7"),
     ],
 )
 def vdn_ls3d(width: int = 64, ls3d_blocks: Sequence[int] | None = None, residual: bool = True) -> DenoisingNet:
@@ -130,8 +139,8 @@ def vdn_ls3d(width: int = 64, ls3d_blocks: Sequence[int] | None = None, residual
     parameters=1_740_915,
     input_size=(3, 7, 256, 448),
     published=[
-        fidelity(_VIMEO.format(15), 36.35, 0.9645, "table 7"),
-        fidelity(_VIMEO.format(25), 34.67, 0.9452, "table 7"),
+        PublishedFidelity(_VIMEO.format(15), 36.35, 0.9645, "table 7"),
+        PublishedFidelity(_VIMEO.format(25), 34.67, 0.9452, "table 7"),
     ],
 )
 def vdn_conv3d(width: int = 64, residual: bool = True) -> DenoisingNet:

@@ -1,12 +1,10 @@
-"""Video super-resolution as in section 4.3 of the LS3D-Conv paper (arXiv:2011.10974): every frame of a window, larger.
+"""Video super-resolution as in section 4.3 of the LS3D paper (arXiv:2011.10974): all frames of a window are enlarged.
 
 ``vsr_ls3d`` is the network of table 6 (Vimeo-90K): an image super-resolution network "but with fewer ResBlocks", these
 being the paper's LS3D residual blocks, and a sub-pixel layer. ``vsr_p3d_ls3d`` is that of table 5 (25 YUV sequences): a
-P3D network whose 3x1x1 convolutions are LS3D. ``vsr_conv3d`` and ``vsr_p3d_conv3d`` are their baselines. The paper
-leaves widths, depths and the arrangement to a supplement; each choice stands beside its layer.
-
-All of them obey one contract: ``forward(frames)`` takes ``(N, 3, T, h, w)`` in [0, 1], of any size and length, and
-returns ``(N, 3, T, scale * h, scale * w)``, not clamped.
+P3D network whose 3x1x1 convolutions are LS3D. ``vsr_conv3d`` and ``vsr_p3d_conv3d`` are their baselines. Widths, depths
+and the architecture are in the paper's supplement only; comments explain our choices. ``vsr_ls3d_plus_*`` are the
+networks of ``restoration_plus``.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 
 from ls3d.models.enhancement._figure2 import residual_blocks
 from ls3d.models.enhancement.restoration_plus import SIDE, RestorationNetPlus
-from ls3d.models.metadata import fidelity
+from ls3d.models.metadata import PublishedFidelity
 from ls3d.models.network import EnhancementTraits, RestorationNetwork
 from ls3d.models.registry import register_model
 from ls3d.nn import LS3DConv3d, initialize
@@ -27,13 +25,13 @@ from ls3d.nn.resize import imresize
 
 
 class P3DBlock(nn.Module):
-    """A residual block that looks around in space, then in time: ``x + temporal(relu(spatial(x)))``.
+    """A residual block that convolves over space, then over time: ``x + temporal(relu(spatial(x)))``.
 
     P3D-A of arXiv:1711.10305 without its bottleneck and its normalizations, which is the block of FSTRN
     (arXiv:1904.02870) with P3D's activation between the two convolutions.
 
     Args:
-        channels: channels in and out.
+        channels: channels of input and output.
         learnable_sampling: whether the 3x1x1 convolution is LS3D, as in table 5.
 
     Shape:
@@ -48,61 +46,80 @@ class P3DBlock(nn.Module):
         self.temporal: nn.Conv3d = temporal(channels, channels, (3, 1, 1), padding=(1, 0, 0))
 
     def forward(self, input: Tensor) -> Tensor:
-        return input + self.temporal(self.relu(self.spatial(input)))
+        """Map ``(N, channels, T, H, W)`` to the same shape."""
+        output: Tensor = input + self.temporal(self.relu(self.spatial(input)))
+        return output
 
 
 class SuperResolutionNet(RestorationNetwork):
-    """Features, residual blocks with a skip around them, one sub-pixel layer; all but that at the small size.
+    """Features, residual blocks with a skip connection, one sub-pixel layer; the other layers work at the input size.
 
-    The arrangement is that of SRResNet (arXiv:1609.04802, the paper's reference 26) without its normalizations, which
+    The architecture is that of SRResNet (arXiv:1609.04802, the paper's reference 26) without its normalizations, which
     the paper's residual block doesn't have either.
 
     Args:
-        blocks: what lies between first and last features, ``width`` channels in and out.
+        blocks: the residual blocks, ``width`` channels in and out.
         width: channels.
-        scale: how many times larger the output is.
-        window: frames that the network is trained on and given, an odd number; it takes any.
-        residual: add what the network makes to the bicubic enlargement. The paper is silent; with it, training
-            starts at the weightless baseline. Without it, the sub-pixel layer makes the picture itself.
+        scale: output size over input size.
+        residual: whether the network predicts a residual of the bicubic enlargement, or the frames themselves. The
+            paper doesn't say; with it, training starts from the bicubic baseline.
     """
 
     traits = EnhancementTraits(
         task="super-resolution",
         size_multiple=1,
         scale=4,
-        frames_before=3,
+        frames_before=3,  # windows of seven frames, as in Vimeo-90K; ``forward`` takes any number
         frames_after=3,
         takes_sigma=False,
         times=None,
         value_range=(0.0, 1.0),
     )
 
-    def __init__(
-        self, blocks: Sequence[nn.Module], width: int = 64, scale: int = 4, window: int = 7, residual: bool = True
-    ) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], width: int = 64, scale: int = 4, residual: bool = True) -> None:
         super().__init__()
         self.residual = residual
-        self.traits = replace(self.traits, scale=scale, frames_before=window // 2, frames_after=window // 2)
+        self.traits = replace(self.traits, scale=scale)
         self.head = nn.Conv3d(3, width, 3, padding=1)
         self.blocks = nn.Sequential(*blocks)
         self.fuse = nn.Conv3d(width, width, 3, padding=1)
-        # The sub-pixel layer of the paper's reference 42 (ESPCN): one convolution makes all scale**2 pixels of each
-        # place, frame by frame, because time has been fused before.
+        # The sub-pixel layer of the paper's reference 42 (ESPCN): one convolution computes the scale**2 pixels at each
+        # position, frame by frame, because the layers before have fused the frames.
         self.sub_pixel = nn.Conv3d(width, 3 * scale**2, (1, 3, 3), padding=(0, 1, 1))
         initialize(self)
         if residual:
             nn.init.zeros_(self.sub_pixel.weight)
 
     def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """Map ``(N, 3, T, h, w)`` to ``(N, 3, T, scale * h, scale * w)``."""
+        """Map ``(N, 3, T, h, w)``, nominally in [0, 1], to ``(N, 3, T, scale * h, scale * w)``, not clamped."""
         features = self.head(frames)
-        made = self.sub_pixel(features + self.fuse(self.blocks(features)))
-        output = F.pixel_shuffle(made.transpose(1, 2), self.traits.scale).transpose(1, 2)
+        sub_pixels = self.sub_pixel(features + self.fuse(self.blocks(features)))
+        output = F.pixel_shuffle(sub_pixels.transpose(1, 2), self.traits.scale).transpose(1, 2)
         return output + imresize(frames, self.traits.scale) if self.residual else output
 
 
+class P3DSuperResolutionNet(SuperResolutionNet):
+    """``SuperResolutionNet`` on windows of five frames, with P3D blocks.
+
+    Five blocks of 64 channels, windows of five frames and the residual of the bicubic enlargement are those of FSTRN,
+    whose training and evaluation the paper follows.
+
+    Args:
+        num_blocks: number of blocks.
+        learnable_sampling: as for ``P3DBlock``.
+        width: channels.
+        scale: as for ``SuperResolutionNet``.
+        residual: as for ``SuperResolutionNet``.
+    """
+
+    traits = replace(SuperResolutionNet.traits, frames_before=2, frames_after=2)
+
+    def __init__(self, num_blocks: int, learnable_sampling: bool, width: int, scale: int, residual: bool) -> None:
+        super().__init__([P3DBlock(width, learnable_sampling) for _ in range(num_blocks)], width, scale, residual)
+
+
 class SuperResolutionNetPlus(RestorationNetPlus):
-    """``RestorationNetPlus`` that enlarges four times."""
+    """``RestorationNetPlus`` that enlarges by a factor of four."""
 
     traits = EnhancementTraits(
         task="super-resolution",
@@ -125,7 +142,7 @@ _PAPER = "arXiv:2011.10974, section 4.3, table {}"
     paper=_PAPER.format(6),
     parameters=2_311_766,
     input_size=(3, 7, 64, 112),
-    published=[fidelity(_VIMEO, 34.90, 0.9295, "table 6")],
+    published=[PublishedFidelity(_VIMEO, 34.90, 0.9295, "table 6")],
 )
 def vsr_ls3d(
     width: int = 64,
@@ -135,7 +152,7 @@ def vsr_ls3d(
     residual: bool = True,
 ) -> SuperResolutionNet:
     """Super-resolution x4 with LS3D residual blocks and a sub-pixel layer, as in the paper."""
-    # "Fewer ResBlocks" than SRResNet's 16: six, as figure 2 has. 64 channels are SRResNet's.
+    # "Fewer ResBlocks" than SRResNet's 16: six, as in figure 2. SRResNet has 64 channels.
     return SuperResolutionNet(residual_blocks(width, num_blocks, ls3d_blocks), width, scale, residual=residual)
 
 
@@ -143,7 +160,7 @@ def vsr_ls3d(
     paper=_PAPER.format(6),
     parameters=1_471_472,
     input_size=(3, 7, 64, 112),
-    published=[fidelity(_VIMEO, 33.25, 0.9133, "table 6")],
+    published=[PublishedFidelity(_VIMEO, 33.25, 0.9133, "table 6")],
 )
 def vsr_conv3d(width: int = 64, num_blocks: int = 6, scale: int = 4, residual: bool = True) -> SuperResolutionNet:
     """Super-resolution x4 with plain 3D residual blocks, the paper's baseline."""
@@ -154,24 +171,19 @@ def vsr_conv3d(width: int = 64, num_blocks: int = 6, scale: int = 4, residual: b
     paper=_PAPER.format(5),
     parameters=398_685,
     input_size=(3, 5, 72, 88),
-    published=[fidelity(_YUV, 30.17, 0.88, "table 5")],
+    published=[PublishedFidelity(_YUV, 30.17, 0.88, "table 5")],
 )
-def vsr_p3d_ls3d(width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True) -> SuperResolutionNet:
+def vsr_p3d_ls3d(width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True) -> P3DSuperResolutionNet:
     """Super-resolution x4 with P3D blocks whose 3x1x1 convolutions are LS3D, as in the paper."""
-    return _p3d(width, num_blocks, scale, residual, learnable_sampling=True)
+    return P3DSuperResolutionNet(num_blocks, True, width, scale, residual)
 
 
 @register_model(paper=_PAPER.format(5), parameters=390_000, input_size=(3, 5, 72, 88))
-def vsr_p3d_conv3d(width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True) -> SuperResolutionNet:
+def vsr_p3d_conv3d(
+    width: int = 64, num_blocks: int = 5, scale: int = 4, residual: bool = True
+) -> P3DSuperResolutionNet:
     """Super-resolution x4 with plain P3D blocks, the baseline of ``vsr_p3d_ls3d``."""
-    return _p3d(width, num_blocks, scale, residual, learnable_sampling=False)
-
-
-def _p3d(width: int, num_blocks: int, scale: int, residual: bool, learnable_sampling: bool) -> SuperResolutionNet:
-    # Five blocks of 64 channels, windows of five frames and the residual over bicubic are FSTRN's, whose training
-    # and evaluation the paper follows.
-    blocks = [P3DBlock(width, learnable_sampling) for _ in range(num_blocks)]
-    return SuperResolutionNet(blocks, width, scale, window=5, residual=residual)
+    return P3DSuperResolutionNet(num_blocks, False, width, scale, residual)
 
 
 @register_model(input_size=(3, 5, 180, 320))

@@ -1,4 +1,4 @@
-"""Networks for action recognition on RGB, optical flow and audio."""
+"""Networks for action recognition from RGB, optical flow and audio."""
 
 from ls3d.models.recognition import audio, audiovisual, c3d, csn, i3d, mcx, r2d, r2plus1d, r3d, res3d
 

@@ -1,6 +1,6 @@
-"""What every recognition network offers, in timm's manner: features, head, classifier, layers by name.
+"""The base of the recognition networks, with timm's interface: features, head, classifier, intermediate layers by name.
 
-A family's class builds its layers and says how features become logits; everything else is here.
+A family's class builds its layers and defines how inputs become features and features become logits.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ls3d.models.recognition._learnable import Learnable, make_learnable
 
 
 class RecognitionArguments(TypedDict, total=False):
-    """The arguments that every recognition network takes.
+    """The arguments that all recognition networks on clips take.
 
     Attributes:
-        num_classes: outputs of the classifier; 0 leaves it out, and the network returns features ``(N, C)``.
+        num_classes: outputs of the classifier; with 0 there is none, and the network returns features ``(N, C)``.
         in_channels: 3 for RGB, 2 for optical flow.
-        ls3d: the convolutions that become LS3D: False, True (those over time) or names, as shell patterns
-            such as ``"layer3.*"``; see ``make_learnable``.
+        ls3d: the convolutions that become LS3D: False, True (those over time) or names, as shell patterns such as
+            ``"layer3.*"``; see ``make_learnable``.
         dropout: probability of dropping a feature before the classifier.
     """
 
@@ -38,16 +38,16 @@ class RecognitionArguments(TypedDict, total=False):
 class RecognitionNet(Network):
     """Base of the recognition networks.
 
-    A subclass defines ``forward_features`` and ``forward_head`` and names its classifier in ``classifier``.
+    A subclass defines ``forward_features`` and ``forward_head``, and sets the other attributes.
 
     Attributes:
+        classifier: name of the last layer.
         stages: names of the layers that ``run_stages`` runs, in order.
-        in_channels: channels of the input clip.
+        in_channels: channels of the input.
         num_classes: outputs of the classifier, 0 without one.
-        num_features: channels that the classifier sees.
-        input_layers: the layers that see the clip itself, which ``make_learnable`` leaves alone.
-        frames: the one length of clip that the network takes, None for any.
-        grad_checkpointing: recompute the stages in the backward pass instead of keeping their activations.
+        num_features: inputs of the classifier.
+        input_layers: the first layers, which ``make_learnable(True)`` leaves unchanged.
+        grad_checkpointing: whether the backward pass recomputes the activations of the stages.
     """
 
     traits: RecognitionTraits
@@ -58,98 +58,103 @@ class RecognitionNet(Network):
     in_channels: int
     num_classes: int
     num_features: int
-    frames: int | None = None
     grad_checkpointing: bool = False
 
-    def forward_features(self, clip: Tensor) -> Tensor:
-        """Map a clip ``(N, C, T, H, W)`` to the last feature map ``(N, C', T', H', W')``."""
+    def forward_features(self, *inputs: Any, **named_inputs: Any) -> Tensor:
+        """Map the inputs that ``traits.modalities`` names to the features that ``forward_head`` takes.
+
+        Raises:
+            InputError: the network doesn't take an input of this shape.
+        """
         raise NotImplementedError
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
-        """Map the last feature map to logits ``(N, num_classes)``, or to what the classifier sees."""
+        """Map features to logits ``(N, num_classes)``, or to the classifier's inputs ``(N, num_features)``."""
         raise NotImplementedError
 
-    def forward(self, clip: Tensor) -> Tensor:
-        """Map a clip ``(N, C, T, H, W)`` to logits ``(N, num_classes)``.
+    def forward(self, *inputs: Tensor, **named_inputs: Tensor) -> Tensor:
+        """Map the inputs that ``traits.modalities`` names to logits ``(N, num_classes)``.
 
         Raises:
-            InputError: the clip's shape is not what the network takes.
+            InputError: the network doesn't take an input of this shape.
         """
-        return self.forward_head(self.forward_features(clip))
+        return self.forward_head(self.forward_features(*inputs, **named_inputs))
 
     def get_classifier(self) -> nn.Module:
-        """The last layer, ``nn.Linear`` or ``nn.Identity``."""
+        """Return the last layer: ``nn.Linear``, or ``nn.Identity`` without a classifier."""
         return self.get_submodule(self.classifier)
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Put a new, randomly initialized classifier in place of the old one; 0 leaves it out.
+        """Replace the classifier by a new one, randomly initialized; 0 removes it.
 
-        What ``create_model`` remembered follows, so that saved weights find their network again.
+        ``config`` is updated, so that saved weights can be loaded again.
         """
-        old = next(self.parameters())
-        layer = make_classifier(self.num_features, num_classes)
-        setattr(self, self.classifier, layer.to(old.device, old.dtype))
+        self.set_submodule(self.classifier, self._new_classifier(self.num_features, num_classes))
         self.num_classes = num_classes
-        self._remember(num_classes=num_classes)
+        self._update_config(num_classes=num_classes)
+
+    def _new_classifier(self, features: int, num_classes: int) -> nn.Module:
+        """Make a classifier of the network's device and dtype."""
+        like = next(self.parameters())
+        return make_classifier(features, num_classes).to(like.device, like.dtype)
 
     def make_learnable(self, ls3d: Learnable = True) -> Self:
-        """Turn convolutions into LS3D convolutions that give the same output until they are trained.
+        """Convert convolutions to LS3D convolutions; the output stays the same until they are trained.
 
-        How the LS3D paper begins its training on Kinetics (section 4.5): with the weights of the plain
-        network. What ``create_model`` remembered follows.
+        The LS3D paper starts its training on Kinetics this way (section 4.5), from the weights of the plain network.
+        ``config`` is updated.
 
         Args:
-            ls3d: which ones, as ``create_model`` takes it.
+            ls3d: the convolutions, as in ``RecognitionArguments``.
 
         Raises:
             InputError: no convolution is chosen.
         """
         make_learnable(self, ls3d, self.input_layers)
-        self._remember(ls3d=ls3d)
+        self._update_config(ls3d=ls3d)
         return self
 
-    def _remember(self, **arguments: Any) -> None:
-        """Note what has become of the arguments of ``create_model``."""
+    def _update_config(self, **arguments: Any) -> None:
+        """Replace arguments in ``config``, if there is one, after the network was changed."""
         if self.config is not None:
             self.config = self.config.with_arguments(**arguments)
 
     def layer_names(self) -> list[str]:
-        """Every name that ``forward_intermediates`` takes, in the order of the network."""
+        """Return all names that ``forward_intermediates`` takes, in the order of the network."""
         return [name for name, _ in self.named_modules() if name]
 
     def forward_intermediates(self, *inputs: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Run the network and keep what the named layers give.
+        """Run the network and return the outputs of some of its layers.
 
         Args:
-            inputs: what ``forward`` takes.
-            layers: names out of ``layer_names()``; ``"stem"``, ``"layer3"``, ``"fc6"``, ``"layer4.1.conv2"``,
-                ...
+            inputs: as for ``forward``.
+            layers: names from ``layer_names()``: ``"stem"``, ``"layer3"``, ``"fc6"``, ``"layer4.1.conv2"``, ...
 
         Returns:
-            One tensor for every name, in the order of ``layers``.
+            One tensor for each name, in the order of ``layers``.
 
         Raises:
-            InputError: a name that the network does not have.
+            InputError: the network has no layer of this name.
         """
-        layers = list(layers)
-        found: dict[str, Tensor] = {}
-        with _recording(self, {name: self._layer(name) for name in layers}, found):
+        modules = {name: self._find_layer(name) for name in layers}
+        outputs: dict[str, Tensor] = {}
+        with _recorded_outputs(modules, outputs):
             self(*inputs)
-        return {name: found[name] for name in layers}
+        return {name: outputs[name] for name in modules}
 
-    def _layer(self, name: str) -> nn.Module:
+    def _find_layer(self, name: str) -> nn.Module:
         try:
             return self.get_submodule(name)
         except AttributeError:
             top = ", ".join(child for child, _ in self.named_children())
-            raise InputError(f"the network has no layer {name!r}; it has {top}, and what they hold") from None
+            raise InputError(f"the network has no layer {name!r}; it has {top}, and their sublayers") from None
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Trade time for memory in training; outputs, gradients and running statistics stay what they are."""
+        """Recompute activations in the backward pass: less memory, more time, equal gradients and statistics."""
         self.grad_checkpointing = enable
 
     def run_stages(self, x: Tensor) -> Tensor:
-        """Run ``stages`` one after the other, checkpointed block by block when that is switched on."""
+        """Run ``stages`` in order, each block checkpointed if ``grad_checkpointing`` is set."""
         for name in self.stages:
             stage = self.get_submodule(name)
             if self.grad_checkpointing and self.training and torch.is_grad_enabled():
@@ -159,27 +164,27 @@ class RecognitionNet(Network):
         return x
 
     def check_clip(self, clip: Tensor) -> None:
-        """Say what is wrong with the shape of a clip.
+        """Check the shape of a clip.
 
         Raises:
-            InputError: it is not ``(N, in_channels, T, H, W)``, or T is not ``frames``.
+            InputError: it is not ``(N, in_channels, T, H, W)``, or T is not ``traits.clip_length``.
         """
-        length = "T" if self.frames is None else self.frames
-        if clip.ndim != 5 or clip.shape[1] != self.in_channels or length not in ("T", clip.shape[2]):
+        length = self.traits.clip_length
+        if clip.ndim != 5 or clip.shape[1] != self.in_channels or length not in (None, clip.shape[2]):
             raise InputError(
                 f"a clip of shape {tuple(clip.shape)} does not fit; "
-                f"the network takes (N, {self.in_channels}, {length}, H, W)"
+                f"the network takes (N, {self.in_channels}, {'T' if length is None else length}, H, W)"
             )
 
 
 def make_classifier(features: int, num_classes: int) -> nn.Module:
-    """A linear layer with N(0, 0.01) weights, or the identity for 0 classes.
+    """Make a linear layer with N(0, 0.01) weights, or the identity for 0 classes.
 
     Raises:
-        InputError: a negative number of classes.
+        InputError: the number of classes is negative.
     """
     if num_classes < 0:
-        raise InputError(f"num_classes is {num_classes}; it is 0 (no classifier) or more")
+        raise InputError(f"num_classes is {num_classes}, expected 0 (no classifier) or more")
     if num_classes == 0:
         return nn.Identity()
     layer = nn.Linear(features, num_classes)
@@ -189,17 +194,17 @@ def make_classifier(features: int, num_classes: int) -> nn.Module:
 
 
 @contextmanager
-def _recording(owner: nn.Module, layers: Mapping[str, nn.Module], found: dict[str, Tensor]) -> Iterator[None]:
-    """Keep the outputs of ``layers`` in ``found`` while inside."""
+def _recorded_outputs(modules: Mapping[str, nn.Module], outputs: dict[str, Tensor]) -> Iterator[None]:
+    """Store the outputs of ``modules`` in ``outputs`` within the context."""
 
-    def keeper(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            # A copy: the ReLU that follows may work in place.
-            found[name] = output.clone()
+    def make_hook(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            # A copy, because the ReLU that follows may work in place.
+            outputs[name] = output.clone()
 
-        return keep
+        return hook
 
-    handles = [module.register_forward_hook(keeper(name)) for name, module in layers.items()]
+    handles = [module.register_forward_hook(make_hook(name)) for name, module in modules.items()]
     try:
         yield
     finally:
@@ -217,7 +222,7 @@ def _run_checkpointed(stage: nn.Module, x: Tensor) -> Tensor:
         ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
             return nullcontext(), _frozen_statistics(block)
 
-        if torch.compiler.is_compiling():  # the compiler takes no contexts of ours
+        if torch.compiler.is_compiling():  # the compiler supports no context functions
             x = checkpoint(block, x, use_reentrant=False)
         else:
             x = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
@@ -226,9 +231,9 @@ def _run_checkpointed(stage: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def _frozen_statistics(block: nn.Module) -> Iterator[None]:
-    """Normalize as in training, but leave the running statistics alone: the first pass has updated them."""
+    """Normalize by the batch, but don't update the running statistics: the first pass has updated them."""
     norms = [module for module in block.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    stored = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
         if norm.num_batches_tracked is not None:
@@ -236,5 +241,6 @@ def _frozen_statistics(block: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for norm, (momentum, batches) in zip(norms, kept, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, batches
+        for norm, (momentum, batches) in zip(norms, stored, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked = batches

@@ -1,7 +1,7 @@
-"""The audio-visual networks of Gradient-Blending (arXiv:1905.12681): a 3D ConvNet and an audio ResNet.
+"""The audio-visual networks of Gradient-Blending (arXiv:1905.12681): a 3D ConvNet and an audio ResNet, fused late.
 
-Late fusion: the pooled features of both are concatenated and classified by three linear layers. For training
-with Gradient-Blending each modality has a classifier of its own beside the joint one.
+The pooled features of both are concatenated and classified by three linear layers. For training with Gradient-Blending,
+each modality can have its own classifier in addition to the joint one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class AudioVisualArguments(RecognitionArguments, total=False):
     """The arguments of the audio-visual networks.
 
     Attributes:
-        unimodal_heads: a classifier on each modality's own features too, for Gradient-Blending.
+        unimodal_heads: whether each modality has its own classifier too, for Gradient-Blending.
         bn_eps: epsilon of all normalizations.
     """
 
@@ -41,7 +41,7 @@ class AudioVisualArguments(RecognitionArguments, total=False):
 
 
 class AudioVisualNet(RecognitionNet):
-    """Late fusion of a clip and its sound: concatenate, two hidden layers, classifier.
+    """Late fusion of a clip and its audio: concatenation, two hidden layers, classifier.
 
     Args:
         visual: the 3D network, without classifier.
@@ -64,8 +64,11 @@ class AudioVisualNet(RecognitionNet):
         super().__init__()
         width = visual.num_features
         self.stages = ()
-        self.in_channels, self.num_classes, self.num_features = visual.in_channels, num_classes, width
-        self.visual, self.audio = visual, audio
+        self.in_channels = visual.in_channels
+        self.num_classes = num_classes
+        self.num_features = width
+        self.visual = visual
+        self.audio = audio
         self.dropout = nn.Dropout(dropout)
         self.fc1 = nn.Sequential(nn.Linear(width + audio.num_features, width), nn.ReLU(inplace=True))
         self.fc2 = nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True))
@@ -73,27 +76,27 @@ class AudioVisualNet(RecognitionNet):
         self.visual_fc = make_classifier(width, num_classes) if unimodal_heads else None
         self.audio_fc = make_classifier(audio.num_features, num_classes) if unimodal_heads else None
 
-    def forward_features(self, clip: Tensor, spectrogram: Tensor) -> Tensor:  # type: ignore[override]
-        """Map ``(N, C, T, H, W)`` and ``(N, 1, time, mel)`` to both pooled features, ``(N, 2C)``."""
+    def forward_features(self, clip: Tensor, spectrogram: Tensor) -> Tensor:
+        """Map ``(N, C, T, H, W)`` and ``(N, 1, time, mel)`` to the pooled features of both, ``(N, Cv + Ca)``.
+
+        Raises:
+            InputError: the clip or the spectrogram has another shape.
+        """
         return torch.cat([self.visual(clip), self.audio(spectrogram)], dim=1)
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
-        """Map ``(N, 2C)`` to joint logits ``(N, num_classes)``, or to what the joint classifier sees."""
-        hidden = self.fc2(self.fc1(self.dropout(features)))
+        """Map ``(N, Cv + Ca)`` to joint logits ``(N, num_classes)``, or to the inputs of the joint classifier."""
+        hidden: Tensor = self.fc2(self.fc1(self.dropout(features)))
         return hidden if pre_logits else self.fc(hidden)
 
-    def forward(self, clip: Tensor, spectrogram: Tensor) -> Tensor:  # type: ignore[override]
-        """Map a clip and its spectrogram to joint logits ``(N, num_classes)``."""
-        return self.forward_head(self.forward_features(clip, spectrogram))
-
     def forward_modalities(self, clip: Tensor, spectrogram: Tensor) -> dict[str, Tensor]:
-        """Logits ``(N, num_classes)`` of each modality alone and of both: ``audio``, ``visual``, ``joint``.
+        """Return the logits ``(N, num_classes)`` of each modality and of both: ``audio``, ``visual``, ``joint``.
 
         Raises:
             InputError: the network was built without ``unimodal_heads``.
         """
         if self.visual_fc is None or self.audio_fc is None:
-            raise InputError("the network has no heads for single modalities; build it with unimodal_heads=True")
+            raise InputError("the network has no unimodal heads; create it with unimodal_heads=True")
         features = self.forward_features(clip, spectrogram)
         visual, audio = features.split([self.visual.num_features, self.audio.num_features], dim=1)
         return {
@@ -103,21 +106,21 @@ class AudioVisualNet(RecognitionNet):
         }
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Put new classifiers in place of the joint one and, where there are, of the single modalities'."""
+        """Replace the joint classifier and the unimodal ones, if there are any, by new ones; 0 removes them."""
         super().reset_classifier(num_classes)
-        like = next(self.parameters())
-        for name, width in (("visual_fc", self.visual.num_features), ("audio_fc", self.audio.num_features)):
-            if getattr(self, name) is not None:
-                setattr(self, name, make_classifier(width, num_classes).to(like.device, like.dtype))
+        if self.visual_fc is not None:
+            self.visual_fc = self._new_classifier(self.visual.num_features, num_classes)
+        if self.audio_fc is not None:
+            self.audio_fc = self._new_classifier(self.audio.num_features, num_classes)
 
     def make_learnable(self, ls3d: Learnable = True) -> Self:
-        """Turn convolutions of the visual network into LS3D convolutions; names are those inside it."""
+        """Convert convolutions of the visual network to LS3D convolutions; names are relative to it."""
         self.visual.make_learnable(ls3d)
-        self._remember(ls3d=ls3d)
+        self._update_config(ls3d=ls3d)
         return self
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Trade time for memory in both networks."""
+        """Recompute activations of both networks in the backward pass."""
         super().set_grad_checkpointing(enable)
         self.visual.set_grad_checkpointing(enable)
         self.audio.set_grad_checkpointing(enable)
@@ -134,7 +137,7 @@ def _fuse(
     bn_eps: float = 1e-3,
     unimodal_heads: bool = False,
 ) -> AudioVisualNet:
-    """The visual network and the audio network of the same depth."""
+    """Join a visual network and the audio network of the same depth."""
     return AudioVisualNet(
         visual(num_classes=0, in_channels=in_channels, ls3d=ls3d, bn_eps=bn_eps),
         AudioResNet(depth, num_classes=0, bn_eps=bn_eps),
@@ -149,10 +152,10 @@ def _fuse(
     parameters=45_361_456,
     input_size=(3, 8, 112, 112),
     audio_size=_AUDIO_SIZE,
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def av_r3d_18(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """R3D-18 on the clip and ResNet-18 on its sound, fused late."""
+    """R3D-18 on the clip and ResNet-18 on its audio, fused late."""
     return _fuse(r3d_18, 18, **arguments)
 
 
@@ -161,10 +164,10 @@ def av_r3d_18(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
     parameters=83_108_016,
     input_size=(3, 16, 112, 112),
     audio_size=_AUDIO_SIZE,
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def av_r3d_50(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """R3D-50 on the clip and ResNet-50 on its sound, fused late."""
+    """R3D-50 on the clip and ResNet-50 on its audio, fused late."""
     return _fuse(r3d_50, 50, **arguments)
 
 
@@ -173,10 +176,10 @@ def av_r3d_50(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
     parameters=141_169_985,
     input_size=(3, 16, 112, 112),
     audio_size=_AUDIO_SIZE,
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def av_r2plus1d_101(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """R(2+1)D-101 on the clip and ResNet-101 on its sound, fused late."""
+    """R(2+1)D-101 on the clip and ResNet-101 on its audio, fused late."""
     return _fuse(r2plus1d_101, 101, **arguments)
 
 
@@ -185,10 +188,10 @@ def av_r2plus1d_101(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet
     parameters=50_523_248,
     input_size=(3, 32, 224, 224),
     audio_size=_AUDIO_SIZE,
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def av_ip_csn_50(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """ip-CSN-50 on the clip and ResNet-50 on its sound, fused late."""
+    """ip-CSN-50 on the clip and ResNet-50 on its audio, fused late."""
     return _fuse(ip_csn_50, 50, **arguments)
 
 
@@ -197,10 +200,10 @@ def av_ip_csn_50(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
     parameters=100_466_416,
     input_size=(3, 32, 224, 224),
     audio_size=_AUDIO_SIZE,
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def av_ir_csn_152(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """ir-CSN-152 on the clip and ResNet-152 on its sound, fused late."""
+    """ir-CSN-152 on the clip and ResNet-152 on its audio, fused late."""
     return _fuse(ir_csn_152, 152, **arguments)
 
 
@@ -211,8 +214,8 @@ def av_ir_csn_152(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
     audio_size=_AUDIO_SIZE,
     gmacs=110.05,
     accuracy=kinetics(79.1, 93.9, "VMZ, model_zoo.md: Kinetics-400 from scratch, with sound"),
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def av_ip_csn_152(**arguments: Unpack[AudioVisualArguments]) -> AudioVisualNet:
-    """ip-CSN-152 on the clip and ResNet-152 on its sound, fused late."""
+    """ip-CSN-152 on the clip and ResNet-152 on its audio, fused late."""
     return _fuse(ip_csn_152, 152, **arguments)

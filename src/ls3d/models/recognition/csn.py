@@ -1,7 +1,7 @@
 """CSN: channel-separated networks (arXiv:1904.02811).
 
-Bottlenecks whose 3x3x3 convolution works channel by channel: interaction-reduced (ir), or with a 1x1x1
-convolution before it that keeps the channels' interaction (ip).
+Bottlenecks with a depthwise 3x3x3 convolution: interaction-reduced (ir), or interaction-preserved (ip) by a 1x1x1
+convolution before it.
 """
 
 from __future__ import annotations
@@ -9,23 +9,17 @@ from __future__ import annotations
 from typing import Unpack
 
 from ls3d.models.metadata import VMZ, kinetics
-from ls3d.models.recognition._resnet3d import (
-    ConvMaker,
-    ResNet3d,
-    StemArguments,
-    depthwise,
-    pointwise_depthwise,
-    resnet3d,
-)
+from ls3d.models.recognition._blocks import ConvMaker, depthwise, pointwise_depthwise
+from ls3d.models.recognition._resnet3d import ResNet3d, StemArguments, resnet3d
 from ls3d.models.registry import register_model
 
 _PAPER = "arXiv:1904.02811"
 _ZOO = "VMZ, tutorials/model_zoo.md: Kinetics-400 from scratch, 10 clips x 3 crops"
 
 
-def _csn(depth: int, maker: ConvMaker, **arguments: Unpack[StemArguments]) -> ResNet3d:
+def _csn(depth: int, make_conv: ConvMaker, **arguments: Unpack[StemArguments]) -> ResNet3d:
     settings: StemArguments = {"pool1": "spatial", **arguments}
-    return resnet3d(depth, [maker] * 4, **settings)
+    return resnet3d(depth, [make_conv] * 4, **settings)
 
 
 @register_model(
@@ -34,7 +28,7 @@ def _csn(depth: int, maker: ConvMaker, **arguments: Unpack[StemArguments]) -> Re
     input_size=(3, 32, 224, 224),
     gmacs=42.31,
     accuracy=kinetics(79.44, 94.26, "mmaction2, pre-trained on IG-65M"),
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def ir_csn_50(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-reduced channel-separated network of 50 layers."""
@@ -46,7 +40,7 @@ def ir_csn_50(**arguments: Unpack[StemArguments]) -> ResNet3d:
     parameters=14_396_176,
     input_size=(3, 32, 224, 224),
     gmacs=47.65,
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def ip_csn_50(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-preserved channel-separated network of 50 layers."""
@@ -59,7 +53,7 @@ def ip_csn_50(**arguments: Unpack[StemArguments]) -> ResNet3d:
     input_size=(3, 32, 224, 224),
     gmacs=56.47,
     accuracy=kinetics(77.0, 92.9, "pytorchvideo, csn_r101"),
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def ir_csn_101(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-reduced channel-separated network of 101 layers."""
@@ -71,7 +65,7 @@ def ir_csn_101(**arguments: Unpack[StemArguments]) -> ResNet3d:
     parameters=24_601_616,
     input_size=(3, 32, 224, 224),
     gmacs=63.56,
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def ip_csn_101(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-preserved channel-separated network of 101 layers."""
@@ -84,7 +78,7 @@ def ip_csn_101(**arguments: Unpack[StemArguments]) -> ResNet3d:
     input_size=(3, 32, 224, 224),
     gmacs=74.05,
     accuracy=kinetics(76.5, 92.1, _ZOO),
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def ir_csn_152(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-reduced channel-separated network of 152 layers."""
@@ -97,7 +91,7 @@ def ir_csn_152(**arguments: Unpack[StemArguments]) -> ResNet3d:
     input_size=(3, 32, 224, 224),
     gmacs=83.29,
     accuracy=kinetics(77.8, 92.8, _ZOO),
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def ip_csn_152(**arguments: Unpack[StemArguments]) -> ResNet3d:
     """Interaction-preserved channel-separated network of 152 layers."""

@@ -1,4 +1,4 @@
-"""R(2+1)D: every 3D convolution as a spatial and a temporal one (section 3.5 of arXiv:1711.11248)."""
+"""R(2+1)D: every 3D convolution is factorized into a spatial and a temporal one (section 3.5 of arXiv:1711.11248)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,8 @@ from typing import Unpack
 
 from ls3d.errors import InputError
 from ls3d.models.metadata import VMZ, kinetics
-from ls3d.models.recognition._resnet3d import (
-    Midplanes,
-    ResNet3d,
-    StemArguments,
-    conv2plus1d,
-    resnet3d,
-    stem2plus1d,
-)
+from ls3d.models.recognition._blocks import Midplanes, conv2plus1d, stem2plus1d
+from ls3d.models.recognition._resnet3d import ResNet3d, StemArguments, resnet3d
 from ls3d.models.registry import register_model
 
 _PAPER = "arXiv:1711.11248, section 3.5"
@@ -25,9 +19,9 @@ class R2Plus1dArguments(StemArguments, total=False):
     """The arguments of the R(2+1)D networks.
 
     Attributes:
-        midplanes: whose rule gives the width between the spatial and the temporal part, ``"vmz"`` or
+        midplanes: rule for the channels between the spatial and the temporal convolution, ``"vmz"`` or
             ``"torchvision"``; see ``factorized_width``.
-        stem_width: the same width in the stem, which follows no rule: 45, or 110 in 3D-ResNets.
+        stem_width: these channels in the stem, which follow no rule: 45, or 110 in 3D-ResNets.
     """
 
     midplanes: Midplanes
@@ -41,9 +35,9 @@ def _r2plus1d(
     **arguments: Unpack[StemArguments],
 ) -> ResNet3d:
     if midplanes not in ("vmz", "torchvision"):
-        raise InputError(f"midplanes is {midplanes!r}; it is 'vmz' or 'torchvision'")
-    maker = partial(conv2plus1d, midplanes=midplanes)
-    return resnet3d(depth, [maker] * 4, stem=partial(stem2plus1d, width=stem_width), **arguments)
+        raise InputError(f"midplanes is {midplanes!r}, expected 'vmz' or 'torchvision'")
+    make_conv = partial(conv2plus1d, midplanes=midplanes)
+    return resnet3d(depth, [make_conv] * 4, stem=partial(stem2plus1d, width=stem_width), **arguments)
 
 
 @register_model(
@@ -52,7 +46,7 @@ def _r2plus1d(
     input_size=(3, 8, 112, 112),
     gmacs=20.75,
     accuracy=kinetics(65.3, 85.2),
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def r2plus1d_18(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
     """R(2+1)D-18: 1x3x3 then 3x1x1 in place of every 3x3x3."""
@@ -65,7 +59,7 @@ def r2plus1d_18(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
     input_size=(3, 32, 112, 112),
     gmacs=152.36,
     accuracy=kinetics(72.4, 90.6, f"{_ZOO}, from scratch, dense clips"),
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def r2plus1d_34(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
     """R(2+1)D-34: 1x3x3 then 3x1x1 in place of every 3x3x3."""
@@ -76,7 +70,7 @@ def r2plus1d_34(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
     paper=_PAPER,
     parameters=46_985_057,
     input_size=(3, 8, 112, 112),
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def r2plus1d_50(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
     """R(2+1)D-50: 1x3x3 then 3x1x1 in place of every 3x3x3."""
@@ -87,7 +81,7 @@ def r2plus1d_50(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
     paper=_PAPER,
     parameters=86_050_785,
     input_size=(3, 8, 112, 112),
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def r2plus1d_101(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
     """R(2+1)D-101: 1x3x3 then 3x1x1 in place of every 3x3x3."""
@@ -100,7 +94,7 @@ def r2plus1d_101(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
     input_size=(3, 32, 112, 112),
     gmacs=252.00,
     accuracy=kinetics(77.3, 92.5, f"{_ZOO}, from scratch"),
-    normalization=VMZ,
+    preprocessing=VMZ,
 )
 def r2plus1d_152(**arguments: Unpack[R2Plus1dArguments]) -> ResNet3d:
     """R(2+1)D-152: 1x3x3 then 3x1x1 in place of every 3x3x3."""

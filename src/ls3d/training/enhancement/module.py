@@ -1,61 +1,76 @@
-"""Training an enhancement network on windows of clean frames (section 4 of the LS3D-Conv paper)."""
+"""The Lightning module that trains an enhancement network (section 4 of the LS3D-Conv paper)."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning.pytorch as lightning
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
 
-from ls3d.data.clips import ClipSample
+from ls3d.data.windows import ClipSample
 from ls3d.errors import InputError
+from ls3d.inference import Enhancer
+from ls3d.metrics import psnr
+from ls3d.models import EnhancementNetwork
 from ls3d.nn import parameter_groups
-from ls3d.training.enhancement.adversarial import Adversary
-from ls3d.training.enhancement.tasks import Problem
-from ls3d.training.recipe.schema import OptimizationSection
+from ls3d.training._lightning_internals import set_logged_step
+from ls3d.training.enhancement.adversarial import AdversarialLoss
+from ls3d.training.enhancement.pairs import TrainingPairs
+from ls3d.training.enhancement.recipe import EnhancementOptimization
+
+#: PSNR in dB that equal frames count as, so that means stay finite.
+_PSNR_LIMIT = 100.0
 
 
-class EnhancementTask(lightning.LightningModule):
-    """Train an interpolation, super-resolution or denoising network.
+@runtime_checkable
+class PyramidNetwork(Protocol):
+    """A network with outputs at coarser scales, which are compared with the shrunk target."""
 
-    A network may offer ``forward_pyramid(...)``, with the arguments of its ``forward``: what it makes from coarse to
-    fine, each ``(N, 3, T, h, w)``, its output last. The earlier ones are compared with the shrunk target, too, by the
-    weight ``coarse_loss``.
+    def forward_pyramid(self, *inputs: Any) -> list[Tensor]:
+        """Outputs from coarse to fine, each ``(N, 3, T, h, w)``; the last one is that of ``forward``."""
+        ...
+
+
+class EnhancementModule(lightning.LightningModule):
+    """Trains an interpolation, super-resolution or denoising network.
 
     Args:
-        model: the network.
-        problem: what it is given and asked for.
+        model: the network; with ``forward_pyramid``, its coarser outputs are trained, too.
+        pairs: its inputs and targets.
         optimization: the recipe's section.
-        seed: of the degradations; those of a step depend on ``(seed, step)`` alone.
-        compiled: whether the network runs through ``torch.compile`` in training.
+        seed: of the random inputs; those of a step depend only on ``(seed, step)``.
+        compiled: whether training runs the network through ``torch.compile``.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        problem: Problem,
-        optimization: OptimizationSection,
+        model: EnhancementNetwork,
+        pairs: TrainingPairs,
+        optimization: EnhancementOptimization,
         seed: int = 0,
         compiled: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
-        make = getattr(model, "forward_pyramid", None) if optimization.coarse_loss else None
-        make = make or (lambda *inputs: [model(*inputs)])
-        self._make: Callable[..., list[Tensor]] = torch.compile(make) if compiled else make
-        self.compiled = compiled
-        self.problem = problem
+        forward = _forward_pyramid(model) if optimization.coarse_loss else _forward_alone(model)
+        self._forward: Callable[..., list[Tensor]] = torch.compile(forward) if compiled else forward
+        self.pairs = pairs
         self.optimization = optimization
         self.seed = seed
-        self.adversary = Adversary(optimization.adversarial) if optimization.adversarial else None
-        self._restored: dict[str, Any] | None = None
+        self.adversarial = AdversarialLoss(optimization.adversarial) if optimization.adversarial else None
+        self._adversarial_state: dict[str, Any] | None = None
 
-    def training_step(self, batch: ClipSample, batch_index: int) -> Tensor:
-        """The loss of one batch of windows ``(N, 3, T, h, w)``."""
+    def training_step(self, batch: ClipSample, batch_idx: int) -> Tensor:
+        """The loss of one batch of windows ``(N, 3, T, h, w)``.
+
+        Raises:
+            InputError: the loss is not finite.
+        """
         clean = _as_float(batch["frames"])
         output, target, loss = self._compare(self._inputs(clean, self.global_step), clean)
         loss = loss + self._adversarial_loss(output, target)
@@ -65,62 +80,65 @@ class EnhancementTask(lightning.LightningModule):
         return loss
 
     def _adversarial_loss(self, output: Tensor, target: Tensor) -> Tensor | float:
-        """From the recipe's step on: the discriminators learn, then judge what the network made."""
-        if self.adversary is None or self.global_step < self.optimization.adversarial.start:  # type: ignore[union-attr]
+        """From the recipe's step on: train the discriminators, then return the network's loss."""
+        options = self.optimization.adversarial
+        if self.adversarial is None or options is None or self.global_step < options.start:
             return 0.0
-        self.log("discriminator", self.adversary.learn(output, target))
-        loss = self.adversary.loss(output)
+        self.log("discriminator", self.adversarial.train_discriminators(output, target))
+        loss = self.adversarial.generator_loss(output)
         self.log("adversarial", loss)
         return loss
 
     def on_fit_start(self) -> None:
-        """Take the discriminators to the device, as they were when training was stopped."""
-        if self.adversary is not None:
-            self.adversary.to(self.device)
-            if self._restored is not None:
-                self.adversary.load_state_dict(self._restored)
-                self._restored = None
+        """Move the discriminators to the device, then load their state: their optimizer's must be there, too."""
+        if self.adversarial is not None:
+            self.adversarial.to(self.device)
+            if self._adversarial_state is not None:
+                self.adversarial.load_state_dict(self._adversarial_state)
+                self._adversarial_state = None
 
-    def on_train_batch_start(self, batch: ClipSample, batch_index: int) -> None:
-        """Let a resumed run log the same steps: Lightning's count for the loggers is one ahead after a resume."""
-        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
+    def on_train_batch_start(self, batch: ClipSample, batch_idx: int) -> None:
+        """Make a resumed training log the same steps as an uninterrupted one."""
+        set_logged_step(self.trainer, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the discriminators and their optimiser."""
-        if self.adversary is not None:
-            checkpoint["adversary"] = self.adversary.state_dict()
+        """Add the discriminators and their optimizer."""
+        if self.adversarial is not None:
+            checkpoint["adversarial"] = self.adversarial.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Find them again; they are loaded once the device is known."""
-        self._restored = checkpoint.get("adversary")
+        """Keep their state until the device is known."""
+        self._adversarial_state = checkpoint.get("adversarial")
 
-    def validation_step(self, batch: ClipSample, batch_index: int) -> dict[str, Tensor]:
-        """Log PSNR over the wanted frames, and that of the baseline without weights; return the frames of all three."""
+    def validation_step(self, batch: ClipSample, batch_idx: int) -> dict[str, Tensor]:
+        """Log the mean PSNR of the network and of the weightless baseline.
+
+        Returns:
+            ``baseline``, ``output`` and ``target``, each ``(N, 3, T, H, W)``.
+        """
         clean = _as_float(batch["frames"])
-        inputs = self._inputs(clean, batch_index, "validation")
-        output = self.model(*inputs)
-        count, size = output.shape[2], len(clean)
-        target, baseline = self.problem.target(clean, count), self.problem.baseline(inputs, count)
-        self.log("psnr", _psnr(output, target), prog_bar=True, batch_size=size)
-        self.log("psnr_baseline", _psnr(baseline, target), batch_size=size)
+        inputs = self._inputs(clean, batch_idx, "validation")
+        output = self.pairs.enhance(Enhancer(self.model, self.device), inputs)
+        count = output.shape[2]
+        target = self.pairs.target(clean, count)
+        baseline = self.pairs.baseline(inputs, count)
+        self.log("psnr", _mean_psnr(output, target), prog_bar=True, batch_size=len(clean))
+        self.log("psnr_baseline", _mean_psnr(baseline, target), batch_size=len(clean))
         return {"baseline": baseline, "output": output, "target": target}
 
     def _inputs(self, clean: Tensor, step: int, phase: str = "training") -> tuple[Any, ...]:
         digest = hashlib.blake2b(f"{phase} {self.seed} {step}".encode(), digest_size=7).digest()
         generator = torch.Generator(clean.device).manual_seed(int.from_bytes(digest, "little"))
-        return self.problem.inputs(clean, generator)
+        return self.pairs.inputs(clean, generator)
 
     def _compare(self, inputs: tuple[Any, ...], clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network makes, what it should, and the distance between them."""
-        *coarse, output = self._make(*inputs)
-        target = self.problem.target(clean, output.shape[2])
+        """The network's output, the target, and the loss of all scales."""
+        *coarse, output = self._forward(*inputs)
+        target = self.pairs.target(clean, output.shape[2])
         loss = self._distance(output, target)
         if coarse:
-            loss = (
-                loss
-                + self.optimization.coarse_loss
-                * torch.stack([self._distance(o, _shrink(target, o)) for o in coarse]).mean()
-            )
+            distances = [self._distance(level, _shrink(target, level)) for level in coarse]
+            loss = loss + self.optimization.coarse_loss * torch.stack(distances).mean()
         return output, target, loss
 
     def _distance(self, output: Tensor, target: Tensor) -> Tensor:
@@ -129,13 +147,27 @@ class EnhancementTask(lightning.LightningModule):
             return difference.abs().mean()
         return (difference.square() + 1e-6).sqrt().mean()
 
-    def configure_optimizers(self) -> Any:
-        """AdamW with warm-up, plateau and linear decay; the offset predictors learn more slowly."""
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with the recipe's schedule; the offset predictors have their own learning rate."""
         options = self.optimization
         groups = parameter_groups(self.model, options.learning_rate, options.offset_factor)
         optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, options.rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _forward_pyramid(model: EnhancementNetwork) -> Callable[..., list[Tensor]]:
+    """``forward_pyramid`` if the network has one."""
+    return model.forward_pyramid if isinstance(model, PyramidNetwork) else _forward_alone(model)
+
+
+def _forward_alone(model: EnhancementNetwork) -> Callable[..., list[Tensor]]:
+    """``forward``, as a pyramid with one level."""
+
+    def forward(*inputs: Any) -> list[Tensor]:
+        return [model(*inputs)]
+
+    return forward
 
 
 def _as_float(frames: Tensor) -> Tensor:
@@ -144,12 +176,12 @@ def _as_float(frames: Tensor) -> Tensor:
 
 
 def _shrink(target: Tensor, level: Tensor) -> Tensor:
-    """``target`` at the size of ``level``, each pixel the mean of those it covers."""
+    """``target`` at the size of ``level``; each pixel is the mean of those that it covers."""
     factor = target.shape[-1] // level.shape[-1]
     return F.avg_pool3d(target, (1, factor, factor))
 
 
-def _psnr(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean over frames of the PSNR in dB, values in [0, 1]."""
-    error = (prediction.clamp(0, 1) - target).square().mean(dim=(1, 3, 4))
-    return (-10 * error.clamp_min(1e-10).log10()).mean()
+def _mean_psnr(output: Tensor, target: Tensor) -> Tensor:
+    """Mean PSNR in dB over the frames of ``(N, 3, T, H, W)`` in [0, 1]."""
+    frames = output.clamp(0, 1).transpose(1, 2)
+    return psnr(frames, target.transpose(1, 2), peak=1.0).clamp_max(_PSNR_LIMIT).mean().float()

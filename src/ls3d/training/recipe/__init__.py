@@ -1,1 +1,1 @@
-"""Recipes: what to train, on what, how."""
+"""What recipes of every kind have in common: sections, inheritance, overrides."""

@@ -1,0 +1,51 @@
+"""The network of a recipe, ready to be trained."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ls3d.errors import InputError
+from ls3d.models import Network, create_model, load_model
+from ls3d.nn import limit_offsets
+from ls3d.training.recipe.sections import BaseRecipe, ModelSection
+
+
+def build_network(recipe: BaseRecipe) -> Network:
+    """The recipe's network with its initial weights, bounded offsets and memory format.
+
+    Raises:
+        InputError: the weights to start from are of another network.
+    """
+    network = create_or_load(recipe.model)
+    if recipe.optimization.offset_limit:
+        limit_offsets(network, recipe.optimization.offset_limit)
+    if recipe.channels_last:
+        make_channels_last(network)
+    return network
+
+
+def create_or_load(section: ModelSection) -> Network:
+    """The network with random weights, or with those of the section, in training mode.
+
+    Raises:
+        InputError: the weights are of another network.
+    """
+    if section.weights is None:
+        return create_model(section.name, **section.arguments)
+    network = load_model(section.weights)
+    config = network.require_config()
+    if (config.architecture, config.arguments) != (section.name, section.arguments):
+        raise InputError(
+            f"{section.weights} holds {config.architecture} {config.arguments}, "
+            f"the recipe asks for {section.name} {section.arguments}"
+        )
+    return network.train()
+
+
+def make_channels_last(network: nn.Module) -> None:
+    """Keep the weights of 2D and 3D convolutions channels-last; ``Module.to`` can do only one of the two."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in network.parameters():
+        if parameter.dim() in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])

@@ -1,0 +1,44 @@
+"""Video frames as arrays of 8-bit RGB, as data sets and metrics need them.
+
+FFmpeg converts the colors. Enhancement reads frames with ``ls3d.video.Source`` instead, which keeps exact times, bit
+depth and color tags.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from ls3d.errors import InputError
+
+
+def read_video(path: str | os.PathLike[str]) -> Iterator[npt.NDArray[np.uint8]]:
+    """Decode the frames of a video file in presentation order, each ``(H, W, 3)`` uint8 RGB.
+
+    Raises:
+        InputError: the file is not a video, or is damaged.
+    """
+    try:
+        with av.open(os.fspath(path)) as container:
+            container.streams.video[0].thread_type = "AUTO"
+            for picture in container.decode(video=0):
+                yield picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    except (av.InvalidDataError, IndexError) as error:
+        raise InputError(f"{os.fspath(path)} is not a video that can be decoded") from error
+
+
+def yuv420p_to_rgb(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Convert one 8-bit 4:2:0 frame (BT.601, limited range) to RGB.
+
+    Args:
+        planes: ``(3 * H / 2, W)``: the rows of the luma plane, then those of both chroma planes.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
+    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(planes), format="yuv420p")
+    return picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)

@@ -1,0 +1,106 @@
+"""``ls3d train`` and ``ls3d reproduce``: arguments reach the library, results reach the user."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperArgument, TyperGroup, TyperOption
+from typer.testing import CliRunner
+
+import ls3d.reproduce
+from ls3d.cli.main import app
+from ls3d.errors import InputError
+from ls3d.models import read_metadata
+from ls3d.reproduce import TABLES, Reproduction, RowResult
+
+RECIPE = """
+kind: interpolation
+model: {name: vfi_ls3d, arguments: {width: 4}}
+data: {root: clips, crop: 32, scale: [1, 1]}
+optimization: {steps: 200, batch_size: 1, warm_up: 1}
+"""
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_train_prints_where_the_weights_are(tmp_path: Path, folder: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE)
+    (tmp_path / "_small.yaml").write_text("optimization: {steps: 2}\naccelerator: cpu\n")
+    arguments = ["train", f"{recipe}+small", f"data.root={folder}", f"output={tmp_path / 'run'}"]
+    printed = run(*arguments)
+    weights = tmp_path / "run" / "weights.safetensors"
+    assert f"Weights: {weights}" in printed.replace("\n", "")
+    assert read_metadata(weights)["steps"] == 2
+    assert logging.getLogger("lightning.pytorch.utilities.rank_zero").level == logging.WARNING
+    first = weights.stat().st_mtime_ns
+    run(*arguments)
+    assert weights.stat().st_mtime_ns == first
+    run(*arguments, "--restart")
+    assert weights.stat().st_mtime_ns > first
+
+
+@pytest.fixture
+def result() -> Reproduction:
+    column = TABLES["table6"].columns[0]
+    optimization = {"optimization": {"steps": 10, "batch_size": 4}}
+    rows = [
+        RowResult(column, row, {0: {"psnr": psnr, "ssim": 0.9}}, optimization, 1, Path("runs"))
+        for row, psnr in zip(column.rows, (29.1, 29.4), strict=True)
+    ]
+    weightless = {column.title: ("bicubic", {"psnr": 28.0, "ssim": 0.8})}
+    return Reproduction(TABLES["table6"], rows, weightless, True, "clips held out from training", "cpu", {})
+
+
+def test_reproduce_passes_its_options_on_and_shows_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: Reproduction
+) -> None:
+    given: dict[str, Any] = {}
+
+    def reproduce(table: str, overrides: Sequence[str], **options: Any) -> Reproduction:
+        options.pop("progress")(0, 2, "Vimeo-90K, LS3D paper, seed 0")
+        given.update(options, table=table, overrides=list(overrides))
+        return result
+
+    monkeypatch.setattr(ls3d.reproduce, "reproduce", reproduce)
+    target = tmp_path / "table6.json"
+    options = ["--small", "--seeds", "1", "--clips", "my_clips", "--output", "runs", "--json", str(target)]
+    printed = run("reproduce", "table6", "data.crop=64", *options)
+    assert given == {
+        "table": "table6",
+        "overrides": ["data.crop=64"],
+        "small": True,
+        "seeds": 1,
+        "clips": Path("my_clips"),
+        "test": None,
+        "recipes": Path("recipes"),
+        "output": Path("runs"),
+    }
+    assert "run 1 of 2: Vimeo-90K, LS3D paper, seed 0" in printed
+    assert "29.40" in printed
+    assert json.loads(target.read_text()) == result.to_dict()
+
+
+def test_reproduce_checks_the_target_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ls3d.reproduce, "reproduce", lambda *_, **__: pytest.fail("reproduced before the check"))
+    with pytest.raises(InputError, match=r"json no_such_folder/a\.json can't be written: there is no folder"):
+        run("reproduce", "table2", "--json", "no_such_folder/a.json")
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+def test_every_argument_and_option_has_a_help_text(command: str) -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    parameters = group.commands[command].params
+    assert parameters
+    assert all(isinstance(parameter, TyperArgument | TyperOption) and parameter.help for parameter in parameters)

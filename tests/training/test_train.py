@@ -1,0 +1,210 @@
+"""Training: it learns, resumes to the same losses, and refuses what does not fit."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.recipes import losses, recipe, train_until
+
+from ls3d.errors import InputError
+from ls3d.models import create_model, load_enhancement_model, load_model, read_metadata
+from ls3d.training import train
+from ls3d.training._lightning_internals import set_logged_step
+from ls3d.training._network import create_or_load, make_channels_last
+from ls3d.training.enhancement.loaders import split_clips
+from ls3d.training.recipe.sections import ModelSection
+
+pytestmark = pytest.mark.usefixtures("clips")
+
+
+def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted in the second epoch, the same call resumes from the end of the first one to the same weights."""
+    whole = train(recipe(tmp_path / "whole"))
+    stopped = recipe(tmp_path / "stopped")
+    train_until(3, stopped, monkeypatch)
+    resumed = train(stopped)
+    one, other = load_model(whole).state_dict(), load_model(resumed).state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert read_metadata(whole)["sha256"] == read_metadata(resumed)["sha256"]
+
+
+def test_a_resumed_run_logs_the_same_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"optimization": {"steps": 21}, "steps_per_epoch": 7}
+    whole, stopped = (recipe(tmp_path / name, **options) for name in ("whole", "stopped"))
+    train(whole)
+    train_until(8, stopped, monkeypatch)
+    train(stopped)
+    assert losses(whole.output) == {9: losses(stopped.output)[9], 19: losses(stopped.output)[19]}
+
+
+def test_a_finished_training_is_not_changed(tmp_path: Path) -> None:
+    """Also if it was interrupted between the last step and the weights file: that has the averaged weights, too."""
+    weights = train(recipe(tmp_path))
+    first = read_metadata(weights)
+    assert read_metadata(train(recipe(tmp_path))) == first
+    weights.unlink()
+    again = read_metadata(train(recipe(tmp_path)))
+    assert again["sha256"] == first["sha256"]
+    assert again["metrics"]["psnr"] == first["metrics"]["psnr"]
+
+
+def test_a_restart_replaces_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = read_metadata(train(recipe(tmp_path)))
+    train_until(3, recipe(tmp_path), monkeypatch, resume=False)
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["last.ckpt"]
+    (tmp_path / "weights.safetensors").unlink()
+    assert torch.load(tmp_path / "last.ckpt", weights_only=False)["global_step"] == 2
+    assert read_metadata(train(recipe(tmp_path)))["sha256"] == first["sha256"]
+
+
+def test_weights_have_metadata(tmp_path: Path) -> None:
+    path = train(recipe(tmp_path))
+    metadata = read_metadata(path)
+    assert metadata["architecture"] == "vfi_ls3d_plus_m"
+    assert metadata["license"] == "CC0"
+    assert metadata["steps"] == 6
+    assert metadata["recipe"]["optimization"]["batch_size"] == 2
+    assert {"psnr", "psnr_baseline"} <= set(metadata["metrics"])
+    assert load_model(path)(torch.rand(1, 3, 2, 32, 32)).dtype == torch.float32
+    with next(tmp_path.rglob("metrics.csv")).open() as file:
+        assert any(row.get("psnr") for row in csv.DictReader(file))
+
+
+def test_a_run_shorter_than_its_warm_up_is_trained(tmp_path: Path) -> None:
+    """The moving average begins after the warm-up; it must not stay at the initial weights."""
+    short = recipe(tmp_path, optimization={"steps": 2, "warm_up": 100, "learning_rate": 0.1}, half_weights=False)
+    torch.manual_seed(short.seed)
+    untrained = create_model(short.model.name, **short.model.arguments).state_dict()
+    trained = load_model(train(short)).state_dict()
+    assert any(not torch.equal(trained[name], untrained[name]) for name in trained)
+
+
+def test_a_number_of_held_out_clips_is_evenly_spaced(tmp_path: Path) -> None:
+    for count, names in ((0, []), (1, ["a3"]), (2, ["a2", "b"])):
+        kept, held_out = split_clips(recipe(tmp_path, data={"held_out": count}).data)
+        assert [clip.name for clip in held_out] == names
+        assert len(kept) == 4 - count
+    with pytest.raises(InputError, match="held_out is 4, but clips holds 4 clips"):
+        split_clips(recipe(tmp_path, data={"held_out": 4}).data)
+
+
+def test_channels_last_weights_train_to_the_same_weights(tmp_path: Path) -> None:
+    model = create_model("vfi_ls3d_plus_m", width=8, detail=8)
+    make_channels_last(model)
+    weights = dict(model.named_parameters())
+    assert weights["synthesis.weight"].is_contiguous(memory_format=torch.channels_last)
+    assert weights["trunk.layers.0.conv2.weight"].is_contiguous(memory_format=torch.channels_last_3d)
+    usual, last = (
+        load_model(train(recipe(tmp_path / name, channels_last=name == "last", half_weights=False))).state_dict()
+        for name in ("usual", "last")
+    )
+    for name, tensor in usual.items():
+        torch.testing.assert_close(last[name], tensor, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("coarse", [0.0, 1.0])
+def test_training_runs_the_compiled_network(coarse: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+
+    def compile_counted(forward: Callable[..., list[torch.Tensor]]) -> Callable[..., list[torch.Tensor]]:
+        def compiled(*inputs: Any) -> list[torch.Tensor]:
+            runs.append(len(inputs))
+            return forward(*inputs)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compile_counted)
+    train(recipe(tmp_path, compile=True, optimization={"coarse_loss": coarse}))
+    assert len(runs) == 6
+
+
+@pytest.mark.slow
+def test_training_runs_through_the_default_compiler(tmp_path: Path) -> None:
+    metrics = read_metadata(train(recipe(tmp_path, compile=True)))["metrics"]
+    assert metrics["psnr"] > 0
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    path = train(
+        recipe(
+            tmp_path,
+            optimization={"steps": 100, "learning_rate": 2e-3, "warm_up": 5, "ema": 0.8},
+            steps_per_epoch=100,
+        )
+    )
+    metrics = read_metadata(path)["metrics"]
+    assert metrics["psnr"] > metrics["psnr_baseline"] + 1
+
+
+def test_training_starts_from_given_weights(tmp_path: Path) -> None:
+    weights = train(recipe(tmp_path / "first"))
+    section = recipe(tmp_path / "second", model={"weights": str(weights)}).model
+    model = create_or_load(section)
+    loaded = load_model(weights).state_dict()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in model.state_dict().items())
+    with pytest.raises(InputError, match="asks for vfi_conv3d"):
+        create_or_load(ModelSection(name="vfi_conv3d", weights=weights))
+
+
+def test_a_loss_that_is_not_finite_names_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ls3d.training.enhancement.module import EnhancementModule
+
+    monkeypatch.setattr(EnhancementModule, "_distance", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(InputError, match=r"nan at step 0, clips \['a\d', 'a\d'\]"):
+        train(recipe(tmp_path))
+
+
+def test_a_bound_for_a_network_without_offsets_is_refused(tmp_path: Path) -> None:
+    changes = {"model": {"name": "vsr_ls3d_plus_s", "arguments": {"width": 8}}, "optimization": {"offset_limit": 8.0}}
+    with pytest.raises(InputError, match="vsr_ls3d_plus_s has no LS3DConv3d to bound"):
+        train(recipe(tmp_path, kind="super-resolution", **changes))
+
+
+def test_a_network_must_enlarge_as_much_as_the_clips_are_shrunk(tmp_path: Path) -> None:
+    model = {"name": "vsr_conv3d", "arguments": {"width": 8, "scale": 2}}
+    with pytest.raises(InputError, match=r"enlarges 2 times, .* makes 4 times smaller"):
+        train(recipe(tmp_path, kind="super-resolution", model=model))
+
+
+def test_held_out_clips_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"held_out names \['c'\]"):
+        train(recipe(tmp_path, data={"held_out": ["c"]}))
+
+
+def test_validation_is_what_the_enhancer_returns(tmp_path: Path) -> None:
+    """PSNR of the trained weights on the held-out windows, computed without the Lightning module."""
+    trained = recipe(tmp_path, half_weights=False)
+    network = load_enhancement_model(train(trained))
+    values = []
+    windows = trained.training_task(network).held_out_windows()
+    assert windows is not None
+    for number in range(len(windows)):
+        clean = windows[number]["frames"][None] / 255
+        with torch.no_grad():
+            output = network(clean[:, :, [0, 4]], [0.25, 0.5, 0.75]).clamp(0, 1)
+        errors = (output - clean[:, :, 1:4]).square().mean(dim=(1, 3, 4))
+        values.append((-10 * errors.log10()).mean().item())
+    assert read_metadata(trained.output / "weights.safetensors")["metrics"]["psnr"] == pytest.approx(
+        sum(values) / len(values), abs=1e-3
+    )
+
+
+def test_equal_frames_have_a_finite_psnr() -> None:
+    from ls3d.training.enhancement.module import _mean_psnr
+
+    frames = torch.rand(1, 3, 2, 8, 8)
+    assert _mean_psnr(frames, frames) == 100
+
+
+def test_lightning_still_has_the_private_attributes() -> None:
+    from lightning.pytorch import Trainer
+
+    trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    assert trainer.fit_loop.epoch_loop._batches_that_stepped == 0
+    set_logged_step(trainer, 3)
+    assert trainer.fit_loop.epoch_loop._batches_that_stepped == 3
