@@ -12,6 +12,7 @@ import torch
 
 from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, Interpolate, NoiseLevel, Restore
 from ls3d.enhance._plan import Segmentation
+from ls3d.enhance._segments import Workspace
 from ls3d.errors import InputError
 from ls3d.inference import Enhancer, Precision
 from ls3d.models import EnhancementNetwork, load_enhancement_model
@@ -121,7 +122,7 @@ def network_digest(network: EnhancementNetwork) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """What to do.
+    """What to do. Relative paths refer to the working directory of the process that uses the job.
 
     Attributes:
         source: where frames come from; None for a pipe, whose job can't be divided among processes.
@@ -162,6 +163,16 @@ class Job:
             "settings": repr(self.settings),
             "container": self.container,
         }
+
+    def workspace(self) -> Workspace:
+        """Where the segments are until they are joined.
+
+        Raises:
+            ValueError: the output is a pipe.
+        """
+        if self.target is None:
+            raise ValueError("a job that writes to a pipe has no workspace")
+        return Workspace(self.target)
 
     def enhancer(self) -> Enhancer:
         """Load the network onto its device.

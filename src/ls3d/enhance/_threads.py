@@ -1,16 +1,16 @@
-"""Decoding, inference and encoding at the same time: one thread each, short queues between them."""
+"""Threads with short queues between them, so that decoding, inference and encoding overlap."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-_POLL = 0.1  # seconds between looks at whether the other side is still there
+_POLL = 0.1  # seconds between checks whether the other thread is still there
 _END = object()
 
 
@@ -39,6 +39,8 @@ def prefetch(items: Iterator[T], depth: int, name: str) -> Iterator[Iterator[T]]
                 put(item)
                 if stop.is_set():
                     break
+            if isinstance(items, Generator):
+                items.close()
         except BaseException as error:
             failures.append(error)
         put(_END)
@@ -59,10 +61,14 @@ def prefetch(items: Iterator[T], depth: int, name: str) -> Iterator[Iterator[T]]
 
 
 class Worker(Generic[T]):
-    """Calls ``handle`` on items in a thread of its own, in order; its errors appear where items are sent.
+    """Calls ``handle`` on items in another thread, in order; its errors are raised where items are sent.
 
-    Use it as a context: leaving it, even by an error, waits until what was sent is handled. After an error of
-    ``handle`` itself the rest is thrown away.
+    Used as a context manager: at the end, even after an error, it waits until all items are handled. After an error of
+    ``handle`` itself, the remaining items are discarded.
+
+    Args:
+        handle: is called with every item.
+        depth: maximum number of items that wait.
     """
 
     def __init__(self, handle: Callable[[T], None], depth: int) -> None:
@@ -72,7 +78,7 @@ class Worker(Generic[T]):
         self._thread = threading.Thread(target=self._run, name="ls3d-encode", daemon=True)
 
     def send(self, item: T) -> None:
-        """Hand an item over; waits while the queue is full.
+        """Pass an item on; waits while the queue is full.
 
         Raises:
             BaseException: whatever ``handle`` raised on an earlier item.

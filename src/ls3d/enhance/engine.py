@@ -1,7 +1,7 @@
-"""The engine: a job's segments are planned, made and joined.
+"""The engine: the segments of a job are planned, made and joined.
 
-``run`` makes them one after the other in this process. The same can be done in several processes: each plan of
-``plan_segments`` goes to ``make_segment`` somewhere, and ``join`` puts the segments together.
+``run`` makes them one after the other in this process. Several processes can share the work: ``plan_job`` yields plans
+in one of them, each is passed with the job to ``make_segment`` in any of them, and ``join`` joins what that returns.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ls3d.enhance._job import Job
-from ls3d.enhance._making import SegmentMaker, make_segment, process
 from ls3d.enhance._plan import SegmentPlan, plan_segments, scan_segments
 from ls3d.enhance._progress import ProgressMeter
-from ls3d.enhance._segments import Segment, Workspace
+from ls3d.enhance._segment_maker import SegmentMaker, make_segment, process
+from ls3d.enhance._segments import Segment
 from ls3d.enhance._sinks import PipeSink, SegmentSink
 from ls3d.enhance._threads import prefetch
 from ls3d.enhance.report import EnhanceReport
@@ -35,7 +35,7 @@ from ls3d.video import (
     y4m_header,
 )
 
-__all__ = ["join", "make_segment", "plan_job", "run", "run_to_pipe"]
+__all__ = ["SegmentMaker", "join", "make_segment", "plan_job", "run", "run_to_pipe"]
 
 log = logging.getLogger(__name__)
 
@@ -62,30 +62,29 @@ def run(
         InputError: no frame can be decoded, the source has changed, or the format can't hold this.
         OSError: a file can't be read or written; finished segments are kept.
     """
-    assert job.target is not None
-    with _explained(job.target, job.settings):
-        workspace = Workspace(job.target)
+    workspace = job.workspace()
+    with _explained(workspace.target, job.settings):
         if job.source is None and resume and workspace.exists():
-            log.warning("%s is read from a pipe, so its unfinished job can't be resumed; starting over", job.target)
+            log.warning("%s is made from a pipe, so its unfinished job can't be resumed; starting over", job.target)
             resume = False
         workspace.prepare(job.signature(), resume)
         known = workspace.plans()
-        segments = [segment for plan in known if (segment := workspace.finished(plan)) is not None]
-        report = EnhanceReport(str(job.target), resumed=len(segments))
-        meter = ProgressMeter(_expected_frames(job), progress, segments)
+        finished = [segment for plan in known if (segment := workspace.finished(plan)) is not None]
+        meter = ProgressMeter(_expected_frames(job), progress, finished)
         enhancer = enhancer or job.enhancer()
         if job.source is None:
             sink = SegmentSink(job.settings, job.info.color, workspace)
-            segments = process(scan_segments(source, job.segmentation), job.frame_task(enhancer), sink, meter.step)
+            made = process(scan_segments(source, job.segmentation), job.frame_task(enhancer), sink, meter.step)
         else:
-            finished = {segment.plan.index for segment in segments}
-            plans = (plan for plan in plan_job(job, source, known) if plan.index not in finished)
+            indices = {segment.plan.index for segment in finished}
+            plans = (plan for plan in plan_job(job, source, known) if plan.index not in indices)
             with prefetch(plans, _PLANNED_AHEAD, "ls3d-plan") as planned:
-                segments += SegmentMaker(job, enhancer).make(planned, meter.step)
+                made = SegmentMaker(job, enhancer).make(planned, meter.step)
         meter.show("joining")
-        report.notes = join(job, segments)
-    report.count(segments)
-    report.seconds = meter.seconds()
+        notes = join(job, [*finished, *made])
+    report = EnhanceReport.of(str(job.target), [*finished, *made], meter.seconds())
+    report.resumed = len(finished)
+    report.notes = notes
     return report
 
 
@@ -111,10 +110,8 @@ def run_to_pipe(
     task = job.frame_task(enhancer or job.enhancer())
     segments = process(scan_segments(source, job.segmentation), task, sink, meter.step)
     file.flush()
-    report = EnhanceReport("standard output")
-    report.count(segments)
+    report = EnhanceReport.of("standard output", segments, meter.seconds())
     report.segments = 0
-    report.seconds = meter.seconds()
     return report
 
 
@@ -126,11 +123,10 @@ def plan_job(job: Job, source: Source, known: Sequence[SegmentPlan] = ()) -> Ite
         source: the job's source, opened; is read from the last known segment on.
         known: the first plans, from the workspace.
     """
-    assert job.target is not None
+    workspace = job.workspace()
     yield from known
     if known and known[-1].is_last:
         return
-    workspace = Workspace(job.target)
     last = known[-1] if known else None
     for plan in plan_segments(source, job.segmentation, last):
         if last is None or plan.index > last.index:
@@ -151,11 +147,10 @@ def join(job: Job, segments: Iterable[Segment]) -> list[str]:
     Raises:
         ValueError: a segment is missing.
     """
-    assert job.target is not None
+    workspace = job.workspace()
     ordered = sorted(segments, key=lambda segment: segment.plan.index)
     if [segment.plan.index for segment in ordered] != list(range(len(ordered))) or not ordered[-1].plan.is_last:
         raise ValueError(f"{job.target}: not all segments are finished")
-    workspace = Workspace(job.target)
     temporary = workspace.temporary("joined")
     encoded = [workspace.encoded(segment) for segment in ordered]
     notes = _write(job, encoded, temporary)

@@ -40,14 +40,19 @@ class EnhanceReport:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def count(self, segments: Sequence[Segment]) -> None:
-        """Add up what is known of the segments."""
+    @classmethod
+    def of(cls, target: str, segments: Sequence[Segment], seconds: float) -> EnhanceReport:
+        """Add up the segments of a job."""
         plans = [segment.plan for segment in segments]
         counts = [segment.counts for segment in segments]
-        self.frames_in = sum(count.frames_in for count in counts)
-        self.frames_out = sum(count.frames_out for count in counts)
-        self.held_frames = sum(count.held_frames for count in counts)
-        self.cuts = sum(plan.cut_count for plan in plans)
-        self.undecodable_packets = sum(plan.undecodable_packets for plan in plans)
-        self.retimed_frames = sum(plan.retimed_frames for plan in plans)
-        self.segments = len(segments)
+        return cls(
+            target=target,
+            frames_in=sum(count.frames_in for count in counts),
+            frames_out=sum(count.frames_out for count in counts),
+            segments=len(segments),
+            cuts=sum(plan.cut_count for plan in plans),
+            held_frames=sum(count.held_frames for count in counts),
+            undecodable_packets=sum(plan.undecodable_packets for plan in plans),
+            retimed_frames=sum(plan.retimed_frames for plan in plans),
+            seconds=seconds,
+        )

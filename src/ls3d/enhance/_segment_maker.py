@@ -11,7 +11,7 @@ from ls3d.enhance._frame_tasks import FrameTask, Output, make_outputs
 from ls3d.enhance._job import Job
 from ls3d.enhance._plan import SegmentPlan
 from ls3d.enhance._reader import SegmentReader
-from ls3d.enhance._segments import FrameCounts, Segment, Workspace
+from ls3d.enhance._segments import FrameCounts, Segment
 from ls3d.enhance._sinks import EndOfSegment, SegmentSink, Sink
 from ls3d.enhance._threads import Worker, prefetch
 from ls3d.enhance._windows import Window
@@ -48,21 +48,21 @@ class SegmentMaker:
     """
 
     def __init__(self, job: Job, enhancer: Enhancer | None = None) -> None:
-        if job.source is None or job.target is None:
-            raise ValueError("a job that reads or writes a pipe can't be divided into segments")
+        if job.source is None:
+            raise ValueError("a job that reads a pipe can't be divided among processes")
         self._job = job
+        self._workspace = job.workspace()
         self._reader = SegmentReader(job.source.open(), job.segmentation)
         self._task = job.frame_task(enhancer or job.enhancer())
 
     def make(self, plans: Iterable[SegmentPlan], step: Callable[[int], None] | None = None) -> list[Segment]:
-        """Make segments one after the other; the next one is begun while the frames of the last are being encoded.
+        """Make segments one after the other, each while the end of the previous one is still being encoded.
 
         Args:
             plans: may be an iterator, which is consumed in another thread, a little ahead of the work.
             step: is called after every source frame with the number of its output frames.
         """
-        assert self._job.target is not None
-        sink = SegmentSink(self._job.settings, self._job.info.color, Workspace(self._job.target))
+        sink = SegmentSink(self._job.settings, self._job.info.color, self._workspace)
         return process(self._reader.read_all(plans), self._task, sink, step)
 
 
