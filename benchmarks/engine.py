@@ -1,4 +1,4 @@
-"""The video engine: its throughput beside the bare network's, and its memory on short and long videos.
+"""The video engine: its throughput compared with the bare network's, and its memory for short and long videos.
 
     python -P benchmarks/engine.py [--model vfi] [--frames 12] [--long 20]
 
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from ls3d.enhance import interpolate
-from ls3d.models import load_model
+from ls3d.models import load_enhancement_model
 from ls3d.video import VideoFile, to_rgb
 
 HEIGHT, WIDTH = 192, 320
@@ -56,15 +56,15 @@ def make_clip(path: Path, frames: int) -> Path:
 
 def throughput(model: str, source: Path, target: Path) -> dict[str, float]:
     """Output frames per second of the bare network and of the whole engine, at factor 2."""
-    network = load_model(model)
+    network = load_enhancement_model(model)
     video = VideoFile(source)
     frames = [to_rgb(frame.picture, video.info.color) for frame in video.frames()]
     pairs = [torch.stack(pair, dim=1)[None] for pair in pairwise(frames)]
     with torch.inference_mode():
-        network(pairs[0], [2])
+        network(pairs[0], [0.5])
         begin = time.perf_counter()
         for pair in pairs:
-            network(pair, [2])
+            network(pair, [0.5])
         bare = time.perf_counter() - begin
     begin = time.perf_counter()
     interpolate(source, target, factor=2, model=network)

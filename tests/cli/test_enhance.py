@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from helpers.videos import Clip, decode, times
@@ -14,7 +17,13 @@ from typer.testing import CliRunner
 
 from ls3d.cli import enhance
 from ls3d.cli import main as program
+from ls3d.cli._console import ProgressStyle, format_duration, show_report
+from ls3d.enhance import EnhanceOptions, EnhanceReport
+from ls3d.enhance._segments import Workspace
+from ls3d.enhance.engine import make_segment, plan_job
+from ls3d.enhance.jobs import prepare_interpolation
 from ls3d.video import probe
+from ls3d.video.images import encode_png
 
 app = typer.Typer()
 enhance.register(app)
@@ -37,7 +46,7 @@ def source(tmp_path: Path) -> Path:
 def test_help_has_an_example(command: str) -> None:
     output = run(command, "--help")
     assert f"Example: ls3d {command}" in output
-    for flag in ("device", "precision", "tile", "start", "duration", "codec", "crf", "preview", "resume", "progress"):
+    for flag in (*(option.name.replace("_", "-") for option in fields(EnhanceOptions)), "preview", "progress"):
         assert f"--{flag}" in output
 
 
@@ -74,6 +83,7 @@ def test_the_other_flags(source: Path, tmp_path: Path) -> None:
         *("upscale", source, target, "--scale", 4, "--model", "bicubic", "--start", 0.4, "--duration", 0.2),
         *("--codec", "hevc", "--crf", 30, "--tile", 64, "--device", "cpu", "--precision", "bfloat16"),
         *("--restart", "--cut-threshold", 0, "--on-error", "stop", "--max-memory", "3G"),
+        *("--threads", 1, "--segment-frames", 2, "--image-rate", 24, "--progress", "none"),
     )
     info = probe(target)
     assert (info.codec, info.width, info.frames) == ("hevc", 256, 5)
@@ -88,6 +98,10 @@ def test_the_other_flags(source: Path, tmp_path: Path) -> None:
         (["--max-memory", "lots"], "--max-memory lots: expected bytes"),
         (["--tile", "1"], "--tile 1: expected at least 64 pixels"),
         (["--crf", "99"], "--crf 99: expected a number from 0 to 63"),
+        (["--start", "99"], "--start 99: expected less than"),
+        (["--device", "warp"], "--device warp: this machine has no such device"),
+        (["--model", "bicubic"], "--model bicubic: this model is for super-resolution, expected interpolation"),
+        (["--max-memory", "1M"], "--max-memory 1 MiB: too little"),
     ],
 )
 def test_errors_name_the_flag(
@@ -104,3 +118,47 @@ def test_errors_name_the_flag(
     assert status.value.code == 2
     output = capsys.readouterr().err.strip().splitlines()
     assert output[-1].startswith(f"error: {sentence}")
+
+
+def test_standard_streams(source: Path, tmp_path: Path) -> None:
+    run("denoise", source, tmp_path / "in.y4m", "--model", "identity", "--preview", 0.2)
+    command = [sys.executable, "-m", "ls3d", "interpolate", "-", "-", "--model", "blend", "--progress", "none"]
+    content = (tmp_path / "in.y4m").read_bytes()
+    result = subprocess.run(command, input=content, capture_output=True, check=True)
+    (tmp_path / "out.y4m").write_bytes(result.stdout)
+    assert len(decode(tmp_path / "out.y4m")) == 10
+    assert result.stderr == b""
+
+
+def test_a_job_is_resumed(source: Path, tmp_path: Path) -> None:
+    options = EnhanceOptions(threads=1, segment_frames=10)
+    job = prepare_interpolation(source, tmp_path / "out.mp4", model="blend", options=options)
+    Workspace(tmp_path / "out.mp4").prepare(job.job.signature())
+    make_segment(job.job, next(plan_job(job.job, job.source)))
+    flags = ("--model", "blend", "--threads", 1, "--segment-frames", 10)
+    assert "5 segments, 1 of them from an earlier run" in run("interpolate", source, tmp_path / "out.mp4", *flags)
+
+
+def test_notes_are_shown_once(tmp_path: Path) -> None:
+    folder = tmp_path / "[images]"
+    folder.mkdir()
+    for n in range(6):
+        (folder / f"{n}.png").write_bytes(encode_png(np.full((32, 32, 3), 40 * n, np.uint8)))
+    (folder / "3.png").write_bytes(b"damaged")
+    output = run("interpolate", folder, tmp_path / "out.mkv", "--model", "blend")
+    assert (
+        output.count("[images]/3.png can't be decoded") == 1
+    )  # the image is decoded twice: for the plan, and for the work
+    assert "note: undecodable packets: 1" in output
+
+
+def test_frames_without_usable_times_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    show_report(EnhanceReport("out.mp4", retimed_frames=3, notes=["stream 2 (data) left out"]), ProgressStyle.bar)
+    output = capsys.readouterr().err
+    assert "note: stream 2 (data) left out" in output
+    assert "note: frames without a usable timestamp: 3" in output
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(None, "unknown"), (5.4, "0:00:05"), (3_725, "1:02:05")])
+def test_remaining_time(seconds: float | None, text: str) -> None:
+    assert format_duration(seconds) == text

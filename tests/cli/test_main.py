@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ls3d
+from ls3d.cli import main
 from ls3d.errors import InputError, MissingExtraError, require
 
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "crossing.mp4")
@@ -57,10 +58,9 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise KeyError("bug")
 
-    module = importlib.import_module("ls3d.cli.main")
-    monkeypatch.setattr(module, "app", broken)
+    monkeypatch.setattr(importlib.import_module("ls3d.cli.main"), "app", broken)
     with pytest.raises(KeyError):
-        module.main()
+        main()
 
 
 def test_a_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,13 +71,28 @@ def test_a_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> N
         require("yaml", "train")
 
 
-def test_brackets_in_a_sentence_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise InputError("values must lie in [0, 1], got [red]")
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (InputError("values must be in [0, 1], got [red]"), "values must be in [0, 1], got [red]"),
+        (InputError("5: expected 2", argument="factor"), "--factor 5: expected 2"),
+        (InputError("2: expected 3", argument="max_memory"), "--max-memory 2: expected 3"),
+        (InputError("no: expected yes", argument="resume"), "--resume no: expected yes"),
+        (InputError("x.mp4: expected a video", argument="source"), "IN x.mp4: expected a video"),
+        (InputError("7: expected 8", argument="depth"), "depth 7: expected 8"),
+        (FileNotFoundError(2, "No such file or directory", "x.mp4"), "x.mp4: no such file or directory"),
+        (OSError("the disk is full"), "the disk is full"),
+    ],
+)
+def test_errors_in_the_words_of_the_command_line(
+    error: Exception, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
 
-    module = importlib.import_module("ls3d.cli.main")
-    monkeypatch.setattr(module, "app", refuse)
+    monkeypatch.setattr("ls3d.enhance.api.prepare_interpolation", refuse)
+    monkeypatch.setattr(sys, "argv", ["ls3d", "interpolate", "in.mp4", "out.mp4"])
     with pytest.raises(SystemExit) as stop:
-        module.main()
+        main()
     assert stop.value.code == 2
-    assert capsys.readouterr().err == "error: values must lie in [0, 1], got [red]\n"
+    assert capsys.readouterr().err == f"error: {sentence}\n"

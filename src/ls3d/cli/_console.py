@@ -54,9 +54,9 @@ def show_report(report: EnhanceReport, style: ProgressStyle) -> None:
     for sentence in report.notes:
         _note(console, sentence)
     if report.undecodable_packets:
-        _note(console, f"{report.undecodable_packets} packets could not be decoded")
+        _note(console, f"undecodable packets: {report.undecodable_packets}")
     if report.retimed_frames:
-        _note(console, f"{report.retimed_frames} frames had no usable timestamp")
+        _note(console, f"frames without a usable timestamp: {report.retimed_frames}")
     resumed = f", {report.resumed} of them from an earlier run" if report.resumed else ""
     console.print(
         f"{report.target}: {report.frames_in} frames became {report.frames_out} in {report.seconds:.1f} s; "
@@ -95,7 +95,7 @@ def _bar(console: Console) -> Iterator[ProgressCallback]:
             completed=state.done,
             total=max(state.total, state.done) if state.total else None,
             fps=f"{state.fps:.1f}",
-            eta=_duration(state.remaining),
+            eta=format_duration(state.remaining),
         )
 
     try:
@@ -105,7 +105,7 @@ def _bar(console: Console) -> Iterator[ProgressCallback]:
             bar.stop()
 
 
-def _duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Hours, minutes and seconds."""
     if seconds is None:
         return "unknown"
