@@ -100,7 +100,7 @@ def test_the_other_flags(source: Path, tmp_path: Path) -> None:
         (["--crf", "99"], "--crf 99: expected a number from 0 to 63"),
         (["--start", "99"], "--start 99: expected less than"),
         (["--device", "warp"], "--device warp: this machine has no such device"),
-        (["--model", "bicubic"], "--model bicubic: this model is for super-resolution, expected interpolation"),
+        (["--model", "bicubic"], "--model bicubic: its task is super-resolution, expected interpolation"),
         (["--max-memory", "1M"], "--max-memory 1 MiB: too little"),
     ],
 )

@@ -260,7 +260,7 @@ def test_nan_is_an_error_that_names_the_frame(tmp_path: Path, level: float, time
 
 def test_a_network_for_another_task_is_refused(tmp_path: Path) -> None:
     source = Clip(frames=1).write(tmp_path / "in.mp4")
-    with pytest.raises(InputError, match="RecordingBlend: this model is for interpolation, expected denoising"):
+    with pytest.raises(InputError, match="RecordingBlend: its task is interpolation, expected denoising"):
         denoise(source, tmp_path / "out.mp4", model=RecordingBlend())
 
 

@@ -106,7 +106,7 @@ def load_network(model: str | EnhancementNetwork, task: str) -> EnhancementNetwo
     if isinstance(model, str):
         return load_enhancement_model(model, task)
     if model.traits.task != task:
-        raise InputError(f"{model.name}: this model is for {model.traits.task}, expected {task}", argument="model")
+        raise InputError(f"{model.name}: its task is {model.traits.task}, expected {task}", argument="model")
     return model
 
 
