@@ -1,7 +1,8 @@
 #!/bin/bash
+# Usage: scripts/sanitize.sh [INSTRUCTION_SET...]
 # Runs the CPU kernel's tests, with 2,000 random geometries, under AddressSanitizer and UndefinedBehaviorSanitizer.
-# Needs GCC and an environment with ls3d[test] installed. Exit status 0 means clean.
-# The instruction sets to check can be given as arguments; without any it is the widest of this processor.
+# Needs GCC, and an environment with ls3d and its test dependencies. Exit status 0 means that no error was found.
+# Instruction sets: avx512, avx2, portable; by default the widest one of this processor.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,7 +25,7 @@ fi
 wait
 "$compiler" -shared -fopenmp -fsanitize=address,undefined "$build"/*.o -o "$build/libls3d.so"
 
-# Python itself is not instrumented: the sanitizers' libraries come first, and leaks of the interpreter don't count.
+# Python itself isn't instrumented, so the sanitizers' libraries must be preloaded, and leaks aren't reported.
 preload="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libubsan.so) \
 $("$compiler" -print-file-name=libstdc++.so)"
 for isa in "${@:-}"; do
@@ -35,4 +36,4 @@ for isa in "${@:-}"; do
         --deselect tests/ops/test_backends.py::test_other_instruction_sets_agree \
         --deselect tests/ops/test_backends.py::test_addresses_beyond_32_bits
 done
-echo "clean"
+echo "no errors"
