@@ -27,7 +27,7 @@ X86 = {
 
 
 class BuildKernel(build_ext):
-    """Compiles ``kernel.cpp`` once per instruction set and links the objects with the dispatcher."""
+    """Compiles the kernels once per instruction set and links the objects with the dispatchers."""
 
     def get_ext_filename(self, fullname: str) -> str:
         return str(Path(*fullname.split("."))) + (".dll" if sys.platform == "win32" else ".so")
@@ -50,7 +50,10 @@ class BuildKernel(build_ext):
         objects: list[str] = []
         for name, flags in {**sets, "portable": []}.items():
             objects += self._compile("kernel.cpp", name, [f"-DLS3D_ISA={name}", *flags, *threads])
-        objects += self._compile("dispatch.cpp", "dispatch", [f"-DLS3D_HAS_{name.upper()}" for name in sets] + threads)
+            exact = [f"-DLS3D_ISA={name}", "-ffp-contract=off", *flags, *threads]
+            objects += self._compile("motion.cpp", name, exact)
+        for source in ("dispatch.cpp", "motion_dispatch.cpp"):
+            objects += self._compile(source, "dispatch", [f"-DLS3D_HAS_{name.upper()}" for name in sets] + threads)
         self.compiler.link_shared_object(objects, str(target), extra_postargs=threads, target_lang="c++")
 
     def _compile(self, source: str, label: str, flags: list[str]) -> list[str]:

@@ -5,13 +5,17 @@ The result is an argument of a minimum, which has no gradient; none flows throug
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from ls3d.ops._motion_plan import DEFAULT_LEVELS, check_times, half_size, plan
 from ls3d.ops.backends import reference_motion
+from ls3d.ops.backends.cpu import motion as cpu_motion
 
 torch.library.define(
     "ls3d::bilateral_motion",
@@ -66,7 +70,24 @@ def _forward(first: Tensor, second: Tensor, times: Sequence[float], levels: int)
     _check(first, second, times, levels)
     if 0 in (first.shape[0], len(times)):
         return _forward_fake(first, second, times, levels)
-    return reference_motion.bilateral_motion(first.float(), second.float(), times, levels)
+    backend = _choose(first)
+    return backend.bilateral_motion(first.float(), second.float(), times, levels)
+
+
+def _choose(first: Tensor) -> ModuleType:
+    """The backend for these frames: the compiled kernel where it runs, else the reference."""
+    if first.device.type != "cpu":
+        return reference_motion
+    why_not = cpu_motion.supports(first)
+    if why_not is None:
+        return cpu_motion
+    _warn_once(why_not)
+    return reference_motion
+
+
+@functools.cache
+def _warn_once(why_not: str) -> None:
+    warnings.warn(f"bilateral_motion runs on its slow reference path: {why_not}", RuntimeWarning, stacklevel=2)
 
 
 @torch.library.register_fake("ls3d::bilateral_motion")
