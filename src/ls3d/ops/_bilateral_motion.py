@@ -13,7 +13,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ls3d.ops._motion_plan import DEFAULT_LEVELS, check_times, half_size, plan
+from ls3d.ops._motion_plan import check_times, default_levels, half_size, search_radii
 from ls3d.ops.backends import reference_motion
 from ls3d.ops.backends.cpu import motion as cpu_motion
 
@@ -24,7 +24,7 @@ torch.library.define(
 )
 
 
-def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], levels: int = DEFAULT_LEVELS) -> Tensor:
+def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], levels: int | None = None) -> Tensor:
     """The motion between two frames, seen from times between them, by matching: no weights, any time.
 
     For every position x at time t it finds the motion v of the whole interval for which the first frame at
@@ -40,8 +40,8 @@ def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], leve
         first: ``(N, 3, H, W)``, floating, in [0, 1].
         second: the same shape, dtype and device.
         times: from 0, the first frame, to 1, the second.
-        levels: of the pyramid; the coarsest is at ``1 / 2**levels`` of the size, the finest at 1/2. The coarsest
-            finds motion up to ``4 * 2**levels`` pixels.
+        levels: of the pyramid; the coarsest is at ``1 / 2**levels`` of the size and finds motion up to
+            ``8 * 2**levels`` pixels, the finest is at 1/2. None is four, and more for frames from 720 rows on.
 
     Returns:
         ``(N, len(times), 2, ceil(H / 2), ceil(W / 2))``, float32: (dy, dx) in pixels of the full size.
@@ -49,7 +49,10 @@ def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], leve
     Raises:
         ValueError: shapes, dtypes, devices, times or levels don't fit; the message names the argument.
     """
-    motion: Tensor = torch.ops.ls3d.bilateral_motion(first, second, [float(time) for time in times], levels)
+    if levels is None:
+        levels = default_levels(first.shape[-2], first.shape[-1])
+    exact = [float(time) for time in times]
+    motion: Tensor = torch.ops.ls3d.bilateral_motion(first.detach(), second.detach(), exact, levels)
     return motion
 
 
@@ -62,7 +65,7 @@ def _check(first: Tensor, second: Tensor, times: Sequence[float], levels: int) -
         expected = f"{first.dtype} {tuple(first.shape)} on {first.device} as the first"
         raise ValueError(f"second is {second.dtype} {tuple(second.shape)} on {second.device}, expected {expected}")
     check_times(times)
-    plan(levels)
+    search_radii(levels)
 
 
 @torch.library.impl("ls3d::bilateral_motion", "CompositeExplicitAutograd")

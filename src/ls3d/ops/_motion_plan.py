@@ -1,63 +1,50 @@
-"""The search plan of ``bilateral_motion``: what is compared, how far the search goes, and what a motion costs.
+"""The constants of ``bilateral_motion``: what is compared, how far the search goes, and what a motion costs.
 
-Both backends read these values, so that they find the same motion.
+Both backends read them, so that they find the same motion. All lengths are in pixels of a pyramid level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-#: Radius of the local mean that is removed from the first three features.
+#: Radius of the square window whose mean is removed from the first three of the six features.
 MEAN_RADIUS = 3
 
-#: Weight of the last three features, the colors themselves.
-COLOR_WEIGHT = 0.3
+#: Radius of the square window over which the difference of the frames is averaged.
+WINDOW_RADIUS = 3
 
-#: Cost of a pixel of motion against the motion of the coarser level, and against the center of the search.
+#: Distance of the four neighbors whose motion is tried first.
+NEIGHBOR = 3
+
+#: Cost of a pixel of motion, against the motion of the coarser level and against the center of the grid search.
 PENALTY = 0.002
 
-#: Levels that are searched where the caller doesn't say how many: 1/16, 1/8, 1/4 and 1/2 of the size.
-DEFAULT_LEVELS = 4
+_COARSEST_RADIUS = 8
+_LEAST_LEVELS = 4
+_COARSEST_SIDE = 45
 
 
-@dataclass(frozen=True)
-class Level:
-    """How one level of the pyramid is searched; lengths in pixels of the level.
-
-    Attributes:
-        radius: steps of the grid search to each side of its center.
-        step: distance between two positions of the grid search.
-        box: radius of the square window over which the difference of the frames is averaged.
-        neighbor: distance of the four neighbors whose motion is tried first.
-    """
-
-    radius: int
-    step: float
-    box: int
-    neighbor: int
-
-
-_FINEST = Level(radius=1, step=0.5, box=3, neighbor=3)
-_FINE = Level(radius=1, step=1.0, box=3, neighbor=2)
-_COARSE = Level(radius=2, step=1.0, box=3, neighbor=2)
-_COARSEST = Level(radius=4, step=1.0, box=2, neighbor=2)
-
-
-def plan(levels: int) -> tuple[Level, ...]:
-    """The levels from coarse to fine; the last is at half the size.
+def search_radii(levels: int) -> tuple[int, ...]:
+    """Radius of the grid search at each level, the coarsest first; the finest level is at half the size.
 
     Raises:
         ValueError: there is not at least one level.
     """
     if levels < 1:
         raise ValueError(f"levels is {levels}, expected at least 1")
-    finer = (_FINEST, _FINE, _COARSE)
-    return (_COARSEST, *(finer[min(k, len(finer) - 1)] for k in reversed(range(levels - 1))))
+    return tuple(max(1, _COARSEST_RADIUS >> k) for k in range(levels))
+
+
+def default_levels(height: int, width: int) -> int:
+    """Four levels, and more for frames from 720 rows on, so that the reach of the search grows with the frame."""
+    levels = _LEAST_LEVELS
+    while min(height, width) >> levels > _COARSEST_SIDE:
+        levels += 1
+    return levels
 
 
 def half_size(height: int, width: int) -> tuple[int, int]:
-    """Size of the next coarser level; an odd row or column counts as a whole one."""
+    """Size of the next coarser level; an odd last row or column counts as a whole one."""
     return (height + 1) // 2, (width + 1) // 2
 
 

@@ -8,8 +8,8 @@ masks of both signs turn the bilinear sample along the mean motion into a bicubi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -20,15 +20,14 @@ from ls3d.models.network import QUARTERS, EnhancementTraits, InterpolationNetwor
 from ls3d.models.registry import register_model
 from ls3d.ops import bilateral_motion, ls3d_conv3d
 
-#: Weights of the candidates before the frames are compared: own motion, four neighbors' motion, no motion.
-_CANDIDATE_WEIGHTS = (1.0, 0.5, 0.5, 0.5, 0.5, 0.3)
+#: How many of the six candidates move: a position's own motion and that of four neighbors. The last is no motion.
 _MOVING = 5
 
-#: Distance of the neighbors whose motion is a candidate, in pixels at half the size.
-_NEIGHBOR = 3
+#: Rows and columns to the neighbors whose motion is a candidate, in pixels at half the size.
+_NEIGHBOR = 6
 
 #: Mean color difference along a candidate that divides its importance by e.
-_TEMPERATURE = 0.04
+_TEMPERATURE = 0.06
 
 #: Parameter of the cubic kernel (Keys 1981).
 _CUBIC = -0.5
@@ -61,7 +60,7 @@ class BilateralInterpolation(InterpolationNetwork):
     )
     kernel: Tensor
 
-    def __init__(self, levels: int = 4) -> None:
+    def __init__(self, levels: int | None = None) -> None:
         super().__init__()
         self.levels = levels
         identity = torch.eye(3)[:, :, None, None, None].expand(3, 3, *_KERNEL)
@@ -121,11 +120,10 @@ def _half(frame: Tensor) -> Tensor:
 
 
 def _candidates(motion: Tensor) -> Tensor:
-    """Motions ``(N, 6, 2, h, w)`` worth trying: a position's own, that of four neighbors, and none."""
+    """Motions ``(N, 6, 2, h, w)`` worth trying: a position's own, that of four diagonal neighbors, and none."""
     height, width = motion.shape[-2:]
     padded = F.pad(motion, (_NEIGHBOR,) * 4, mode="replicate")
-    corners = ((0, 1), (2, 1), (1, 0), (1, 2))
-    starts = [(y * _NEIGHBOR, x * _NEIGHBOR) for y, x in corners]
+    starts = product((0, 2 * _NEIGHBOR), repeat=2)
     neighbors = [padded[..., y : y + height, x : x + width] for y, x in starts]
     return torch.stack([motion, *neighbors, torch.zeros_like(motion)], dim=1)
 
@@ -137,8 +135,7 @@ def _importance(halves: tuple[Tensor, Tensor], candidates: Tensor, time: float) 
     first, second = (half.repeat_interleave(count, dim=0) for half in halves)
     difference = (fetch(first, motion * -time) - fetch(second, motion * (1 - time))).abs().mean(1, keepdim=True)
     cost = F.avg_pool2d(F.pad(difference, (1,) * 4, mode="replicate"), 3, 1).unflatten(0, (-1, count))[:, :, 0]
-    prior = cost.new_tensor([math.log(weight) for weight in _CANDIDATE_WEIGHTS])
-    return (prior[:, None, None] - cost / _TEMPERATURE).softmax(dim=1)
+    return (cost / -_TEMPERATURE).softmax(dim=1)
 
 
 def _enlarge(maps: Tensor, band: range, width: int) -> Tensor:
@@ -225,6 +222,6 @@ def _cubic(distance: Tensor) -> Tensor:
 
 
 @register_model(parameters=0, input_size=(3, 2, 256, 256))
-def bilateral(levels: int = 4) -> BilateralInterpolation:
+def bilateral(levels: int | None = None) -> BilateralInterpolation:
     """Sampling along motion found by matching, at any time; needs no weights."""
     return BilateralInterpolation(levels)

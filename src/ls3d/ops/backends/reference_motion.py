@@ -12,32 +12,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ls3d.ops._motion_plan import COLOR_WEIGHT, MEAN_RADIUS, PENALTY, Level, plan
+from ls3d.ops._motion_plan import MEAN_RADIUS, NEIGHBOR, PENALTY, WINDOW_RADIUS, search_radii
 
 _Pair = tuple[Tensor, Tensor]
 
 
 def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], levels: int) -> Tensor:
     """The motion ``(N, len(times), 2, h, w)``; shapes as in :func:`ls3d.ops.bilateral_motion`."""
-    steps = plan(levels)
-    pyramid = list(zip(steps, _pyramid(first, levels), _pyramid(second, levels), strict=True))
-    motions = []
-    for time in times:
-        motion = None
-        for level, *pair in pyramid:
-            motion = _match((pair[0], pair[1]), motion, time, level)
-        motions.append(motion)
-    return torch.stack([2 * motion for motion in motions if motion is not None], dim=1)
+    pairs = _pyramid(first, second, levels)
+    return torch.stack([_motion(pairs, time) * 2 for time in times], dim=1)
 
 
-def _pyramid(frame: Tensor, levels: int) -> list[Tensor]:
-    """Features ``(N, 6, h, w)`` of every level, the coarsest first."""
+def _motion(pairs: Sequence[_Pair], time: float) -> Tensor:
+    """The motion ``(N, 2, h, w)`` at one time, in pixels of the finest level."""
+    count, _, height, width = pairs[0][0].shape
+    motion = pairs[0][0].new_zeros(count, 2, height, width)
+    for number, (pair, radius) in enumerate(zip(pairs, search_radii(len(pairs)), strict=True)):
+        if number:
+            height, width = pair[0].shape[-2:]
+            motion = _select(pair, _enlarge(motion, height, width), time)
+        motion = _median(_search(pair, motion, time, radius))
+    return motion
+
+
+def _pyramid(first: Tensor, second: Tensor, levels: int) -> list[_Pair]:
+    """Features ``(N, 6, h, w)`` of both frames at every level, the coarsest first."""
+    frames = [_images(first, levels), _images(second, levels)]
+    means = [_mean(images[0]) for images in frames]
+    contrast = [_contrast(images[0], mean) for images, mean in zip(frames, means, strict=True)]
+    gains = _gain(contrast[0], contrast[1]), _gain(contrast[1], contrast[0])
+    pairs = []
+    for level in zip(*frames, strict=True):
+        first, second = (_features(*part) for part in zip(level, means, gains, strict=True))
+        pairs.append((first, second))
+    return pairs
+
+
+def _images(frame: Tensor, levels: int) -> list[Tensor]:
+    """The frame at every level, the coarsest first."""
     images = [_half(frame)]
     while len(images) < levels:
         images.append(_half(images[-1]))
-    coarsest = images[-1]
-    mean = _sum(_sum(coarsest, -1), -2) * (1 / (coarsest.shape[-2] * coarsest.shape[-1]))
-    return [_features(image, mean) for image in reversed(images)]
+    return images[::-1]
 
 
 def _half(image: Tensor) -> Tensor:
@@ -47,6 +63,18 @@ def _half(image: Tensor) -> Tensor:
     upper = image[..., 0::2, 0::2] + image[..., 0::2, 1::2]
     lower = image[..., 1::2, 0::2] + image[..., 1::2, 1::2]
     return (upper + lower) * 0.25
+
+
+def _mean(image: Tensor) -> Tensor:
+    """Mean ``(N, C, 1, 1)`` of each channel."""
+    height, width = image.shape[-2:]
+    return _sum(_sum(image, -1), -2) * (1 / (height * width))
+
+
+def _contrast(image: Tensor, mean: Tensor) -> Tensor:
+    """Mean distance ``(N, 1, 1, 1)`` of the pixels from the mean, summed over colors."""
+    red, green, blue = _mean((image - mean).abs()).split(1, dim=1)
+    return (red + green) + blue
 
 
 def _sum(values: Tensor, dim: int) -> Tensor:
@@ -60,10 +88,16 @@ def _sum(values: Tensor, dim: int) -> Tensor:
     return values
 
 
-def _features(image: Tensor, mean: Tensor) -> Tensor:
-    """What is compared: the colors without their local mean, and, weaker, without the mean of the frame."""
+def _gain(own: Tensor, other: Tensor) -> Tensor:
+    """What a frame is multiplied by so that both have the same contrast; the two gains have the mean one."""
+    total = own + other
+    return torch.where(total > 0, other * 2 / torch.where(total > 0, total, 1.0), 1.0)
+
+
+def _features(image: Tensor, mean: Tensor, gain: Tensor) -> Tensor:
+    """What is compared: the colors without their local mean, and without the mean of the frame."""
     local = _box_sum(image, MEAN_RADIUS) * (1 / (2 * MEAN_RADIUS + 1) ** 2)
-    return torch.cat([image - local, (image - mean) * COLOR_WEIGHT], dim=1)
+    return torch.cat([image - local, image - mean], dim=1) * gain
 
 
 def _box_sum(values: Tensor, radius: int) -> Tensor:
@@ -83,16 +117,6 @@ def _pad(values: Tensor, margin: int) -> Tensor:
     return F.pad(values, (margin,) * 4, mode="replicate")
 
 
-def _match(pair: _Pair, coarse: Tensor | None, time: float, level: Level) -> Tensor:
-    """The motion ``(N, 2, h, w)`` of one level, in its pixels, given that of the coarser one."""
-    count, _, height, width = pair[0].shape
-    if coarse is None:
-        motion = pair[0].new_zeros(count, 2, height, width)
-    else:
-        motion = _select(pair, _enlarge(coarse, height, width), time, level)
-    return _median(_search(pair, motion, time, level))
-
-
 def _enlarge(motion: Tensor, height: int, width: int) -> Tensor:
     """Motion of the next level, twice as large: bilinear, cropped to ``height`` and ``width``."""
     tall = _double(motion.transpose(-2, -1), height).transpose(-2, -1)
@@ -108,21 +132,22 @@ def _double(values: Tensor, length: int) -> Tensor:
     return torch.stack([even, odd], dim=-1).flatten(-2)[..., :length]
 
 
-def _select(pair: _Pair, motion: Tensor, time: float, level: Level) -> Tensor:
+def _select(pair: _Pair, motion: Tensor, time: float) -> Tensor:
     """The best of a position's own motion, its four neighbors' and none."""
-    best = _cost(pair, motion, time, level)
+    best = _cost(pair, motion, time)
     chosen = motion
-    for candidate in _neighbors(motion, level.neighbor):
+    for candidate in _neighbors(motion):
         distance = (candidate[:, :1] - motion[:, :1]).abs() + (candidate[:, 1:] - motion[:, 1:]).abs()
-        cost = _cost(pair, candidate, time, level) + distance * PENALTY
+        cost = _cost(pair, candidate, time) + distance * PENALTY
         better = cost < best
         best = torch.where(better, cost, best)
         chosen = torch.where(better, candidate, chosen)
     return chosen
 
 
-def _neighbors(motion: Tensor, distance: int) -> Iterator[Tensor]:
-    """The motion above, below, left and right at ``distance``, then none."""
+def _neighbors(motion: Tensor) -> Iterator[Tensor]:
+    """The motion above, below, left and right, then none."""
+    distance = NEIGHBOR
     height, width = motion.shape[-2:]
     padded = _pad(motion, distance)
     for y, x in ((0, 1), (2, 1), (1, 0), (1, 2)):
@@ -130,13 +155,13 @@ def _neighbors(motion: Tensor, distance: int) -> Iterator[Tensor]:
     yield torch.zeros_like(motion)
 
 
-def _search(pair: _Pair, center: Tensor, time: float, level: Level) -> Tensor:
+def _search(pair: _Pair, center: Tensor, time: float, radius: int) -> Tensor:
     """The best motion on a grid around ``center``, with the sub-pixel part from a parabola along each axis."""
-    shifts = [k * level.step for k in range(-level.radius, level.radius + 1)]
+    shifts = range(-radius, radius + 1)
     costs = []
     for y, x in product(shifts, shifts):
         motion = center + center.new_tensor([y, x])[:, None, None]
-        costs.append(_cost(pair, motion, time, level) + PENALTY * (abs(y) + abs(x)))
+        costs.append(_cost(pair, motion, time) + PENALTY * (abs(y) + abs(x)))
     best, index = costs[0], torch.zeros_like(costs[0], dtype=torch.long)
     for number, cost in enumerate(costs):
         better = cost < best
@@ -148,21 +173,22 @@ def _search(pair: _Pair, center: Tensor, time: float, level: Level) -> Tensor:
         inside = (position > 0) & (position < side - 1)
         before = volume.gather(1, torch.where(inside, index - stride, index))
         after = volume.gather(1, torch.where(inside, index + stride, index))
-        parts.append(((position - level.radius) + _vertex(before, best, after)) * level.step)
+        parts.append((position - radius) + _vertex(before, best, after))
     return center + torch.cat(parts, dim=1)
 
 
 def _vertex(before: Tensor, best: Tensor, after: Tensor) -> Tensor:
     """Where the parabola through three costs has its minimum, from -1/2 to 1/2; 0 where there is none."""
-    vertex = ((before - after) * 0.5) / ((before - best) + (after - best))
-    return torch.where(vertex.abs() <= 0.5, vertex, 0.0)
+    curvature = (before - best) + (after - best)
+    vertex = ((before - after) * 0.5) / torch.where(curvature > 0, curvature, 1.0)
+    return torch.where((curvature > 0) & (vertex.abs() <= 0.5), vertex, 0.0)
 
 
-def _cost(pair: _Pair, motion: Tensor, time: float, level: Level) -> Tensor:
+def _cost(pair: _Pair, motion: Tensor, time: float) -> Tensor:
     """Mean difference ``(N, 1, h, w)`` of the two frames along ``motion``, over features and window."""
     difference = (_sample(pair[0], motion * -time) - _sample(pair[1], motion * (1 - time))).abs().unbind(1)
     total = ((difference[0] + difference[4]) + difference[2]) + ((difference[1] + difference[5]) + difference[3])
-    return _box_sum(total[:, None], level.box) * (1 / (len(difference) * (2 * level.box + 1) ** 2))
+    return _box_sum(total[:, None], WINDOW_RADIUS) * (1 / (len(difference) * (2 * WINDOW_RADIUS + 1) ** 2))
 
 
 def _sample(features: Tensor, shift: Tensor) -> Tensor:

@@ -8,21 +8,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ls3d.ops._motion_plan import COLOR_WEIGHT, MEAN_RADIUS, PENALTY, half_size, plan
+from ls3d.ops._motion_plan import (
+    MEAN_RADIUS,
+    NEIGHBOR,
+    PENALTY,
+    WINDOW_RADIUS,
+    half_size,
+    search_radii,
+)
 from ls3d.ops.backends.cpu import library
 
 _ABI = 1
-
-
-class _Level(ctypes.Structure):
-    """``ls3d::MotionLevel``, field by field."""
-
-    _fields_ = [
-        ("radius", ctypes.c_int64),
-        ("box", ctypes.c_int64),
-        ("neighbor", ctypes.c_int64),
-        ("step", ctypes.c_double),
-    ]
 
 
 class _Call(ctypes.Structure):
@@ -38,9 +34,10 @@ class _Call(ctypes.Structure):
         ("frame", ctypes.c_void_p * 2),
         ("frame_stride", (ctypes.c_int64 * 4) * 2),
         ("time", ctypes.POINTER(ctypes.c_double)),
-        ("level", ctypes.POINTER(_Level)),
+        ("radius", ctypes.POINTER(ctypes.c_int64)),
+        ("window_radius", ctypes.c_int64),
+        ("neighbor", ctypes.c_int64),
         ("mean_radius", ctypes.c_int64),
-        ("color_weight", ctypes.c_double),
         ("penalty", ctypes.c_double),
         ("motion", ctypes.c_void_p),
     ]
@@ -67,7 +64,6 @@ def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], leve
     """
     count, _, height, width = first.shape
     motion = first.new_empty((count, len(times), 2, *half_size(height, width)))
-    searched = [_Level(level.radius, level.box, level.neighbor, level.step) for level in plan(levels)]
     strides = [(ctypes.c_int64 * 4)(*frame.stride()) for frame in (first, second)]
     call = _Call(
         batch=count,
@@ -79,9 +75,10 @@ def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], leve
         frame=(first.data_ptr(), second.data_ptr()),
         frame_stride=((ctypes.c_int64 * 4) * 2)(*strides),
         time=(ctypes.c_double * len(times))(*times),
-        level=(_Level * levels)(*searched),
+        radius=(ctypes.c_int64 * levels)(*search_radii(levels)),
+        window_radius=WINDOW_RADIUS,
+        neighbor=NEIGHBOR,
         mean_radius=MEAN_RADIUS,
-        color_weight=COLOR_WEIGHT,
         penalty=PENALTY,
         motion=motion.data_ptr(),
     )

@@ -14,7 +14,7 @@ namespace {
 struct Memory {
   std::vector<Size> sizes;              // of the levels, the coarsest first
   std::vector<int64_t> pixels_before;   // of the coarser levels
-  Buffer<float> pictures, features[2];  // all levels
+  Buffer<float> pictures[2], features[2];  // all levels
   Buffer<float> fields[3];              // y and x of a motion each
   Buffer<float> workspace;
 
@@ -24,37 +24,47 @@ struct Memory {
     for (int64_t k = 0; k < call.levels; ++k) {
       pixels_before.push_back(pixels);
       pixels += sizes[k].pixels();
-      share = std::max({share, features_workspace(call, sizes[k]), match_workspace(call.level[k], sizes[k])});
+      share = std::max({share, features_workspace(call, sizes[k]), match_workspace(call.radius[k], call.window_radius, sizes[k])});
     }
     const int64_t finest = sizes.back().pixels(), bands = bands_of(sizes.back().height, call.threads).count;
-    pictures = allocate<float>(kColors * pixels);
     workspace = allocate<float>(std::max(bands * share, sizes[0].pixels()));
+    for (auto& buffer : pictures) buffer = allocate<float>(kColors * pixels);
     for (auto& buffer : features) buffer = allocate<float>(kLanes * pixels);
     for (auto& buffer : fields) buffer = allocate<float>(2 * finest);
-    const bool all = pictures && workspace && features[0] && features[1];
-    return all && fields[0] && fields[1] && fields[2];
+    const bool frames = pictures[0] && pictures[1] && features[0] && features[1];
+    return frames && workspace && fields[0] && fields[1] && fields[2];
   }
 
-  float* picture(int64_t level) const { return pictures.get() + kColors * pixels_before[level]; }
+  float* picture(int frame, int64_t level) const { return pictures[frame].get() + kColors * pixels_before[level]; }
   float* features_at(int frame, int64_t level) const { return features[frame].get() + kLanes * pixels_before[level]; }
   Field field(int which, Size size) const { return {fields[which].get(), fields[which].get() + size.pixels()}; }
 };
 
-// Features of one frame of one sample at all levels.
-void make_features(const MotionCall& call, const Memory& memory, int64_t sample, int frame) {
+// One frame of one sample at all levels.
+void make_pictures(const MotionCall& call, const Memory& memory, int64_t sample, int frame) {
   const int64_t* stride = call.frame_stride[frame];
   const float* data = call.frame[frame] + sample * stride[0];
   Picture finer{data, {call.height, call.width}, stride[1], stride[2], stride[3]};
   for (int64_t k = call.levels - 1; k >= 0; --k) {
-    halve(finer, memory.picture(k), call.threads);
-    const Size size = memory.sizes[k];
-    finer = {memory.picture(k), size, size.pixels(), size.width, 1};
+    float* picture = memory.picture(frame, k);
+    halve(finer, picture, call.threads);
+    finer = {picture, memory.sizes[k], memory.sizes[k].pixels(), memory.sizes[k].width, 1};
   }
-  float mean[kColors];
-  for (int64_t c = 0; c < kColors; ++c)
-    mean[c] = mean_of(memory.picture(0) + c * memory.sizes[0].pixels(), memory.sizes[0], memory.workspace.get());
-  for (int64_t k = 0; k < call.levels; ++k)
-    features_of(call, memory.picture(k), memory.sizes[k], mean, memory.features_at(frame, k), memory.workspace.get());
+}
+
+// Features of both frames of one sample at all levels.
+void make_features(const MotionCall& call, const Memory& memory, int64_t sample) {
+  Statistics found[2];
+  for (int frame = 0; frame < 2; ++frame) {
+    make_pictures(call, memory, sample, frame);
+    found[frame] = statistics_of(memory.picture(frame, 0), memory.sizes[0], memory.workspace.get());
+  }
+  for (int frame = 0; frame < 2; ++frame) {
+    const float gain = gain_of(found[frame].contrast, found[1 - frame].contrast);
+    for (int64_t k = 0; k < call.levels; ++k)
+      features_of(call, memory.picture(frame, k), memory.sizes[k], found[frame].mean, gain,
+                  memory.features_at(frame, k), memory.workspace.get());
+  }
 }
 
 // The motion at one time, from coarse to fine, in pixels of the full size.
@@ -65,8 +75,10 @@ void find_motion(const MotionCall& call, const Memory& memory, double time, floa
     const Match match{{memory.features_at(0, k), memory.features_at(1, k)},
                       size,
                       {float(-time), float(1.0 - time)},
-                      call.level[k],
-                      float(call.penalty),
+                      call.radius[k],
+                      call.window_radius,
+                      call.neighbor,
+                      call.penalty,
                       call.threads};
     const Field center = memory.field(0, size), other = memory.field(1, size);
     if (k == 0) {
@@ -78,7 +90,7 @@ void find_motion(const MotionCall& call, const Memory& memory, double time, floa
       enlarge(before.x, coarse, size, call.threads, other.x, workspace);
       select(match, other, center, workspace);
     }
-    search(match, call.penalty, center, other, workspace);
+    search(match, center, other, workspace);
     const Field smooth = memory.field(2, size);
     median(other.y, size, call.threads, smooth.y);
     median(other.x, size, call.threads, smooth.x);
@@ -98,7 +110,7 @@ int32_t LS3D_NAME(bilateral_motion_, LS3D_ISA)(const MotionCall& call) {
   if (!memory.get(call)) return kNoMemory;
   const int64_t values = 2 * memory.sizes.back().pixels();
   for (int64_t sample = 0; sample < call.batch; ++sample) {
-    for (int frame = 0; frame < 2; ++frame) make_features(call, memory, sample, frame);
+    make_features(call, memory, sample);
     for (int64_t k = 0; k < call.times; ++k)
       find_motion(call, memory, call.time[k], call.motion + (sample * call.times + k) * values);
   }

@@ -1,6 +1,8 @@
-// What bilateral_motion compares: at every level, the colors without their local mean, and without the frame's mean.
+// What bilateral_motion compares: at every level, the colors without their local mean, and without
+// the mean of the frame. A gain makes the contrasts of the two frames equal.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "motion.h"
@@ -44,17 +46,40 @@ inline void halve(const Picture& from, float* to, int64_t threads) {
   });
 }
 
-// The mean of a plane; the second half of a row is added to the first until one value is left. Overwrites `scratch`.
-inline float mean_of(const float* plane, Size size, float* scratch) {
-  std::copy(plane, plane + size.pixels(), scratch);
+// The mean of a plane; the second half of a row is added to the first until one value is left. Overwrites the plane.
+inline float mean_of(float* plane, Size size) {
   for (int64_t length = size.width; length > 1; length = (length + 1) / 2)
     for (int64_t y = 0; y < size.height; ++y)
       for (int64_t x = (length + 1) / 2; x < length; ++x)
-        scratch[y * size.width + x - (length + 1) / 2] += scratch[y * size.width + x];
+        plane[y * size.width + x - (length + 1) / 2] += plane[y * size.width + x];
   for (int64_t length = size.height; length > 1; length = (length + 1) / 2)
     for (int64_t y = (length + 1) / 2; y < length; ++y)
-      scratch[(y - (length + 1) / 2) * size.width] += scratch[y * size.width];
-  return scratch[0] * float(1.0 / double(size.pixels()));
+      plane[(y - (length + 1) / 2) * size.width] += plane[y * size.width];
+  return plane[0] * float(1.0 / double(size.pixels()));
+}
+
+struct Statistics {
+  float mean[kColors];
+  float contrast;  // mean distance of the pixels from the mean, summed over colors
+};
+
+// Of a picture of color planes. `scratch` holds a plane.
+inline Statistics statistics_of(const float* picture, Size size, float* scratch) {
+  Statistics result{};
+  for (int64_t c = 0; c < kColors; ++c) {
+    const float* plane = picture + c * size.pixels();
+    std::copy(plane, plane + size.pixels(), scratch);
+    const float mean = result.mean[c] = mean_of(scratch, size);
+    for (int64_t k = 0; k < size.pixels(); ++k) scratch[k] = std::fabs(plane[k] - mean);
+    result.contrast += mean_of(scratch, size);
+  }
+  return result;
+}
+
+// What a frame is multiplied by so that both have the same contrast; the two gains have the mean one.
+inline float gain_of(float own, float other) {
+  const float total = own + other;
+  return total > 0.0f ? other * 2.0f / total : 1.0f;
 }
 
 // Floats that a band of features_of works in.
@@ -63,10 +88,10 @@ inline int64_t features_workspace(const MotionCall& call, Size size) {
 }
 
 // Features of a picture, eight floats for each pixel, of which the last two are zero.
-inline void features_of(const MotionCall& call, const float* picture, Size size, const float* mean, float* features,
-                        float* workspace) {
+inline void features_of(const MotionCall& call, const float* picture, Size size, const float* mean, float gain,
+                        float* features, float* workspace) {
   const int64_t radius = call.mean_radius, share = features_workspace(call, size);
-  const float scale = float(1.0 / double((2 * radius + 1) * (2 * radius + 1))), weight = float(call.color_weight);
+  const float scale = float(1.0 / double((2 * radius + 1) * (2 * radius + 1)));
   for_bands(size.height, call.threads, [&](int64_t band, int64_t first, int64_t last) {
     float* padded = workspace + band * share;
     float* local = padded + radius;
@@ -88,8 +113,8 @@ inline void features_of(const MotionCall& call, const float* picture, Size size,
         const float* colors = picture + (c * size.height + y) * size.width;
         filters[c].sum(y, scale, local);
         for (int64_t x = 0; x < size.width; ++x) {
-          out[x * kLanes + c] = colors[x] - local[x];
-          out[x * kLanes + kColors + c] = (colors[x] - mean[c]) * weight;
+          out[x * kLanes + c] = (colors[x] - local[x]) * gain;
+          out[x * kLanes + kColors + c] = (colors[x] - mean[c]) * gain;
         }
       }
       for (int64_t x = 0; x < size.width; ++x) out[x * kLanes + 6] = out[x * kLanes + 7] = 0.0f;

@@ -24,12 +24,14 @@ struct Match {
   const float* features[2];
   Size size;
   float factor[2];  // of the motion, for each frame: -t and 1 - t
-  MotionLevel level;
-  float penalty;
+  int64_t radius;    // of the grid search
+  int64_t window;    // radius of the window over which differences are averaged
+  int64_t neighbor;  // distance of the neighbors whose motion is tried
+  double penalty;    // of a pixel of motion
   int64_t threads;
 
   float scale() const {
-    const double side = double(2 * level.box + 1);
+    const double side = double(2 * window + 1);
     return float(1.0 / (double(kFeatures) * side * side));
   }
 };
@@ -120,13 +122,14 @@ class Candidates {
  public:
   static int64_t floats(int64_t width) { return 3 * width; }
 
-  Candidates(const Match& m, Field field, float* memory) : m_(m), field_(field), shifted_(memory), zero_(memory + 2 * m.size.width) {
+  Candidates(const Match& m, Field field, float* memory)
+      : m_(m), field_(field), shifted_(memory), zero_(memory + 2 * m.size.width) {
     std::fill(zero_, zero_ + m.size.width, 0.0f);
   }
 
   // Row y of candidate k; the next call may overwrite it.
   MotionRow row(int64_t k, int64_t y) const {
-    const int64_t far = m_.level.neighbor;
+    const int64_t far = m_.neighbor;
     switch (k) {
       case 0: return at(y);
       case 1: return at(clamped(y - far, m_.size.height));
@@ -157,10 +160,11 @@ class Candidates {
 };
 
 // What a band of select or search works in.
-inline int64_t match_workspace(const MotionLevel& level, Size size) {
-  const int64_t side = 2 * level.radius + 1, maps = std::max(kCandidates, side * side);
-  const int64_t padded = size.width + 2 * level.box, best = 2 * size.width;
-  return padded + best + Candidates::floats(size.width) + maps * (size.width + BoxFilter::floats(level.box, size.width));
+inline int64_t match_workspace(int64_t search_radius, int64_t window, Size size) {
+  const int64_t side = 2 * search_radius + 1, maps = std::max(kCandidates, side * side);
+  const int64_t padded = size.width + 2 * window, best = 2 * size.width;
+  const int64_t map = size.width + BoxFilter::floats(window, size.width);
+  return padded + best + Candidates::floats(size.width) + maps * map;
 }
 
 // A part of the workspace.
@@ -175,7 +179,8 @@ struct Workspace {
 
 // For every pixel the candidate of `motion` with the least cost.
 inline void select(const Match& m, Field motion, Field chosen, float* workspace) {
-  const int64_t width = m.size.width, radius = m.level.box, share = match_workspace(m.level, m.size);
+  const int64_t width = m.size.width, radius = m.window;
+  const int64_t share = match_workspace(m.radius, m.window, m.size);
   for_bands(m.size.height, m.threads, [&](int64_t band, int64_t first, int64_t last) {
     Workspace space{workspace + band * share};
     float* padded = space.take(width + 2 * radius);
@@ -184,6 +189,7 @@ inline void select(const Match& m, Field motion, Field chosen, float* workspace)
     const Candidates candidates(m, motion, space.take(Candidates::floats(width)));
     BoxFilter filters[kCandidates];
     for (BoxFilter& filter : filters) filter = BoxFilter(space.take(BoxFilter::floats(radius, width)), radius, m.size);
+    const float penalty = float(m.penalty);
     Feed feed(first, radius);
     for (int64_t y = first; y < last; ++y) {
       feed.until(y, radius, m.size.height, [&](int64_t row) {
@@ -203,7 +209,7 @@ inline void select(const Match& m, Field motion, Field chosen, float* workspace)
         filters[k].sum(y, m.scale(), cost);
         for (int64_t x = 0; x < width; ++x) {
           const float apart = std::fabs(other.y[x] - own.y[x]) + std::fabs(other.x[x] - own.x[x]);
-          const float total = cost[x] + apart * m.penalty;
+          const float total = cost[x] + apart * penalty;
           const bool better = total < best[x];
           best[x] = better ? total : best[x];
           out_y[x] = better ? other.y[x] : out_y[x];
@@ -216,15 +222,15 @@ inline void select(const Match& m, Field motion, Field chosen, float* workspace)
 
 // Where the parabola through three costs has its minimum, from -1/2 to 1/2; 0 where there is none.
 inline float vertex(float before, float best, float after) {
-  const float found = ((before - after) * 0.5f) / ((before - best) + (after - best));
-  return std::fabs(found) <= 0.5f ? found : 0.0f;
+  const float curvature = (before - best) + (after - best);
+  const float found = ((before - after) * 0.5f) / (curvature > 0.0f ? curvature : 1.0f);
+  return curvature > 0.0f && std::fabs(found) <= 0.5f ? found : 0.0f;
 }
 
 // Around every pixel's `center`, the motion of the grid with the least cost, and its sub-pixel part.
-inline void search(const Match& m, double penalty, Field center, Field found, float* workspace) {
-  const int64_t width = m.size.width, radius = m.level.box, reach = m.level.radius, side = 2 * reach + 1;
-  const int64_t share = match_workspace(m.level, m.size);
-  const float step = float(m.level.step);
+inline void search(const Match& m, Field center, Field found, float* workspace) {
+  const int64_t width = m.size.width, radius = m.window, reach = m.radius, side = 2 * reach + 1;
+  const int64_t share = match_workspace(m.radius, m.window, m.size);
   for_bands(m.size.height, m.threads, [&](int64_t band, int64_t first, int64_t last) {
     Workspace space{workspace + band * share};
     float* padded = space.take(width + 2 * radius);
@@ -235,19 +241,19 @@ inline void search(const Match& m, double penalty, Field center, Field found, fl
     const auto filter = [&](int64_t k) {
       return BoxFilter(rings + k * BoxFilter::floats(radius, width), radius, m.size);
     };
-    const auto shift = [&](int64_t k) { return double(k - reach) * m.level.step; };
+    const auto shift = [&](int64_t k) { return float(k - reach); };
     Feed feed(first, radius);
     for (int64_t y = first; y < last; ++y) {
       feed.until(y, radius, m.size.height, [&](int64_t row) {
         const MotionRow motion{center.y + row * width, center.x + row * width};
         for (int64_t k = 0; k < side * side; ++k) {
-          difference_row(m, row, motion, float(shift(k / side)), float(shift(k % side)), padded + radius);
+          difference_row(m, row, motion, shift(k / side), shift(k % side), padded + radius);
           filter(k).push(row, padded);
         }
       });
       for (int64_t k = 0; k < side * side; ++k) {
         float* cost = costs + k * width;
-        const float away = float(penalty * (std::fabs(shift(k / side)) + std::fabs(shift(k % side))));
+        const float away = float(m.penalty * double(std::fabs(shift(k / side)) + std::fabs(shift(k % side))));
         filter(k).sum(y, m.scale(), cost);
         for (int64_t x = 0; x < width; ++x) {
           cost[x] += away;
@@ -264,8 +270,8 @@ inline void search(const Match& m, double penalty, Field center, Field found, fl
         float part_y = 0.0f, part_x = 0.0f;
         if (row > 0 && row < side - 1) part_y = vertex(cost[-side * width], *cost, cost[side * width]);
         if (column > 0 && column < side - 1) part_x = vertex(cost[-width], *cost, cost[width]);
-        found.y[y * width + x] = center_y[x] + (float(row - reach) + part_y) * step;
-        found.x[y * width + x] = center_x[x] + (float(column - reach) + part_x) * step;
+        found.y[y * width + x] = center_y[x] + (float(row - reach) + part_y);
+        found.x[y * width + x] = center_x[x] + (float(column - reach) + part_x);
       }
     }
   });
