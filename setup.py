@@ -1,8 +1,8 @@
-"""Builds the CPU kernel: a shared library with a C interface, no Python and no torch in it.
+"""Builds the CPU kernel: a shared library with a C interface, which contains neither Python nor torch.
 
-One binary serves every Python and torch. Each instruction set is one compilation of the same source; the
-library picks at run time. Where no compiler works the installation still succeeds, with one warning, and the
-operator's reference path serves.
+So one binary works with all versions of Python and torch. The same source is compiled for each instruction set, and the
+library selects one when it is loaded. If no compiler works, the installation still succeeds, with one warning, and the
+operator falls back to its slow reference implementation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ X86 = {
 
 
 class BuildKernel(build_ext):
-    """Compiles ``kernel.cpp`` once per instruction set and links the objects with the dispatcher."""
+    """Compiles the kernels for each instruction set, and links the objects with their dispatchers."""
 
     def get_ext_filename(self, fullname: str) -> str:
         return str(Path(*fullname.split("."))) + (".dll" if sys.platform == "win32" else ".so")
@@ -36,22 +36,28 @@ class BuildKernel(build_ext):
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         failure: Exception | None = None
-        for threads in (["-fopenmp"], []):
+        for openmp in (["-fopenmp"], []):
             try:
-                self._build(target, threads)
+                self._build(target, openmp)
             except (CCompilerError, ExecError, PlatformError, OSError) as error:
                 failure = error
             else:
                 return
-        warnings.warn(f"ls3d's CPU kernel was not built, its slow reference path serves: {failure}", stacklevel=1)
+        warnings.warn(
+            f"the CPU kernel was not built, so ls3d falls back to its slow reference implementation: {failure}",
+            stacklevel=1,
+        )
 
-    def _build(self, target: Path, threads: list[str]) -> None:
+    def _build(self, target: Path, openmp: list[str]) -> None:
         sets = X86 if platform.machine().lower() in ("x86_64", "amd64") else {}
         objects: list[str] = []
         for name, flags in {**sets, "portable": []}.items():
-            objects += self._compile("kernel.cpp", name, [f"-DLS3D_ISA={name}", *flags, *threads])
-        objects += self._compile("dispatch.cpp", "dispatch", [f"-DLS3D_HAS_{name.upper()}" for name in sets] + threads)
-        self.compiler.link_shared_object(objects, str(target), extra_postargs=threads, target_lang="c++")
+            objects += self._compile("kernel.cpp", name, [f"-DLS3D_ISA={name}", *flags, *openmp])
+            exact = [f"-DLS3D_ISA={name}", "-ffp-contract=off", *flags, *openmp]
+            objects += self._compile("motion.cpp", name, exact)
+        for source in ("dispatch.cpp", "motion_dispatch.cpp"):
+            objects += self._compile(source, "dispatch", [f"-DLS3D_HAS_{name.upper()}" for name in sets] + openmp)
+        self.compiler.link_shared_object(objects, str(target), extra_postargs=openmp, target_lang="c++")
 
     def _compile(self, source: str, label: str, flags: list[str]) -> list[str]:
         folder = str(Path(self.build_temp) / label)
@@ -64,7 +70,7 @@ class BuildKernel(build_ext):
 
 
 class PlatformWheel(bdist_wheel):
-    """Tags the wheel ``py3-none-<platform>``: the library in it knows no Python."""
+    """Tags the wheel ``py3-none-<platform>``, because the library in it doesn't depend on Python."""
 
     def get_tag(self) -> tuple[str, str, str]:
         return ("py3", "none", super().get_tag()[2])

@@ -1,6 +1,8 @@
-"""Whole networks: frames per second of interpolation and the time of a training step, LS3D against plain convolution.
+"""Benchmark of whole networks: interpolation and a training step, with LS3D and with plain convolutions.
 
-python benchmarks/end2end.py [--device cuda] [--json OUT]   medians; peak memory of the device beside them on CUDA
+    python benchmarks/end2end.py [--device cuda] [--json OUT]
+
+Times are medians in milliseconds; on CUDA devices the peak memory is measured, too.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import os
 import sys
 
 if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
-    del sys.path[0]  # operator.py beside this file would hide the standard library's
+    del sys.path[0]  # operator.py in this folder would hide the standard library's
 
 import argparse
 import json
@@ -17,6 +19,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,25 +31,25 @@ NETWORKS = ("vfi_ls3d", "vfi_conv3d", "vfi_ls3d_plus_m")
 
 
 def milliseconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Median time of a call, after two to warm up."""
+    """The median time of a call, after two calls to warm up."""
     times = []
-    for turn in range(repeats + 2):
+    for repeat in range(repeats + 2):
         start = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        if turn >= 2:
+        if repeat >= 2:
             times.append(1000 * (time.perf_counter() - start))
     return statistics.median(times)
 
 
 def steps(network: nn.Module, frames: Tensor, dtype: torch.dtype) -> dict[str, Callable[[], object]]:
-    """Inference in ``dtype``, and a training step under autocast to it."""
+    """Inference and a training step, both under autocast to ``dtype``."""
     optimizer = torch.optim.AdamW(network.parameters(), 1e-5)
 
     def infer() -> object:
         with torch.inference_mode(), torch.autocast(frames.device.type, dtype, enabled=dtype != torch.float32):
-            return network(frames, [1, 2, 3])
+            return network(frames, [0.25, 0.5, 0.75])
 
     def train() -> object:
         optimizer.zero_grad()
@@ -58,18 +61,25 @@ def steps(network: nn.Module, frames: Tensor, dtype: torch.dtype) -> dict[str, C
     return {"inference": infer, "training step": train}
 
 
-def measure(name: str, size: tuple[int, int], dtype: torch.dtype, device: torch.device, repeats: int) -> list[dict]:
-    """Rows of one network at one size."""
+def measure(
+    name: str, size: tuple[int, int], dtype: torch.dtype, device: torch.device, repeats: int
+) -> list[dict[str, Any]]:
+    """The rows of the result for one network and size."""
     torch.manual_seed(0)
     network = create_model(name).to(device, memory_format=torch.channels_last_3d)
-    multiple = network.size_multiple
+    multiple = network.traits.size_multiple
     height, width = (-(-n // multiple) * multiple for n in size)
     frames = torch.rand(1, 3, 2, height, width, device=device).contiguous(memory_format=torch.channels_last_3d)
     rows = []
     for what, work in steps(network, frames, dtype).items():
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        row = {"network": name, "size": [height, width], "dtype": str(dtype).removeprefix("torch."), "what": what}
+        row: dict[str, Any] = {
+            "network": name,
+            "size": [height, width],
+            "dtype": str(dtype).removeprefix("torch."),
+            "what": what,
+        }
         row["ms"] = milliseconds(work, device, repeats)
         if what == "inference":
             row["new_frames_per_second"] = 3000 / row["ms"]
@@ -80,7 +90,7 @@ def measure(name: str, size: tuple[int, int], dtype: torch.dtype, device: torch.
 
 
 def main() -> None:
-    """Parse the command line, measure, write."""
+    """Measure all networks and sizes, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", type=torch.device)
     parser.add_argument("--json", type=Path)
@@ -90,14 +100,14 @@ def main() -> None:
     options = parser.parse_args()
     device = options.device
     machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     failed: list[str] = []
     for name in options.network:
         for size in options.size or SIZES:
             for dtype in (torch.bfloat16, torch.float32):
                 try:
                     rows += measure(name, tuple(size), dtype, device, options.repeats)
-                except RuntimeError as error:  # out of memory, say: the other rows still count
+                except RuntimeError as error:  # such as out of memory: the other rows are still measured
                     failed.append(f"{name} {size} {dtype}: {error}")
                     continue
                 for row in rows[-2:]:

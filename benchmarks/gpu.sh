@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, with the machine's own python3 and packages; nothing is downloaded or installed.
+# All tests and benchmarks that need a GPU, with the python3 and the packages that are installed.
 #
 #   benchmarks/gpu.sh [-o FOLDER] [PART...]      parts: tests operator ncu end2end (default: all, in this order)
 #
-# Each part writes its own log and JSON into FOLDER (default: benchmarks/gpu-results) and stops after its own time limit
-# (LS3D_LIMIT seconds, default 540); a part that fails doesn't stop the others. A table of all parts comes last.
-# LS3D_AUTOTUNE=1 makes the kernels choose their sizes by measurement.
+# Each part writes a log and JSON to FOLDER (default: benchmarks/gpu-results), and is stopped after LS3D_LIMIT seconds
+# (default: 540). The others run even if a part fails. At the end, a table of all parts is printed.
+# With LS3D_AUTOTUNE=1 the kernels' tile sizes are chosen by measurement.
 set -u
 cd "$(dirname "$0")/.."
 out=benchmarks/gpu-results
@@ -21,7 +21,7 @@ part_tests() {
         --junit-xml "$out/tests.xml" --durations 10
 }
 
-part_operator() { # bfloat16 against cuDNN; float16 and float32 against torchvision, which knows no bfloat16
+part_operator() { # torchvision's operator, one of the alternatives, supports float16 and float32 only
     local failed=0 type
     for type in bfloat16 float16 float32; do
         python3 benchmarks/operator.py --device cuda --dtype $type --seconds 0.3 --json "$out/operator-$type.json" || failed=1
@@ -29,9 +29,9 @@ part_operator() { # bfloat16 against cuDNN; float16 and float32 against torchvis
     return $failed
 }
 
-part_ncu() { # the clocks stay as they are: they are the machine's, not ours
+part_ncu() { # without clock control, which changes the GPU's settings
     ncu --clock-control none --profile-from-start off --csv --log-file "$out/ncu.csv" --kernel-name-base function \
-        --kernel-name 'regex:(forward|sampling|far|input|weight)_kernel' \
+        --kernel-name 'regex:(forward|sampling|scatter|input|weight)_kernel' \
         --section SpeedOfLight --section LaunchStats --section Occupancy --section MemoryWorkloadAnalysis \
         --section WarpStateStats --section SchedulerStats \
         python3 benchmarks/gpu_counters.py run

@@ -1,6 +1,6 @@
-"""Hardware counters of the Triton kernels: the work that `ncu` watches, and its table as JSON.
+"""Hardware counters of the Triton kernels: the work that `ncu` profiles, and the conversion of its table to JSON.
 
-python benchmarks/gpu_counters.py run                     one forward and backward between the profiler's marks
+python benchmarks/gpu_counters.py run                      one forward and one backward pass, to be profiled
 python benchmarks/gpu_counters.py read NCU.csv --json OUT  {kernel: {metric: value with unit}}
 """
 
@@ -10,7 +10,7 @@ import os
 import sys
 
 if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
-    del sys.path[0]  # operator.py beside this file would hide the standard library's
+    del sys.path[0]  # operator.py in this folder would hide the standard library's
 
 import argparse
 import csv
@@ -18,34 +18,36 @@ import json
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from ls3d.ops._geometry import Geometry
-from ls3d.ops.backends.triton import backend as cuda
+from ls3d.ops._call import Call
+from ls3d.ops.backends.triton import backend
 
 SIZE = (4, 64, 7, 270, 480)
 
 
 def run() -> None:
-    """bfloat16, 64 channels, 3x3x3, offsets of about a pixel; compiled before the profiler looks."""
+    """Run a call with 64 channels of bfloat16 and 3x3x3 taps twice: first to compile, then to be profiled."""
     torch.manual_seed(0)
-    how = {"device": "cuda", "dtype": torch.bfloat16}
-    x = torch.randn(SIZE, **how).contiguous(memory_format=torch.channels_last_3d)
-    offset = torch.randn(SIZE[0], 54, *SIZE[2:], **how)
-    mask = torch.rand(SIZE[0], 27, *SIZE[2:], **how)
-    weight, bias = torch.randn(64, 64, 3, 3, 3, **how) / 40, torch.randn(64, **how)
-    shapes = (x.shape, offset.shape, mask.shape, weight.shape, bias.shape)
-    geometry = Geometry.of(*shapes, padding=1)
-    for watched in (False, True):
-        if watched:
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, device="cuda", dtype=torch.bfloat16)
+
+    input = normal(*SIZE).contiguous(memory_format=torch.channels_last_3d)
+    offset = normal(SIZE[0], 54, *SIZE[2:])
+    mask = torch.rand(SIZE[0], 27, *SIZE[2:], device="cuda", dtype=torch.bfloat16)
+    call = Call.of(input, offset, mask, normal(64, 64, 3, 3, 3) / 40, normal(64), 1, 1)
+    for profiled in (False, True):
+        if profiled:
             torch.cuda.profiler.start()
-        output = cuda.forward(x, offset, mask, weight, bias, geometry)
-        cuda.backward(torch.ones_like(output), x, offset, mask, weight, geometry, (True,) * 4)
+        output = backend.forward(call)
+        backend.backward(call, torch.ones_like(output), (True,) * 4)
         torch.cuda.synchronize()
     torch.cuda.profiler.stop()
 
 
 def read(file: Path) -> dict[str, dict[str, str]]:
-    """The first launch of every kernel in ncu's CSV."""
+    """The metrics of the first launch of each kernel, from ncu's CSV."""
     lines = file.read_text().splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith('"ID"'))
     found: dict[str, dict[str, str]] = {}
@@ -58,7 +60,7 @@ def read(file: Path) -> dict[str, dict[str, str]]:
 
 
 def main() -> None:
-    """Parse the command line."""
+    """Run one of the two commands."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
     commands.add_parser("run")
@@ -71,9 +73,9 @@ def main() -> None:
         return
     found = read(options.file)
     options.json.write_text(json.dumps(found, indent=1))
-    wanted = ("Duration", "Registers Per Thread", "Compute (SM) Throughput", "Memory Throughput", "L1/TEX Hit Rate")
+    shown = ("Duration", "Registers Per Thread", "Compute (SM) Throughput", "Memory Throughput", "L1/TEX Hit Rate")
     for kernel, metrics in found.items():
-        print(f"{kernel:20}", *(f"{name}: {metrics.get(name, '-')}" for name in wanted), sep="  ")
+        print(f"{kernel:20}", *(f"{name}: {metrics.get(name, '-')}" for name in shown), sep="  ")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""Measures ``ls3d_conv3d`` against a dense convolution, plain torch and torchvision, and writes JSON.
+"""Compares ``ls3d_conv3d`` with a dense convolution, with a composition of torch's functions and with torchvision.
 
     python benchmarks/operator.py --device cpu --json out.json
     python benchmarks/operator.py --device cuda --dtype bfloat16 --json out.json
 
-Every row is one layer: ours on contiguous and on channels-last features, ``F.conv3d`` on both, the plain-torch
-composition (unfolded frames, ``grid_sample``, ``einsum``), and ``torchvision.ops.deform_conv2d`` on the unfolded
-frames where torchvision imports. The opponents' better layout counts, and so does ours. Times are medians in
-milliseconds; offsets are normal with a deviation of two pixels.
+Each row of the result is one layer. These are measured:
+
+- ``ls3d_conv3d`` and ``F.conv3d``, on contiguous and on channels-last features, of which the faster layout counts;
+- the composition of ``grid_sample`` and ``einsum``;
+- if torchvision is installed, ``torchvision.ops.deform_conv2d`` on frames that are stacked in the channels.
+
+Times are medians in milliseconds. Offsets are normally distributed with a deviation of two pixels.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ls3d.ops import ls3d_conv3d
-from ls3d.ops.backends.cpu import library as _kernel
+from ls3d.ops.backends.cpu import library
 
 Run = Callable[[], Any]
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last_3d}
@@ -44,7 +47,7 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 
 @dataclass(frozen=True)
 class Shape:
-    """One layer: what it is, its input ``(N, C, T, H, W)``, its kernel and its output channels."""
+    """The sizes of one layer; ``input`` is ``(N, C, T, H, W)``."""
 
     name: str
     input: tuple[int, int, int, int, int]
@@ -66,7 +69,7 @@ class Shape:
 
 
 def shapes() -> list[Shape]:
-    """The issue's layers: the blocks of ``vfi_ls3d``, the 3x1x1 layers of I3D, a sweep of sizes and channels."""
+    """The blocks of ``vfi_ls3d``, the 3x1x1 layers of I3D, and a sweep of sizes and numbers of channels."""
     found = []
     for height, width in ((256, 512), (360, 720)):
         for blocks, frames in (("1, 2", 2), ("3, 4", 3), ("5, 6", 5)):
@@ -82,14 +85,14 @@ def shapes() -> list[Shape]:
 
 
 def large() -> Shape:
-    """A layer that fills a large GPU; its workspace and its roofline are what is asked of the GPU kernels."""
+    """A layer that fills a large GPU, for the peak memory and the roofline."""
     return Shape("four clips of seven frames, 270x480", (4, 64, 7, 270, 480), (3, 3, 3), 64)
 
 
 def draw(
     shape: Shape, layout: torch.memory_format, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> list[Tensor]:
-    """Input, offset, mask and weight, all asking for gradients, and the gradient of the output."""
+    """Input, offset, mask and weight, which require gradients, and the gradient of the output."""
     generator = torch.Generator().manual_seed(0)
 
     def normal(*size: int) -> Tensor:
@@ -104,7 +107,7 @@ def draw(
 
 
 def composition(input: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, shape: Shape) -> Tensor:
-    """The operator from torch's own parts, one tap at a time so that the samples fit into memory."""
+    """The operator as a composition of torch's functions, one tap at a time so that the samples fit into memory."""
     n, _, frames, height, width = input.shape
     padded = F.pad(input, (0, 0, 0, 0, shape.padding[0], shape.padding[0]))
     rows, columns = torch.meshgrid(
@@ -125,21 +128,21 @@ def composition(input: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, sha
     return total
 
 
-def unfolded(input: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, shape: Shape) -> Tensor:
-    """One ``torchvision.ops.deform_conv2d`` over the frames, stacked in the channels by temporal tap."""
+def torchvision_operator(input: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, shape: Shape) -> Tensor:
+    """The operator as one ``torchvision.ops.deform_conv2d`` call: the frames of all temporal taps become channels."""
     deform_conv2d = importlib.import_module("torchvision.ops").deform_conv2d
     frames, depth = input.shape[2], shape.kernel[0]
     padded = F.pad(input, (0, 0, 0, 0, shape.padding[0], shape.padding[0]))
     stacked = torch.cat([padded[:, :, a : a + frames] for a in range(depth)], 1).transpose(1, 2).flatten(0, 1)
     by_frame = [tensor.transpose(1, 2).flatten(0, 1) for tensor in (offset, mask)]
-    output = deform_conv2d(
+    output: Tensor = deform_conv2d(
         stacked, by_frame[0], weight.transpose(1, 2).flatten(1, 2), padding=shape.padding[1:], mask=by_frame[1]
     )
-    return output.unflatten(0, (input.shape[0], frames)).transpose(1, 2)
+    return torch.unflatten(output, 0, (input.shape[0], frames)).transpose(1, 2)
 
 
 def has_torchvision() -> bool:
-    """Whether torchvision's compiled operators can be used here."""
+    """Whether torchvision's compiled operators can be imported."""
     try:
         importlib.import_module("torchvision.ops")
     except (ImportError, RuntimeError, OSError):
@@ -148,9 +151,9 @@ def has_torchvision() -> bool:
 
 
 def median(run: Run, device: torch.device, seconds: float) -> float:
-    """Milliseconds: one call to warm up, then at least three, at most fifteen in ``seconds``.
+    """The median time in milliseconds of 3 to 15 calls in ``seconds``, after one call to warm up.
 
-    A first call of more than a second is the measurement itself.
+    If the first call takes more than a second, its time is the result.
     """
     synchronize = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
 
@@ -171,44 +174,44 @@ def median(run: Run, device: torch.device, seconds: float) -> float:
     return 1e3 * statistics.median(times)
 
 
-def both_ways(forward: Run, inputs: list[Tensor], grad: Tensor) -> tuple[Run, Run]:
-    """The forward alone, and forward plus all gradients."""
+def directions(forward: Run, inputs: list[Tensor], grad: Tensor) -> tuple[Run, Run]:
+    """The forward pass alone, and with the backward pass for all gradients."""
 
-    def alone() -> None:
+    def forward_only() -> None:
         with torch.no_grad():
             forward()
 
-    def with_backward() -> None:
+    def forward_and_backward() -> None:
         torch.autograd.grad(forward(), inputs, grad)
 
-    return alone, with_backward
+    return forward_only, forward_and_backward
 
 
-def contenders(shape: Shape, tensors: list[Tensor], layout: str) -> dict[str, tuple[Run, Run]]:
-    """Who is measured on this layout, by name."""
+def implementations(shape: Shape, tensors: list[Tensor], layout: str) -> dict[str, tuple[Run, Run]]:
+    """The implementations that are measured with a layout, by name; forward, and forward and backward."""
     input, offset, mask, weight, grad = tensors
     plain = weight.detach().contiguous(memory_format=LAYOUTS[layout]).requires_grad_()
     four = [input, offset, mask, weight]
     pad = shape.padding
     found: dict[str, tuple[Run, Run]] = {
-        "ls3d": both_ways(lambda: ls3d_conv3d(input, offset, mask, weight, None, 1, pad), four, grad),
-        "conv3d": both_ways(lambda: F.conv3d(input, plain, None, 1, pad), [input, plain], grad),
+        "ls3d": directions(lambda: ls3d_conv3d(input, offset, mask, weight, None, 1, pad), four, grad),
+        "conv3d": directions(lambda: F.conv3d(input, plain, None, 1, pad), [input, plain], grad),
     }
     if layout == "contiguous":
-        found["composition"] = both_ways(functools.partial(composition, *four, shape), four, grad)
-        if has_torchvision() and input.dtype != torch.bfloat16:  # which it doesn't take
-            found["torchvision"] = both_ways(functools.partial(unfolded, *four, shape), four, grad)
+        found["composition"] = directions(functools.partial(composition, *four, shape), four, grad)
+        if has_torchvision() and input.dtype != torch.bfloat16:  # not supported
+            found["torchvision"] = directions(functools.partial(torchvision_operator, *four, shape), four, grad)
     return found
 
 
 def measure(
     shape: Shape, device: torch.device, seconds: float, only: set[str], dtype: torch.dtype = torch.float32
 ) -> dict[str, Any]:
-    """All contenders on one layer: medians by direction, the better layout of each."""
+    """The times of all implementations for one layer, each with its faster layout."""
     row: dict[str, Any] = asdict(shape) | {"gflop": round(shape.gflop, 3), "forward": {}, "both": {}, "layouts": {}}
     for layout, memory_format in LAYOUTS.items():
         tensors = draw(shape, memory_format, device, dtype)
-        for name, runs in contenders(shape, tensors, layout).items():
+        for name, runs in implementations(shape, tensors, layout).items():
             if only and name not in only:
                 continue
             for direction, run in zip(("forward", "both"), runs, strict=True):
@@ -220,16 +223,16 @@ def measure(
 
 
 def scaling(shape: Shape, seconds: float) -> dict[str, Any]:
-    """Ours on one and on two threads."""
-    before, taken = torch.get_num_threads(), {}
+    """The speedup of ``ls3d_conv3d`` by a second thread."""
+    before, times = torch.get_num_threads(), {}
     for threads in (1, 2):
         torch.set_num_threads(threads)
         tensors = draw(shape, torch.channels_last_3d, torch.device("cpu"))
-        alone, both = contenders(shape, tensors, "channels_last")["ls3d"]
+        forward, both = implementations(shape, tensors, "channels_last")["ls3d"]
         device = torch.device("cpu")
-        taken[threads] = median(alone, device, seconds), median(both, device, seconds)
+        times[threads] = median(forward, device, seconds), median(both, device, seconds)
     torch.set_num_threads(before)
-    ratios = [one / two for one, two in zip(taken[1], taken[2], strict=True)]
+    ratios = [one / two for one, two in zip(times[1], times[2], strict=True)]
     return {"name": shape.name, "forward": round(ratios[0], 2), "both": round(ratios[1], 2)}
 
 
@@ -237,15 +240,15 @@ MEMORY_SHAPE = Shape("memory", (1, 64, 7, 180, 320), (3, 3, 3), 64)
 
 
 def peak_memory(direction: str, layout: str) -> float:
-    """MiB that one call needs beyond its inputs and outputs, by the peak of the process (Linux)."""
+    """MiB that one call needs beyond its inputs and outputs, from the peak of the process (Linux)."""
     shape = MEMORY_SHAPE
     tensors = draw(shape, LAYOUTS[layout], torch.device("cpu"))
     small = draw(Shape("warm", (1, 64, 2, 8, 8), (3, 3, 3), 64), LAYOUTS[layout], torch.device("cpu"))
     for case, arguments in ((Shape("warm", (1, 64, 2, 8, 8), (3, 3, 3), 64), small), (shape, tensors)):
-        alone, both = contenders(case, arguments, layout)["ls3d"]
-        Path("/proc/self/clear_refs").write_text("5")
+        forward, both = implementations(case, arguments, layout)["ls3d"]
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
         before = _status("VmRSS")
-        (alone if direction == "forward" else both)()
+        (forward if direction == "forward" else both)()
         extra = _status("VmHWM") - before
     outputs = tensors[4].numel()
     if direction == "both":
@@ -254,13 +257,13 @@ def peak_memory(direction: str, layout: str) -> float:
 
 
 def _status(field: str) -> float:
-    """A line of /proc/self/status, in KiB."""
+    """A field of /proc/self/status, in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return float(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 def memory() -> dict[str, float]:
-    """Peak extra memory of both directions and layouts, each in a process of its own."""
+    """The peak extra memory in MiB of both directions and layouts, each measured in a new process."""
     found = {}
     for direction in ("forward", "both"):
         for layout in LAYOUTS:
@@ -271,10 +274,12 @@ def memory() -> dict[str, float]:
 
 
 def gpu_memory(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
-    """Peak extra MiB on a GPU for the large layer, beyond inputs and outputs, on channels-last features."""
+    """The peak memory in MiB beyond inputs and outputs, for the large layer on a GPU, with channels-last features."""
     shape, found = large(), {}
     tensors = draw(shape, torch.channels_last_3d, device, dtype)
-    for direction, run in zip(("forward", "both"), contenders(shape, tensors, "channels_last")["ls3d"], strict=True):
+    for direction, run in zip(
+        ("forward", "both"), implementations(shape, tensors, "channels_last")["ls3d"], strict=True
+    ):
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
         run()
@@ -284,19 +289,19 @@ def gpu_memory(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     return found
 
 
-def ceilings(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
-    """What a GPU can do at most: a large matrix product, and a large copy counted both ways."""
+def measure_limits(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """The GPU's limits: the speed of a large matrix product, and of a large copy, with bytes read and written."""
     a, b = (torch.randn(8192, 8192, device=device, dtype=dtype) for _ in range(2))
-    room = torch.randn(2**30, device=device, dtype=torch.bfloat16)
-    other = torch.empty_like(room)
+    source = torch.randn(2**30, device=device, dtype=torch.bfloat16)
+    target = torch.empty_like(source)
     return {
         "TFLOP/s": round(2e-9 * 8192**3 / median(lambda: a @ b, device, 1.0), 1),
-        "GB/s": round(4e-6 * room.numel() / median(lambda: other.copy_(room), device, 1.0), 1),
+        "GB/s": round(4e-6 * source.numel() / median(lambda: target.copy_(source), device, 1.0), 1),
     }
 
 
-def roofline(shape: Shape, dtype: torch.dtype, most: dict[str, float]) -> dict[str, float]:
-    """The least milliseconds of a forward: its operations, and every input and output moved once."""
+def roofline(shape: Shape, dtype: torch.dtype, limits: dict[str, float]) -> dict[str, float]:
+    """The least time of a forward pass within the GPU's limits, if each tensor is read or written once."""
     n, c, *size = shape.input
     positions = n * math.prod(size)
     moved = dtype.itemsize * (
@@ -304,17 +309,17 @@ def roofline(shape: Shape, dtype: torch.dtype, most: dict[str, float]) -> dict[s
     )
     return {
         "gbyte": round(1e-9 * moved, 4),
-        "floor ms": round(max(shape.gflop / most["TFLOP/s"], 1e-6 * moved / most["GB/s"]), 4),
+        "roofline ms": round(max(shape.gflop / limits["TFLOP/s"], 1e-6 * moved / limits["GB/s"]), 4),
     }
 
 
 def geometric_mean(values: list[float]) -> float:
-    """The geometric mean."""
+    """The geometric mean, to three decimals."""
     return round(math.exp(statistics.fmean(math.log(value) for value in values)), 3)
 
 
 def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ratios over the rows with at least 32 channels: ours to the dense convolution, the others to ours."""
+    """Ratios of times over the rows with at least 32 channels."""
     wide = [row for row in rows if row["input"][1] >= 32 and {"ls3d", "conv3d"} <= row["forward"].keys()]
     if not wide:
         return {}
@@ -334,13 +339,13 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The hardware and software that the times depend on."""
     found: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "kernel": _kernel.instruction_set(),
+        "kernel": library.instruction_set(),
     }
     if has_torchvision():
         found["torchvision"] = importlib.import_module("torchvision").__version__
@@ -360,42 +365,42 @@ PARTS = ("rows", "memory", "scaling")
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """The command line's options."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
-    parser.add_argument("--json", type=Path, help="where the results go")
-    parser.add_argument("--update", action="store_true", help="keep what that file has and this run doesn't measure")
-    parser.add_argument("--part", action="append", choices=PARTS, help="only this part; may be repeated")
-    parser.add_argument("--only", action="append", default=[], help="measure only this contender; may be repeated")
-    parser.add_argument("--match", default="", help="only shapes whose name contains this")
+    parser.add_argument("--json", type=Path, help="file for the results")
+    parser.add_argument("--update", action="store_true", help="keep results of that file that this run doesn't measure")
+    parser.add_argument("--part", action="append", choices=PARTS, help="measure only this part; may be repeated")
+    parser.add_argument("--only", action="append", default=[], help="measure only this implementation; may be repeated")
+    parser.add_argument("--match", default="", help="measure only layers whose name contains this")
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each median")
     parser.add_argument("--peak-memory", nargs=2, metavar=("DIRECTION", "LAYOUT"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure what the options select, and write the results."""
     options = arguments()
     if options.peak_memory:
         print(peak_memory(*options.peak_memory))
         return
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
-    most = ceilings(device, dtype) if device.type == "cuda" else None
+    limits = measure_limits(device, dtype) if device.type == "cuda" else None
     parts = options.part or (PARTS if device.type == "cpu" and not options.match else PARTS[:1])
-    results = earlier(options.json) if options.update else {"environment": {}, "rows": []}
+    results = read_results(options.json) if options.update else {"environment": {}, "rows": []}
     results["environment"] = environment(device) | {"dtype": options.dtype}
-    todo = [*shapes(), large()] if most else shapes()
+    todo = [*shapes(), large()] if limits else shapes()
     for shape in todo if "rows" in parts else ():
         if options.match in shape.name:
             row = measure(shape, device, options.seconds, set(options.only), dtype)
-            row |= roofline(shape, dtype, most) if most else {}
+            row |= roofline(shape, dtype, limits) if limits else {}
             print(shape.name, row["forward"], row["both"], flush=True)
             results["rows"] = merged(results["rows"], row, todo)
             results["summary"] = summarize(results["rows"])
             write(results, options.json)
-    if most:
-        results |= {"ceilings": most, "peak extra MiB": gpu_memory(device, dtype)}
+    if limits:
+        results |= {"limits": limits, "peak extra MiB": gpu_memory(device, dtype)}
     if "memory" in parts:
         results["peak extra MiB"] = memory()
     if "scaling" in parts and (os.cpu_count() or 1) >= 2:
@@ -404,22 +409,23 @@ def main() -> None:
     write(results, options.json)
 
 
-def earlier(source: Path | None) -> dict[str, Any]:
-    """What an earlier run has written."""
+def read_results(source: Path | None) -> dict[str, Any]:
+    """The results of an earlier run."""
     if source is None or not source.exists():
         return {"environment": {}, "rows": []}
-    return json.loads(source.read_text())
+    results: dict[str, Any] = json.loads(source.read_text())
+    return results
 
 
 def merged(rows: list[dict[str, Any]], row: dict[str, Any], order: list[Shape]) -> list[dict[str, Any]]:
-    """The rows with this one in its place, by the shapes' order; an earlier one of its name gives way."""
+    """The rows with ``row`` added, or in place of a row with the same name, in the order of the layers."""
     names = [shape.name for shape in order]
     others = [other for other in rows if other["name"] != row["name"]]
     return sorted([*others, row], key=lambda one: names.index(one["name"]))
 
 
 def write(results: dict[str, Any], target: Path | None) -> None:
-    """Keep what is there so far: a run that is cut short is not lost."""
+    """Write the results so far, so that they are kept if the run is interrupted."""
     if target:
         target.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -1,20 +1,56 @@
-"""Random arguments of ``ls3d_conv3d`` for tests."""
+"""Random arguments of ``ls3d_conv3d``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ls3d.ops._geometry import Geometry
+from ls3d.ops._call import Call
 
 Triple = tuple[int, int, int]
+Results = list[Tensor | None]
+"""The output, then the gradients of input, offset, mask and weight."""
+
+
+class Arguments(NamedTuple):
+    """The tensors of a call."""
+
+    input: Tensor
+    offset: Tensor
+    mask: Tensor | None
+    weight: Tensor
+    bias: Tensor | None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Arguments:
+        """``function`` of each tensor."""
+        return Arguments(
+            function(self.input),
+            function(self.offset),
+            None if self.mask is None else function(self.mask),
+            function(self.weight),
+            None if self.bias is None else function(self.bias),
+        )
+
+    def to(self, dtype: torch.dtype) -> Arguments:
+        """All tensors in another dtype."""
+        return self.map(lambda tensor: tensor.to(dtype))
+
+    def requiring_gradients(self) -> Arguments:
+        """Leaves with the same values."""
+        return self.map(lambda tensor: tensor.detach().requires_grad_())
+
+    def channels_last(self) -> Arguments:
+        """With a channels-last input."""
+        return self._replace(input=self.input.contiguous(memory_format=torch.channels_last_3d))
 
 
 @dataclass(frozen=True)
 class Case:
-    """Sizes of a call; ``channels`` are those of one of ``lcm(groups, offset_groups)`` runs."""
+    """Sizes of a call. There are ``channels`` in each of ``groups * offset_groups`` parts of the input."""
 
     batch: int = 2
     channels: int = 4
@@ -31,11 +67,11 @@ class Case:
 
     @property
     def sizes(self) -> tuple[Triple, Triple, Triple, int]:
-        """What follows the tensors in a call."""
+        """The arguments that follow the tensors in a call."""
         return self.stride, self.padding, self.dilation, self.groups
 
-    def draw(self, seed: int = 0, dtype: torch.dtype = torch.float64, spread: float = 2.0) -> list[Tensor | None]:
-        """Input, offset, mask, weight and bias; offsets keep away from integers, where the gradient has a kink."""
+    def draw(self, seed: int = 0, dtype: torch.dtype = torch.float64, spread: float = 2.0) -> Arguments:
+        """Random tensors. Offsets have about ``spread`` pixels, and no integers, at which the gradient is one-sided."""
         generator = torch.Generator().manual_seed(seed)
 
         def normal(*shape: int) -> Tensor:
@@ -52,13 +88,11 @@ class Case:
         mask = normal(self.batch, taps * self.offset_groups, *out_size) if self.mask else None
         weight = normal(out_channels, channels // self.groups, *self.kernel)
         bias = normal(out_channels) if self.bias else None
-        tensors = (normal(self.batch, channels, *self.size), offset, mask, weight, bias)
-        return [None if tensor is None else tensor.to(dtype) for tensor in tensors]
+        return Arguments(normal(self.batch, channels, *self.size), offset, mask, weight, bias).to(dtype)
 
-    def geometry(self, tensors: list[Tensor | None]) -> Geometry:
-        """The geometry of drawn tensors."""
-        shapes = [None if tensor is None else tensor.shape for tensor in tensors]
-        return Geometry.of(*shapes, *self.sizes)  # type: ignore[arg-type]
+    def call(self, arguments: Arguments) -> Call:
+        """The call of a backend."""
+        return Call.of(*arguments, *self.sizes)
 
 
 CASES = {
@@ -72,5 +106,18 @@ CASES = {
     "one tap": Case(kernel=(1, 1, 1), padding=(0, 0, 0), channels=3),
     "one frame": Case(size=(1, 6, 7), kernel=(1, 3, 3), padding=(0, 1, 1)),
     "padding only": Case(size=(1, 4, 4), kernel=(1, 3, 3), padding=(2, 1, 1), batch=1),
-    "pictures": Case(channels=3, out_channels=3, size=(2, 9, 8), kernel=(2, 3, 3), padding=(0, 1, 1)),
+    "images": Case(channels=3, out_channels=3, size=(2, 9, 8), kernel=(2, 3, 3), padding=(0, 1, 1)),
 }
+
+
+def assert_close(ours: Results, expected: Results, tolerance: float) -> None:
+    """Every difference is within ``tolerance``, relative to the largest value of its tensor."""
+    names = ("output", "grad_input", "grad_offset", "grad_mask", "grad_weight")
+    for name, a, b in zip(names[: len(expected)], ours, expected, strict=True):
+        assert (a is None) == (b is None), name
+        if a is None or b is None:
+            continue
+        assert a.shape == b.shape, name
+        if b.numel():
+            error = (a.double().cpu() - b.double().cpu()).abs().max() / b.double().cpu().abs().max().clamp_min(1e-30)
+            assert error <= tolerance, f"{name}: {error:.2e}"

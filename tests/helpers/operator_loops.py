@@ -1,4 +1,4 @@
-"""Equation (3) of the LS3D paper in plain loops over float64 arrays: slow, and as close to the formula as can be."""
+"""Equation (3) of the LS3D paper in plain loops over float64 arrays: slow, and close to the formula."""
 
 from __future__ import annotations
 

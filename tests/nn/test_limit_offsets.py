@@ -1,4 +1,4 @@
-"""Bounded offsets: never beyond the bound, still differentiable, nothing changed where they are small."""
+"""Limited offsets: within the limit, differentiable, and unchanged where they are small."""
 
 from __future__ import annotations
 
@@ -9,49 +9,51 @@ from torch import nn
 from ls3d.nn import LS3DConv3d, limit_offsets
 
 
-def layer(modulation: bool = True) -> LS3DConv3d:
-    made = LS3DConv3d(2, 3, 3, padding=1, modulation=modulation, dtype=torch.float64)
-    nn.init.normal_(made.predictor.weight, std=0.5)
-    return made
+def make_layer(modulation: bool = True) -> LS3DConv3d:
+    layer = LS3DConv3d(2, 3, 3, padding=1, modulation=modulation, dtype=torch.float64)
+    nn.init.normal_(layer.predictor.weight, std=0.5)
+    return layer
 
 
 @pytest.mark.parametrize("modulation", [True, False])
-def test_offsets_stay_within_the_bound(modulation: bool) -> None:
-    made, input = layer(modulation), 100 * torch.randn(1, 2, 3, 5, 6, dtype=torch.float64)
-    free, importance = made.predict(input)
-    limit_offsets(made, 1.5)
-    bounded, same = made.predict(input)
+def test_offsets_stay_within_the_limit(modulation: bool) -> None:
+    layer, input = make_layer(modulation), 100 * torch.randn(1, 2, 3, 5, 6, dtype=torch.float64)
+    free, mask = layer.predict(input)
+    limit_offsets(layer, 1.5)
+    limited, same_mask = layer.predict(input)
     assert free.abs().max() > 10
-    assert bounded.abs().max() <= 1.5
-    assert torch.equal(bounded.sign(), free.sign())
-    assert (importance is None) if same is None else torch.equal(importance, same)
+    assert limited.abs().max() <= 1.5
+    assert torch.equal(limited.sign(), free.sign())
+    torch.testing.assert_close(same_mask, mask, atol=0, rtol=0)
 
 
 def test_small_offsets_hardly_change() -> None:
-    made, input = layer(), 0.01 * torch.randn(1, 2, 3, 5, 6, dtype=torch.float64)
-    free, _ = made.predict(input)
-    limit_offsets(made, 16.0)
-    assert torch.allclose(made.predict(input)[0], free, atol=1e-5)
+    layer, input = make_layer(), 0.01 * torch.randn(1, 2, 3, 5, 6, dtype=torch.float64)
+    free, _ = layer.predict(input)
+    limit_offsets(layer, 16.0)
+    assert torch.allclose(layer.predict(input)[0], free, atol=1e-5)
 
 
-def test_gradients_are_those_of_the_bounded_offsets_and_reach_taps_far_out() -> None:
-    made, input = layer(), torch.randn(1, 2, 2, 4, 5, dtype=torch.float64)
-    limit_offsets(made, 0.7)
+def test_gradients_are_those_of_the_limited_offsets_and_do_not_vanish_at_the_limit() -> None:
+    layer, input = make_layer(), torch.randn(1, 2, 2, 4, 5, dtype=torch.float64)
+    assert layer.predictor.bias is not None
+    limit_offsets(layer, 0.7)
 
     def offsets(bias: torch.Tensor) -> torch.Tensor:
-        return torch.func.functional_call(made, {"predictor.bias": bias}, (input,))
+        output: torch.Tensor = torch.func.functional_call(layer, {"predictor.bias": bias}, (input,))
+        return output
 
-    bias = torch.full_like(made.predictor.bias, 0.9).requires_grad_()  # type: ignore[arg-type]
+    bias = torch.full_like(layer.predictor.bias, 0.9).requires_grad_()
     assert torch.autograd.gradcheck(offsets, bias)
-    (gradient,) = torch.autograd.grad(made.predict(input)[0].sum(), made.predictor.bias)
+    (gradient,) = torch.autograd.grad(layer.predict(input)[0].sum(), layer.predictor.bias)
     assert (gradient[: 2 * 27] > 0).all()
 
 
-def test_a_bound_shows_and_goes_away_again() -> None:
-    net = nn.Sequential(layer(), nn.Conv3d(3, 3, 1), layer(modulation=False))
+def test_the_limit_is_shown_and_can_be_removed() -> None:
+    net = nn.Sequential(make_layer(), nn.Conv3d(3, 3, 1), make_layer(modulation=False))
     limit_offsets(net, 8)
     assert repr(net).count("max_offset=8") == 2
     limit_offsets(net, None)
     assert "max_offset" not in repr(net)
-    with pytest.raises(ValueError, match="positive number of pixels, got 0"):
+    with pytest.raises(ValueError, match="pixels is 0, expected a positive number of pixels"):
         limit_offsets(net, 0)

@@ -1,4 +1,4 @@
-"""The non-local block against its equations written out with matrices."""
+"""The non-local block against its equations, written with full matrices."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ls3d.nn.non_local import NonLocalBlock3d
 
 
 def attend(block: NonLocalBlock3d, x: Tensor, mode: str, scale: bool, pool: str) -> Tensor:
-    """Equation (6) of arXiv:1711.07971, one clip, all matrices in full."""
+    """Equation (6) of arXiv:1711.07971 for one clip, with full matrices."""
 
     def linear(layer: nn.Conv3d, y: Tensor) -> Tensor:
-        return (layer.weight.flatten(1) @ y.flatten(1) + layer.bias[:, None]).unflatten(1, y.shape[1:])
+        assert layer.bias is not None
+        return torch.unflatten(layer.weight.flatten(1) @ y.flatten(1) + layer.bias[:, None], 1, y.shape[1:])
 
     def halve(y: Tensor) -> Tensor:
         return F.max_pool3d(y, (1, 2, 2))
@@ -30,8 +31,10 @@ def attend(block: NonLocalBlock3d, x: Tensor, mode: str, scale: bool, pool: str)
         weights = (weights / len(theta) ** 0.5 if scale else weights).softmax(dim=1)
     else:
         weights = weights / phi.shape[1]
-    y = linear(block.out, (g @ weights.T).unflatten(1, x.shape[1:]))
+    y = linear(block.out, torch.unflatten(g @ weights.T, 1, x.shape[1:]))
     mean, variance = block.bn.running_mean, block.bn.running_var
+    assert mean is not None
+    assert variance is not None
     y = (y - mean[:, None, None, None]) / (variance[:, None, None, None] + block.bn.eps).sqrt()
     return x + y * block.bn.weight[:, None, None, None] + block.bn.bias[:, None, None, None]
 
@@ -54,12 +57,12 @@ def test_equation(mode: str, scale: bool, pool: str) -> None:
 
 
 @torch.no_grad()
-def test_groups_attend_within_their_span_of_time() -> None:
+def test_groups_attend_within_their_part_of_the_clip() -> None:
     block = make_block(groups=2)
     clip = torch.randn(1, 6, 4, 4, 4, dtype=torch.double)
     halves = [attend(block, half, "softmax", True, "before") for half in clip[0].chunk(2, dim=1)]
     torch.testing.assert_close(block(clip)[0], torch.cat(halves, dim=1))
-    with pytest.raises(ValueError, match="3 time steps does not split into 2 groups"):
+    with pytest.raises(ValueError, match="3 time steps can't be divided into 2 groups"):
         block(clip[:, :, :3])
 
 

@@ -1,4 +1,6 @@
-"""``imresize`` against the kernel worked out by hand, and against what any bicubic resizing must keep."""
+"""``imresize`` against the kernel of the paper, and against properties of any bicubic resizing."""
+
+from __future__ import annotations
 
 from fractions import Fraction
 
@@ -13,7 +15,7 @@ QUARTER = Fraction(1, 4)
 
 
 def line(values: list[float]) -> torch.Tensor:
-    """One row of pixels, two rows high so that the other axis takes part."""
+    """Four equal rows of pixels."""
     return torch.tensor(values, dtype=torch.float64).expand(4, -1)
 
 
@@ -26,14 +28,14 @@ def test_kernel_is_keys_cubic() -> None:
 def test_enlarging_an_impulse_by_two_gives_the_kernel() -> None:
     pixels = torch.zeros(1, 9, dtype=torch.float64).expand(9, 9).clone()
     pixels[:, 4] = 1
-    # Output pixel i is at (i + 0.5) / 2 - 0.5: at quarters around the impulse.
+    # The center of output pixel i is at input position (i + 0.5) / 2 - 0.5.
     distances = (torch.arange(18, dtype=torch.float64) + 0.5) / 2 - 0.5 - 4
     near = distances.abs() < 2
-    expected = torch.where(near, hand_kernel(distances), 0.0)
+    expected = torch.where(near, paper_kernel(distances), 0.0)
     torch.testing.assert_close(imresize(pixels, 2)[7], expected, atol=1e-12, rtol=0)
 
 
-def hand_kernel(x: torch.Tensor) -> torch.Tensor:
+def paper_kernel(x: torch.Tensor) -> torch.Tensor:
     """The cubic through (0, 1), (1, 0), (2, 0) written with powers, as in Keys' paper."""
     a, x = -0.5, x.abs()
     inner = (a + 2) * x**3 - (a + 3) * x**2 + 1
@@ -45,10 +47,10 @@ def test_shrinking_by_four_stretches_the_kernel() -> None:
     indices, weights = resize_taps(64, QUARTER)
     center = (8 + 0.5) * 4 - 0.5
     distances = (indices[8].double() - center) / 4
-    expected = hand_kernel(distances) / 4
+    expected = paper_kernel(distances) / 4
     assert indices.shape[1] == 16
     torch.testing.assert_close(weights[8], expected / expected.sum(), atol=1e-12, rtol=0)
-    # The published weights of a x4 reduction sum to one without being normalized.
+    # The weights of a reduction by 4 sum to one without normalization.
     torch.testing.assert_close(expected.sum(), torch.tensor(1.0, dtype=torch.float64), atol=1e-12, rtol=0)
 
 
@@ -78,7 +80,7 @@ def test_borders_are_mirrored_with_the_edge_pixel_repeated(scale: Fraction) -> N
 
 
 @given(st.integers(5, 40), st.integers(5, 40), st.sampled_from([QUARTER, Fraction(1, 3), 2, Fraction(5, 2)]))
-def test_mirrored_pictures_give_mirrored_results(height: int, width: int, scale: Fraction) -> None:
+def test_mirrored_images_give_mirrored_results(height: int, width: int, scale: Fraction) -> None:
     exact = (height * scale).denominator == 1 and (width * scale).denominator == 1
     pixels = torch.rand(height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(height))
     output = imresize(pixels, scale)
@@ -100,15 +102,15 @@ def test_each_axis_has_its_scale() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "scale", "said"),
+    ("images", "scale", "name"),
     [(torch.zeros(4, 4), 0, "scale"), (torch.zeros(4, 4, dtype=torch.uint8), 2, "dtype")],
 )
-def test_says_what_is_wrong(images: torch.Tensor, scale: int, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_wrong_arguments_are_named(images: torch.Tensor, scale: int, name: str) -> None:
+    with pytest.raises(ValueError, match=name):
         imresize(images, scale)
 
 
-def test_inference_first_does_not_spoil_gradients_later() -> None:
+def test_gradients_work_after_inference_mode() -> None:
     with torch.inference_mode():
         imresize(torch.rand(1, 5, 6), 4)
     pixels = torch.rand(1, 5, 6, dtype=torch.float64, requires_grad=True)
@@ -117,7 +119,7 @@ def test_inference_first_does_not_spoil_gradients_later() -> None:
     torch.testing.assert_close(pixels.grad.sum(), torch.tensor(480.0, dtype=torch.float64))
 
 
-def test_compiles_whole_for_changing_sizes() -> None:
+def test_compiles_to_one_graph_for_changing_sizes() -> None:
     compiled = torch.compile(lambda pixels: imresize(pixels, 4), backend="eager", fullgraph=True)
     for height, width in ((9, 11), (12, 20), (7, 20)):
         pixels = torch.rand(2, height, width, generator=torch.Generator().manual_seed(5))

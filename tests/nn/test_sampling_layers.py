@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -40,6 +41,7 @@ def test_from_conv3d_keeps_dtype_mode_and_frozen_parameters() -> None:
     assert layer.weight.dtype == layer.predictor.weight.dtype == torch.float64
     assert not layer.training
     assert not layer.weight.requires_grad
+    assert layer.bias is not None
     assert layer.bias.requires_grad
 
 
@@ -50,25 +52,25 @@ def test_offset_groups_must_divide_the_channels() -> None:
 
 def test_one_step_moves_every_parameter_of_the_layer() -> None:
     layer, clip = LS3DConv3d(4, 4, 3, padding=1), torch.randn(1, 4, 3, 6, 6)
-    optimiser = torch.optim.SGD(parameter_groups(layer, lr=0.1))
+    optimizer = torch.optim.SGD(parameter_groups(layer, lr=0.1))
     before = {name: parameter.clone() for name, parameter in layer.named_parameters()}
     layer(clip).square().sum().backward()
-    optimiser.step()
+    optimizer.step()
     assert all(not torch.equal(parameter, before[name]) for name, parameter in layer.named_parameters())
 
 
 def test_a_layer_learns_a_shift() -> None:
-    """A clip moved by less than a pixel is fitted by sampling alone: weights frozen at a single unit tap."""
+    """The layer fits a shift by a fraction of a pixel with its offsets alone: its only weight is fixed at one."""
     layer = LS3DConv3d(1, 1, 1, modulation=False, bias=False).double()
     nn.init.ones_(layer.weight)
     layer.weight.requires_grad_(False)
     columns = torch.linspace(0, 3, 24, dtype=torch.float64)
     clip, target = columns.sin().expand(1, 1, 2, 8, 24), (columns + 0.4 * 3 / 23).sin().expand(1, 1, 2, 8, 24)
-    optimiser = torch.optim.Adam(layer.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.02)
     for _ in range(100):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (layer(clip) - target)[..., :-1].square().mean().backward()
-        optimiser.step()
+        optimizer.step()
     offset, _ = layer.predict(clip)
     assert abs(offset[:, 1].mean().item() - 0.4) < 0.1
 
@@ -93,12 +95,12 @@ def test_copies_and_pickles_compute_the_same() -> None:
     assert layer.predict(clip)[0].count_nonzero() == 0
 
 
-def test_representation_says_what_is_special() -> None:
+def test_repr_shows_the_options_of_the_layer() -> None:
     assert "modulation=False, offset_groups=2" in repr(LS3DConv3d(4, 4, 3, modulation=False, offset_groups=2))
 
 
 class _Branches(nn.Module):
-    """Unlike a chain: one convolution used twice, one in a list, a subclass, and a convolution of one tap."""
+    """A convolution that is used twice, one in a list, a subclass of convolution, and a convolution of one tap."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,15 +113,16 @@ class _Branches(nn.Module):
         clip = self.again(self.shared(clip).relu())
         for layer in self.listed:
             clip = clip + layer(clip)
-        return self.sampled(clip)
+        output: torch.Tensor = self.sampled(clip)
+        return output
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "r2plus1d_18": (lambda: create_model("r2plus1d_18", num_classes=5), (1, 3, 4, 32, 32)),
     "ir_csn_50": (lambda: create_model("ir_csn_50", num_classes=5), (1, 3, 4, 32, 32)),
     "vfi_conv3d": (lambda: create_model("vfi_conv3d", width=8), (1, 3, 2, 16, 16)),
     "branches": (_Branches, (1, 4, 3, 6, 6)),
-    "a chain": (
+    "sequential": (
         lambda: nn.Sequential(nn.Conv3d(3, 4, 3, padding=1, padding_mode="replicate"), nn.ReLU()),
         (1, 3, 2, 5, 5),
     ),
@@ -136,20 +139,23 @@ def test_conversion_keeps_the_output_and_then_learns(name: str) -> None:
     layers = [layer for layer in model.modules() if isinstance(layer, LS3DConv3d)]
     found = model(clip)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
-    optimiser = torch.optim.SGD(parameter_groups(model, lr=1e-3))
+    optimizer = torch.optim.SGD(parameter_groups(model, lr=1e-3))
     (found - torch.randn_like(found)).square().sum().backward()
-    optimiser.step()
+    optimizer.step()
     assert all(layer.predictor.weight.count_nonzero() for layer in layers)
 
 
 def test_conversion_chooses_by_pattern_and_by_function() -> None:
-    model = convert(_Branches(), where="listed.*")
+    model = _Branches()
+    convert(model, where="listed.*")
     assert [isinstance(layer, LS3DConv3d) for layer in model.listed] == [True, True]
     assert type(model.shared) is nn.Conv3d
-    model = convert(_Branches(), where=lambda name, conv: conv.kernel_size == (3, 1, 1), modulation=False)
+    model = _Branches()
+    convert(model, where=lambda name, conv: conv.kernel_size == (3, 1, 1), modulation=False)
     assert [isinstance(layer, LS3DConv3d) for layer in model.listed] == [True, False]
-    assert not model.listed[0].modulation
-    model = convert(_Branches())
+    assert "modulation=False" in repr(model.listed[0])
+    model = _Branches()
+    convert(model)
     assert model.shared is model.again
     assert type(model.sampled.predictor) is nn.Conv3d
 
@@ -159,38 +165,43 @@ def test_converting_a_convolution_returns_the_layer() -> None:
 
 
 def test_conversion_of_nothing_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no 3D convolution of the model fits where='head'"):
+    with pytest.raises(ValueError, match="no 3D convolution of the model matches where='head'"):
         convert(nn.Sequential(nn.Conv3d(2, 2, 3)), where="head")
     with pytest.raises(ValueError, match="no 3D convolution"):
         convert(nn.Linear(2, 2))
 
 
-def test_parameter_groups_slow_the_predictors_down() -> None:
-    model = nn.Sequential(LS3DResBlock(4), nn.Conv3d(4, 2, 1))
-    model[1].bias.requires_grad_(False)
+def test_parameter_groups_have_a_lower_rate_for_predictors() -> None:
+    block, head = LS3DResBlock(4), nn.Conv3d(4, 2, 1)
+    assert head.bias is not None
+    head.bias.requires_grad_(False)
+    model = nn.Sequential(block, head)
     features, sampling = parameter_groups(model, lr=1e-3, sampling_factor=0.05)
     assert sampling["lr"] == pytest.approx(5e-5)
     assert features["lr"] == 1e-3
-    predictor = model[0].conv1.predictor
+    assert isinstance(block.conv1, LS3DConv3d)
+    predictor = block.conv1.predictor
     assert [id(p) for p in sampling["params"]] == [id(predictor.weight), id(predictor.bias)]
     assert len(features["params"]) == 5
     assert [group["name"] for group in parameter_groups(nn.Linear(2, 2), 1.0)] == ["features"]
 
 
 def test_offset_statistics_are_those_of_the_last_pass() -> None:
-    model = nn.Sequential(LS3DConv3d(2, 2, (1, 1, 1)), nn.ReLU(), LS3DConv3d(2, 2, 3, padding=1))
+    first = LS3DConv3d(2, 2, (1, 1, 1))
+    assert first.predictor.bias is not None
+    model = nn.Sequential(first, nn.ReLU(), LS3DConv3d(2, 2, 3, padding=1))
     clip = torch.randn(1, 2, 2, 4, 10)
     with offset_statistics(model) as found:
         model(clip)
         assert found["0"].mean == found["0"].max == found["0"].outside == 0
-        # Of the 3 x 3 spatial taps on the padded border, those at row -1, row H, column -1 or column W lie outside.
+        # Of the 3 x 3 spatial taps at the padded border, those at row -1, row H, column -1 or column W are outside.
         inside = (3 * 4 - 2) * (3 * 10 - 2) / (3 * 4 * 3 * 10)
         assert found["2"].outside == pytest.approx(1 - inside)
         with torch.no_grad():
-            model[0].predictor.bias.copy_(torch.tensor([3.0, 4.0, 0.0]))
+            first.predictor.bias.copy_(torch.tensor([3.0, 4.0, 0.0]))
         model(clip)
         assert found["0"].mean == pytest.approx(5)
         assert found["0"].max == pytest.approx(5)
         assert found["0"].outside == pytest.approx(1 - (1 / 4) * (6 / 10))
     model(clip * 2)
-    assert len(model[0]._forward_hooks) == 0
+    assert len(first._forward_hooks) == 0

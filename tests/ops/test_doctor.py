@@ -1,4 +1,4 @@
-"""``ls3d doctor``: what it says, and that it fails when the operator computes wrongly."""
+"""``ls3d doctor``: its output, and its exit status when the operator's results are wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from ls3d.cli import doctor
 from ls3d.ops import diagnosis
-from ls3d.ops.backends.cpu import library as _kernel
+from ls3d.ops.backends.cpu import library
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def one_check(monkeypatch: pytest.MonkeyPatch) -> list[diagnosis.Check]:
     return checks
 
 
-def test_it_names_versions_devices_and_backends(program: typer.Typer, one_check: list[diagnosis.Check]) -> None:
+def test_it_shows_versions_devices_and_backends(program: typer.Typer, one_check: list[diagnosis.Check]) -> None:
     result = CliRunner().invoke(program, [], env={"COLUMNS": "160"})
     assert result.exit_code == 0
-    for expected in (torch.__version__, "float16", str(diagnosis.kernel()[0]), "good"):
+    for expected in (torch.__version__, "float16", str(diagnosis.cpu_kernel()[0]), "passed"):
         assert expected in result.output
 
 
@@ -37,14 +37,20 @@ def test_a_wrong_result_is_shown_and_fails(program: typer.Typer, one_check: list
     one_check.append(diagnosis.Check("cpu float64, 3 channels", float("inf"), 1e-10))
     result = CliRunner().invoke(program, [], env={"COLUMNS": "160"})
     assert result.exit_code == 1
-    assert "wrong" in result.output
+    assert "failed" in result.output
 
 
 def test_without_a_kernel_it_says_why(
     program: typer.Typer, one_check: list[diagnosis.Check], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_kernel, "load", lambda: (None, "the compiled kernel is missing"))
+    monkeypatch.setattr(library, "load", lambda: (None, "the compiled kernel is missing"))
     result = CliRunner().invoke(program, [], env={"COLUMNS": "200"})
     assert "reference" in result.output
     assert "the compiled kernel is missing" in result.output
-    assert {service.backend for service in diagnosis.services() if service.device == "cpu"} == {"reference"}
+    assert {choice.backend for choice in diagnosis.backend_choices() if choice.device == "cpu"} == {"reference"}
+
+
+def test_backends_have_the_names_that_use_backend_takes() -> None:
+    library_exists = library.load()[0] is not None
+    expected = "cpu" if library_exists else "reference"
+    assert {choice.backend for choice in diagnosis.backend_choices() if choice.device == "cpu"} == {expected}

@@ -1,4 +1,4 @@
-"""``ls3d doctor``: what is installed, what serves the operator and why, and whether it computes rightly."""
+"""``ls3d doctor``: versions, devices, the operator's backends and the reasons for them, and its self-test."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def doctor(
-        seconds: float = typer.Option(10.0, min=0.0, help="Time for the self-test; 0 for its shortest form."),
+        seconds: float = typer.Option(10.0, min=0.0, help="Duration of the self-test; 0 runs each check once."),
     ) -> None:
-        """Show versions, devices and backends, and test the operator against its reference."""
+        """Show versions, devices and backends, and compare the operator with its reference implementation."""
         console = Console()
         console.print(_versions())
         console.print(_devices())
         console.print(_backends())
-        checks, healthy = _checks(seconds)
+        checks, passed = _self_test(seconds)
         console.print(checks)
-        if not healthy:
+        if not passed:
             raise typer.Exit(1)
 
 
@@ -47,32 +47,34 @@ def _devices() -> Table:
 
     from ls3d.ops import diagnosis
 
-    table = Table("device", "what it is", title="Devices")
-    instructions, why_not = diagnosis.kernel()
-    kernel = f"kernel uses {instructions}" if instructions else why_not
+    table = Table("device", "description", title="Devices")
+    instruction_set, why_not = diagnosis.cpu_kernel()
+    kernel = f"kernel uses {instruction_set}" if instruction_set else why_not
     table.add_row("cpu", f"{torch.get_num_threads()} threads; {kernel}")
     for device in diagnosis.devices()[1:]:
-        facts = torch.cuda.get_device_properties(device)
-        table.add_row(str(device), f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, sm_{facts.major}{facts.minor}")
+        properties = torch.cuda.get_device_properties(device)
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        table.add_row(str(device), f"{properties.name}, {memory}, sm_{properties.major}{properties.minor}")
     return table
 
 
 def _backends() -> Table:
     from ls3d.ops import diagnosis
 
-    table = Table("device", "features", "served by", "why not the fast one", title="Operator")
-    for service in diagnosis.services():
-        dtype = str(service.dtype).removeprefix("torch.")
-        table.add_row(service.device, dtype, service.backend or "nothing", service.why_not or "")
+    table = Table("device", "features", "backend", "why it isn't the device's kernel", title="Operator")
+    for choice in diagnosis.backend_choices():
+        dtype = str(choice.dtype).removeprefix("torch.")
+        table.add_row(choice.device, dtype, choice.backend or "none", choice.why_not or "")
     return table
 
 
-def _checks(seconds: float) -> tuple[Table, bool]:
+def _self_test(seconds: float) -> tuple[Table, bool]:
     from ls3d.ops import diagnosis
 
-    table = Table("call", "difference", "allowed", "", title="Self-test against the reference, both directions")
+    title = "Self-test against the reference, forward and backward"
+    table = Table("call", "error", "tolerance", "result", title=title)
     checks = diagnosis.self_test(seconds)
     for check in checks:
-        verdict = "[green]good[/]" if check.passed else "[bold red]wrong[/]"
-        table.add_row(check.name, f"{check.error:.1e}", f"{check.tolerance:.0e}", verdict)
+        result = "[green]passed[/]" if check.passed else "[bold red]failed[/]"
+        table.add_row(check.name, f"{check.error:.1e}", f"{check.tolerance:.0e}", result)
     return table, all(check.passed for check in checks)

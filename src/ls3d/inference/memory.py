@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ls3d._torch_internals import storage_id
+
 
 class _MemoryMeter(TorchDispatchMode):
     """Counts the bytes of the tensors that operators allocate, as long as they are referenced."""
@@ -31,7 +33,7 @@ class _MemoryMeter(TorchDispatchMode):
         return result
 
     def _watch(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
+        key = storage_id(storage)
         if key not in self.allocated:
             self.allocated[key] = storage.nbytes()
             weakref.finalize(storage, self.allocated.pop, key, None)

@@ -21,12 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ls3d._torch_internals import ConvNd
 from ls3d.errors import InputError
 from ls3d.models.network import EnhancementNetwork, Network
 from ls3d.models.registry import create_model, model_info
 from ls3d.nn import LS3DConv3d
 
-_MATRIX_LAYERS = nn.modules.conv._ConvNd | nn.Linear
+_MATRIX_LAYERS = ConvNd | nn.Linear
 _OMITTED = nn.ReLU | nn.Identity | nn.Dropout | nn.Sequential | nn.ModuleList
 
 

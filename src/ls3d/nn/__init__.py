@@ -1,4 +1,4 @@
-"""Layers and blocks made from the operator."""
+"""Layers and blocks with learnable sampling, and what trains, converts and examines them."""
 
 from __future__ import annotations
 

@@ -8,17 +8,17 @@ from ls3d.nn.conv import LS3DConv3d
 
 
 class LS3DResBlock(nn.Module):
-    """The LS3D paper's figure 2(a): a 3D residual block whose first 3x3x3 convolution samples learnably.
+    """A 3D residual block whose first 3x3x3 convolution has learnable sampling (figure 2(a) of the LS3D paper).
 
     ``x + conv2(relu(conv1(x)))``, without normalization and without an activation after the sum.
 
     Args:
-        channels: channels in and out.
-        learnable_sampling: False makes the first convolution a plain one (the baseline of tables 2 and 3).
-        modulation: predict an importance per sample.
+        channels: input and output channels.
+        learnable_sampling: False for a plain first convolution (the baseline of tables 2 and 3).
+        modulation: predict a mask value for each sample.
 
     Shape:
-        ``(N, channels, T, H, W)`` in and out.
+        Input and output ``(N, channels, T, H, W)``.
     """
 
     def __init__(self, channels: int, learnable_sampling: bool = True, modulation: bool = True) -> None:
@@ -32,17 +32,18 @@ class LS3DResBlock(nn.Module):
         self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
 
     def forward(self, input: Tensor) -> Tensor:
-        return input + self.conv2(self.relu(self.conv1(input)))
+        residual: Tensor = self.conv2(self.relu(self.conv1(input)))
+        return input + residual
 
 
 class ResBlock2d(nn.Module):
     """A residual block on single frames: ``x + conv2(relu(conv1(x)))``, 3x3, without normalization.
 
     Args:
-        channels: channels in and out.
+        channels: input and output channels.
 
     Shape:
-        ``(N, channels, H, W)`` in and out.
+        Input and output ``(N, channels, H, W)``.
     """
 
     def __init__(self, channels: int) -> None:
@@ -52,4 +53,5 @@ class ResBlock2d(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, input: Tensor) -> Tensor:
-        return input + self.conv2(self.relu(self.conv1(input)))
+        residual: Tensor = self.conv2(self.relu(self.conv1(input)))
+        return input + residual

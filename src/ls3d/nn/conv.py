@@ -8,29 +8,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ls3d._torch_internals import reversed_padding
 from ls3d.ops import ls3d_conv3d
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
 class LS3DConv3d(nn.Conv3d):
-    """``torch.nn.Conv3d`` whose taps move: 2D offsets and importances are predicted from the same input.
+    """``torch.nn.Conv3d`` with learnable sampling: offsets and masks are predicted from the input.
 
-    One more convolution, ``predictor``, yields per output position and tap an offset (dy, dx) in pixels and,
-    with ``modulation``, an importance in (0, 1) by a sigmoid. It starts at zero: regular grid, importances
+    Another convolution, ``predictor``, predicts an offset (dy, dx) in pixels for each output position and tap, and with
+    ``modulation`` a mask value in (0, 1), by a sigmoid. It is initialized with zeros: offsets are zero and mask values
     one half.
 
     Args:
-        modulation: predict importances; without them every sample counts fully.
-        offset_groups: sets of offsets; the input channels are split among them.
-        others: as in ``torch.nn.Conv3d``.
+        modulation: predict masks; without them all samples have weight one.
+        offset_groups: groups of input channels with offsets and masks of their own.
+        other arguments: as in ``torch.nn.Conv3d``.
 
     Attributes:
-        max_offset: bound on the components of the offsets, in pixels; None (as made) leaves them free. It is smooth,
-            ``max_offset * tanh(offset / max_offset)``: a tap at a hard bound would get no gradient to come back by.
+        max_offset: limit of dy and dx in pixels, or None (the default) for no limit. It is a soft limit,
+            ``max_offset * tanh(offset / max_offset)``, so that the gradient doesn't vanish for taps at the limit.
 
     Shape:
-        Input ``(N, C, T, H, W)`` or ``(C, T, H, W)``; the output has ``torch.nn.Conv3d``'s shape.
+        Input ``(N, C, T, H, W)`` or ``(C, T, H, W)``; the output has the shape of ``torch.nn.Conv3d``'s.
+
+    Raises:
+        ValueError: ``offset_groups`` doesn't divide ``in_channels``.
     """
 
     max_offset: float | None = None
@@ -86,20 +90,25 @@ class LS3DConv3d(nn.Conv3d):
         self.reset_sampling()
 
     def reset_sampling(self) -> None:
-        """Put the taps back on the regular grid."""
+        """Reset the predictor to zeros: offsets become zero, mask values one half."""
         nn.init.zeros_(self.predictor.weight)
         if self.predictor.bias is not None:
             nn.init.zeros_(self.predictor.bias)
 
     def predict(self, input: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Offsets ``(N, G*2*taps, T, H, W)`` in pixels and importances ``(N, G*taps, T, H, W)``, or None."""
-        prediction = self.predictor(input)
-        if not self.modulation:
-            return self._bounded(prediction), None
-        offset, logit = prediction.tensor_split([prediction.shape[1] // 3 * 2], dim=1)
-        return self._bounded(offset), logit.sigmoid()
+        """Offsets and masks of an input ``(N, C, T, H, W)``, for G = ``offset_groups``.
 
-    def _bounded(self, offset: Tensor) -> Tensor:
+        Returns:
+            Offsets ``(N, G*2*taps, T_out, H_out, W_out)`` in pixels, and masks ``(N, G*taps, T_out, H_out, W_out)``, or
+            None without ``modulation``.
+        """
+        prediction: Tensor = self.predictor(input)
+        if not self.modulation:
+            return self._limit(prediction), None
+        offset, logit = prediction.tensor_split([prediction.shape[1] // 3 * 2], dim=1)
+        return self._limit(offset), logit.sigmoid()
+
+    def _limit(self, offset: Tensor) -> Tensor:
         return offset if self.max_offset is None else self.max_offset * torch.tanh(offset / self.max_offset)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -115,8 +124,14 @@ class LS3DConv3d(nn.Conv3d):
         )
 
     def pad(self, input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        """The input with the borders that the operator can't make itself, and the zeros that remain to it."""
-        margins = self._reversed_padding_repeated_twice
+        """Pad an input as far as the operator can't do it itself.
+
+        The operator pads with zeros, by the same size before and after.
+
+        Returns:
+            The padded input ``(N, C, T', H', W')``, and the padding (T, H, W) that is left to the operator.
+        """
+        margins = reversed_padding(self)
         symmetric = margins[::2] == margins[1::2]
         if self.padding_mode == "zeros" and symmetric:
             return input, tuple(margins[::-2])
@@ -124,7 +139,7 @@ class LS3DConv3d(nn.Conv3d):
         return F.pad(input, margins, mode=mode), (0, 0, 0)
 
     def extra_repr(self) -> str:
-        text = super().extra_repr()
+        text = str(super().extra_repr())  # type: ignore[no-untyped-call]
         if not self.modulation:
             text += ", modulation=False"
         if self.max_offset is not None:
@@ -135,11 +150,14 @@ class LS3DConv3d(nn.Conv3d):
 
     @classmethod
     def from_conv3d(cls, conv: nn.Conv3d, *, modulation: bool = True, offset_groups: int = 1) -> LS3DConv3d:
-        """An LS3D convolution with ``conv``'s parameters, whose output equals ``conv``'s until it is trained.
+        """An LS3D convolution with the parameters of ``conv``; its output is the same until it is trained.
 
-        The importances start at one half, so with ``modulation`` the weights are doubled.
+        With ``modulation`` the weights are doubled, because the mask values start at one half.
+
+        Raises:
+            ValueError: ``offset_groups`` doesn't divide the input channels.
         """
-        made = cls(
+        layer = cls(
             conv.in_channels,
             conv.out_channels,
             conv.kernel_size,  # type: ignore[arg-type]
@@ -155,12 +173,12 @@ class LS3DConv3d(nn.Conv3d):
             dtype=conv.weight.dtype,
         )
         with torch.no_grad():
-            made.weight.copy_(conv.weight * (2 if modulation else 1))
-            if made.bias is not None and conv.bias is not None:
-                made.bias.copy_(conv.bias)
-        made.train(conv.training)
+            layer.weight.copy_(conv.weight * (2 if modulation else 1))
+            if layer.bias is not None and conv.bias is not None:
+                layer.bias.copy_(conv.bias)
+        layer.train(conv.training)
         for name in ("weight", "bias"):
-            old, new = getattr(conv, name), getattr(made, name)
+            old, new = getattr(conv, name), getattr(layer, name)
             if new is not None:
                 new.requires_grad_(old.requires_grad)
-        return made
+        return layer

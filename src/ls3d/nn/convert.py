@@ -1,4 +1,4 @@
-"""Turning the convolutions of an existing network into learnable-sampling ones, its output kept."""
+"""Conversion of an existing network: its 3D convolutions get learnable sampling, and its output stays the same."""
 
 from __future__ import annotations
 
@@ -10,44 +10,45 @@ from torch import nn
 from ls3d.nn.conv import LS3DConv3d
 
 Where = str | Iterable[str] | Callable[[str, nn.Conv3d], bool] | None
+"""Which convolutions: shell patterns of qualified names, a function of name and module, or None."""
 
 
 def convert(model: nn.Module, where: Where = None, *, modulation: bool = True, offset_groups: int = 1) -> nn.Module:
     """Replace 3D convolutions of ``model`` by :class:`LS3DConv3d`; its output stays the same until it is trained.
 
-    The model is changed in place. A convolution that is used in several places stays shared. Kernels of one tap
-    are left alone unless ``where`` asks for them, subclasses of ``torch.nn.Conv3d`` always.
+    The model is changed in place. A convolution that is used in several places stays shared. Subclasses of
+    ``torch.nn.Conv3d`` are never replaced.
 
     Args:
         model: any network, or a ``torch.nn.Conv3d``.
-        where: which convolutions: a shell pattern on qualified names (``"layer3.*.conv1"``) or several of them, or a
+        where: which convolutions: a shell pattern of qualified names (``"layer3.*.conv1"``) or several of them, or a
             function of name and module; None for all with more than one tap.
-        modulation: predict importances too.
-        offset_groups: sets of offsets in each converted layer.
+        modulation: predict masks, too.
+        offset_groups: number of offset groups of each new layer.
 
     Returns:
-        ``model``, or the new layer if ``model`` itself was a convolution to be replaced.
+        ``model``, or the new layer if ``model`` itself is a convolution that is replaced.
 
     Raises:
-        ValueError: nothing was found to convert, or the offset groups don't divide a layer's channels.
+        ValueError: no convolution is selected, or the offset groups don't divide a layer's channels.
     """
-    chosen = _chooser(where)
+    selected = _selector(where)
     found = {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)
-        if type(module) is nn.Conv3d and not _is_predictor(model, name) and chosen(name, module)
+        if type(module) is nn.Conv3d and not _is_predictor(model, name) and selected(name, module)
     }
     if not found:
-        raise ValueError(f"no 3D convolution of the model fits where={where!r}")
-    made = {
+        raise ValueError(f"no 3D convolution of the model matches where={where!r}")
+    converted = {
         conv: LS3DConv3d.from_conv3d(conv, modulation=modulation, offset_groups=offset_groups)
         for conv in dict.fromkeys(found.values())
     }
     for name, conv in found.items():
         if not name:
-            return made[conv]
+            return converted[conv]
         parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, made[conv])
+        setattr(model.get_submodule(parent), child, converted[conv])
     return model
 
 
@@ -56,7 +57,7 @@ def _is_predictor(model: nn.Module, name: str) -> bool:
     return bool(name) and isinstance(model.get_submodule(parent), LS3DConv3d)
 
 
-def _chooser(where: Where) -> Callable[[str, nn.Conv3d], bool]:
+def _selector(where: Where) -> Callable[[str, nn.Conv3d], bool]:
     if callable(where):
         return where
     if where is None:

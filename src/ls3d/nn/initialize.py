@@ -7,20 +7,22 @@ import math
 import torch
 from torch import nn
 
+from ls3d._torch_internals import ConvNd
 from ls3d.nn.blocks import LS3DResBlock, ResBlock2d
 from ls3d.nn.conv import LS3DConv3d
 
 
 def initialize(module: nn.Module) -> None:
-    """He initialization of every convolution, so that signals keep their size through a network without norms.
+    """He initialization (arXiv:1502.01852, fan-in) of every convolution, and zeros for its bias.
 
-    A transposed convolution adds up ``kernel / stride`` taps for each output, which is its true fan-in. The
-    predictors of ``LS3DConv3d`` keep their zeros, and its weights are doubled because its importances start at one
-    half. Residual branches start small.
+    The variance of activations then stays about constant through a network without normalization. The fan-in of a
+    transposed convolution is divided by its strides, because each output sums only ``kernel / stride`` taps. The
+    weights of ``LS3DConv3d`` are doubled, because its masks start at one half; its predictor is left at zero. The
+    second convolution of each residual block is scaled by 0.1, so that the block starts close to the identity.
     """
     predictors = {layer.predictor for layer in module.modules() if isinstance(layer, LS3DConv3d)}
     for layer in module.modules():
-        if not isinstance(layer, nn.modules.conv._ConvNd) or layer in predictors:
+        if not isinstance(layer, ConvNd) or layer in predictors:
             continue
         stride = layer.stride if layer.transposed else (1,) * len(layer.kernel_size)
         taps = math.prod(layer.kernel_size) / math.prod(stride)

@@ -1,9 +1,10 @@
-"""The non-local block: every position of a clip attends to every other (arXiv:1711.07971)."""
+"""The non-local block: attention among all positions of a clip (arXiv:1711.07971)."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,21 +15,22 @@ PoolPlace = Literal["before", "after", "none"]
 class NonLocalBlock3d(nn.Module):
     """``x + BN(out(attention(theta(x), phi(x), g(x))))`` over all positions of ``(N, C, T, H, W)``.
 
-    Equations (1) to (6) of the paper. The normalization's scale starts at zero: the block starts as the
-    identity.
+    Equations (1) to (6) of the paper. The normalization's scale is initialized with zero, so that the block is the
+    identity at first.
 
     Args:
         channels: C.
-        inner_channels: width of theta, phi and g; half of ``channels`` unless told.
+        inner_channels: output channels of theta, phi and g; half of ``channels`` by default.
         mode: ``"softmax"`` (embedded Gaussian) or ``"dot_product"`` (divided by the number of positions).
-        scale: divide the softmax's argument by the root of ``inner_channels``; ``"dot_product"`` ignores it.
+        scale: divide the argument of the softmax by the square root of ``inner_channels``; not used by
+            ``"dot_product"``.
         pool: where phi and g are max-pooled by 1x2x2: ``"before"`` their convolutions (video-nonlocal-net,
-            SlowFast), ``"after"`` them (mmaction2) or ``"none"``. Same parameters, other outputs.
-        groups: attend within that many equal spans of time instead of the whole clip.
+            SlowFast), ``"after"`` them (mmaction2) or ``"none"``. The parameters are the same, the outputs differ.
+        groups: divide the clip into this many equal parts in time, and attend only within each.
         bn_eps: epsilon of the normalization.
 
     Raises:
-        ValueError: an unknown ``mode`` or ``pool``.
+        ValueError: ``mode`` or ``pool`` is unknown.
     """
 
     def __init__(
@@ -44,11 +46,14 @@ class NonLocalBlock3d(nn.Module):
     ) -> None:
         super().__init__()
         if mode not in ("softmax", "dot_product"):
-            raise ValueError(f"mode is 'softmax' or 'dot_product', got {mode!r}")
+            raise ValueError(f"mode is {mode!r}, expected 'softmax' or 'dot_product'")
         if pool not in ("before", "after", "none"):
-            raise ValueError(f"pool is 'before', 'after' or 'none', got {pool!r}")
+            raise ValueError(f"pool is {pool!r}, expected 'before', 'after' or 'none'")
         inner = inner_channels or channels // 2
-        self.mode, self.scale, self.pool_place, self.groups = mode, scale, pool, groups
+        self.mode = mode
+        self.scale = scale
+        self.pool_place = pool
+        self.groups = groups
         self.theta = nn.Conv3d(channels, inner, 1)
         self.phi = nn.Conv3d(channels, inner, 1)
         self.g = nn.Conv3d(channels, inner, 1)
@@ -58,7 +63,7 @@ class NonLocalBlock3d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Gaussian weights of deviation 0.01, zero biases, identity as a whole (section 4.1 of the paper)."""
+        """Initialize weights from a Gaussian of deviation 0.01 and biases with zero (section 4.1 of the paper)."""
         for layer in (self.theta, self.phi, self.g, self.out):
             nn.init.normal_(layer.weight, std=0.01)
             if layer.bias is not None:
@@ -67,10 +72,10 @@ class NonLocalBlock3d(nn.Module):
         nn.init.zeros_(self.bn.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, C, T, H, W)`` to the same shape.
+        """Input and output ``(N, C, T, H, W)``.
 
         Raises:
-            ValueError: ``groups`` does not divide T.
+            ValueError: ``groups`` doesn't divide T.
         """
         folded = self._fold(x)
         keys = self.pool(folded) if self.pool_place == "before" else folded
@@ -78,29 +83,29 @@ class NonLocalBlock3d(nn.Module):
         if self.pool_place == "after":
             phi, g = self.pool(phi), self.pool(g)
         y = self._attend(*(t.flatten(2).transpose(1, 2) for t in (theta, phi, g)))
-        y = y.transpose(1, 2).unflatten(2, theta.shape[2:])
+        y = torch.unflatten(y.transpose(1, 2), 2, theta.shape[2:])
         return x + self._unfold(self.bn(self.out(y)), x)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """``(N, positions, inner)`` each to ``(N, query positions, inner)``."""
+        """Attention of ``(N, query positions, inner)`` to ``(N, key positions, inner)``, of the query's shape."""
         if self.mode == "softmax":
             return F.scaled_dot_product_attention(query, key, value, scale=None if self.scale else 1.0)
-        # (q kᵀ) v = q (kᵀ v): without a softmax the positions x positions matrix is never needed.
+        # (q kᵀ) v = q (kᵀ v): without a softmax the matrix of positions x positions isn't needed.
         return query @ (key.transpose(1, 2) @ value) / key.shape[1]
 
     def _fold(self, x: Tensor) -> Tensor:
-        """Move ``groups`` spans of time into the batch."""
+        """Divide time into ``groups`` parts and move them to the batch: ``(N * groups, C, T / groups, H, W)``."""
         if self.groups == 1:
             return x
         if x.shape[2] % self.groups:
-            raise ValueError(f"a clip of {x.shape[2]} time steps does not split into {self.groups} groups")
-        return x.unflatten(2, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
+            raise ValueError(f"a clip of {x.shape[2]} time steps can't be divided into {self.groups} groups")
+        return torch.unflatten(x, 2, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
 
     def _unfold(self, y: Tensor, like: Tensor) -> Tensor:
         if self.groups == 1:
             return y
-        return y.unflatten(0, (like.shape[0], self.groups)).transpose(1, 2).flatten(2, 3)
+        return torch.unflatten(y, 0, (like.shape[0], self.groups)).transpose(1, 2).flatten(2, 3)
 
     def extra_repr(self) -> str:
-        """The choices that the layers do not show."""
+        """The options that the layers' own texts don't show."""
         return f"mode={self.mode}, scale={self.scale}, pool={self.pool_place}, groups={self.groups}"

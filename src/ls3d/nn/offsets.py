@@ -1,4 +1,4 @@
-"""Against exploding offsets: predictors that learn more slowly, and bounds on how far a tap may go."""
+"""Two remedies for exploding offsets: a lower learning rate for the predictors, and a limit of the offsets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from ls3d.nn.conv import LS3DConv3d
 
 
 def parameter_groups(model: nn.Module, lr: float, sampling_factor: float = 0.1) -> list[dict[str, Any]]:
-    """Two groups for an optimiser: sampling predictors at ``lr * sampling_factor``, the rest at ``lr``.
+    """Parameter groups for an optimizer, with another learning rate for the predictors of ``LS3DConv3d``.
 
-    Exploding offsets are the best-known trap of this operator family; a lower rate on the predictors is the
-    remedy. Parameters that need no gradient are left out; a group without parameters is left out.
+    Deformable convolutions are known for offsets that grow without limit in training (EDVR and others); a lower
+    learning rate of the predictors is the usual remedy.
+
+    Args:
+        model: any network. Parameters that don't require a gradient are left out.
+        lr: learning rate of all parameters but the predictors'.
+        sampling_factor: the predictors' learning rate is ``lr * sampling_factor``.
+
+    Returns:
+        Groups with the names ``"features"`` and ``"sampling"``; a group without parameters is left out.
     """
     predictors = {
         id(parameter)
@@ -34,13 +42,13 @@ def parameter_groups(model: nn.Module, lr: float, sampling_factor: float = 0.1) 
 
 
 def limit_offsets(model: nn.Module, pixels: float | None) -> None:
-    """Bound the offsets of every LS3D convolution in ``model``, see ``LS3DConv3d.max_offset``; None frees them.
+    """Set ``max_offset`` of every ``LS3DConv3d`` in ``model``; None removes the limit.
 
     Raises:
-        ValueError: the bound is not positive.
+        ValueError: ``pixels`` isn't positive.
     """
     if pixels is not None and not pixels > 0:
-        raise ValueError(f"offsets can be bounded by a positive number of pixels, got {pixels}")
+        raise ValueError(f"pixels is {pixels}, expected a positive number of pixels, or None")
     for module in model.modules():
         if isinstance(module, LS3DConv3d):
             module.max_offset = pixels

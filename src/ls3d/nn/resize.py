@@ -1,9 +1,8 @@
-"""Resizing as MATLAB's ``imresize`` does it: the bicubic of every super-resolution table.
+"""Bicubic resizing like MATLAB's ``imresize``, the "bicubic" of published super-resolution tables.
 
-Keys' cubic kernel with a = -1/2; when the picture shrinks, the kernel is stretched by the factor
-(antialiasing); pixel centers lie at half-integers; borders are mirrored, the edge pixel being repeated.
-``F.interpolate``, PIL and OpenCV each differ in one of these, and a network trained for one kind of small
-picture and measured on another loses decibels.
+Keys' cubic kernel with a = -1/2. The kernel is stretched by the factor when an image is reduced (antialiasing). Pixel
+centers are at half-integers. Borders are mirrored, with the edge pixel repeated. ``F.interpolate``, PIL and OpenCV each
+differ in one of these, and a network that was trained on one kind of reduced image loses decibels on another.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ def cubic(x: Tensor) -> Tensor:
 
 
 def resize_taps(length: int, scale: Fraction) -> tuple[Tensor, Tensor]:
-    """Which input pixels make each output pixel along one axis, and with what weights.
+    """The input pixels that each output pixel is a weighted sum of, along one axis.
 
     Args:
-        length: input pixels.
+        length: number of input pixels.
         scale: output size divided by input size; the output has ``ceil(length * scale)`` pixels.
 
     Returns:
         ``indices`` (int64) and ``weights`` (float64, rows sum to 1), both of shape ``(output pixels, taps)``.
     """
-    # A shrinking kernel is stretched over the pixels that one output pixel covers: the antialiasing.
+    # For antialiasing, the kernel of a reduction is stretched over the pixels that an output pixel covers.
     factor = scale.numerator / scale.denominator
     stretch = max(1.0, 1 / factor)
     count = -(-length * scale.numerator // scale.denominator)
     center = (torch.arange(count, dtype=torch.float64) + 0.5) / factor - 0.5
-    # The kernel is zero at its ends, so that at most this many pixels count, from the first one inside.
+    # The kernel is zero at both ends, so at most this many pixels have a weight, beginning with the first one inside.
     taps = torch.arange(math.ceil(4 * stretch), dtype=torch.float64)
     positions = torch.floor(center - 2 * stretch)[:, None] + 1 + taps
     weights = cubic((center[:, None] - positions) / stretch)
@@ -52,24 +51,24 @@ def _mirror(indices: Tensor, length: int) -> Tensor:
 
 
 def imresize(images: Tensor, scale: Fraction | int | tuple[Fraction | int, Fraction | int]) -> Tensor:
-    """Bicubic resizing with antialiasing, as MATLAB's ``imresize(images, scale)`` on floating-point values.
+    """Bicubic resizing with antialiasing, like MATLAB's ``imresize(images, scale)`` of floating-point values.
 
     Args:
         images: ``(..., H, W)``, floating point; values are neither clamped nor rounded.
-        scale: output size divided by input size, for example ``4`` or ``Fraction(1, 4)``; a pair is for
+        scale: output size divided by input size, for example ``4`` or ``Fraction(1, 4)``; or a pair of these, for
             height and width.
 
     Returns:
-        ``(..., ceil(H * scale), ceil(W * scale))``, of the same dtype.
+        ``(..., ceil(H * scale), ceil(W * scale))``, same dtype.
 
     Raises:
-        ValueError: the scale is not positive, or the images are not floating point.
+        ValueError: ``scale`` isn't positive, or ``images`` isn't floating point.
     """
     scales = scale if isinstance(scale, tuple) else (scale, scale)
     if min(scales) <= 0:
-        raise ValueError(f"scale is {scale}, it must be positive")
+        raise ValueError(f"scale is {scale}, expected a positive number")
     if not images.is_floating_point():
-        raise ValueError(f"images has dtype {images.dtype}, it must be floating point")
+        raise ValueError(f"images has dtype {images.dtype}, expected a floating-point dtype")
     for axis, factor in zip((-2, -1), scales, strict=True):
         if factor != 1:
             images = _resize_axis(images, axis, Fraction(factor))

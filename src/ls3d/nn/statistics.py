@@ -1,4 +1,4 @@
-"""Where the taps of learnable-sampling layers have gone: numbers to log, because exploding offsets ruin a training."""
+"""Statistics of the offsets of learnable-sampling layers, to detect exploding offsets in training."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class OffsetStatistics:
 
     Attributes:
         mean: mean length of the offsets, in pixels.
-        max: greatest length, in pixels; NaN if any offset is.
-        outside: share of the samples that lie outside the frame and so read zero.
+        max: largest length, in pixels; NaN if any offset is NaN.
+        outside: fraction of the samples that are zero because they are outside the frame.
     """
 
     mean: float
@@ -30,13 +30,16 @@ class OffsetStatistics:
 
 @contextmanager
 def offset_statistics(model: nn.Module) -> Iterator[dict[str, OffsetStatistics]]:
-    """While the context is open, every forward pass notes the statistics of each LS3D layer, by qualified name.
+    """Collect statistics of every ``LS3DConv3d`` in each forward pass within the context.
 
-    ``with offset_statistics(model) as found: model(clip)`` fills ``found`` with the latest pass.
+    ``with offset_statistics(model) as statistics: model(clip)``
+
+    Yields:
+        The statistics of the latest forward pass, by the layer's qualified name.
     """
     found: dict[str, OffsetStatistics] = {}
     handles = [
-        layer.register_forward_hook(_Note(name, found))
+        layer.register_forward_hook(_StatisticsHook(name, found))
         for name, layer in model.named_modules()
         if isinstance(layer, LS3DConv3d)
     ]
@@ -48,8 +51,8 @@ def offset_statistics(model: nn.Module) -> Iterator[dict[str, OffsetStatistics]]
 
 
 @dataclass
-class _Note:
-    """The hook of one layer."""
+class _StatisticsHook:
+    """The forward hook of one layer."""
 
     name: str
     found: dict[str, OffsetStatistics]
@@ -63,19 +66,19 @@ class _Note:
 
 
 def measure(layer: LS3DConv3d, input: Tensor, offset: Tensor) -> OffsetStatistics:
-    """Statistics of ``offset``, predicted by ``layer`` for ``input``."""
-    framed, padding = layer.pad(input)
+    """Statistics of the offsets that ``layer`` predicts for ``input``; shapes as in ``LS3DConv3d.predict``."""
+    padded, padding = layer.pad(input)
     kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
     taps = kernel[0] * kernel[1] * kernel[2]
-    pairs = offset.float().unflatten(1, (layer.offset_groups, taps, 2))
+    pairs = torch.unflatten(offset.float(), 1, (layer.offset_groups, taps, 2))
     lengths = torch.linalg.vector_norm(pairs, dim=3)
     inside = torch.ones_like(lengths, dtype=torch.bool)
     for axis in (1, 2):
-        size, count = framed.shape[2 + axis], offset.shape[2 + axis]
+        size, count = padded.shape[2 + axis], offset.shape[2 + axis]
         tap = torch.arange(taps, device=offset.device)
         tap = tap // kernel[2] % kernel[1] if axis == 1 else tap % kernel[2]
         grid = torch.arange(count, device=offset.device) * stride[axis] - padding[axis]
-        place = tap.view(-1, 1, 1, 1) * dilation[axis] + grid.view((-1, 1) if axis == 1 else (1, -1))
-        position = pairs[:, :, :, axis - 1] + place
+        regular = tap.view(-1, 1, 1, 1) * dilation[axis] + grid.view((-1, 1) if axis == 1 else (1, -1))
+        position = pairs[:, :, :, axis - 1] + regular
         inside &= (position > -1) & (position < size)
     return OffsetStatistics(lengths.mean().item(), lengths.max().item(), 1 - inside.float().mean().item())

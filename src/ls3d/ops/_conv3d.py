@@ -1,7 +1,7 @@
 """``ls3d_conv3d`` as a torch operator: schema, shapes, gradients, autocast and operation count.
 
-One schema for every device (``ls3d::conv3d`` and ``ls3d::conv3d_backward``); the backend is chosen inside, on
-real tensors, so that compiled and exported graphs hold one node whatever serves it later.
+There is one schema for all devices (``ls3d::conv3d`` and ``ls3d::conv3d_backward``). The backend is chosen inside, when
+the operator runs on real tensors, so that compiled and exported graphs contain one node that any backend can run.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from ls3d._torch_internals import are_functorch_transforms_active
+from ls3d.ops._call import Call, memory_format
 from ls3d.ops._geometry import Geometry, triple
-from ls3d.ops._layout import memory_format
-from ls3d.ops.backends.choose import choose
+from ls3d.ops.backends.choose import choose, request_backend, requested_backend
 
 _TENSORS = "Tensor input, Tensor offset, Tensor? mask, Tensor weight"
 _SIZES = "int[3] stride, int[3] padding, int[3] dilation, int groups"
@@ -40,21 +41,21 @@ def ls3d_conv3d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Learnable-sampling 3D convolution: equation (3) of the LS3D paper, every size free.
+    """Learnable-sampling 3D convolution: equation (3) of the LS3D paper, for any sizes.
 
     ``out[n,o,t,h,w] = bias[o] +`` the sum over taps (a,i,j) and channels c of
     ``mask[n,tap,t,h,w] * weight[o,c,a,i,j] * bilinear(frame, h*sH+i*dH-pH+dy, w*sW+j*dW-pW+dx)``, where
     ``frame = input[n,c,t*sT+a*dT-pT]``, ``tap = (a*kH+i)*kW+j`` and
     ``(dy, dx) = offset[n, 2*tap:2*tap+2, t,h,w]``.
 
-    Frames outside the clip and corners outside the frame are zero. A position counts when ``-1 < y < H`` and
-    ``-1 < x < W``, so NaN and infinity sample zero. At integer positions the gradient of the offset is the
-    right-hand one.
+    Frames outside the clip and corners outside the frame are zero. The sample of a position is zero unless
+    ``-1 < y < H`` and ``-1 < x < W``; so NaN and infinity sample zero. At integer positions the gradient of the offset
+    is the right-hand derivative.
 
     Args:
-        input: ``(N, C, T, H, W)``, floating; ``channels_last_3d`` is kept.
-        offset: ``(N, G*2*taps, T_out, H_out, W_out)`` in pixels, (dy, dx) per tap; the number of offset
-            groups G is inferred, channel ``c`` follows group ``c // (C/G)``. Dtype of the input, or float32.
+        input: ``(N, C, T, H, W)``, floating point, contiguous or ``channels_last_3d``; the output has the same layout.
+        offset: ``(N, G*2*taps, T_out, H_out, W_out)`` in pixels, (dy, dx) per tap. The number of offset groups G is
+            inferred; channel ``c`` is sampled with the offsets of group ``c // (C/G)``. Dtype of the input, or float32.
         mask: ``(N, G*taps, T_out, H_out, W_out)``, or None for ones. Dtype of the input, or float32.
         weight: ``(O, C/groups, kT, kH, kW)``, dtype of the input.
         bias: ``(O,)`` or None.
@@ -67,87 +68,70 @@ def ls3d_conv3d(
         ValueError: shapes, dtypes or devices don't fit each other; the message names the argument.
     """
     sizes = triple(stride, "stride"), triple(padding, "padding"), triple(dilation, "dilation")
-    return _call("conv3d", input, offset, mask, weight, bias, *sizes, groups)
-
-
-def _geometry(
-    input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
-) -> Geometry:
-    """Check everything about the arguments that a kernel relies on."""
-    tensors = {"offset": offset, "mask": mask, "weight": weight, "bias": bias}
-    for name, tensor in tensors.items():
-        if tensor is None:
-            continue
-        if tensor.device != input.device:
-            raise ValueError(f"{name} is on {tensor.device}, but the input is on {input.device}")
-        sampling = name in ("offset", "mask")
-        if tensor.dtype != input.dtype and not (sampling and tensor.dtype == torch.float32):
-            also = " or float32" if sampling else ""
-            raise ValueError(f"{name} is {tensor.dtype}, expected {input.dtype}{also} as the input is {input.dtype}")
-    mask_shape = None if mask is None else mask.shape
-    bias_shape = None if bias is None else bias.shape
-    return Geometry.of(input.shape, offset.shape, mask_shape, weight.shape, bias_shape, *sizes)
+    output: Tensor = _call("conv3d", input, offset, mask, weight, bias, *sizes, groups)
+    return output
 
 
 @torch.library.impl("ls3d::conv3d", "CompositeExplicitAutograd")
-def _forward(
-    input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
-) -> Tensor:
-    geometry = _geometry(input, offset, mask, weight, bias, *sizes)
-    backend = choose(geometry, input.dtype, input.device)
-    output = backend.forward(input, offset, mask, weight, bias, geometry)
-    return output.contiguous(memory_format=memory_format(input))
+def _forward(*arguments: Any) -> Tensor:
+    call = Call.of(*arguments)
+    output = choose(call.geometry, call.input.dtype, call.input.device).forward(call)
+    return output.contiguous(memory_format=memory_format(call.input))
 
 
-@torch.library.register_fake("ls3d::conv3d")
-def _forward_fake(
-    input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
-) -> Tensor:
-    geometry = _geometry(input, offset, mask, weight, bias, *sizes)
-    return torch.empty(geometry.out_shape, dtype=input.dtype, device=input.device, memory_format=memory_format(input))
+def _forward_fake(*arguments: Any) -> Tensor:
+    call = Call.of(*arguments)
+    shape, format = call.geometry.out_shape, memory_format(call.input)
+    return torch.empty(shape, dtype=call.input.dtype, device=call.input.device, memory_format=format)
 
 
-def _gradient_like(tensor: Tensor | None, needed: bool, grad_output: Tensor) -> Tensor:
+torch.library.register_fake("ls3d::conv3d", _forward_fake)
+
+
+# ``ls3d::conv3d_backward`` returns a tensor without elements for a gradient that isn't needed: its schema has no None.
+
+
+@torch.library.impl("ls3d::conv3d_backward", "CompositeExplicitAutograd")
+def _backward(grad_output: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    input, offset, mask, weight, *sizes, needs = arguments
+    call = Call.of(input, offset, mask, weight, None, *sizes)
+    grads = choose(call.geometry, input.dtype, input.device).backward(call, grad_output, needs)
+    return tuple(
+        grad_output.new_empty(0)
+        if grad is None or tensor is None
+        else grad.contiguous(memory_format=memory_format(tensor))
+        for grad, tensor in zip(grads, call.differentiable, strict=True)
+    )
+
+
+def _backward_fake(grad_output: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    *tensors, _, _, _, _, needs = arguments
+    return tuple(_gradient_fake(tensor, need, grad_output) for tensor, need in zip(tensors, needs, strict=True))
+
+
+def _gradient_fake(tensor: Tensor | None, needed: bool, grad_output: Tensor) -> Tensor:
     if tensor is None or not needed:
         return grad_output.new_empty(0)
     return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device, memory_format=memory_format(tensor))
 
 
-@torch.library.impl("ls3d::conv3d_backward", "CompositeExplicitAutograd")
-def _backward(
-    grad_output: Tensor, input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, *rest: Any
-) -> tuple[Tensor, ...]:
-    *sizes, needs = rest
-    geometry = _geometry(input, offset, mask, weight, None, *sizes)
-    backend = choose(geometry, input.dtype, input.device)
-    grads = backend.backward(grad_output, input, offset, mask, weight, geometry, needs)
-    return tuple(
-        grad_output.new_empty(0)
-        if grad is None or tensor is None
-        else grad.contiguous(memory_format=memory_format(tensor))
-        for grad, tensor in zip(grads, (input, offset, mask, weight), strict=True)
-    )
-
-
-@torch.library.register_fake("ls3d::conv3d_backward")
-def _backward_fake(
-    grad_output: Tensor, input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, *rest: Any
-) -> tuple[Tensor, ...]:
-    tensors = (input, offset, mask, weight)
-    return tuple(_gradient_like(tensor, need, grad_output) for tensor, need in zip(tensors, rest[-1], strict=True))
+torch.library.register_fake("ls3d::conv3d_backward", _backward_fake)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     input, offset, mask, weight, _, *sizes = inputs
     ctx.save_for_backward(input, offset, mask, weight)
     ctx.sizes = sizes
+    ctx.requested_backend = requested_backend()
 
 
 def _differentiate(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
     needs = list(ctx.needs_input_grad[:4])
     grads: list[Tensor | None] = [None] * 4
     if any(needs):
-        found = _call("conv3d_backward", grad_output, *ctx.saved_tensors, *ctx.sizes, needs)
+        saved = ctx.saved_tensors
+        with request_backend(ctx.requested_backend):
+            found = _call("conv3d_backward", grad_output, *saved, *ctx.sizes, needs)
         grads = [grad if need else None for grad, need in zip(found, needs, strict=True)]
     grad_bias = grad_output.sum((0, 2, 3, 4)) if ctx.needs_input_grad[4] else None
     return (*grads, grad_bias, None, None, None, None)
@@ -157,19 +141,19 @@ torch.library.register_autograd("ls3d::conv3d", _differentiate, setup_context=_s
 
 
 def _no_second_derivative(ctx: Any, *grads: Tensor) -> Any:
-    raise RuntimeError("ls3d_conv3d has a first derivative only; it was asked for a second one")
+    raise RuntimeError("ls3d_conv3d has a first derivative only, not a second one")
 
 
 torch.library.register_autograd("ls3d::conv3d_backward", _no_second_derivative)
 
 
-# ``torch.func`` doesn't see the gradients of a registered operator: under its transforms, the same two calls go
-# through these two functions. ``torch.vmap`` runs one call after the other.
+# The transforms of ``torch.func`` ignore the gradient formula of a registered operator. Under them, the two operators
+# are called through the two functions below. Under ``torch.vmap`` these run one call after the other.
 
 
 class _Forward(torch.autograd.Function):
     @staticmethod
-    def forward(*arguments: Any) -> Tensor:
+    def forward(*arguments: Any) -> Any:
         return torch.ops.ls3d.conv3d(*arguments)
 
     @staticmethod
@@ -187,7 +171,7 @@ class _Forward(torch.autograd.Function):
 
 class _Backward(torch.autograd.Function):
     @staticmethod
-    def forward(*arguments: Any) -> tuple[Tensor, ...]:
+    def forward(*arguments: Any) -> Any:
         return torch.ops.ls3d.conv3d_backward(*arguments)
 
     @staticmethod
@@ -205,13 +189,13 @@ class _Backward(torch.autograd.Function):
 
 
 def _call(name: str, *arguments: Any) -> Any:
-    if torch._C._are_functorch_transforms_active():
-        return (_Forward if name == "conv3d" else _Backward).apply(*arguments)
+    if are_functorch_transforms_active():
+        return (_Forward if name == "conv3d" else _Backward).apply(*arguments)  # type: ignore[no-untyped-call]
     return getattr(torch.ops.ls3d, name)(*arguments)
 
 
 def _unstacked(info: Any, in_dims: tuple[Any, ...], arguments: tuple[Any, ...]) -> Iterator[list[Any]]:
-    """The arguments of each of the calls that ``torch.vmap`` has stacked."""
+    """The arguments of each call that ``torch.vmap`` has stacked."""
     for k in range(info.batch_size):
         yield [
             argument.select(dim, k) if isinstance(argument, Tensor) and dim is not None else argument
@@ -220,12 +204,12 @@ def _unstacked(info: Any, in_dims: tuple[Any, ...], arguments: tuple[Any, ...]) 
 
 
 def _register_autocast(device_type: str, key: str) -> None:
-    """Features and weights take autocast's dtype; offset and mask keep theirs where the kernels take it."""
+    """Input, weight and bias are cast to autocast's dtype; offset and mask to float32, unless they have that dtype."""
 
     @torch.library.impl("ls3d::conv3d", key)
     def autocast(
         input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
-    ) -> Tensor:
+    ) -> Any:
         dtype = torch.get_autocast_dtype(device_type)
         if input.dtype == torch.float64:
             dtype = torch.float64
@@ -246,6 +230,6 @@ def _flops(input: Any, offset: Any, mask: Any, weight: Any, bias: Any, *sizes: A
 
 @register_flop_formula(torch.ops.ls3d.conv3d_backward)
 def _backward_flops(_: Any, input: Any, offset: Any, mask: Any, weight: Any, *rest: Any, **__: Any) -> int:
-    """One contraction for the gradients on the sampling side, one for the weight's."""
+    """One contraction for the gradients of input, offset and mask, and one for the weight's."""
     *sizes, needs = rest
     return Geometry.of(input, offset, mask, weight, None, *sizes).flops() * (any(needs[:3]) + bool(needs[3]))

@@ -1,4 +1,4 @@
-"""Deformable 2D convolution as ``torchvision.ops.deform_conv2d`` has it: one frame, one frame's taps."""
+"""Deformable 2D convolution with the interface of ``torchvision.ops.deform_conv2d``: the case of a single frame."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def deform_conv2d(
     dilation: int | Sequence[int] = (1, 1),
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Deformable convolution v1, or v2 with a mask (Dai et al. 2017, Zhu et al. 2019).
+    """Deformable convolution v1 (arXiv:1703.06211), or v2 with a mask (arXiv:1811.11168).
 
-    Signature and meaning are torchvision's; the number of weight groups and of offset groups is inferred from the
-    channel counts.
+    Arguments and result are those of ``torchvision.ops.deform_conv2d``. The number of weight groups and of offset
+    groups is inferred from the numbers of channels.
 
     Args:
         input: ``(N, C, H, W)``.

@@ -1,6 +1,6 @@
-"""The shape of one LS3D convolution: every size, checked once, in one frozen value that all backends read.
+"""The sizes of one LS3D convolution, checked once and frozen.
 
-Sizes may be symbolic (``torch.SymInt``) while a graph is traced, so nothing here makes them plain integers.
+While a graph is traced, sizes may be symbolic (``torch.SymInt``), so nothing here converts them to plain integers.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ Triple = tuple[int, int, int]
 
 
 def triple(value: int | Sequence[int], name: str) -> Triple:
-    """``value`` for time, height and width: one integer stands for all three.
+    """``value`` for time, height and width; one integer stands for all three.
 
     Raises:
-        ValueError: ``value`` is neither an integer nor three of them.
+        ValueError: ``value`` is a sequence of another length than three.
     """
     if isinstance(value, Sequence):
         if len(value) != 3:
@@ -30,15 +30,16 @@ class Geometry:
     """All sizes of an LS3D convolution.
 
     Attributes:
-        batch: samples, N.
+        batch: number of samples, N.
         in_channels: channels of the input, C.
         out_channels: channels of the output, O.
         in_size: frames, height and width of the input.
-        out_size: frames, height and width of the output (and of offset and mask).
+        out_size: frames, height and width of output, offset and mask.
         kernel: taps in time, height and width; tap ``(a, i, j)`` has the number ``(a*kH + i)*kW + j``.
         stride, padding, dilation: as in ``torch.nn.Conv3d``.
         groups: channel groups of the weight.
-        offset_groups: sets of offsets; channel ``c`` follows set ``c // (C / offset_groups)``.
+        offset_groups: groups of channels with offsets of their own; channel ``c`` is in group
+            ``c // (C / offset_groups)``.
     """
 
     batch: int
@@ -52,6 +53,15 @@ class Geometry:
     dilation: Triple
     groups: int
     offset_groups: int
+
+    def __str__(self) -> str:
+        input_shape = (self.batch, self.in_channels, *self.in_size)
+        weight_shape = (self.out_channels, self.in_channels // self.groups, *self.kernel)
+        return (
+            f"input {_text(input_shape)}, weight {_text(weight_shape)}, stride {_text(self.stride)},"
+            f" padding {_text(self.padding)}, dilation {_text(self.dilation)}, groups {self.groups},"
+            f" offset groups {self.offset_groups}"
+        )
 
     @property
     def taps(self) -> int:
@@ -84,16 +94,14 @@ class Geometry:
         """Check that the shapes fit each other, and infer the number of offset groups.
 
         Raises:
-            ValueError: a shape doesn't fit; the message names the argument, what it has and what it needs.
+            ValueError: a shape doesn't fit; the message names the argument, its shape and the expected one.
         """
         for name, shape in (("input", input_shape), ("offset", offset_shape), ("weight", weight_shape)):
             if len(shape) != 5:
                 raise ValueError(f"{name} has shape {_text(shape)}, expected five dimensions")
-        stride, padding, dilation = (
-            triple(stride, "stride"),
-            triple(padding, "padding"),
-            triple(dilation, "dilation"),
-        )
+        stride = triple(stride, "stride")
+        padding = triple(padding, "padding")
+        dilation = triple(dilation, "dilation")
         _check_at_least("stride", stride, 1)
         _check_at_least("padding", padding, 0)
         _check_at_least("dilation", dilation, 1)
@@ -103,19 +111,10 @@ class Geometry:
         _check_at_least("the weight's kernel", kernel, 1)
         _check_channels(in_channels, out_channels, group_channels, groups)
         _check_at_least("the input's size (T, H, W)", in_size, 1)
-        out_size = [
-            _out_length(size, k, s, p, d)
-            for size, k, s, p, d in zip(in_size, kernel, stride, padding, dilation, strict=True)
-        ]
-        if any(size < 1 for size in out_size):
-            raise ValueError(
-                f"input has size {_text(in_size)} (T, H, W), too small for kernel {_text(kernel)}"
-                f" with padding {_text(padding)} and dilation {_text(dilation)}"
-            )
+        out_size = _out_size(in_size, kernel, stride, padding, dilation)
         taps = kernel[0] * kernel[1] * kernel[2]
         offset_groups = _offset_groups(offset_shape, taps, in_channels)
-        expected = (batch, 2 * taps * offset_groups, *out_size)
-        _check_shape("offset", offset_shape, expected)
+        _check_shape("offset", offset_shape, (batch, 2 * taps * offset_groups, *out_size))
         if mask_shape is not None:
             _check_shape("mask", mask_shape, (batch, taps * offset_groups, *out_size))
         if bias_shape is not None:
@@ -125,7 +124,7 @@ class Geometry:
             in_channels,
             out_channels,
             cast(Triple, tuple(in_size)),
-            cast(Triple, tuple(out_size)),
+            out_size,
             cast(Triple, tuple(kernel)),
             stride,
             padding,
@@ -135,8 +134,17 @@ class Geometry:
         )
 
 
-def _out_length(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+def _out_size(
+    in_size: Sequence[int], kernel: Sequence[int], stride: Triple, padding: Triple, dilation: Triple
+) -> Triple:
+    sizes = zip(in_size, kernel, stride, padding, dilation, strict=True)
+    out_size = [(size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in sizes]
+    if any(size < 1 for size in out_size):
+        raise ValueError(
+            f"input has size {_text(in_size)} (T, H, W), too small for kernel {_text(kernel)}"
+            f" with padding {_text(padding)} and dilation {_text(dilation)}"
+        )
+    return cast(Triple, tuple(out_size))
 
 
 def _offset_groups(offset_shape: Sequence[int], taps: int, in_channels: int) -> int:

@@ -1,34 +1,37 @@
-"""What serves the operator on this machine and why, and a test of it against the reference."""
+"""Which backends run the operator on this machine and why, and a test of them against the reference."""
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from ls3d.ops._geometry import Geometry
+from ls3d.ops._call import Call
 from ls3d.ops.backends import reference
-from ls3d.ops.backends.choose import explain
-from ls3d.ops.backends.cpu import library as _kernel
+from ls3d.ops.backends.choose import BackendName, explain, load
+from ls3d.ops.backends.cpu import library
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-10, torch.bfloat16: 3e-2}
 
 
 @dataclass(frozen=True)
-class Service:
-    """Who serves one device and dtype.
+class BackendChoice:
+    """The backend for one device and dtype, when :func:`ls3d.ops.use_backend` requests none.
 
     Attributes:
         device: ``"cpu"``, ``"cuda:0"``, ...
         dtype: of the features.
-        backend: the module's name, such as ``"cpu"`` or ``"reference"``; None if nothing serves.
-        why_not: why it isn't the device's fast backend; None if it is.
+        backend: its name, or None if no backend supports these.
+        why_not: why it isn't the device's kernel; None if it is.
     """
 
     device: str
     dtype: torch.dtype
-    backend: str | None
+    backend: BackendName | None
     why_not: str | None
 
 
@@ -37,9 +40,9 @@ class Check:
     """One call of a backend compared with the reference.
 
     Attributes:
-        name: what was called.
-        error: largest difference of output and gradients, relative to the largest value of each.
-        tolerance: what is allowed.
+        name: device, dtype and number of channels.
+        error: the largest difference of output and gradients, relative to the largest value of each.
+        tolerance: the largest error that passes.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
+        """Whether the error is within the tolerance."""
         return self.error <= self.tolerance
 
 
@@ -56,36 +60,34 @@ def devices() -> list[torch.device]:
     return [torch.device("cpu"), *(torch.device("cuda", k) for k in range(torch.cuda.device_count()))]
 
 
-def services() -> list[Service]:
-    """Which backend serves a typical 3x3x3 call, for every device and dtype."""
-    geometry = _geometry(64)
-    found = []
-    for device in devices():
-        for dtype in _DTYPES:
-            backend, why_not = explain(geometry, dtype, device)
-            name = None if backend is None else str(getattr(backend, "__name__", backend)).rpartition(".")[2]
-            found.append(Service(str(device), dtype, name, why_not))
-    return found
+def backend_choices() -> list[BackendChoice]:
+    """The backend that runs a typical 3x3x3 call, for each device and dtype."""
+    geometry = _random_call(torch.device("meta"), torch.float32, 64, 0).geometry
+    return [
+        BackendChoice(str(device), dtype, *explain(geometry, dtype, device))
+        for device in devices()
+        for dtype in _DTYPES
+    ]
 
 
-def kernel() -> tuple[str | None, str | None]:
+def cpu_kernel() -> tuple[str | None, str | None]:
     """The instruction set that the compiled CPU kernel uses here, or why there is no kernel."""
-    return _kernel.instruction_set(), _kernel.load()[1]
+    return library.instruction_set(), library.load()[1]
 
 
 def self_test(seconds: float = 10.0) -> list[Check]:
-    """Compare every device's backend with the reference, forward and backward, until the time is spent.
+    """Compare every device's backend with the reference, forward and backward, for about so many seconds.
 
-    The first round of sizes always runs; later rounds draw other random numbers.
+    The first round of all devices, dtypes and sizes is always completed; later rounds use other random numbers.
     """
     checks: dict[str, Check] = {}
     start = time.monotonic()
     for seed in range(1000):
         for device in devices():
-            for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-10), (torch.bfloat16, 3e-2)):
+            for dtype, tolerance in _TOLERANCES.items():
                 for channels in (3, 16, 40):
                     name = f"{device} {str(dtype).removeprefix('torch.')}, {channels} channels"
-                    error = _compare(device, dtype, channels, seed)
+                    error = _compare(_random_call(device, dtype, channels, seed), seed)
                     worst = max(error, checks[name].error) if name in checks else error
                     checks[name] = Check(name, worst, tolerance)
         if time.monotonic() - start > seconds:
@@ -93,36 +95,34 @@ def self_test(seconds: float = 10.0) -> list[Check]:
     return list(checks.values())
 
 
-def _geometry(channels: int) -> Geometry:
-    size = (3, 24, 28)
-    shapes = (1, channels, *size), (1, 54, *size), (1, 27, *size), (channels, channels, 3, 3, 3), (channels,)
-    return Geometry.of(*shapes, padding=1)
-
-
-def _compare(device: torch.device, dtype: torch.dtype, channels: int, seed: int) -> float:
-    geometry = _geometry(channels)
-    backend, _ = explain(geometry, dtype, device)
-    if backend is None:
-        return float("inf")
+def _random_call(device: torch.device, dtype: torch.dtype, channels: int, seed: int) -> Call:
+    """A 3x3x3 call with padding 1 on ``(1, channels, 3, 24, 28)``; offsets have a deviation of 3 pixels."""
     generator = torch.Generator().manual_seed(seed)
 
-    def draw(*shape: int) -> torch.Tensor:
+    def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
 
-    size = geometry.in_size
-    input, offset, mask = draw(1, channels, *size), 3 * draw(1, 54, *size), draw(1, 27, *size)
-    weight, bias, grad = draw(channels, channels, 3, 3, 3), draw(channels), draw(1, channels, *size)
-    arguments, needs = (input, offset, mask, weight), (True,) * 4
-    ours: list[torch.Tensor | None] = [backend.forward(*arguments, bias, geometry)]
-    ours += backend.backward(grad, *arguments, geometry, needs)
-    truth: list[torch.Tensor | None] = [reference.forward(*arguments, bias, geometry)]
-    truth += reference.backward(grad, *arguments, geometry, needs)
-    return max(_difference(a, b) for a, b in zip(ours, truth, strict=True))
+    size = (3, 24, 28)
+    input, offset, mask = normal(1, channels, *size), 3 * normal(1, 54, *size), normal(1, 27, *size)
+    return Call.of(input, offset, mask, normal(channels, channels, 3, 3, 3), normal(channels), 1, 1)
 
 
-def _difference(ours: torch.Tensor | None, truth: torch.Tensor | None) -> float:
-    if ours is None or truth is None:
-        return 0.0 if ours is truth else float("inf")
-    scale = truth.double().abs().max().clamp_min(1e-30)
-    error = ((ours.double() - truth.double()).abs().max() / scale).item()
-    return error if error == error else float("inf")
+def _compare(call: Call, seed: int) -> float:
+    """The error of the backend that runs the call; infinity if there is none."""
+    name, _ = explain(call.geometry, call.input.dtype, call.input.device)
+    if name is None:
+        return math.inf
+    backend, needs = load(name), (True,) * 4
+    generator = torch.Generator().manual_seed(seed + 1)
+    grad = torch.randn(call.geometry.out_shape, generator=generator, dtype=torch.float64).to(call.input)
+    ours = (backend.forward(call), *backend.backward(call, grad, needs))
+    expected = (reference.forward(call), *reference.backward(call, grad, needs))
+    return max(_difference(a, b) for a, b in zip(ours, expected, strict=True))
+
+
+def _difference(ours: Tensor | None, expected: Tensor | None) -> float:
+    if ours is None or expected is None:
+        return 0.0 if ours is expected else math.inf
+    scale = expected.double().abs().max().clamp_min(1e-30)
+    error = ((ours.double() - expected.double()).abs().max() / scale).item()
+    return math.inf if math.isnan(error) else error

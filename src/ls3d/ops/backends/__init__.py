@@ -1,1 +1,1 @@
-"""The kernels behind the operator: one module or package for each backend, and the choice among them."""
+"""The backends of the operator, one module or package each, and the choice between them."""

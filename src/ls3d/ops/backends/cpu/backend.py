@@ -1,124 +1,101 @@
-"""The CPU backend: feeds the compiled kernel with channels-last features in float32 or float64.
+"""The CPU backend: passes tensors to the compiled kernel, converted where it is necessary.
 
-The kernel computes in float32 (float64 for float64 features) and reads features channels-last. Tensors that
-are neither are converted a slab at a time, a few samples or frames, so that the workspace stays bounded
-whatever the size of the call.
+The kernel computes in float32 (float64 for float64 features) and reads features channels-last. Tensors with another
+dtype or layout are converted a slab at a time, a few samples or frames, so that the workspace is bounded for calls of
+any size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ls3d.ops._call import Call, Gradients, memory_format
 from ls3d.ops._geometry import Geometry
-from ls3d.ops._layout import memory_format
-from ls3d.ops.backends.cpu import library as _kernel
+from ls3d.ops.backends.cpu import library
 
-_SLAB_BYTES = 48 << 20  # of converted features; one output frame is the least
+_SLAB_BYTES = 48 << 20
+"""Most bytes of converted tensors in a slab, unless a single frame needs more. Bounds memory; not tuned for speed."""
+
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 def supports(geometry: Geometry, dtype: torch.dtype, device: torch.device) -> str | None:
-    """Why this backend can't serve, in a sentence; None when it can."""
+    """Why this backend can't run calls of these sizes; None if it can."""
+    if device.type != "cpu":
+        return f"the CPU kernel runs on CPUs, not on {device.type} devices"
     if dtype not in _DTYPES:
-        return f"the CPU kernel takes float64, float32, bfloat16 and float16, not {dtype}"
+        return f"the CPU kernel supports float64, float32, bfloat16 and float16, not {dtype}"
     if geometry.in_size[1] * geometry.in_size[2] >= 2**31:
-        return "the CPU kernel counts the pixels of a frame with 32 bits, and these frames have more"
-    return _kernel.load()[1]
+        return "the CPU kernel counts the pixels of a frame in 32 bits, and these frames have more"
+    return library.load()[1]
 
 
-def forward(
-    input: Tensor,
-    offset: Tensor,
-    mask: Tensor | None,
-    weight: Tensor,
-    bias: Tensor | None,
-    geometry: Geometry,
-) -> Tensor:
-    """The output ``(N, O, T_out, H_out, W_out)``; shapes as in :func:`ls3d.ops.ls3d_conv3d`."""
-    wide = _wide(input.dtype)
-    output = torch.empty(geometry.out_shape, dtype=input.dtype, memory_format=memory_format(input))
-    weight, bias = weight.to(wide), None if bias is None else bias.to(wide).contiguous()
-    for slab in _slabs(geometry, input, copies=1, by_input=False):
-        _forward_slab(slab, input, offset, mask, weight, bias, output, geometry)
+def forward(call: Call) -> Tensor:
+    """The output ``(N, O, T_out, H_out, W_out)`` in the input's dtype and memory format."""
+    dtype = call.compute_dtype
+    output = torch.empty(call.geometry.out_shape, dtype=call.input.dtype, memory_format=memory_format(call.input))
+    bias = None if call.bias is None else call.bias.to(dtype).contiguous()
+    call = replace(call, weight=call.weight.to(dtype), bias=bias)
+    for slab in _slabs(call, copies=1, by_input=False):
+        _forward_slab(slab, call, output)
     return output
 
 
-def backward(
-    grad_output: Tensor,
-    input: Tensor,
-    offset: Tensor,
-    mask: Tensor | None,
-    weight: Tensor,
-    geometry: Geometry,
-    needs: Sequence[bool],
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of input, offset, mask and weight; None where ``needs`` says so."""
-    wide = _wide(input.dtype)
-    sources = (input, offset, mask, weight)
+def backward(call: Call, grad_output: Tensor, needs: Sequence[bool]) -> Gradients:
+    """Gradients of input, offset, mask and weight where ``needs`` is true."""
+    dtype, weight = call.compute_dtype, call.weight
     grads = [
         None if t is None or not need else torch.zeros_like(t, memory_format=memory_format(t))
-        for t, need in zip(sources, needs, strict=True)
+        for t, need in zip((call.input, call.offset, call.mask), needs[:3], strict=True)
     ]
-    grad_weight = None if grads[3] is None else torch.zeros_like(weight, dtype=wide)
-    weight = weight.to(wide)
-    for slab in _slabs(geometry, input, copies=1 + bool(needs[0]), by_input=True):
-        _backward_slab(slab, grad_output, input, offset, mask, weight, geometry, (*grads[:3], grad_weight))
-    if grads[3] is not None and grad_weight is not None:
-        grads[3] = grad_weight.to(input.dtype)
-    return grads[0], grads[1], grads[2], grads[3]
+    grad_weight = torch.zeros_like(weight, dtype=dtype) if needs[3] else None
+    call = replace(call, weight=weight.to(dtype))
+    for slab in _slabs(call, copies=1 + bool(needs[0]), by_input=True):
+        _backward_slab(slab, call, grad_output, grads, grad_weight)
+    return grads[0], grads[1], grads[2], None if grad_weight is None else grad_weight.to(weight.dtype)
 
 
-# Each slab is worked on in a function of its own, so that its buffers are gone before the next one's are made.
+# Each slab is processed in a function of its own, so that its buffers are freed before those of the next one are made.
 
 
-def _forward_slab(
-    slab: _Slab,
-    input: Tensor,
-    offset: Tensor,
-    mask: Tensor | None,
-    weight: Tensor,
-    bias: Tensor | None,
-    output: Tensor,
-    geometry: Geometry,
-) -> None:
-    wide = weight.dtype
-    features = _channels_last(slab.input(input), wide)
+def _forward_slab(slab: _Slab, call: Call, output: Tensor) -> None:
+    dtype = call.compute_dtype
     part = slab.output(output)
-    target = part if part.dtype == wide else torch.empty_like(part, dtype=wide)
-    shifts, strengths = slab.sampling(offset, mask, wide)
-    problem = _problem(geometry, slab, features, shifts, strengths, weight, target)
-    problem.bias = None if bias is None else bias.data_ptr()
-    _kernel.run("ls3d_forward", problem, wide)
+    target = part if part.dtype == dtype else torch.empty_like(part, dtype=dtype)
+    inputs = _SlabInputs.of(slab, call)
+    library.run("ls3d_forward", _kernel_call(slab, call, inputs, target), dtype)
     if target is not part:
         part.copy_(target)
 
 
 def _backward_slab(
-    slab: _Slab,
-    grad_output: Tensor,
-    input: Tensor,
-    offset: Tensor,
-    mask: Tensor | None,
-    weight: Tensor,
-    geometry: Geometry,
-    grads: Sequence[Tensor | None],
+    slab: _Slab, call: Call, grad_output: Tensor, grads: Sequence[Tensor | None], grad_weight: Tensor | None
 ) -> None:
-    wide = weight.dtype
-    features = _channels_last(slab.input(input), wide)
+    """Add to the gradients of input, offset and mask in ``grads``, and to the weight's."""
+    dtype = call.compute_dtype
+    inputs = _SlabInputs.of(slab, call)
     outputs = slab.output(grad_output)
-    if features.nbytes + outputs.nbytes <= _SLAB_BYTES:  # faster to read than with strides
-        outputs = _channels_last(outputs, wide)
-    outputs = outputs.to(wide)
-    shifts, strengths = slab.sampling(offset, mask, wide)
-    problem = _problem(geometry, slab, features, shifts, strengths, weight, outputs)
-    parts = [_part(grads[0], slab.input), _part(grads[1], slab.output), _part(grads[2], slab.output)]
-    targets = [_target(parts[0], wide, True), _target(parts[1], wide), _target(parts[2], wide)]
-    _ask(problem, targets, grads[3])
-    _kernel.run("ls3d_backward", problem, wide)
+    if inputs.features.nbytes + outputs.nbytes <= _SLAB_BYTES:  # channels-last is faster to read
+        outputs = _channels_last(outputs, dtype)
+    outputs = outputs.to(dtype)
+    grad_input, grad_offset, grad_mask = grads
+    parts = (
+        None if grad_input is None else slab.input(grad_input),
+        None if grad_offset is None else slab.output(grad_offset),
+        None if grad_mask is None else slab.output(grad_mask),
+    )
+    targets = (
+        _gradient_target(parts[0], dtype, channels_last=True),
+        _gradient_target(parts[1], dtype),
+        _gradient_target(parts[2], dtype),
+    )
+    kernel_call = _kernel_call(slab, call, inputs, outputs)
+    _set_gradient_targets(kernel_call, *targets, grad_weight)
+    library.run("ls3d_backward", kernel_call, dtype)
     for part, target in zip(parts, targets, strict=True):
         if part is not None and target is not None and target is not part:
             part.add_(target)
@@ -126,28 +103,38 @@ def _backward_slab(
 
 @dataclass(frozen=True)
 class _Slab:
-    """Some samples, some of their output frames, and the input frames that these need."""
+    """Some samples, some of their output frames, and the input frames that these read."""
 
     samples: slice
     out_frames: slice
     in_frames: slice
 
     def input(self, tensor: Tensor) -> Tensor:
+        """The slab's part of a tensor with the input's frames."""
         return tensor[self.samples, :, self.in_frames]
 
     def output(self, tensor: Tensor) -> Tensor:
+        """The slab's part of a tensor with the output's frames."""
         return tensor[self.samples, :, self.out_frames]
 
-    def sampling(self, offset: Tensor, mask: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        return self.output(offset).to(dtype), None if mask is None else self.output(mask).to(dtype)
 
+@dataclass(frozen=True)
+class _SlabInputs:
+    """A slab's part of input, offset and mask, converted for the kernel."""
 
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
+    features: Tensor
+    offset: Tensor
+    mask: Tensor | None
+
+    @classmethod
+    def of(cls, slab: _Slab, call: Call) -> _SlabInputs:
+        dtype = call.compute_dtype
+        mask = None if call.mask is None else slab.output(call.mask).to(dtype)
+        return cls(_channels_last(slab.input(call.input), dtype), slab.output(call.offset).to(dtype), mask)
 
 
 def _is_channels_last(tensor: Tensor) -> bool:
-    """Whether a pixel's channels lie together, pixels follow each other, and so do rows."""
+    """Whether a pixel's channels are adjacent, and all pixels of a frame have the same distance."""
     channel, row, pixel = tensor.stride(1), tensor.stride(3), tensor.stride(4)
     _, channels, _, _, width = tensor.shape
     return (channel == 1 or channels == 1) and pixel >= channels and row == width * pixel
@@ -159,72 +146,81 @@ def _channels_last(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype=dtype, memory_format=torch.channels_last_3d, copy=True)
 
 
-def _slabs(geometry: Geometry, input: Tensor, copies: int, by_input: bool) -> Iterator[_Slab]:
-    """Cut the work so that what has to be converted fits the workspace.
+def _slabs(call: Call, copies: int, by_input: bool) -> Iterator[_Slab]:
+    """Divide a call into slabs whose converted tensors fit the workspace.
 
     Args:
-        geometry: of the whole call.
-        input: the whole input; frames that the kernel can read in place need no conversion.
-        copies: how many buffers of each input frame there are.
-        by_input: cut between input frames, each in one slab, rather than between output frames.
+        call: the whole call.
+        copies: number of buffers for each input frame that is converted.
+        by_input: assign each input frame to one slab, instead of each output frame.
     """
-    g, wide = geometry, _wide(input.dtype)
-    in_place = input.dtype == wide and _is_channels_last(input)
-    in_bytes = 0 if in_place else copies * g.in_channels * g.in_size[1] * g.in_size[2] * wide.itemsize
-    out_channels = 0 if input.dtype == wide else g.out_channels + 3 * g.taps * g.offset_groups
-    out_bytes = out_channels * g.out_size[1] * g.out_size[2] * wide.itemsize
-    sample_bytes = in_bytes * g.in_size[0] + out_bytes * g.out_size[0]
-    samples = g.batch if sample_bytes * g.batch <= _SLAB_BYTES else max(1, _SLAB_BYTES // sample_bytes)
-    length, counterpart = (g.in_size[0], _readers) if by_input else (g.out_size[0], _needed)
-    frames = length
-    while frames > 1 and sample_bytes > _SLAB_BYTES:
-        others = counterpart(g, 0, frames, clip=False)
-        count = others.stop - others.start
-        if (
-            frames * in_bytes + count * out_bytes if by_input else count * in_bytes + frames * out_bytes
-        ) <= _SLAB_BYTES:
-            break
-        frames -= 1
-    for first in range(0, g.batch, max(1, samples)):
+    g = call.geometry
+    length = g.in_size[0] if by_input else g.out_size[0]
+    samples, frames = _slab_size(call, copies, by_input)
+    for first in range(0, g.batch, samples):
         for start in range(0, length, frames):
-            mine = slice(start, min(start + frames, length))
-            others = counterpart(g, mine.start, mine.stop)
-            yield _Slab(slice(first, first + samples), *((others, mine) if by_input else (mine, others)))
+            stop = min(start + frames, length)
+            if by_input:
+                in_frames, out_frames = slice(start, stop), _clip(_readers_of(g, start, stop), g.out_size[0])
+            else:
+                in_frames, out_frames = _clip(_frames_read_by(g, start, stop), g.in_size[0]), slice(start, stop)
+            yield _Slab(slice(first, first + samples), out_frames, in_frames)
 
 
-def _needed(geometry: Geometry, start: int, stop: int, clip: bool = True) -> slice:
-    """The input frames that output frames ``start`` to ``stop`` read."""
+def _slab_size(call: Call, copies: int, by_input: bool) -> tuple[int, int]:
+    """Samples and frames of a slab: as many as fit the workspace, at least one of each."""
+    g = call.geometry
+    in_bytes, out_bytes = _bytes_per_frame(call, copies)
+    sample_bytes = in_bytes * g.in_size[0] + out_bytes * g.out_size[0]
+    length = g.in_size[0] if by_input else g.out_size[0]
+    if sample_bytes * g.batch <= _SLAB_BYTES:
+        return max(1, g.batch), length
+    if sample_bytes <= _SLAB_BYTES:
+        return _SLAB_BYTES // sample_bytes, length
+    for frames in range(length, 1, -1):
+        first, last = (_readers_of if by_input else _frames_read_by)(g, 0, frames)
+        in_frames, out_frames = (frames, last - first) if by_input else (last - first, frames)
+        if in_frames * in_bytes + out_frames * out_bytes <= _SLAB_BYTES:
+            return 1, frames
+    return 1, 1
+
+
+def _bytes_per_frame(call: Call, copies: int) -> tuple[int, int]:
+    """Bytes of the converted tensors for each input frame and each output frame of a sample."""
+    g, dtype = call.geometry, call.compute_dtype
+    same_dtype = call.input.dtype == dtype
+    in_place = same_dtype and _is_channels_last(call.input)
+    in_bytes = 0 if in_place else copies * g.in_channels * g.in_size[1] * g.in_size[2] * dtype.itemsize
+    out_channels = 0 if same_dtype else g.out_channels + 3 * g.taps * g.offset_groups
+    return in_bytes, out_channels * g.out_size[1] * g.out_size[2] * dtype.itemsize
+
+
+def _frames_read_by(geometry: Geometry, start: int, stop: int) -> tuple[int, int]:
+    """The range of input frames that output frames ``start`` to ``stop`` read; it may exceed the clip."""
     g = geometry
     first = start * g.stride[0] - g.padding[0]
     last = (stop - 1) * g.stride[0] - g.padding[0] + (g.kernel[0] - 1) * g.dilation[0] + 1
-    return _clipped(first, last, g.in_size[0] if clip else None)
+    return first, max(first, last)
 
 
-def _readers(geometry: Geometry, start: int, stop: int, clip: bool = True) -> slice:
-    """The output frames that read any of the input frames ``start`` to ``stop``, and perhaps some between."""
+def _readers_of(geometry: Geometry, start: int, stop: int) -> tuple[int, int]:
+    """The smallest range with all output frames that read any of the input frames ``start`` to ``stop``."""
     g = geometry
     first = -((g.dilation[0] * (g.kernel[0] - 1) - g.padding[0] - start) // g.stride[0])
     last = (stop - 1 + g.padding[0]) // g.stride[0] + 1
-    return _clipped(first, last, g.out_size[0] if clip else None)
+    return first, max(first, last)
 
 
-def _clipped(first: int, last: int, length: int | None) -> slice:
-    if length is not None:
-        first, last = min(max(first, 0), length), min(last, length)
-    return slice(first, max(first, last))
+def _clip(frames: tuple[int, int], length: int) -> slice:
+    """The part of a range of frames within a clip of ``length`` frames."""
+    first = min(max(frames[0], 0), length)
+    return slice(first, max(first, min(frames[1], length)))
 
 
-def _problem(
-    geometry: Geometry,
-    slab: _Slab,
-    features: Tensor,
-    offset: Tensor,
-    mask: Tensor | None,
-    weight: Tensor,
-    output: Tensor,
-) -> _kernel.Problem:
-    g = geometry
-    return _kernel.Problem(
+def _kernel_call(slab: _Slab, call: Call, inputs: _SlabInputs, output: Tensor) -> library.KernelCall:
+    """The kernel's description of a slab; ``output`` is the output, or its gradient for the backward pass."""
+    g, features = call.geometry, inputs.features
+    return library.KernelCall(
         batch=features.shape[0],
         channels=g.in_channels,
         out_channels=g.out_channels,
@@ -242,33 +238,35 @@ def _problem(
         input_frame=features.stride(2),
         input_pixel=features.stride(4),
         input=features.data_ptr(),
-        offset=_kernel.Array.of(offset),
-        mask=_kernel.Array.of(mask),
-        weight=_kernel.Array.of(weight),
-        output=_kernel.Array.of(output),
+        offset=library.Array.of(inputs.offset),
+        mask=library.Array.of(inputs.mask),
+        weight=library.Array.of(call.weight),
+        bias=None if call.bias is None else call.bias.data_ptr(),
+        output=library.Array.of(output),
     )
 
 
-def _part(grad: Tensor | None, select: Callable[[Tensor], Tensor]) -> Tensor | None:
-    return None if grad is None else select(grad)
-
-
-def _target(part: Tensor | None, dtype: torch.dtype, features: bool = False) -> Tensor | None:
-    """Where the kernel adds a gradient: in place if dtype and layout allow it, else a buffer of zeros."""
-    if part is None or (part.dtype == dtype and (not features or _is_channels_last(part))):
+def _gradient_target(part: Tensor | None, dtype: torch.dtype, channels_last: bool = False) -> Tensor | None:
+    """The tensor to which the kernel adds a gradient: ``part`` if it has the right dtype and layout, else zeros."""
+    if part is None or (part.dtype == dtype and (not channels_last or _is_channels_last(part))):
         return part
-    layout = torch.channels_last_3d if features else torch.contiguous_format
+    layout = torch.channels_last_3d if channels_last else torch.contiguous_format
     return torch.zeros_like(part, dtype=dtype, memory_format=layout)
 
 
-def _ask(problem: _kernel.Problem, targets: Sequence[Tensor | None], grad_weight: Tensor | None) -> None:
-    """Name the gradients that the kernel shall add to."""
-    grad_input, grad_offset, grad_mask = targets
+def _set_gradient_targets(
+    kernel_call: library.KernelCall,
+    grad_input: Tensor | None,
+    grad_offset: Tensor | None,
+    grad_mask: Tensor | None,
+    grad_weight: Tensor | None,
+) -> None:
+    """Set the gradients that the kernel adds to; None for those that it leaves out."""
     if grad_input is not None:
-        problem.grad_input = grad_input.data_ptr()
-        problem.grad_input_sample = grad_input.stride(0)
-        problem.grad_input_frame = grad_input.stride(2)
-        problem.grad_input_pixel = grad_input.stride(4)
-    problem.grad_offset = _kernel.Array.of(grad_offset)
-    problem.grad_mask = _kernel.Array.of(grad_mask)
-    problem.grad_weight = _kernel.Array.of(grad_weight)
+        kernel_call.grad_input = grad_input.data_ptr()
+        kernel_call.grad_input_sample = grad_input.stride(0)
+        kernel_call.grad_input_frame = grad_input.stride(2)
+        kernel_call.grad_input_pixel = grad_input.stride(4)
+    kernel_call.grad_offset = library.Array.of(grad_offset)
+    kernel_call.grad_mask = library.Array.of(grad_mask)
+    kernel_call.grad_weight = library.Array.of(grad_weight)

@@ -1,7 +1,7 @@
-"""The compiled CPU kernel: finding it, loading it, and the description of work that it takes.
+"""The compiled CPU kernel: finding it, loading it, and the C structure that describes a call.
 
-The library has a C interface and no Python in it (``csrc/ls3d.h``). Torch is imported before it is loaded, so
-that both share one OpenMP runtime and ``torch.set_num_threads`` governs both.
+The library has a C interface and no Python in it, see ``csrc/ls3d.h``. Torch must be imported before the library is
+loaded: then both use torch's OpenMP runtime, and ``torch.set_num_threads`` applies to both.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import functools
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
-import torch  # before the library is loaded: whoever comes first brings the OpenMP runtime
+import torch
 from torch import Tensor
 
 ABI = 1
+"""The number of the C interface, ``kAbi`` in ``csrc/ls3d.h``."""
 
 
 class Array(ctypes.Structure):
@@ -25,6 +27,7 @@ class Array(ctypes.Structure):
 
     @classmethod
     def of(cls, tensor: Tensor | None) -> Array:
+        """The array of a tensor; its data is null for None."""
         if tensor is None:
             return cls(None)
         return cls(tensor.data_ptr(), (ctypes.c_int64 * 5)(*tensor.stride()))
@@ -33,8 +36,8 @@ class Array(ctypes.Structure):
 _TRIPLE = ctypes.c_int64 * 3
 
 
-class Problem(ctypes.Structure):
-    """``ls3d::Problem``, field by field."""
+class KernelCall(ctypes.Structure):
+    """``ls3d::KernelCall``, field by field."""
 
     _fields_ = [
         ("batch", ctypes.c_int64),
@@ -70,20 +73,20 @@ class Problem(ctypes.Structure):
 
 
 def path() -> Path:
-    """Where the library is looked for: the environment variable ``LS3D_KERNEL``, else beside this module."""
+    """The file to load: the environment variable ``LS3D_KERNEL``, else the library in this module's folder."""
     given = os.environ.get("LS3D_KERNEL")
     name = "libls3d.dll" if sys.platform == "win32" else "libls3d.so"
     return Path(given) if given else Path(__file__).with_name(name)
 
 
 @functools.cache
-def load() -> tuple[ctypes.CDLL | None, str | None]:
-    """The library, or a sentence about why there is none."""
-    where = path()
-    if not where.exists():
-        return None, f"the compiled kernel {where.name} is missing (no compiler was found at installation)"
+def load() -> tuple[ctypes.CDLL, None] | tuple[None, str]:
+    """The library, or why there is none."""
+    file = path()
+    if not file.exists():
+        return None, f"the compiled kernel {file.name} is missing (no compiler was found at installation)"
     try:
-        library = ctypes.CDLL(str(where))
+        library = ctypes.CDLL(str(file))
         found = library.ls3d_abi()
     except (OSError, AttributeError) as error:
         return None, f"the compiled kernel can't be loaded: {error}"
@@ -91,24 +94,24 @@ def load() -> tuple[ctypes.CDLL | None, str | None]:
         return None, f"the compiled kernel has interface {found}, expected {ABI}: install ls3d again"
     library.ls3d_isa.restype = ctypes.c_char_p
     for function in (library.ls3d_forward, library.ls3d_backward):
-        function.argtypes = [ctypes.POINTER(Problem), ctypes.c_int32]
+        function.argtypes = [ctypes.POINTER(KernelCall), ctypes.c_int32]
     return library, None
 
 
 def instruction_set() -> str | None:
-    """The instruction set that the kernel runs with on this processor; None without a kernel."""
+    """The instruction set that the kernel uses on this processor: ``"avx512"``, ...; None if there is no kernel."""
     library, _ = load()
-    return None if library is None else library.ls3d_isa().decode()
+    return None if library is None else str(library.ls3d_isa().decode())
 
 
-def run(name: str, problem: Problem, dtype: torch.dtype) -> None:
-    """Call ``ls3d_forward`` or ``ls3d_backward``.
+def run(function: Literal["ls3d_forward", "ls3d_backward"], call: KernelCall, dtype: torch.dtype) -> None:
+    """Run the kernel on tensors of ``dtype``, float32 or float64.
 
     Raises:
-        MemoryError: there was no memory for the kernel's workspace.
+        MemoryError: there isn't enough memory for the kernel's workspace.
     """
     library, why_not = load()
     if library is None:
         raise RuntimeError(why_not)
-    if getattr(library, name)(problem, dtype == torch.float64) != 0:
-        raise MemoryError("no memory is left for the workspace of ls3d_conv3d")
+    if getattr(library, function)(call, dtype == torch.float64) != 0:
+        raise MemoryError("there isn't enough memory for the workspace of ls3d_conv3d")

@@ -1,9 +1,24 @@
-"""What the Triton kernels share: tiles of positions, and the bilinear sampling of section 3.2 of the LS3D paper.
+"""Functions that the Triton kernels share: tiles of positions, and bilinear sampling (section 3.2 of the LS3D paper).
 
-A program owns a rectangle of positions inside one frame, so that the frames it reads and the bases of all addresses
-are scalars (64 bit), and what belongs to a single position fits 32 bits. Coordinates and weights are float32.
+A program computes a rectangle of positions within one frame. So the start of each frame is a scalar of 64 bits, and
+indices within a frame fit 32 bits. Coordinates and bilinear weights are float32.
 
-Sizes (T, H, W), strides and the constants of the convolution travel as tuples.
+The kernels' tuples and constants:
+
+======================================= ===========================================================================
+in_size, out_size                       (T, H, W) of the input and (T_OUT, H_OUT, W_OUT) of the output
+offset_strides, ...                     strides of a tensor in elements, in the order of its shape
+C, O                                    channels of the input and of the output
+GROUPS, OFFSET_GROUPS                   groups of the weight, and of the offsets
+RUN                                     consecutive input channels that share a group and an offset group
+KERNEL, STRIDE, PADDING, DILATION       (T, H, W) each, as in ``torch.nn.Conv3d``
+HAS_MASK, HAS_BIAS, NEED_OFFSET, ...    whether the tensor exists; if not, its pointer is never used
+PAIRS                                   load two 16-bit channels as one 32-bit word
+PARTS                                   parts in which the rows of a block are loaded, see :func:`words_of_block`
+PRECISION                               how float32 is multiplied: "tf32" or "tf32x3"
+TILE_H, TILE_W                          the rectangle of positions of a program
+BLOCK_C, BLOCK_O                        input and output channels of a matrix product
+======================================= ===========================================================================
 """
 
 from __future__ import annotations
@@ -14,7 +29,10 @@ import triton.language as tl
 
 @triton.jit
 def tile_positions(program, frames, height, width, TILE_H: tl.constexpr, TILE_W: tl.constexpr):
-    """The tile of ``program``: sample, frame, number within the frame, rows, columns, and which lie in the frame."""
+    """The tile of a program: sample, frame, number in the frame; rows and columns of its positions, and which exist.
+
+    ``frames``, ``height`` and ``width`` are the size of the tensor that is divided into tiles.
+    """
     across = tl.cdiv(width, TILE_W)
     per_frame = tl.cdiv(height, TILE_H) * across
     tile = program % per_frame
@@ -30,7 +48,7 @@ def tile_positions(program, frames, height, width, TILE_H: tl.constexpr, TILE_W:
 def tap_range(
     t, first, last, KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr
 ):
-    """The taps ``[begin, end)`` of output frame ``t`` that read frames ``[first, last)``."""
+    """The taps ``[begin, end)`` with which output frame ``t`` reads input frames ``[first, last)``."""
     start = (t * STRIDE[0] - PADDING[0]).to(tl.int32)
     begin = tl.maximum(first - start + DILATION[0] - 1, 0) // DILATION[0]
     end = tl.minimum(tl.maximum(last - 1 - start + DILATION[0], 0) // DILATION[0], KERNEL[0])
@@ -41,16 +59,20 @@ def tap_range(
 def load_tap(
     offset, mask, row, offset_stride, mask_stride, offset_lane, mask_lane, inside, HAS_MASK: tl.constexpr
 ):  # fmt: skip
-    """(dy, dx) and modulation of one tap in float32; ``row`` is the tap's number, counted over the offset groups."""
+    """dy, dx and mask of one tap in float32; 0 outside the frame, and ones without a mask.
+
+    ``offset`` and ``mask`` point to an output frame. ``row`` is the tap's number, counted over all offset groups;
+    ``offset_stride`` and ``mask_stride`` are the strides of the channels, the lanes the distances of the positions.
+    """
     at = offset + tl.cast(2 * row, tl.int64) * offset_stride + offset_lane
     dy = tl.load(at, mask=inside, other=0).to(tl.float32)
     dx = tl.load(at + offset_stride, mask=inside, other=0).to(tl.float32)
     if HAS_MASK:
         at = mask + tl.cast(row, tl.int64) * mask_stride + mask_lane
-        strength = tl.load(at, mask=inside, other=0).to(tl.float32)
+        m = tl.load(at, mask=inside, other=0).to(tl.float32)
     else:
-        strength = tl.where(inside, 1.0, 0.0)
-    return dy, dx, strength
+        m = tl.where(inside, 1.0, 0.0)
+    return dy, dx, m
 
 
 @triton.jit
@@ -58,41 +80,45 @@ def corners(
     dy, dx, h, w, tap, inside, height, width,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
 ):  # fmt: skip
-    """Where a tap samples: upper left pixel, which of the four corners lie in the frame, and the fractions.
+    """Where a tap samples: the pixel of the top left corner, which of the four corners are in the frame, and fractions.
 
-    A position counts when -1 < y < height and -1 < x < width: true comparisons, so NaN and infinity read nothing.
+    The sample is zero unless -1 < y < height and -1 < x < width. These comparisons are false for NaN.
     """
     y = dy + (h * STRIDE[1] - PADDING[1] + tap // KERNEL[2] % KERNEL[1] * DILATION[1]).to(tl.float32)
     x = dx + (w * STRIDE[2] - PADDING[2] + tap % KERNEL[2] * DILATION[2]).to(tl.float32)
-    counts = inside & (y > -1) & (y < height) & (x > -1) & (x < width)
-    y = tl.where(counts, y, 0.0)
-    x = tl.where(counts, x, 0.0)
+    sampled = inside & (y > -1) & (y < height) & (x > -1) & (x < width)
+    y = tl.where(sampled, y, 0.0)
+    x = tl.where(sampled, x, 0.0)
     top = tl.floor(y)
     left = tl.floor(x)
     row = top.to(tl.int32)
     column = left.to(tl.int32)
-    upper = counts & (row >= 0)
-    lower = counts & (row < height - 1)
-    starts = column >= 0
-    ends = column < width - 1
+    upper = sampled & (row >= 0)
+    lower = sampled & (row < height - 1)
+    left_inside = column >= 0
+    right_inside = column < width - 1
     pixel = row * width + column
-    return pixel, upper & starts, upper & ends, lower & starts, lower & ends, y - top, x - left
+    ok00 = upper & left_inside
+    ok01 = upper & right_inside
+    ok10 = lower & left_inside
+    ok11 = lower & right_inside
+    return pixel, ok00, ok01, ok10, ok11, y - top, x - left
 
 
 @triton.jit
-def corner_weights(fy, fx, strength):
-    """The four bilinear weights, times ``strength``."""
-    lower = fy * strength
-    upper = strength - lower
+def corner_weights(fy, fx, scale):
+    """The four bilinear weights, times ``scale``."""
+    lower = fy * scale
+    upper = scale - lower
     return upper - upper * fx, upper * fx, lower - lower * fx, lower * fx
 
 
 @triton.jit
 def words_of_block(PAIRS: tl.constexpr, BLOCK_C: tl.constexpr, PARTS: tl.constexpr):
-    """Where the rows of a block are loaded: (PARTS, 1, BLOCK_C / PARTS) channels, or words of two of them with PAIRS.
+    """The words of a block's rows, (PARTS, 1, words): BLOCK_C / PARTS channels, half as many words with PAIRS.
 
-    The layout of a gathered tile decides how often a position's coordinates are computed: with PARTS, a warp covers
-    PARTS times the positions and a part of their rows at a time. Two 16-bit channels travel as one word with PAIRS.
+    The layout of a gathered tile decides how often each position's coordinates are computed. With PARTS, a warp loads a
+    part of the rows at a time, for PARTS times as many positions.
     """
     words: tl.constexpr = BLOCK_C // PARTS // (2 if PAIRS else 1)
     return tl.arange(0, PARTS)[:, None, None] * words + tl.arange(0, words)[None, None, :]
@@ -103,23 +129,35 @@ def load_corners(
     frame, pixel, ok00, ok01, ok10, ok11, width, word, words,
     C: tl.constexpr, EVEN: tl.constexpr, PAIRS: tl.constexpr,
 ):  # fmt: skip
-    """The rows of the four corners in a channels-last frame, (parts, positions, words); zero outside the frame."""
+    """Features of the four corners, (PARTS, positions, words) each; zero outside the frame.
+
+    Args:
+        frame: pointer to the first channel of the run in a channels-last frame, (H, W, C).
+        pixel: number of each position's top left corner.
+        ok00, ok01, ok10, ok11: which corners are in the frame.
+        width: W.
+        word: the block's words in the run, see :func:`words_of_block`.
+        words: words in the run; EVEN says that no block exceeds it.
+    """
     if PAIRS:
         frame = frame.to(tl.pointer_type(tl.int32), bitcast=True)
     step: tl.constexpr = C // 2 if PAIRS else C
     at = frame + ((pixel * step)[None, :, None] + word)
     below = at + width * step
-    some = True if EVEN else word < words
-    v00 = tl.load(at, mask=ok00[None, :, None] & some, other=0)
-    v01 = tl.load(at + step, mask=ok01[None, :, None] & some, other=0)
-    v10 = tl.load(below, mask=ok10[None, :, None] & some, other=0)
-    v11 = tl.load(below + step, mask=ok11[None, :, None] & some, other=0)
+    in_run = True if EVEN else word < words
+    v00 = tl.load(at, mask=ok00[None, :, None] & in_run, other=0)
+    v01 = tl.load(at + step, mask=ok01[None, :, None] & in_run, other=0)
+    v10 = tl.load(below, mask=ok10[None, :, None] & in_run, other=0)
+    v11 = tl.load(below + step, mask=ok11[None, :, None] & in_run, other=0)
     return v00, v01, v10, v11
 
 
 @triton.jit
 def widen(v, kind: tl.constexpr, PAIRS: tl.constexpr, HIGH: tl.constexpr):
-    """To float32: plain values, or the low or high half of words of two. bfloat16 is a float32's upper half."""
+    """Convert to float32: values of type ``kind``, or with PAIRS the low or high half of words.
+
+    bfloat16 is the upper half of float32.
+    """
     if PAIRS:
         if kind == tl.bfloat16:
             wide = (v & -65536 if HIGH else v << 16).to(tl.float32, bitcast=True)
@@ -132,7 +170,7 @@ def widen(v, kind: tl.constexpr, PAIRS: tl.constexpr, HIGH: tl.constexpr):
 
 @triton.jit
 def blend_half(v00, v01, v10, v11, w00, w01, w10, w11, kind: tl.constexpr, PAIRS: tl.constexpr, HIGH: tl.constexpr):
-    """Samples of plain channels, or of the even or odd ones with PAIRS, in float32."""
+    """Samples in float32: of all channels, or with PAIRS of the even (low) or odd (high) ones."""
     v = widen(v00, kind, PAIRS, HIGH) * w00[None, :, None]
     v += widen(v01, kind, PAIRS, HIGH) * w01[None, :, None]
     v += widen(v10, kind, PAIRS, HIGH) * w10[None, :, None]
@@ -144,7 +182,7 @@ def blend(
     v00, v01, v10, v11, w00, w01, w10, w11, kind: tl.constexpr,
     PAIRS: tl.constexpr, POSITIONS: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """Samples from their corners, (positions, channels) in the features' dtype ``kind``; the sums are float32."""
+    """Samples from features and weights of the corners, (POSITIONS, BLOCK_C) in dtype ``kind``; summed in float32."""
     v = blend_half(v00, v01, v10, v11, w00, w01, w10, w11, kind, PAIRS, False).to(kind)
     if PAIRS:
         high = blend_half(v00, v01, v10, v11, w00, w01, w10, w11, kind, PAIRS, True).to(kind)
@@ -156,12 +194,39 @@ def blend(
 
 @triton.jit
 def load_matrix(matrix, c, o, rows, columns, EVEN: tl.constexpr):
-    """A block of one tap's weight, (input channels, output channels)."""
+    """A block of one tap's weight, (input channels, output channels); zero beyond ``rows`` and ``columns``.
+
+    ``matrix`` points to the first row of the run in the tap's matrix, whose rows have ``columns`` elements; ``c`` and
+    ``o`` are the block's channels. EVEN says that all ``c`` are less than ``rows``.
+    """
     ok = (o < columns)[None, :] if EVEN else (o < columns)[None, :] & (c < rows)[:, None]
     return tl.load(matrix + c[:, None] * columns + o[None, :], mask=ok, other=0)
 
 
 @triton.jit
 def load_gradient(rows, lane, inside, o, channels, O: tl.constexpr):
-    """Rows of the channels-last gradient of the output, (positions, output channels)."""
+    """A block of the output's gradient, (positions, output channels).
+
+    ``rows`` points to the first channel of the group in a channels-last frame, ``lane`` are the positions' numbers in
+    the frame, ``o`` the block's channels out of ``channels``.
+    """
     return tl.load(rows + (lane * O)[:, None] + o[None, :], mask=inside[:, None] & (o < channels)[None, :], other=0)
+
+
+@triton.jit
+def grad_samples(
+    rows, lane, inside, matrix, c, channels,
+    O: tl.constexpr, GROUP_O: tl.constexpr, EVEN: tl.constexpr, BLOCK_O: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The gradient of a block's modulated samples, (positions, input channels) in float32.
+
+    d[m, c] = sum over o of grad_output[m, o] * weight[c, o]; arguments as in :func:`load_gradient` and
+    :func:`load_matrix`.
+    """
+    d = tl.zeros((lane.shape[0], c.shape[0]), tl.float32)
+    for block in range(0, GROUP_O, BLOCK_O):
+        o = block + tl.arange(0, BLOCK_O)
+        g = load_gradient(rows, lane, inside, o, GROUP_O, O)
+        b = load_matrix(matrix, c, o, channels, GROUP_O, EVEN)
+        d = tl.dot(g, tl.trans(b), d, input_precision=PRECISION)
+    return d

@@ -1,10 +1,10 @@
-"""The forward pass as one Triton kernel: an implicit GEMM whose left operand is sampled on the way.
+"""The forward pass as one Triton kernel: an implicit GEMM whose left operand is sampled block by block.
 
-out[m, o] = bias[o] + sum over taps and channels of sample[m, tap, c] * weight[tap, c, o]
+    out[m, o] = bias[o] + sum over taps and channels of sample[m, tap, c] * weight[tap, c, o]
 
-A program owns a tile of output positions and as many output channels as fit (up to 256, so all of them as a rule):
-every sample is gathered and blended once. The loop is pipelined by hand, in registers: while the tensor cores work
-on one block, the corners of the next block and the offsets of the next tap but one are on their way.
+A program computes a tile of output positions and up to 256 output channels, usually all, so that each sample is
+gathered and blended once. The loop is software-pipelined in registers: during the matrix product of one block, the
+corners of the next block and the offsets of the tap after the next are being loaded.
 """
 
 from __future__ import annotations
@@ -27,17 +27,19 @@ from ls3d.ops.backends.triton.common import (
 
 @triton.jit
 def forward_kernel(
-    x, offset, mask, weight, bias, out, offset_strides, mask_strides, out_strides, in_size, out_size,
+    x,  # (N, T, H, W, C), contiguous
+    offset,  # (N, OFFSET_GROUPS * taps * 2, T_OUT, H_OUT, W_OUT), any strides
+    mask,  # (N, OFFSET_GROUPS * taps, T_OUT, H_OUT, W_OUT), any strides
+    weight,  # (GROUPS, taps, C / GROUPS, O / GROUPS), contiguous
+    bias,  # (O,), contiguous
+    out,  # (N, O, T_OUT, H_OUT, W_OUT), any strides, written
+    offset_strides, mask_strides, out_strides, in_size, out_size,
     C: tl.constexpr, O: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, RUN: tl.constexpr,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
     HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, PAIRS: tl.constexpr, PRECISION: tl.constexpr,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_O: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """Grid: (tiles of output positions, blocks of a group's output channels, groups).
-
-    ``x`` is (N, T, H, W, C), ``weight`` (GROUPS, taps, C / GROUPS, O / GROUPS); RUN channels in a row share a group and
-    an offset group.
-    """
+    """Grid: (tiles of output positions, blocks of a group's output channels, groups)."""
     group_c: tl.constexpr = C // GROUPS
     group_o: tl.constexpr = O // GROUPS
     plane: tl.constexpr = KERNEL[1] * KERNEL[2]
@@ -63,37 +65,21 @@ def forward_kernel(
     for run in range(group_c // RUN):
         first = group * group_c + run * RUN
         row = first // (C // OFFSET_GROUPS) * taps
-        moment = n * T + t * STRIDE[0] - PADDING[0]
-        some = inside & (begin < end)
+        first_frame = n * T + t * STRIDE[0] - PADDING[0]
+        active = inside & (begin < end)
         dy, dx, m = load_tap(
-            offset,
-            mask,
-            row + begin,
-            offset_strides[1],
-            mask_strides[1],
-            offset_lane,
-            mask_lane,
-            some,
-            HAS_MASK,
-        )
+            offset, mask, row + begin, offset_strides[1], mask_strides[1], offset_lane, mask_lane, active, HAS_MASK,
+        )  # fmt: skip
         pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
-            dy, dx, h, w, begin, some, H, W, KERNEL, STRIDE, PADDING, DILATION
+            dy, dx, h, w, begin, active, H, W, KERNEL, STRIDE, PADDING, DILATION
         )
         w00, w01, w10, w11 = corner_weights(fy, fx, m)
-        frame = x + (moment + begin // plane * DILATION[0]) * H * W * C + first
+        frame = x + (first_frame + begin // plane * DILATION[0]) * H * W * C + first
         v00, v01, v10, v11 = load_corners(frame, pixel, ok00, ok01, ok10, ok11, W, word, RUN // size, C, even, PAIRS)
-        some = inside & (begin + 1 < end)
+        active = inside & (begin + 1 < end)
         dy, dx, m = load_tap(
-            offset,
-            mask,
-            row + begin + 1,
-            offset_strides[1],
-            mask_strides[1],
-            offset_lane,
-            mask_lane,
-            some,
-            HAS_MASK,
-        )
+            offset, mask, row + begin + 1, offset_strides[1], mask_strides[1], offset_lane, mask_lane, active, HAS_MASK,
+        )  # fmt: skip
         for tap in range(begin, end):
             matrix = weight + ((group * taps + tap) * group_c + run * RUN) * group_o
             for block in range(BLOCK_C, RUN, BLOCK_C):
@@ -106,25 +92,18 @@ def forward_kernel(
             b = load_matrix(matrix, last + c, o, RUN, group_o, even)
             a = blend(v00, v01, v10, v11, w00, w01, w10, w11, kind, PAIRS, positions, BLOCK_C)
             pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
-                dy, dx, h, w, tap + 1, some, H, W, KERNEL, STRIDE, PADDING, DILATION
+                dy, dx, h, w, tap + 1, active, H, W, KERNEL, STRIDE, PADDING, DILATION
             )
             w00, w01, w10, w11 = corner_weights(fy, fx, m)
-            frame = x + (moment + (tap + 1) // plane * DILATION[0]) * H * W * C + first
+            frame = x + (first_frame + (tap + 1) // plane * DILATION[0]) * H * W * C + first
             v00, v01, v10, v11 = load_corners(
                 frame, pixel, ok00, ok01, ok10, ok11, W, word, RUN // size, C, even, PAIRS
             )
-            some = inside & (tap + 2 < end)
+            active = inside & (tap + 2 < end)
             dy, dx, m = load_tap(
-                offset,
-                mask,
-                row + tap + 2,
-                offset_strides[1],
-                mask_strides[1],
-                offset_lane,
-                mask_lane,
-                some,
-                HAS_MASK,
-            )
+                offset, mask, row + tap + 2, offset_strides[1], mask_strides[1],
+                offset_lane, mask_lane, active, HAS_MASK,
+            )  # fmt: skip
             acc = tl.dot(a, b, acc, input_precision=PRECISION)
 
     channel = group * group_o + o

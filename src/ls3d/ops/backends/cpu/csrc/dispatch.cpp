@@ -1,4 +1,4 @@
-// The exported functions: they pick the widest instruction set that this processor has.
+// The exported functions. They use the widest instruction set that this processor has.
 #include <cstdlib>
 #include <cstring>
 
@@ -12,16 +12,16 @@
 
 namespace ls3d {
 
-using Entry = int32_t (*)(const Problem&, bool);
+using EntryPoint = int32_t (*)(const KernelCall&, bool);
 
-struct Isa {
+struct InstructionSet {
   const char* name;
-  Entry forward, backward;
+  EntryPoint forward, backward;
 };
 
-#define LS3D_DECLARE(isa)                        \
-  int32_t forward_##isa(const Problem&, bool);   \
-  int32_t backward_##isa(const Problem&, bool);
+#define LS3D_DECLARE(isa)                         \
+  int32_t forward_##isa(const KernelCall&, bool); \
+  int32_t backward_##isa(const KernelCall&, bool);
 
 LS3D_DECLARE(portable)
 #ifdef LS3D_HAS_AVX2
@@ -31,25 +31,25 @@ LS3D_DECLARE(avx2)
 LS3D_DECLARE(avx512)
 #endif
 
-// The widest set that the processor has; the environment variable LS3D_ISA asks for a narrower one.
-static Isa choose() {
+// The widest set that the processor has, or the set that the environment variable LS3D_ISA names if it has that one.
+static InstructionSet choose() {
   const char* wanted = std::getenv("LS3D_ISA");
-  auto fits = [wanted](const char* name) { return !wanted || !*wanted || std::strcmp(wanted, name) == 0; };
+  auto allowed = [wanted](const char* name) { return !wanted || !*wanted || std::strcmp(wanted, name) == 0; };
 #ifdef LS3D_HAS_AVX512
-  if (fits("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+  if (allowed("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     return {"avx512", forward_avx512, backward_avx512};
 #endif
 #ifdef LS3D_HAS_AVX2
-  if (fits("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+  if (allowed("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     return {"avx2", forward_avx2, backward_avx2};
 #endif
   return {"portable", forward_portable, backward_portable};
 }
 
-static const Isa& chosen() {
-  static const Isa isa = choose();
-  return isa;
+static const InstructionSet& chosen() {
+  static const InstructionSet set = choose();
+  return set;
 }
 
 }  // namespace ls3d
@@ -58,10 +58,10 @@ LS3D_EXPORT int32_t ls3d_abi() { return ls3d::kAbi; }
 
 LS3D_EXPORT const char* ls3d_isa() { return ls3d::chosen().name; }
 
-LS3D_EXPORT int32_t ls3d_forward(const ls3d::Problem* problem, int32_t wide) {
-  return ls3d::chosen().forward(*problem, wide != 0);
+LS3D_EXPORT int32_t ls3d_forward(const ls3d::KernelCall* call, int32_t is_double) {
+  return ls3d::chosen().forward(*call, is_double != 0);
 }
 
-LS3D_EXPORT int32_t ls3d_backward(const ls3d::Problem* problem, int32_t wide) {
-  return ls3d::chosen().backward(*problem, wide != 0);
+LS3D_EXPORT int32_t ls3d_backward(const ls3d::KernelCall* call, int32_t is_double) {
+  return ls3d::chosen().backward(*call, is_double != 0);
 }

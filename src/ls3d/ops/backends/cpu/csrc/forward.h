@@ -1,5 +1,6 @@
-// Forward: a thread takes a tile of output positions, samples a few taps at a time into a small matrix of columns (the
-// second cache level holds it) and multiplies it at once with the packed weights; the full column matrix never exists.
+// The forward pass. A thread takes a tile of output positions, samples up to kDepth columns at a time into a small
+// matrix, which stays in the second-level cache, and multiplies it by the packed weights at once. The full column
+// matrix never exists.
 #pragma once
 
 #include "pack.h"
@@ -10,33 +11,35 @@ namespace {
 
 template <class T>
 struct ForwardScratch {
-  Plan<T> plan;
+  SamplingPlan<T> plan;
   alignas(64) T columns[kTile * kRow];
 };
 
-// Samples the taps of one group and adds their products to `sums`, kDepth columns at a time.
+// Adds the products of one group's samples and weights to `sums`, (positions, out_group). `packed` are the group's
+// weights.
 template <class T>
-void forward_group(const Problem& p, const Layout& l, const T* packed, const Tile& tile, int64_t group,
+void forward_group(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile, int64_t group,
                    ForwardScratch<T>& scratch, T* sums, int64_t sums_row) {
-  const int64_t first = group * l.in_group, last = first + l.in_group, share = p.channels / p.offset_groups;
+  const int64_t first = group * sizes.in_group, last = first + sizes.in_group;
+  const int64_t offset_channels = call.channels / call.offset_groups;
   int64_t filled = 0, start = 0;
   auto multiply = [&] {
     if (filled)
-      gemm<T, true, kRow, 1>(scratch.columns, packed + start * panel_width<T>(), l.depth * panel_width<T>(),
-                             panel_width<T>(), sums, sums_row, tile.size(), l.out_group, filled);
+      gemm<T, true, kRow, 1>(scratch.columns, packed + start * panel_width<T>(), sizes.depth * panel_width<T>(),
+                             panel_width<T>(), sums, sums_row, tile.size(), sizes.out_group, filled);
     filled = 0;
   };
-  for (int64_t tap = 0; tap < l.taps; ++tap) {
-    const int64_t a = tap / l.spatial;
-    if (!in_clip(p, tile.frame, a)) continue;
-    const T* frame = frame_data<T>(p, tile, a);
+  for (int64_t tap = 0; tap < sizes.taps; ++tap) {
+    const int64_t a = tap / sizes.spatial_taps;
+    if (!reads_clip(call, tile.frame, a)) continue;
+    const T* frame = frame_data<T>(call, tile, a);
     for (int64_t c = first; c < last;) {
-      const int64_t run = minimum(last, (c / share + 1) * share);
-      make_plan(p, tile, tap, c / share, scratch.plan);
-      while (c < run) {
-        const int64_t count = minimum(run - c, kDepth - filled);
-        if (!filled) start = tap * l.in_group + c - first;
-        sample(scratch.plan, tile.size(), frame + c, p.input_pixel, count, scratch.columns + filled, kRow);
+      const int64_t run_end = minimum(last, (c / offset_channels + 1) * offset_channels);
+      make_sampling_plan(call, tile, tap, c / offset_channels, scratch.plan);
+      while (c < run_end) {
+        const int64_t count = minimum(run_end - c, kDepth - filled);
+        if (!filled) start = tap * sizes.in_group + c - first;
+        sample(scratch.plan, tile.size(), frame + c, call.input_pixel, count, scratch.columns + filled, kRow);
         c += count;
         filled += count;
         if (filled == kDepth) multiply();
@@ -46,62 +49,65 @@ void forward_group(const Problem& p, const Layout& l, const T* packed, const Til
   multiply();
 }
 
-// Writes the sums, rows of positions, wherever the output's strides say.
+// Copies the sums, (positions, groups * out_padded), to the output.
 template <class T>
-void write_output(const Problem& p, const Layout& l, const Tile& tile, const T* sums, int64_t sums_row) {
-  for_rows(p, tile, [&](int64_t at, int64_t count, int64_t y, int64_t x) {
-    for (int64_t group = 0; group < p.groups; ++group) {
-      const T* from = sums + at * sums_row + group * l.out_padded;
-      T* to = element<T>(p.output, tile.sample, group * l.out_group, tile.frame, y, x);
-      const int64_t so = p.output.stride[1], sx = p.output.stride[4];
-      if (so == 1) {
+void write_output(const KernelCall& call, const Sizes& sizes, const Tile& tile, const T* sums, int64_t sums_row) {
+  for_each_row(call, tile, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
+    for (int64_t group = 0; group < call.groups; ++group) {
+      const T* from = sums + first * sums_row + group * sizes.out_padded;
+      T* to = element<T>(call.output, tile.sample, group * sizes.out_group, tile.frame, y, x);
+      const int64_t channel_stride = call.output.stride[1], pixel_stride = call.output.stride[4];
+      if (channel_stride == 1) {
         for (int64_t k = 0; k < count; ++k)
-          std::memcpy(to + k * sx, from + k * sums_row, l.out_group * sizeof(T));
+          std::memcpy(to + k * pixel_stride, from + k * sums_row, sizes.out_group * sizeof(T));
       } else {
-        for (int64_t o = 0; o < l.out_group; ++o)
-          for (int64_t k = 0; k < count; ++k) to[o * so + k * sx] = from[k * sums_row + o];
+        for (int64_t o = 0; o < sizes.out_group; ++o)
+          for (int64_t k = 0; k < count; ++k) to[o * channel_stride + k * pixel_stride] = from[k * sums_row + o];
       }
     }
   });
 }
 
 template <class T>
-void forward_tile(const Problem& p, const Layout& l, const T* packed, const Tile& tile, ForwardScratch<T>& scratch,
-                  T* sums) {
-  const int64_t sums_row = p.groups * l.out_padded + kPad;
-  const T* bias = static_cast<const T*>(p.bias);
+void forward_tile(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile,
+                  ForwardScratch<T>& scratch, T* sums) {
+  const int64_t sums_row = call.groups * sizes.out_padded + kPad;
+  const T* bias = static_cast<const T*>(call.bias);
   std::memset(sums, 0, tile.size() * sums_row * sizeof(T));
   if (bias)
     for (int64_t k = 0; k < tile.size(); ++k)
-      for (int64_t o = 0; o < p.out_channels; ++o)
-        sums[k * sums_row + o / l.out_group * l.out_padded + o % l.out_group] = bias[o];
-  const int64_t packed_group = round_up(l.out_group, panel_width<T>()) * l.depth;
-  for (int64_t group = 0; group < p.groups; ++group)
-    forward_group(p, l, packed + group * packed_group, tile, group, scratch, sums + group * l.out_padded, sums_row);
-  write_output(p, l, tile, sums, sums_row);
+      for (int64_t o = 0; o < call.out_channels; ++o)
+        sums[k * sums_row + o / sizes.out_group * sizes.out_padded + o % sizes.out_group] = bias[o];
+  const int64_t packed_group = round_up(sizes.out_group, panel_width<T>()) * sizes.depth;
+  for (int64_t group = 0; group < call.groups; ++group)
+    forward_group(call, sizes, packed + group * packed_group, tile, group, scratch, sums + group * sizes.out_padded,
+                  sums_row);
+  write_output(call, sizes, tile, sums, sums_row);
 }
 
 template <class T>
-int32_t forward(const Problem& p) {
-  Layout l = Layout::of(p, T());
-  const int64_t frames = maximum(1, p.batch * p.out_size[0]);  // enough tiles for all threads, but none too low
-  l.cut(maximum(l.tiles, minimum(parts_of(4 * p.threads, frames), parts_of(l.positions, 4 * kRows))), kRows);
-  const int64_t sums_size = kTile * (p.groups * l.out_padded + kPad);
-  auto packed = allocate<T>(p.groups * round_up(l.out_group, panel_width<T>()) * l.depth);
-  auto scratch = allocate<ForwardScratch<T>>(p.threads);
-  auto sums = allocate<T>(p.threads * sums_size);
+int32_t forward(const KernelCall& call) {
+  Sizes sizes = Sizes::of(call, T());
+  // Four tiles for each thread balance the load, as long as a tile has at least four rows of register tiles. Not tuned.
+  const int64_t frames = maximum(1, call.batch * call.out_size[0]);
+  const int64_t wanted = minimum(divide_up(4 * call.threads, frames), divide_up(sizes.positions, 4 * kRows));
+  sizes.set_tiles(maximum(sizes.tiles, wanted), kRows);
+  const int64_t sums_size = kTile * (call.groups * sizes.out_padded + kPad);
+  auto packed = allocate<T>(call.groups * round_up(sizes.out_group, panel_width<T>()) * sizes.depth);
+  auto scratch = allocate<ForwardScratch<T>>(call.threads);
+  auto sums = allocate<T>(call.threads * sums_size);
   if (!packed || !scratch || !sums) return kNoMemory;
-  const int64_t work = p.batch * p.out_size[0] * l.tiles;
-  const std::vector<int64_t> starts = tap_starts(p.weight, p);
-#pragma omp parallel num_threads(p.threads)
+  const int64_t work = call.batch * call.out_size[0] * sizes.tiles;
+  const std::vector<int64_t> distances = tap_distances(call.weight, call);
+#pragma omp parallel num_threads(call.threads)
   {
-    const int64_t me = omp_get_thread_num();
-    pack_forward(p, l, starts, packed.get());
+    const int64_t thread = omp_get_thread_num();
+    pack_forward(call, sizes, distances, packed.get());
 #pragma omp for schedule(dynamic)
     for (int64_t item = 0; item < work; ++item) {
-      const int64_t frame = item / l.tiles;
-      const Tile tile = l.tile(frame / p.out_size[0], frame % p.out_size[0], item % l.tiles);
-      forward_tile(p, l, packed.get(), tile, scratch[me], &sums[me * sums_size]);
+      const int64_t frame = item / sizes.tiles;
+      const Tile tile = sizes.tile(frame / call.out_size[0], frame % call.out_size[0], item % sizes.tiles);
+      forward_tile(call, sizes, packed.get(), tile, scratch[thread], &sums[thread * sums_size]);
     }
   }
   return kDone;

@@ -1,4 +1,4 @@
-// C = A B or C += A B for one tile, register-blocked. A is read by element, B and C by vector.
+// C = A B or C += A B for one tile of positions, blocked for registers. A is read by element, B and C by vector.
 #pragma once
 
 #include "simd.h"
@@ -6,7 +6,8 @@
 namespace ls3d {
 namespace {
 
-// One register tile: M rows, N vectors. A's element (i, k) is a[i * Row + k * Step], B's row k is b + k * ldb.
+// One register tile of C: M rows of N vectors. A's element (i, k) is a[i * Row + k * Step]; row k of B starts at
+// b + k * ldb, row i of C at c + i * ldc.
 template <class T, bool Add, int M, int N, int Row, int Step>
 inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t depth) {
   using V = Vector<T>;
@@ -33,7 +34,7 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
     for (int j = 0; j < N; ++j) store<V>(c + i * ldc + j * L, sum[i][j]);
 }
 
-// A column of register tiles, the last ones lower.
+// A column of register tiles. The rows that remain after tiles of M rows go to tiles of M / 2 rows, and so on.
 template <class T, bool Add, int M, int N, int Row, int Step>
 inline void column(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t depth) {
   for (; rows >= M; rows -= M, a += M * Row, c += M * ldc)
@@ -42,15 +43,15 @@ inline void column(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64
     if (rows > 0) column<T, Add, M / 2, N, Row, Step>(a, b, ldb, c, ldc, rows, depth);
 }
 
-constexpr int kPanel = 2;  // vectors in a full panel of B
+constexpr int kPanel = 2;  // vectors in a full panel of B: the width of a register tile, see kRows
 
 template <class T>
 constexpr int panel_width() {
   return kPanel * lanes<T>();
 }
 
-// C (rows x width) = or, with Add, += A (rows x depth) B (depth x width). B's panel j starts at b + j * panel; C is
-// written up to the next whole vector.
+// C (rows x width) = A (rows x depth) B (depth x width), or += with Add. B consists of panels, (depth, panel_width)
+// each with row stride ldb; panel j starts at b + j * panel. Rows of C are written up to the next whole vector.
 template <class T, bool Add, int Row, int Step>
 void gemm(const T* a, const T* b, int64_t panel, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t width,
           int64_t depth) {

@@ -1,38 +1,43 @@
-// The C interface of the CPU kernel: one description of the work, two functions.
+// The C interface of the CPU kernel: one struct that describes a call, and two functions that take it.
 //
-// Features are channels-last: pixel (n, t, y, x) of the input starts at
-//   n * input_sample + t * input_frame + (y * width + x) * input_pixel        (in elements)
-// Every other tensor comes with five strides, in elements, in the order of its shape.
+// The input's features are channels-last; pixel (n, t, y, x) starts at element
+//   n * input_sample + t * input_frame + (y * width + x) * input_pixel
+// Every other tensor has five strides, in elements, in the order of its shape.
 #pragma once
 
 #include <cstdint>
 
 namespace ls3d {
 
-constexpr int kAbi = 1;  // raised whenever Problem changes; Python refuses another number
+constexpr int kAbi = 1;  // must be raised whenever KernelCall changes; Python refuses any other number
 
 enum Status : int32_t { kDone = 0, kNoMemory = 1 };
 
 struct Array {
-  void* data;  // null where the tensor is absent
+  void* data;  // null if the tensor is absent
   int64_t stride[5];
 };
 
-struct Problem {
-  int64_t batch, channels, out_channels;
-  int64_t in_size[3], out_size[3];  // frames, height, width
+// The element type T of all tensors is float or double. N, C, T, H, W are the input's sizes, G is offset_groups.
+struct KernelCall {
+  int64_t batch, channels, out_channels;  // N, C, O
+  int64_t in_size[3], out_size[3];        // frames, height, width
   int64_t kernel[3], stride[3], padding[3], dilation[3];
   int64_t groups, offset_groups;
-  int64_t frame_origin;  // input frame of temporal tap 0 at output frame 0
+  int64_t frame_origin;  // the input frame that temporal tap 0 reads at output frame 0
   int64_t threads;
-  int64_t input_sample, input_frame, input_pixel;  // strides; a row is width * input_pixel
-  int64_t grad_input_sample, grad_input_frame, grad_input_pixel;
-  const void* input;
-  Array offset, mask, weight;
-  const void* bias;
-  Array output;       // forward: written; backward: the gradient that arrives
-  void* grad_input;   // added to
-  Array grad_offset, grad_mask, grad_weight;  // added to
+  int64_t input_sample, input_frame, input_pixel;  // strides of input; a row is width * input_pixel elements
+  int64_t grad_input_sample, grad_input_frame, grad_input_pixel;  // strides of grad_input
+  const void* input;                                              // (N, T, H, W, C)
+  Array offset;       // (N, 2 * G * taps, T_out, H_out, W_out) in pixels, (dy, dx) for each tap
+  Array mask;         // (N, G * taps, T_out, H_out, W_out), or null for ones
+  Array weight;       // (O, C / groups, kT, kH, kW)
+  const void* bias;   // (O), contiguous, or null
+  Array output;       // (N, O, T_out, H_out, W_out). Forward: written. Backward: its gradient, read.
+  void* grad_input;   // (N, T, H, W, C), or null. The four gradients are added to.
+  Array grad_offset;  // shape of offset, or null
+  Array grad_mask;    // shape of mask, or null
+  Array grad_weight;  // shape of weight, or null
 };
 
 }  // namespace ls3d

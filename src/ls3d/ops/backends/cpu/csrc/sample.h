@@ -1,12 +1,14 @@
-// Between features and columns: bilinear samples of a tile (forward), and what flows back through them.
+// Bilinear samples of a tile, written to columns (forward), and the gradients that columns pass on (backward).
+//
+// Columns are a matrix with a row for each position of the tile and a column for each pair of a tap and a channel.
 #pragma once
 
-#include "plan.h"
+#include "sampling_plan.h"
 
 namespace ls3d {
 namespace {
 
-// to[c] = sum of weight[k] * corner[k][c]
+// to[c] = sum over k of weight[k] * corner[k][c]
 template <class T>
 inline void blend(const T* const corner[4], const T weight[4], int64_t channels, T* to) {
   using V = Vector<T>;
@@ -19,66 +21,71 @@ inline void blend(const T* const corner[4], const T weight[4], int64_t channels,
     to[c] = weight[0] * corner[0][c] + weight[1] * corner[1][c] + weight[2] * corner[2][c] + weight[3] * corner[3][c];
 }
 
+// The features of a position's four corners. `pixel_stride` is the distance of two pixels of `frame`.
 template <class T>
-inline void corners_of(const Plan<T>& plan, int64_t p, const T* frame, int64_t pixel, const T* corner[4]) {
-  for (int k = 0; k < 4; ++k) corner[k] = frame + plan.pixel[k][p] * pixel;
+inline void find_corners(const SamplingPlan<T>& plan, int64_t position, const T* frame, int64_t pixel_stride,
+                         const T* corner[4]) {
+  for (int k = 0; k < 4; ++k) corner[k] = frame + plan.pixel[k][position] * pixel_stride;
 }
 
+// The bilinear weights of a position's four corners, times `scale`.
 template <class T>
-inline void weights_of(const Plan<T>& plan, int64_t p, T scale, T weight[4]) {
-  const T top = plan.row[0][p] * scale, bottom = plan.row[1][p] * scale;
-  weight[0] = top * plan.column[0][p];
-  weight[1] = top * plan.column[1][p];
-  weight[2] = bottom * plan.column[0][p];
-  weight[3] = bottom * plan.column[1][p];
+inline void find_weights(const SamplingPlan<T>& plan, int64_t position, T scale, T weight[4]) {
+  const T top = plan.row[0][position] * scale, bottom = plan.row[1][position] * scale;
+  weight[0] = top * plan.column[0][position];
+  weight[1] = top * plan.column[1][position];
+  weight[2] = bottom * plan.column[0][position];
+  weight[3] = bottom * plan.column[1][position];
 }
 
-// Masked samples of `channels` features of one frame, a row of `columns` for each position.
+// Writes the samples, times the mask, of `channels` channels of `frame` to `columns`, whose row stride is `stride`.
 template <class T>
-void sample(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixel, int64_t channels, T* columns,
-            int64_t stride) {
-  for (int64_t p = 0; p < positions; ++p, columns += stride) {
-    if (plan.pixel[0][p] == kOutside) {
-      for (int64_t c = 0; c < channels; ++c) columns[c] = T(0) * plan.mask[p];
+void sample(const SamplingPlan<T>& plan, int64_t positions, const T* frame, int64_t pixel_stride, int64_t channels,
+            T* columns, int64_t stride) {
+  for (int64_t position = 0; position < positions; ++position, columns += stride) {
+    if (plan.pixel[0][position] == kOutside) {
+      for (int64_t c = 0; c < channels; ++c) columns[c] = T(0) * plan.mask[position];
       continue;
     }
     const T* corner[4];
     T weight[4];
-    corners_of(plan, p, frame, pixel, corner);
-    weights_of(plan, p, plan.mask[p], weight);
+    find_corners(plan, position, frame, pixel_stride, corner);
+    find_weights(plan, position, plan.mask[position], weight);
     blend(corner, weight, channels, columns);
   }
 }
 
-// Adds to the gradients of one tap's offsets and masks, from the agreement with the four corners.
+// Adds to the gradients of one tap's offsets and masks. `dots`, (positions, 4), are the products of
+// corner_dot_products; `channel` is the tap's channel of the mask.
 template <class T>
-void slopes(const Problem& problem, const Tile& tile, int64_t channel, const Plan<T>& plan, const T* agreement) {
-  for_rows(problem, tile, [&](int64_t at, int64_t count, int64_t y, int64_t x) {
-    const bool shifts = problem.grad_offset.data, strengths = problem.grad_mask.data;
-    T* dy = shifts ? element<T>(problem.grad_offset, tile.sample, 2 * channel, tile.frame, y, x) : nullptr;
-    T* dm = strengths ? element<T>(problem.grad_mask, tile.sample, channel, tile.frame, y, x) : nullptr;
-    const int64_t other = problem.grad_offset.stride[1];  // from dy to dx
-    const int64_t shift_step = problem.grad_offset.stride[4], strength_step = problem.grad_mask.stride[4];
+void add_offset_and_mask_gradients(const KernelCall& call, const Tile& tile, int64_t channel,
+                                   const SamplingPlan<T>& plan, const T* dots) {
+  for_each_row(call, tile, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
+    const bool need_offset = call.grad_offset.data, need_mask = call.grad_mask.data;
+    T* dy = need_offset ? element<T>(call.grad_offset, tile.sample, 2 * channel, tile.frame, y, x) : nullptr;
+    T* dm = need_mask ? element<T>(call.grad_mask, tile.sample, channel, tile.frame, y, x) : nullptr;
+    const int64_t dy_to_dx = call.grad_offset.stride[1];
+    const int64_t offset_step = call.grad_offset.stride[4], mask_step = call.grad_mask.stride[4];
     for (int64_t k = 0; k < count; ++k) {
-      const int64_t p = at + k;
-      const T *a = agreement + 4 * p, *row = &plan.row[0][p], *column = &plan.column[0][p];
-      const T top = plan.row_inside[0][p] * (column[0] * a[0] + column[kTile] * a[1]);
-      const T bottom = plan.row_inside[1][p] * (column[0] * a[2] + column[kTile] * a[3]);
-      if (shifts) {
-        const T left = plan.column_inside[0][p] * (row[0] * a[0] + row[kTile] * a[2]);
-        const T right = plan.column_inside[1][p] * (row[0] * a[1] + row[kTile] * a[3]);
-        dy[k * shift_step] += plan.mask[p] * (bottom - top);
-        dy[k * shift_step + other] += plan.mask[p] * (right - left);
+      const int64_t position = first + k;
+      const T *dot = dots + 4 * position, *row = &plan.row[0][position], *column = &plan.column[0][position];
+      const T top = plan.row_inside[0][position] * (column[0] * dot[0] + column[kTile] * dot[1]);
+      const T bottom = plan.row_inside[1][position] * (column[0] * dot[2] + column[kTile] * dot[3]);
+      if (need_offset) {
+        const T left = plan.column_inside[0][position] * (row[0] * dot[0] + row[kTile] * dot[2]);
+        const T right = plan.column_inside[1][position] * (row[0] * dot[1] + row[kTile] * dot[3]);
+        dy[k * offset_step] += plan.mask[position] * (bottom - top);
+        dy[k * offset_step + dy_to_dx] += plan.mask[position] * (right - left);
       }
-      if (strengths) dm[k * strength_step] += row[0] * top + row[kTile] * bottom;
+      if (need_mask) dm[k * mask_step] += row[0] * top + row[kTile] * bottom;
     }
   });
 }
 
-// The products of a column's gradient with each corner, summed over channels. With Blend the gradient gives way to the
-// sample, which comes from the same loads.
+// The dot products, over channels, of a column's gradient with the features of each corner. With Blend the gradient is
+// overwritten by the sample, which needs the same loads.
 template <class T, bool Blend>
-inline Four<T> agree(const T* const corner[4], const T weight[4], int64_t channels, T* column) {
+inline Four<T> corner_dot_products(const T* const corner[4], const T weight[4], int64_t channels, T* column) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
   V sum[4] = {};
@@ -104,13 +111,13 @@ inline Four<T> agree(const T* const corner[4], const T weight[4], int64_t channe
   return total;
 }
 
-// Adds a column's gradient to the four corners.
+// Adds a column's gradient, times the corners' weights, to the gradients of the four corners.
 template <class T>
 inline void scatter(T* const corner[4], const T weight[4], int64_t channels, const T* gradient) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
   for (int k = 0; k < 4; ++k) {
-    if (weight[k] == T(0)) continue;  // always so on the regular grid, where three of four are zero
+    if (weight[k] == T(0)) continue;  // on the regular grid three of the four are zero
     T* to = corner[k];
     int64_t c = 0;
     for (; c + L <= channels; c += L) store<V>(to + c, load<V>(to + c) + weight[k] * load<V>(gradient + c));
@@ -118,42 +125,42 @@ inline void scatter(T* const corner[4], const T weight[4], int64_t channels, con
   }
 }
 
-// One tap's way back, for some channels of one frame; what is null isn't wanted.
+// What backpropagate_tap reads and writes, for some channels of one tap and of the frame that it reads.
 template <class T>
-struct WayBack {
-  const T* frame;
-  int64_t pixel;
-  T* grad_frame;  // added to
-  int64_t grad_pixel;
-  T* agreement;  // [position][corner]: written
-  bool samples;  // leave the masked samples where the gradients of the columns were
+struct TapGradient {
+  const T* frame;  // features, (H, W, channels)
+  int64_t pixel_stride;
+  T* grad_frame;  // (H, W, channels), added to; null if it isn't needed
+  int64_t grad_pixel_stride;
+  T* dots;             // (positions, 4), written: see corner_dot_products; null if they aren't needed
+  bool write_samples;  // overwrite the columns' gradients by the samples times the mask
 };
 
-// Visits the corners of every position once, for all that is wanted of them.
+// Passes the gradients of one tap's columns on, with one visit to the corners of each position.
 template <class T>
-void flow_back(const Plan<T>& plan, int64_t positions, const WayBack<T>& way, int64_t channels, T* columns,
-               int64_t stride) {
-  for (int64_t p = 0; p < positions; ++p, columns += stride) {
-    if (plan.pixel[0][p] == kOutside) {
-      if (way.agreement) store(way.agreement + 4 * p, Four<T>{});
-      if (way.samples)
-        for (int64_t c = 0; c < channels; ++c) columns[c] = T(0) * plan.mask[p];
+void backpropagate_tap(const SamplingPlan<T>& plan, int64_t positions, const TapGradient<T>& tap, int64_t channels,
+                       T* columns, int64_t stride) {
+  for (int64_t position = 0; position < positions; ++position, columns += stride) {
+    if (plan.pixel[0][position] == kOutside) {
+      if (tap.dots) store(tap.dots + 4 * position, Four<T>{});
+      if (tap.write_samples)
+        for (int64_t c = 0; c < channels; ++c) columns[c] = T(0) * plan.mask[position];
       continue;
     }
     const T* corner[4];
     T weight[4];
-    corners_of(plan, p, way.frame, way.pixel, corner);
-    weights_of(plan, p, plan.mask[p], weight);
-    if (way.grad_frame) {
+    find_corners(plan, position, tap.frame, tap.pixel_stride, corner);
+    find_weights(plan, position, plan.mask[position], weight);
+    if (tap.grad_frame) {
       T* to[4];
-      for (int k = 0; k < 4; ++k) to[k] = way.grad_frame + plan.pixel[k][p] * way.grad_pixel;
+      for (int k = 0; k < 4; ++k) to[k] = tap.grad_frame + plan.pixel[k][position] * tap.grad_pixel_stride;
       scatter(to, weight, channels, columns);
     }
-    if (way.agreement && way.samples)
-      store(way.agreement + 4 * p, agree<T, true>(corner, weight, channels, columns));
-    else if (way.agreement)
-      store(way.agreement + 4 * p, agree<T, false>(corner, weight, channels, columns));
-    else if (way.samples)
+    if (tap.dots && tap.write_samples)
+      store(tap.dots + 4 * position, corner_dot_products<T, true>(corner, weight, channels, columns));
+    else if (tap.dots)
+      store(tap.dots + 4 * position, corner_dot_products<T, false>(corner, weight, channels, columns));
+    else if (tap.write_samples)
       blend(corner, weight, channels, columns);
   }
 }

@@ -1,4 +1,4 @@
-// Vectors as wide as the instruction set, by the compiler's vector extensions (GCC and Clang).
+// Vectors of the instruction set's full width, by the compiler's vector extensions (GCC and Clang), and aligned memory.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@ namespace {
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
-constexpr int kRows = 12;  // rows of the GEMM's register tile: 12 x 2 sums of 32 registers
+constexpr int kRows = 12;  // rows of the GEMM's register tile: 12 x 2 of the 32 vector registers hold sums
 #elif defined(__AVX__)
 constexpr int kVectorBytes = 32;
-constexpr int kRows = 6;  // 6 x 2 sums of 16 registers
+constexpr int kRows = 6;  // 6 x 2 of the 16 vector registers hold sums
 #else
 constexpr int kVectorBytes = 16;
 constexpr int kRows = 6;
@@ -51,9 +51,9 @@ constexpr int lanes() {
 template <class T>
 using Four = typename VectorOf<T, 4 * int(sizeof(T))>::type;
 
-// Four partial sums of a vector's lanes; by shuffles, since a detour through memory stalls.
+// Four partial sums of a vector's lanes. By shuffles: storing the vector and reading its elements stalls.
 template <class T>
-inline Four<T> quarter(Vector<T> v) {
+inline Four<T> fold_to_four(Vector<T> v) {
   if constexpr (lanes<T>() == 16) {
     const auto half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
                       __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -67,10 +67,11 @@ inline Four<T> quarter(Vector<T> v) {
   }
 }
 
-// The sums over all lanes of four vectors.
+// The sums over all lanes of each of four vectors.
 template <class T>
 inline Four<T> sums_of(const Vector<T> v[4]) {
-  const Four<T> a = quarter<T>(v[0]), b = quarter<T>(v[1]), c = quarter<T>(v[2]), d = quarter<T>(v[3]);
+  const Four<T> a = fold_to_four<T>(v[0]), b = fold_to_four<T>(v[1]), c = fold_to_four<T>(v[2]),
+                d = fold_to_four<T>(v[3]);
   const Four<T> ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
   const Four<T> cd = __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
   return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
@@ -85,15 +86,15 @@ struct Free {
 template <class T>
 using Buffer = std::unique_ptr<T[], Free>;
 
-// Uninitialized memory on a cache line; null when there is none left. Large blocks ask for huge pages: the first touch
-// of thousands of small ones can cost as much as the work.
+// Uninitialized memory that starts on a cache line; null if there isn't enough. Blocks of at least kLarge bytes (a few
+// huge pages) ask for huge pages: the page faults of thousands of small ones can take as long as the computation.
 template <class T>
 Buffer<T> allocate(int64_t count) {
   constexpr int64_t kLine = 64, kHugePage = 2 << 20, kLarge = 8 << 20;
   const int64_t bytes = (count > 0 ? count : 1) * int64_t(sizeof(T)), unit = bytes < kLarge ? kLine : kHugePage;
   void* block = std::aligned_alloc(unit, round_up(bytes, unit));
 #ifdef MADV_HUGEPAGE
-  if (block && unit == kHugePage) (void)madvise(block, round_up(bytes, unit), MADV_HUGEPAGE);  // a hint, no more
+  if (block && unit == kHugePage) (void)madvise(block, round_up(bytes, unit), MADV_HUGEPAGE);  // a hint
 #endif
   return Buffer<T>(static_cast<T*>(block));
 }

@@ -1,7 +1,7 @@
-"""The gradient of the weight as a Triton kernel: for every tap, samples^T times the gradient of the output.
+"""The gradient of the weight as one Triton kernel: for each tap, samples^T times the gradient of the output.
 
-The positions are split over programs, each of which leaves a partial sum; the launcher adds them up, so that the result
-doesn't depend on who finished first.
+The positions are divided among programs, each of which writes a partial sum. These are added up after the launch, in a
+fixed order, so that the result is deterministic.
 """
 
 from __future__ import annotations
@@ -23,15 +23,20 @@ from ls3d.ops.backends.triton.common import (
 
 @triton.jit(do_not_specialize=["tiles", "tiles_each"])
 def weight_kernel(
-    x, offset, mask, grad_out, partial, offset_strides, mask_strides, in_size, out_size, tiles, tiles_each,
+    x,  # (N, T, H, W, C), contiguous
+    offset,  # (N, OFFSET_GROUPS * taps * 2, T_OUT, H_OUT, W_OUT), any strides
+    mask,  # (N, OFFSET_GROUPS * taps, T_OUT, H_OUT, W_OUT), any strides
+    grad_out,  # (N, T_OUT, H_OUT, W_OUT, O), contiguous
+    partial,  # (splits, taps, C, O / GROUPS), float32, contiguous, written
+    offset_strides, mask_strides, in_size, out_size, tiles, tiles_each,
     C: tl.constexpr, O: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, RUN: tl.constexpr,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
     HAS_MASK: tl.constexpr, PAIRS: tl.constexpr, PRECISION: tl.constexpr,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_O: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """Grid: (taps x splits of the positions, blocks of channels in their run x runs, blocks of a group's outputs).
+    """Grid: (splits * taps, runs * blocks of channels in a run, blocks of a group's output channels).
 
-    ``partial`` is (splits, taps, C, O / GROUPS) in float32; a program sums ``tiles_each`` tiles out of ``tiles``.
+    A program sums over ``tiles_each`` of the ``tiles`` tiles of output positions.
     """
     group_c: tl.constexpr = C // GROUPS
     group_o: tl.constexpr = O // GROUPS
@@ -55,20 +60,20 @@ def weight_kernel(
     acc = tl.zeros((BLOCK_C, BLOCK_O), tl.float32)
     for number in range(split * tiles_each, tl.minimum((split + 1) * tiles_each, tiles)):
         n, t, _, h, w, inside = tile_positions(number, T_OUT, H_OUT, W_OUT, TILE_H, TILE_W)
-        ti = t * STRIDE[0] - PADDING[0] + tap // plane * DILATION[0]
-        some = inside & (ti >= 0) & (ti < T)
+        frame_number = t * STRIDE[0] - PADDING[0] + tap // plane * DILATION[0]
+        active = inside & (frame_number >= 0) & (frame_number < T)
         dy, dx, m = load_tap(
             offset + n * offset_strides[0] + t * offset_strides[2], mask + n * mask_strides[0] + t * mask_strides[2],
             row, offset_strides[1], mask_strides[1], h * offset_strides[3] + w * offset_strides[4],
-            h * mask_strides[3] + w * mask_strides[4], some, HAS_MASK,
+            h * mask_strides[3] + w * mask_strides[4], active, HAS_MASK,
         )  # fmt: skip
         pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
-            dy, dx, h, w, tap, some, H, W, KERNEL, STRIDE, PADDING, DILATION
+            dy, dx, h, w, tap, active, H, W, KERNEL, STRIDE, PADDING, DILATION
         )
-        frame = x + (n * T + ti) * H * W * C + first
+        frame = x + (n * T + frame_number) * H * W * C + first
         v00, v01, v10, v11 = load_corners(frame, pixel, ok00, ok01, ok10, ok11, W, word, RUN // size, C, even, PAIRS)
         rows = grad_out + (n * T_OUT + t) * H_OUT * W_OUT * O + group * group_o
-        g = load_gradient(rows, h * W_OUT + w, some, o, group_o, O)
+        g = load_gradient(rows, h * W_OUT + w, active, o, group_o, O)
         w00, w01, w10, w11 = corner_weights(fy, fx, m)
         a = blend(v00, v01, v10, v11, w00, w01, w10, w11, kind, PAIRS, TILE_H * TILE_W, BLOCK_C)
         acc = tl.dot(tl.trans(a), g, acc, input_precision=PRECISION)

@@ -1,6 +1,6 @@
-"""The Triton kernels compile ahead of time for sm_80 and sm_90, without a GPU: what a launch would compile, compiled.
+"""The Triton kernels compile for sm_80 and sm_90 without a GPU, for the arguments that a launch would have.
 
-Spills are read off the machine code by the disassembler that Triton brings.
+Spilled registers are read from the machine code, with the ``cuobjdump`` that Triton contains.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ import torch
 
 triton = pytest.importorskip("triton", reason="triton is not installed: pip install 'ls3d[test]'")
 
-from ls3d.ops._geometry import Geometry  # noqa: E402
-from ls3d.ops.backends.triton import backend as cuda  # noqa: E402
+from ls3d.ops._call import Call  # noqa: E402
+from ls3d.ops.backends.triton import backend  # noqa: E402
+from ls3d.ops.backends.triton import launch as kernel_launches  # noqa: E402
 
 if triton.knobs.runtime.interpret:
-    pytest.skip("under the interpreter nothing is compiled", allow_module_level=True)
+    pytest.skip("the interpreter compiles nothing", allow_module_level=True)
 
-KERNELS = ("forward_kernel", "sampling_kernel", "far_kernel", "input_kernel", "weight_kernel")
+KERNELS = ("forward_kernel", "sampling_kernel", "scatter_kernel", "input_kernel", "weight_kernel")
 SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024}
+"""Most bytes of a program, by compute capability (CUDA C++ Programming Guide)."""
 
 
-class _Machine:
-    """A driver that knows which GPU it would have."""
+class _Driver:
+    """A driver that reports a GPU of some architecture."""
 
     def __init__(self, arch: int) -> None:
         self.arch = arch
@@ -43,14 +45,14 @@ class _Machine:
 
 
 class _Compiler:
-    """Stands where a kernel is launched, and compiles it for the launch's arguments instead."""
+    """Replaces a kernel: a launch compiles it for the launch's arguments instead."""
 
-    def __init__(self, kernel: Any, done: dict[str, Any]) -> None:
-        self.kernel, self.done = kernel, done
+    def __init__(self, kernel: Any, compiled: dict[str, Any]) -> None:
+        self.kernel, self.compiled = kernel, compiled
 
     def __getitem__(self, grid: Any) -> Callable[..., None]:
         def launch(**arguments: Any) -> None:
-            self.done[self.kernel.__name__] = self.kernel.warmup(grid=grid, **arguments)
+            self.compiled[self.kernel.__name__] = self.kernel.warmup(grid=grid, **arguments)
 
         return launch
 
@@ -58,41 +60,43 @@ class _Compiler:
 @pytest.fixture(params=[80, 90], ids=["sm_80", "sm_90"])
 def arch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     before = triton.runtime.driver._active
-    triton.runtime.driver.set_active(_Machine(request.param))
+    triton.runtime.driver.set_active(_Driver(request.param))
     yield request.param
     triton.runtime.driver._active = before
 
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What has been compiled so far, by the kernel's name."""
-    from ls3d.ops.backends.triton import launch as _triton_launch
-
-    done: dict[str, Any] = {}
+    """The kernels that have been compiled so far, by name."""
+    kernels: dict[str, Any] = {}
     for name in KERNELS:
-        monkeypatch.setattr(_triton_launch, name, _Compiler(getattr(_triton_launch, name), done))
-    return done
+        monkeypatch.setattr(kernel_launches, name, _Compiler(getattr(kernel_launches, name), kernels))
+    return kernels
 
 
 def _call(
-    channels: int, size: tuple[int, int, int], kernel: tuple[int, int, int], dtype: torch.dtype, **how: Any
+    channels: int,
+    size: tuple[int, int, int],
+    kernel: tuple[int, int, int],
+    dtype: torch.dtype,
+    groups: int = 1,
+    offset_groups: int = 1,
+    offset_dtype: torch.dtype | None = None,
 ) -> None:
     """Forward and backward on tensors without data."""
-    groups, offset_groups = how.get("groups", 1), how.get("offset_groups", 1)
     taps = kernel[0] * kernel[1] * kernel[2]
     padding = tuple(k // 2 for k in kernel)
     x = torch.empty(2, channels, *size, dtype=dtype, device="meta").contiguous(memory_format=torch.channels_last_3d)
-    offset = x.new_empty(2, 2 * taps * offset_groups, *size, dtype=how.get("offset_dtype", dtype))
+    offset = x.new_empty(2, 2 * taps * offset_groups, *size, dtype=offset_dtype or dtype)
     mask = offset.new_empty(2, taps * offset_groups, *size)
     weight = x.new_empty(channels, channels // groups, *kernel)
     bias = x.new_empty(channels)
-    geometry = Geometry.of(x.shape, offset.shape, mask.shape, weight.shape, bias.shape, 1, padding, 1, groups)
-    out = cuda.forward(x, offset, mask, weight, bias, geometry)
-    cuda.backward(torch.empty_like(out), x, offset, mask, weight, geometry, (True,) * 4)
+    call = Call.of(x, offset, mask, weight, bias, 1, padding, 1, groups)
+    backend.backward(call, torch.empty_like(backend.forward(call)), (True,) * 4)
 
 
 def _stack_bytes(binary: bytes, folder: Path) -> int:
-    """Local memory of a kernel: registers that didn't fit."""
+    """Bytes of local memory of a kernel: its spilled registers."""
     file = folder / "kernel.cubin"
     file.write_bytes(binary)
     tool = triton.knobs.nvidia.cuobjdump.path
@@ -114,7 +118,7 @@ BENCHMARKED = [
 
 
 @pytest.mark.parametrize(("channels", "size", "kernel", "dtype"), BENCHMARKED)
-def test_main_configurations_keep_everything_in_registers(
+def test_default_configurations_spill_no_registers(
     channels: int,
     size: tuple[int, int, int],
     kernel: tuple[int, int, int],
@@ -125,15 +129,15 @@ def test_main_configurations_keep_everything_in_registers(
 ) -> None:
     _call(channels, size, kernel, dtype)
     assert sorted(compiled) == sorted(KERNELS)
-    spilt = {name: _stack_bytes(made.asm["cubin"], tmp_path) for name, made in compiled.items()}
-    assert spilt == dict.fromkeys(KERNELS, 0)
-    assert max(made.metadata.shared for made in compiled.values()) < SHARED_MEMORY[arch]
+    spilled = {name: _stack_bytes(kernel.asm["cubin"], tmp_path) for name, kernel in compiled.items()}
+    assert spilled == dict.fromkeys(KERNELS, 0)
+    assert max(kernel.metadata.shared for kernel in compiled.values()) < SHARED_MEMORY[arch]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_hopper_runs_on_its_own_tensor_cores(dtype: torch.dtype, compiled: dict[str, Any]) -> None:
+def test_hopper_uses_its_own_matrix_instructions(dtype: torch.dtype, compiled: dict[str, Any]) -> None:
     before = triton.runtime.driver._active
-    triton.runtime.driver.set_active(_Machine(90))
+    triton.runtime.driver.set_active(_Driver(90))
     try:
         _call(64, (7, 270, 480), (3, 3, 3), dtype)
     finally:
@@ -143,7 +147,7 @@ def test_hopper_runs_on_its_own_tensor_cores(dtype: torch.dtype, compiled: dict[
     assert "wgmma.mma_async" in compiled["input_kernel"].asm["ptx"]
 
 
-def test_rows_are_read_sixteen_bytes_at_a_time(arch: int, compiled: dict[str, Any]) -> None:
+def test_features_are_loaded_16_bytes_at_a_time(arch: int, compiled: dict[str, Any]) -> None:
     _call(64, (7, 270, 480), (3, 3, 3), torch.bfloat16)
     for name in ("forward_kernel", "sampling_kernel", "weight_kernel"):
         assert "ld.global.v4.b32" in compiled[name].asm["ptx"], name
@@ -162,5 +166,5 @@ def test_deterministic_variant_compiles(arch: int, compiled: dict[str, Any], tmp
         _call(64, (7, 270, 480), (3, 3, 3), torch.bfloat16)
     finally:
         torch.use_deterministic_algorithms(False)
-    assert "atom.global.gpu.relaxed.add.u64" in compiled["far_kernel"].asm["ptx"].replace("red.", "atom.")
-    assert _stack_bytes(compiled["far_kernel"].asm["cubin"], tmp_path) == 0
+    assert "atom.global.gpu.relaxed.add.u64" in compiled["scatter_kernel"].asm["ptx"].replace("red.", "atom.")
+    assert _stack_bytes(compiled["scatter_kernel"].asm["cubin"], tmp_path) == 0

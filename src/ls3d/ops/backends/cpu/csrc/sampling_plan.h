@@ -1,0 +1,119 @@
+// The sampling plan: where one tap samples at each position of a tile. Computed once and used for all channels.
+#pragma once
+
+#include <cmath>
+
+#include "ls3d.h"
+#include "simd.h"
+
+namespace ls3d {
+namespace {
+
+// Most positions in a tile. A multiple of kRows (12 and 6), so that a full tile consists of full register tiles; a tile
+// of columns (kTile x kRow floats, sizes.h) is 255 KiB and stays in a second-level cache of 512 KiB. Not tuned further.
+constexpr int64_t kTile = 240;
+
+// A range of the output positions of one frame, in row-major order.
+struct Tile {
+  int64_t sample, frame;  // frame of the output
+  int64_t begin, end;     // position y * out_width + x
+  int64_t size() const { return end - begin; }
+};
+
+// The pixel number of a position whose sample is zero because it isn't within -1 < y < H and -1 < x < W. Its features
+// are never read, so that a NaN in them can't spread.
+constexpr int32_t kOutside = -1;
+
+// Pixels and weights of the four corners of each position. A corner outside the frame has weight zero and the number of
+// a neighboring pixel inside it; a position that samples zero has pixel[0] = kOutside.
+template <class T>
+struct SamplingPlan {
+  int32_t pixel[4][kTile];    // y * width + x of (top, left), (top, right), (bottom, left), (bottom, right)
+  T row[2][kTile];            // bilinear weight of the top and of the bottom row
+  T column[2][kTile];         // bilinear weight of the left and of the right column
+  T row_inside[2][kTile];     // 1 if that row is inside the frame, else 0
+  T column_inside[2][kTile];  // 1 if that column is inside the frame, else 0
+  T mask[kTile];
+};
+
+// Fills the plan for `count` positions of one row of the output, the first one being position `first` of the tile.
+// (y0, x0) is the grid position of the first one; `step` is the distance of grid positions. Callers pass literal
+// strides for the usual layouts, so that the inlined loop can be vectorized.
+template <class T>
+inline void plan_row(SamplingPlan<T>& plan, int64_t first, int64_t count, T y0, T x0, T step, int32_t height,
+                     int32_t width, const T* dy, const T* dx, int64_t offset_step, const T* mask, int64_t mask_step) {
+  for (int64_t k = 0; k < count; ++k) {
+    T y = y0 + dy[k * offset_step], x = x0 + T(k) * step + dx[k * offset_step];
+    const bool inside = (y > T(-1)) & (y < T(height)) & (x > T(-1)) & (x < T(width));
+    y = inside ? y : T(0);
+    x = inside ? x : T(0);
+    const T top = std::floor(y), left = std::floor(x);
+    const int32_t r0 = int32_t(top), c0 = int32_t(left), r1 = r0 + 1, c1 = c0 + 1;
+    const T one_inside = inside ? T(1) : T(0);
+    const T r0_inside = r0 >= 0 ? one_inside : T(0), r1_inside = r1 < height ? one_inside : T(0);
+    const T c0_inside = c0 >= 0 ? one_inside : T(0), c1_inside = c1 < width ? one_inside : T(0);
+    const int32_t top_row = (r0 > 0 ? r0 : 0) * width, bottom_row = (r1 < height ? r1 : height - 1) * width;
+    const int32_t left_column = c0 > 0 ? c0 : 0, right_column = c1 < width ? c1 : width - 1;
+    const int64_t position = first + k;
+    plan.pixel[0][position] = inside ? top_row + left_column : kOutside;
+    plan.pixel[1][position] = top_row + right_column;
+    plan.pixel[2][position] = bottom_row + left_column;
+    plan.pixel[3][position] = bottom_row + right_column;
+    plan.row[0][position] = r0_inside * (T(1) - (y - top));
+    plan.row[1][position] = r1_inside * (y - top);
+    plan.column[0][position] = c0_inside * (T(1) - (x - left));
+    plan.column[1][position] = c1_inside * (x - left);
+    plan.row_inside[0][position] = r0_inside;
+    plan.row_inside[1][position] = r1_inside;
+    plan.column_inside[0][position] = c0_inside;
+    plan.column_inside[1][position] = c1_inside;
+    plan.mask[position] = mask[k * mask_step];
+  }
+}
+
+// Calls visit(first position in the tile, count, y, x) for each row of the output that the tile touches.
+template <class F>
+inline void for_each_row(const KernelCall& call, const Tile& tile, F visit) {
+  const int64_t width = call.out_size[2];
+  for (int64_t position = tile.begin; position < tile.end;) {
+    const int64_t y = position / width, x = position % width;
+    const int64_t count = tile.end - position < width - x ? tile.end - position : width - x;
+    visit(position - tile.begin, count, y, x);
+    position += count;
+  }
+}
+
+template <class T>
+inline T* element(const Array& array, int64_t n, int64_t c, int64_t t, int64_t y, int64_t x) {
+  const int64_t* s = array.stride;
+  return static_cast<T*>(array.data) + n * s[0] + c * s[1] + t * s[2] + y * s[3] + x * s[4];
+}
+
+// The plan of tap number `tap`, (a * kH + i) * kW + j, in offset group `group`.
+template <class T>
+void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, int64_t group, SamplingPlan<T>& plan) {
+  const int64_t taps = call.kernel[0] * call.kernel[1] * call.kernel[2];
+  const int64_t j = tap % call.kernel[2], i = tap / call.kernel[2] % call.kernel[1];
+  const int64_t channel = group * taps + tap;
+  const auto height = int32_t(call.in_size[1]), width = int32_t(call.in_size[2]);
+  const T one = 1, step = T(call.stride[2]);
+  for_each_row(call, tile, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
+    const T y0 = T(y * call.stride[1] + i * call.dilation[1] - call.padding[1]);
+    const T x0 = T(x * call.stride[2] + j * call.dilation[2] - call.padding[2]);
+    const T* dy = element<T>(call.offset, tile.sample, 2 * channel, tile.frame, y, x);
+    const T* dx = dy + call.offset.stride[1];
+    const int64_t offset_step = call.offset.stride[4];
+    const bool masked = call.mask.data != nullptr;
+    const T* mask = masked ? element<T>(call.mask, tile.sample, channel, tile.frame, y, x) : &one;
+    const int64_t mask_step = masked ? call.mask.stride[4] : 0;
+    if (offset_step == 1 && mask_step == 1)
+      plan_row(plan, first, count, y0, x0, step, height, width, dy, dx, 1, mask, 1);
+    else if (offset_step == 1 && mask_step == 0)
+      plan_row(plan, first, count, y0, x0, step, height, width, dy, dx, 1, mask, 0);
+    else
+      plan_row(plan, first, count, y0, x0, step, height, width, dy, dx, offset_step, mask, mask_step);
+  });
+}
+
+}  // namespace
+}  // namespace ls3d
