@@ -126,25 +126,11 @@ def run_input(
     g = call.geometry
     config = configs.scatter_config(g)
     source = tile_shape(*g.out_size[1:], config.positions)
-    size = (frames[1] - frames[0], *g.in_size[1:])
-    accumulator = torch.float32 if scale is None else torch.int64
-    scattered = grad_input.new_zeros((g.batch, *size, g.in_channels), dtype=accumulator)
-    tiles = _programs(1, (1, *g.out_size[1:]), source)
-    radius = call.offset.new_empty((g.batch, g.out_size[0], g.offset_groups, g.taps, tiles), dtype=torch.int32)
-    shared = {
-        "weight": matrices,
-        "grad_out": grad_output,
-        "scattered": scattered,
-        "scale": scattered if scale is None else scale,
-        "radius": radius,
-        "first_frame": frames[0],
-        "last_frame": frames[1],
-        "FIXED": scale is not None,
-        "GATHER_RADIUS": GATHER_RADIUS,
-    }
+    shared = _input_arguments(call, matrices, grad_output, frames, scale, source)
     scatter_kernel[(_programs(g.batch, g.out_size, source), g.offset_groups)](
         **shared, **_arguments(call, source, config)
     )
+    size = (frames[1] - frames[0], *g.in_size[1:])
 
     def launch(config: Config) -> None:
         tile = tile_shape(*g.in_size[1:], config.positions)
@@ -165,6 +151,37 @@ def run_input(
 
     candidates = configs.input_configs(g, grad_output.dtype)
     launch(choose_config(_key("input", grad_output.dtype, g), candidates, launch))
+
+
+def _input_arguments(
+    call: Call,
+    matrices: Tensor,
+    grad_output: Tensor,
+    frames: tuple[int, int],
+    scale: Tensor | None,
+    source: tuple[int, int],
+) -> dict[str, Any]:
+    """The arguments that both kernels of the gradient of the input take, and the buffers that connect them.
+
+    ``source`` is the tile of output positions of the first kernel.
+    """
+    g = call.geometry
+    accumulator = torch.float32 if scale is None else torch.int64
+    size = (g.batch, frames[1] - frames[0], *g.in_size[1:], g.in_channels)
+    scattered = grad_output.new_zeros(size, dtype=accumulator)
+    tiles = _programs(1, (1, *g.out_size[1:]), source)
+    radius = call.offset.new_empty((g.batch, g.out_size[0], g.offset_groups, g.taps, tiles), dtype=torch.int32)
+    return {
+        "weight": matrices,
+        "grad_out": grad_output,
+        "scattered": scattered,
+        "scale": scattered if scale is None else scale,
+        "radius": radius,
+        "first_frame": frames[0],
+        "last_frame": frames[1],
+        "FIXED": scale is not None,
+        "GATHER_RADIUS": GATHER_RADIUS,
+    }
 
 
 def run_weight(call: Call, grad_output: Tensor) -> Tensor:
