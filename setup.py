@@ -27,7 +27,7 @@ X86 = {
 
 
 class BuildKernel(build_ext):
-    """Compiles ``kernel.cpp`` for each instruction set, and links the objects with ``dispatch.cpp``."""
+    """Compiles the kernels for each instruction set, and links the objects with their dispatchers."""
 
     def get_ext_filename(self, fullname: str) -> str:
         return str(Path(*fullname.split("."))) + (".dll" if sys.platform == "win32" else ".so")
@@ -53,7 +53,10 @@ class BuildKernel(build_ext):
         objects: list[str] = []
         for name, flags in {**sets, "portable": []}.items():
             objects += self._compile("kernel.cpp", name, [f"-DLS3D_ISA={name}", *flags, *openmp])
-        objects += self._compile("dispatch.cpp", "dispatch", [f"-DLS3D_HAS_{name.upper()}" for name in sets] + openmp)
+            exact = [f"-DLS3D_ISA={name}", "-ffp-contract=off", *flags, *openmp]
+            objects += self._compile("motion.cpp", name, exact)
+        for source in ("dispatch.cpp", "motion_dispatch.cpp"):
+            objects += self._compile(source, "dispatch", [f"-DLS3D_HAS_{name.upper()}" for name in sets] + openmp)
         self.compiler.link_shared_object(objects, str(target), extra_postargs=openmp, target_lang="c++")
 
     def _compile(self, source: str, label: str, flags: list[str]) -> list[str]:

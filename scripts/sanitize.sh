@@ -14,14 +14,19 @@ flags=(-O1 -g -std=gnu++17 -fPIC -fopenmp -ffp-contract=fast -fno-math-errno -fn
 csrc=src/ls3d/ops/backends/cpu/csrc
 compiler=${CXX:-g++}
 defines=()
+compile() {  # name of the instruction set, flags
+    "$compiler" "${flags[@]}" "${@:2}" "-DLS3D_ISA=$1" -c $csrc/kernel.cpp -o "$build/$1.o"
+    "$compiler" "${flags[@]}" "${@:2}" -ffp-contract=off "-DLS3D_ISA=$1" -c $csrc/motion.cpp -o "$build/motion_$1.o"
+}
 if [[ $(uname -m) == x86_64 ]]; then
-    "$compiler" "${flags[@]}" -mavx2 -mfma -mf16c -DLS3D_ISA=avx2 -c $csrc/kernel.cpp -o "$build/avx2.o" &
-    "$compiler" "${flags[@]}" -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -DLS3D_ISA=avx512 \
-        -c $csrc/kernel.cpp -o "$build/avx512.o" &
+    compile avx2 -mavx2 -mfma -mf16c &
+    compile avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c &
     defines=(-DLS3D_HAS_AVX2 -DLS3D_HAS_AVX512)
 fi
-"$compiler" "${flags[@]}" -DLS3D_ISA=portable -c $csrc/kernel.cpp -o "$build/portable.o"
-"$compiler" "${flags[@]}" "${defines[@]}" -c $csrc/dispatch.cpp -o "$build/dispatch.o"
+compile portable
+for source in dispatch motion_dispatch; do
+    "$compiler" "${flags[@]}" "${defines[@]}" -c $csrc/$source.cpp -o "$build/$source.o"
+done
 wait
 "$compiler" -shared -fopenmp -fsanitize=address,undefined "$build"/*.o -o "$build/libls3d.so"
 
@@ -32,8 +37,9 @@ for isa in "${@:-}"; do
     echo "== ${isa:-widest instruction set}"
     LD_PRELOAD=$preload LS3D_KERNEL=$build/libls3d.so LS3D_ISA=$isa OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
         ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-        python -m pytest tests/ops/test_backends.py -n 0 -m "slow or not slow" -p no:cacheprovider \
+        python -m pytest tests/ops/test_backends.py tests/ops/test_bilateral_motion.py -n 0 -m "slow or not slow" -p no:cacheprovider \
         --deselect tests/ops/test_backends.py::test_other_instruction_sets_agree \
+        --deselect tests/ops/test_bilateral_motion.py::test_other_instruction_sets_agree \
         --deselect tests/ops/test_backends.py::test_addresses_beyond_32_bits
 done
 echo "no errors"

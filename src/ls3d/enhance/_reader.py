@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 
 from ls3d.enhance._plan import Segmentation, SegmentPlan
 from ls3d.enhance._windows import Window
@@ -76,7 +76,7 @@ class SegmentReader:
     def _open(self, plan: SegmentPlan) -> Iterator[Frame]:
         try:
             frames = self._segmentation.read(self._source, plan.marks)
-            return chain([next(frames)], frames)
+            return chain(list(islice(frames, 1)), frames)  # the marks are checked when the first frame is read
         except InputError:
             self._warn(plan.first)
             return self._segmentation.read(self._source, start=plan.marks[0].time)

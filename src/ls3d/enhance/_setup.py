@@ -20,7 +20,16 @@ from ls3d.errors import InputError
 from ls3d.inference import Enhancer
 from ls3d.models import EnhancementNetwork
 from ls3d.progress import ProgressCallback
-from ls3d.video import Source, TimeRange, VideoPipe, choose_settings, container_of, exact_rate
+from ls3d.video import (
+    EncoderSettings,
+    Source,
+    TimeRange,
+    VideoInfo,
+    VideoPipe,
+    choose_settings,
+    container_of,
+    exact_rate,
+)
 
 log = logging.getLogger(__name__)
 
@@ -182,19 +191,8 @@ def prepare_job(
     Raises:
         InputError: codec, quality and format don't fit together.
     """
-    info = source.source.info
     traits = enhancer.traits
-    rate = timeline.rate(info.rate) / stretch
-    settings = choose_settings(
-        info,
-        target.container,
-        size=(info.height * traits.scale, info.width * traits.scale),
-        time_base=1 / rate if target.container in _COUNTING_FRAMES else timeline.time_base(info.time_base),
-        rate=rate,
-        codec=options.codec,
-        crf=options.crf,
-        threads=options.threads,
-    )
+    settings = _encoder_settings(source.source.info, target.container, traits.scale, timeline, stretch, options)
     segmentation = Segmentation(
         span=TimeRange(source.span.start, source.span.end, Fraction(stretch)),
         timeline=timeline,
@@ -207,7 +205,7 @@ def prepare_job(
     )
     job = Job(
         source=source.file,
-        info=info,
+        info=source.source.info,
         network=network,
         device=options.device,
         precision=options.precision,
@@ -219,3 +217,19 @@ def prepare_job(
         target=target.path,
     )
     return PreparedJob(job, source.source, enhancer, target.pipe)
+
+
+def _encoder_settings(
+    info: VideoInfo, container: str, scale: int, timeline: Timeline, stretch: int, options: EnhanceOptions
+) -> EncoderSettings:
+    rate = timeline.rate(info.rate) / stretch
+    return choose_settings(
+        info,
+        container,
+        size=(info.height * scale, info.width * scale),
+        time_base=1 / rate if container in _COUNTING_FRAMES else timeline.time_base(info.time_base),
+        rate=rate,
+        codec=options.codec,
+        crf=options.crf,
+        threads=options.threads,
+    )

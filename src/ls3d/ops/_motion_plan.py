@@ -1,0 +1,54 @@
+"""The constants of ``bilateral_motion``: what is compared, how far the search goes, and what a motion costs.
+
+Both backends read them, so that they find the same motion. All lengths are in pixels of a pyramid level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+#: Radius of the square window whose mean is removed from the first three of the six features.
+MEAN_RADIUS = 3
+
+#: Radius of the square window over which the difference of the frames is averaged.
+WINDOW_RADIUS = 3
+
+#: Distance of the four neighbors whose motion is tried first.
+NEIGHBOR = 3
+
+#: Cost of a pixel of motion, against the motion of the coarser level and against the center of the grid search.
+PENALTY = 0.002
+
+_COARSEST_RADIUS = 8
+_LEAST_LEVELS = 4
+_COARSEST_SIDE = 45
+
+
+def search_radii(levels: int) -> tuple[int, ...]:
+    """Radius of the grid search at each level, the coarsest first; the finest level is at half the size.
+
+    Raises:
+        ValueError: there is not at least one level.
+    """
+    if levels < 1:
+        raise ValueError(f"levels is {levels}, expected at least 1")
+    return tuple(max(1, _COARSEST_RADIUS >> k) for k in range(levels))
+
+
+def default_levels(height: int, width: int) -> int:
+    """Four levels, and more for frames from 720 rows on, so that the reach of the search grows with the frame."""
+    levels = _LEAST_LEVELS
+    while min(height, width) >> levels > _COARSEST_SIDE:
+        levels += 1
+    return levels
+
+
+def half_size(height: int, width: int) -> tuple[int, int]:
+    """Size of the next coarser level; an odd last row or column counts as a whole one."""
+    return (height + 1) // 2, (width + 1) // 2
+
+
+def check_times(times: Sequence[float]) -> None:
+    """Raise ``ValueError`` for a time outside the interval."""
+    if any(not 0 <= time <= 1 for time in times):
+        raise ValueError(f"times are {list(times)}, expected values from 0 to 1")

@@ -1,0 +1,119 @@
+"""Interpolation without weights: exact motion, any time, and inputs that could mislead it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ls3d.models import load_model
+from ls3d.models.enhancement import bilateral
+
+
+def texture(height: int, width: int, seed: int = 0) -> Tensor:
+    """A random texture ``(1, 3, H, W)`` in [0, 1] with detail of every size, as natural pictures have."""
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros(1, 3, height, width)
+    for cell in (2, 4, 8, 16, 32):
+        noise = torch.rand(1, 3, height // cell + 3, width // cell + 3, generator=generator) - 0.5
+        total += F.interpolate(noise, scale_factor=cell, mode="bicubic")[..., :height, :width]
+    return (total * 0.35 + 0.5).clamp(0, 1)
+
+
+def moved(height: int, width: int, dy: int, dx: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Three frames of a texture that moves by ``(2 * dy, 2 * dx)`` in the interval: first, middle, second."""
+    margin = 2 * max(abs(dy), abs(dx))
+    large = texture(height + 2 * margin, width + 2 * margin, seed)
+    frames = []
+    for k in range(3):
+        top, left = margin - k * dy, margin - k * dx
+        frames.append(large[..., top : top + height, left : left + width])
+    return frames[0], frames[1], frames[2]
+
+
+def psnr(output: Tensor, truth: Tensor, margin: int = 0) -> float:
+    """In dB, without a margin on every side."""
+    inside = [slice(margin, size - margin) for size in output.shape[-2:]]
+    return -10 * math.log10((output - truth)[..., inside[0], inside[1]].square().mean().clamp_min(1e-10).item())
+
+
+@pytest.mark.parametrize(("dy", "dx"), [(0, 0), (1, 0), (0, -3), (4, 5), (-7, 10)])
+def test_a_moving_texture_is_found_again_in_the_middle(dy: int, dx: int) -> None:
+    first, middle, second = moved(96, 112, dy, dx)
+    output = load_model("bilateral")(torch.stack([first, second], dim=2), [0.5])
+    assert psnr(output[:, :, 0], middle, 16) > 40
+
+
+def test_any_time_and_the_inputs_at_the_ends() -> None:
+    first, _, second = moved(64, 80, 0, 4)
+    frames = torch.stack([first, second], dim=2)
+    model = load_model("bilateral")
+    times = [0.0, 0.125, 0.375, 1.0, 0.75]
+    output = model(frames, times)
+    assert output.shape == (1, 3, 5, 64, 80)
+    assert torch.equal(output[:, :, 0], first)
+    assert torch.equal(output[:, :, 3], second)
+    for index, time in enumerate(times):
+        assert torch.equal(output[:, :, index : index + 1], model(frames, [time]))
+    eighth = first.roll(1, dims=-1)  # 8 pixels in the interval
+    assert psnr(output[:, :, 1], eighth, 12) > 38
+    assert model(frames).shape == (1, 3, 5, 64, 80)
+
+
+def test_time_runs_backwards_when_the_frames_are_swapped() -> None:
+    first, _, second = moved(48, 64, 2, 3)
+    model = load_model("bilateral")
+    forward = model(torch.stack([first, second], dim=2), [0.25])
+    backward = model(torch.stack([second, first], dim=2), [0.75])
+    assert psnr(forward, backward, 8) > 40
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3), (15, 17), (33, 16)])
+def test_small_and_odd_sizes(size: tuple[int, int]) -> None:
+    frames = torch.rand(2, 3, 2, *size, generator=torch.Generator().manual_seed(3))
+    output = load_model("bilateral")(frames, [0.5, 0.25])
+    assert output.shape == (2, 3, 2, *size)
+    assert output.isfinite().all()
+
+
+def test_bands_of_rows_are_one_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _, second = moved(47, 52, 3, -2)
+    frames = torch.stack([first, second], dim=2)
+    model = load_model("bilateral")
+    whole = model(frames, [0.5])
+    monkeypatch.setattr(bilateral, "_BAND_PIXELS", 52 * 9)
+    torch.testing.assert_close(model(frames, [0.5]), whole, atol=1e-4, rtol=0)
+
+
+def test_a_change_in_brightness_does_not_mislead() -> None:
+    first, middle, second = moved(96, 112, 2, -5)
+    output = load_model("bilateral")(torch.stack([first * 0.9, second * 0.9 + 0.06], dim=2), [0.5])
+    assert psnr(output[:, :, 0], middle * 0.9 + 0.03, 16) > 38
+
+
+def test_letterbox_bars_stay_black() -> None:
+    first, _, second = moved(96, 112, 0, 6)
+    for frame in (first, second):
+        frame[..., :16, :] = 0
+        frame[..., -16:, :] = 0
+    output = load_model("bilateral")(torch.stack([first, second], dim=2), [0.5])[:, :, 0]
+    assert output[..., :14, :].abs().max() < 0.01
+    assert output[..., -14:, :].abs().max() < 0.01
+
+
+def test_a_static_overlay_stays_where_it_is() -> None:
+    first, middle, second = (frame.clone() for frame in moved(96, 112, 0, 6))
+    logo = (texture(24, 32, seed=5) > 0.5).float()
+    for frame in (first, middle, second):
+        frame[..., 40:64, 40:72] = logo
+    output = load_model("bilateral")(torch.stack([first, second], dim=2), [0.5])[:, :, 0]
+    assert psnr(output[..., 44:60, 44:68], logo[..., 4:20, 4:28]) > 35
+    assert psnr(output, middle, 16) > 26
+
+
+def test_times_outside_the_interval_are_refused() -> None:
+    with pytest.raises(ValueError, match="times"):
+        load_model("bilateral")(torch.rand(1, 3, 2, 8, 8), [1.5])
