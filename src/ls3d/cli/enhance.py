@@ -34,7 +34,9 @@ def interpolate(
     slow_motion: Annotated[
         bool, typer.Option("--slow-motion", help="Keep the frame rate: the video gets longer, and loses its audio.")
     ] = False,
-    model: Annotated[str, typer.Option(help="A network's name, or its weights file (.safetensors).")] = "vfi",
+    model: Annotated[
+        str, typer.Option(help="A network's name (bilateral needs no weights), or its weights file (.safetensors).")
+    ] = "bilateral",
     *,
     options: EnhanceOptions,
     progress: ProgressCallback | None,

@@ -20,7 +20,7 @@ def interpolate(
     factor: int | None = None,
     fps: Fraction | float | None = None,
     slow_motion: bool = False,
-    model: PathLike | EnhancementNetwork = "vfi",
+    model: PathLike | EnhancementNetwork = "bilateral",
     options: EnhanceOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> EnhanceReport:

@@ -37,7 +37,7 @@ def prepare_interpolation(
     factor: int | None = None,
     fps: Fraction | float | None = None,
     slow_motion: bool = False,
-    model: PathLike | EnhancementNetwork = "vfi",
+    model: PathLike | EnhancementNetwork = "bilateral",
     options: EnhanceOptions,
 ) -> PreparedJob:
     """The job of ``ls3d.enhance.interpolate``, which explains arguments and errors."""
