@@ -89,7 +89,9 @@ def train_row(blocks: Sequence[int], clips: Tensor, settings: argparse.Namespace
         scheduler.step()
         losses.append(loss.item())
     tenth = max(1, settings.steps // 10)
-    return model.eval(), [sum(part) / len(part) for part in (losses[i : i + tenth] for i in range(0, len(losses), tenth))]
+    return model.eval(), [
+        sum(part) / len(part) for part in (losses[i : i + tenth] for i in range(0, len(losses), tenth))
+    ]
 
 
 @torch.inference_mode()

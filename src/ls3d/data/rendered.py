@@ -96,7 +96,8 @@ def random_texture(generator: torch.Generator, size: int = 128, slope: float | N
     mixed = 0.85 * channels[3] + 0.5 * channels[:3]
     contrast = 0.1 + 0.15 * torch.rand((), generator=generator)
     mean = 0.3 + 0.4 * torch.rand(3, 1, 1, generator=generator)
-    return (mean + contrast * mixed).clamp(0, 1)
+    texture: Tensor = (mean + contrast * mixed).clamp(0, 1)
+    return texture
 
 
 def random_outline(generator: torch.Generator, size: int = 128, radius: float = 16.0) -> Tensor:

@@ -12,10 +12,10 @@ namespace {
 
 // Everything that a call needs besides its arguments, for one sample.
 struct Memory {
-  std::vector<Size> sizes;              // of the levels, the coarsest first
-  std::vector<int64_t> pixels_before;   // of the coarser levels
+  std::vector<Size> sizes;                 // of the levels, the coarsest first
+  std::vector<int64_t> pixels_before;      // of the coarser levels
   Buffer<float> pictures[2], features[2];  // all levels
-  Buffer<float> fields[3];              // y and x of a motion each
+  Buffer<float> fields[3];                 // y and x of a motion each
   Buffer<float> workspace;
 
   bool get(const MotionCall& call) {
@@ -24,7 +24,8 @@ struct Memory {
     for (int64_t k = 0; k < call.levels; ++k) {
       pixels_before.push_back(pixels);
       pixels += sizes[k].pixels();
-      share = std::max({share, features_workspace(call, sizes[k]), match_workspace(call.radius[k], call.window_radius, sizes[k])});
+      share = std::max(
+          {share, features_workspace(call, sizes[k]), match_workspace(call.radius[k], call.window_radius, sizes[k])});
     }
     const int64_t finest = sizes.back().pixels(), bands = bands_of(sizes.back().height, call.threads).count;
     workspace = allocate<float>(std::max(bands * share, sizes[0].pixels()));

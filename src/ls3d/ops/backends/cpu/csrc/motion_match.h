@@ -23,7 +23,7 @@ struct MotionRow {
 struct Match {
   const float* features[2];
   Size size;
-  float factor[2];  // of the motion, for each frame: -t and 1 - t
+  float factor[2];   // of the motion, for each frame: -t and 1 - t
   int64_t radius;    // of the grid search
   int64_t window;    // radius of the window over which differences are averaged
   int64_t neighbor;  // distance of the neighbors whose motion is tried
@@ -36,16 +36,15 @@ struct Match {
   }
 };
 
-
 // ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)) of the lanes of each of four vectors.
 inline Four<float> sum_lanes(const Eight v[4]) {
   Four<float> half[4];
   for (int k = 0; k < 4; ++k)
     half[k] = __builtin_shufflevector(v[k], v[k], 0, 1, 2, 3) + __builtin_shufflevector(v[k], v[k], 4, 5, 6, 7);
-  const Four<float> even = __builtin_shufflevector(half[0], half[1], 0, 4, 1, 5) +
-                    __builtin_shufflevector(half[0], half[1], 2, 6, 3, 7);
-  const Four<float> odd = __builtin_shufflevector(half[2], half[3], 0, 4, 1, 5) +
-                   __builtin_shufflevector(half[2], half[3], 2, 6, 3, 7);
+  const Four<float> even =
+      __builtin_shufflevector(half[0], half[1], 0, 4, 1, 5) + __builtin_shufflevector(half[0], half[1], 2, 6, 3, 7);
+  const Four<float> odd =
+      __builtin_shufflevector(half[2], half[3], 0, 4, 1, 5) + __builtin_shufflevector(half[2], half[3], 2, 6, 3, 7);
   return __builtin_shufflevector(even, odd, 0, 1, 4, 5) + __builtin_shufflevector(even, odd, 2, 3, 6, 7);
 }
 
@@ -131,12 +130,18 @@ class Candidates {
   MotionRow row(int64_t k, int64_t y) const {
     const int64_t far = m_.neighbor;
     switch (k) {
-      case 0: return at(y);
-      case 1: return at(clamped(y - far, m_.size.height));
-      case 2: return at(clamped(y + far, m_.size.height));
-      case 3: return shifted(at(y), -far);
-      case 4: return shifted(at(y), far);
-      default: return {zero_, zero_};
+      case 0:
+        return at(y);
+      case 1:
+        return at(clamped(y - far, m_.size.height));
+      case 2:
+        return at(clamped(y + far, m_.size.height));
+      case 3:
+        return shifted(at(y), -far);
+      case 4:
+        return shifted(at(y), far);
+      default:
+        return {zero_, zero_};
     }
   }
 

@@ -58,9 +58,12 @@ class BoxFilter {
     std::fill(padded + radius_ + width, padded + 2 * radius_ + width, padded[radius_ + width - 1]);
     float* sums = rows_ + y % side * width;
     switch (radius_) {  // a known number of terms is added in registers
-      case 2: return add_columns<5>(padded, sums, 5);
-      case 3: return add_columns<7>(padded, sums, 7);
-      default: return add_columns<0>(padded, sums, side);
+      case 2:
+        return add_columns<5>(padded, sums, 5);
+      case 3:
+        return add_columns<7>(padded, sums, 7);
+      default:
+        return add_columns<0>(padded, sums, side);
     }
   }
 
@@ -68,9 +71,12 @@ class BoxFilter {
   void sum(int64_t y, float scale, float* out) const {
     const int64_t side = 2 * radius_ + 1;
     switch (radius_) {
-      case 2: return add_rows<5>(y, scale, out, 5);
-      case 3: return add_rows<7>(y, scale, out, 7);
-      default: return add_rows<0>(y, scale, out, side);
+      case 2:
+        return add_rows<5>(y, scale, out, 5);
+      case 3:
+        return add_rows<7>(y, scale, out, 7);
+      default:
+        return add_rows<0>(y, scale, out, side);
     }
   }
 
