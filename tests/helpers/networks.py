@@ -13,16 +13,7 @@ from ls3d.models import EnhancementTraits, InterpolationNetwork, Network, Restor
 
 Net = TypeVar("Net", bound=Network)
 
-INTERPOLATION = EnhancementTraits(
-    task="interpolation",
-    size_multiple=1,
-    scale=1,
-    frames_before=0,
-    frames_after=1,
-    takes_sigma=False,
-    times="quarters",
-    value_range=(0.0, 1.0),
-)
+INTERPOLATION = EnhancementTraits.interpolation(size_multiple=1, times="quarters", value_range=(0.0, 1.0))
 DENOISING = replace(INTERPOLATION, task="denoising", frames_after=0, times=None)
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
+from helpers.textures import random_texture
 from torch import Tensor
 
 from ls3d.models import load_model
@@ -14,13 +14,8 @@ from ls3d.models.enhancement import bilateral
 
 
 def texture(height: int, width: int, seed: int = 0) -> Tensor:
-    """A random texture ``(1, 3, H, W)`` in [0, 1] with detail of every size, as natural pictures have."""
-    generator = torch.Generator().manual_seed(seed)
-    total = torch.zeros(1, 3, height, width)
-    for cell in (2, 4, 8, 16, 32):
-        noise = torch.rand(1, 3, height // cell + 3, width // cell + 3, generator=generator) - 0.5
-        total += F.interpolate(noise, scale_factor=cell, mode="bicubic")[..., :height, :width]
-    return (total * 0.35 + 0.5).clamp(0, 1)
+    """A random texture ``(1, 3, H, W)`` in [0, 1]."""
+    return random_texture(height, width, seed).clamp(0, 1)
 
 
 def moved(height: int, width: int, dy: int, dx: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,13 +5,13 @@ The record was made with the code of the commit that it names, by scripts/record
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from helpers.scripts import load_script
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -26,12 +26,7 @@ TOLERANCE = 2**-10
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("record", ROOT / "scripts" / "record_bundled_outputs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("record_bundled_outputs")
 
 
 @pytest.fixture(scope="module")

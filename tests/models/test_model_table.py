@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
 import pytest
+from helpers.scripts import load_script
 
 from ls3d.models import Task, list_models
 
@@ -21,12 +21,7 @@ COUNTED = [*list_models("v*"), *[name for name in list_models() if not name.star
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("model_table", ROOT / "scripts" / "model_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("model_table")
 
 
 def test_every_network_has_a_row(script: ModuleType) -> None:

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.textures import random_texture
 from torch import Tensor
 
 from ls3d.ops import bilateral_motion
@@ -22,20 +23,10 @@ needs_kernel = pytest.mark.skipif(
 )
 
 
-def texture(height: int, width: int, seed: int = 0) -> Tensor:
-    """A random texture ``(1, 3, H, W)`` with detail of every size."""
-    generator = torch.Generator().manual_seed(seed)
-    total = torch.zeros(1, 3, height, width)
-    for cell in (2, 4, 8, 16, 32):
-        noise = torch.rand(1, 3, height // cell + 3, width // cell + 3, generator=generator) - 0.5
-        total += F.interpolate(noise, scale_factor=cell, mode="bicubic")[..., :height, :width]
-    return total * 0.35 + 0.5
-
-
 def shifted(height: int, width: int, dy: int, dx: int) -> tuple[Tensor, Tensor]:
     """Two frames of a texture that moves by (dy, dx)."""
     margin = max(abs(dy), abs(dx))
-    large = texture(height + 2 * margin, width + 2 * margin)
+    large = random_texture(height + 2 * margin, width + 2 * margin)
     first = large[..., margin : margin + height, margin : margin + width]
     second = large[..., margin - dy : margin - dy + height, margin - dx : margin - dx + width]
     return first, second
@@ -57,7 +48,7 @@ def test_a_translation_is_found(dy: int, dx: int, time: float) -> None:
 
 
 def test_frames_that_are_the_same_do_not_move() -> None:
-    frame = texture(50, 70)
+    frame = random_texture(50, 70)
     assert bilateral_motion(frame, frame, [0.25, 0.5]).abs().max() < 0.5
     flat = torch.full((1, 3, 40, 40), 0.3)
     assert bilateral_motion(flat, flat, [0.5]).abs().max() == 0

@@ -199,7 +199,7 @@ def test_the_fallback_to_the_reference_warns_once(monkeypatch: pytest.MonkeyPatc
     tensors = CASE.draw()
     expected = operator(*tensors)
     monkeypatch.setattr(library, "load", lambda: (None, "the compiled kernel isn't here"))
-    choose._warn_once.cache_clear()
+    choose.warn_of_fallback.cache_clear()
     with pytest.warns(RuntimeWarning, match="slow reference implementation: the compiled kernel isn't here"):
         torch.testing.assert_close(operator(*tensors), expected)
     with warnings.catch_warnings():

@@ -8,7 +8,12 @@ from typing import Annotated, BinaryIO
 import typer
 
 from ls3d.cli._enhance_options import read_fraction, with_enhance_options
-from ls3d.enhance.options import EnhanceOptions
+from ls3d.enhance.options import (
+    DEFAULT_DENOISING,
+    DEFAULT_INTERPOLATION,
+    DEFAULT_SUPER_RESOLUTION,
+    EnhanceOptions,
+)
 from ls3d.enhance.report import EnhanceReport
 from ls3d.progress import ProgressCallback
 
@@ -36,7 +41,7 @@ def interpolate(
     ] = False,
     model: Annotated[
         str, typer.Option(help="A network's name (bilateral needs no weights), or its weights file (.safetensors).")
-    ] = "bilateral",
+    ] = DEFAULT_INTERPOLATION,
     *,
     options: EnhanceOptions,
     progress: ProgressCallback | None,
@@ -65,7 +70,7 @@ def upscale(
     scale: Annotated[int | None, typer.Option(help="How many times larger. By default, the network's scale.")] = None,
     model: Annotated[
         str, typer.Option(help="A network's name (bicubic needs no weights), or its weights file (.safetensors).")
-    ] = "vsr",
+    ] = DEFAULT_SUPER_RESOLUTION,
     *,
     options: EnhanceOptions,
     progress: ProgressCallback | None,
@@ -88,7 +93,9 @@ def denoise(
         str | None,
         typer.Option(metavar="0-255|auto", help="Noise level; by default measured. Only for networks that take one."),
     ] = None,
-    model: Annotated[str, typer.Option(help="A network's name, or its weights file (.safetensors).")] = "vdn",
+    model: Annotated[
+        str, typer.Option(help="A network's name, or its weights file (.safetensors).")
+    ] = DEFAULT_DENOISING,
     *,
     options: EnhanceOptions,
     progress: ProgressCallback | None,

@@ -7,7 +7,12 @@ from typing import BinaryIO
 
 from ls3d.enhance._setup import PathLike
 from ls3d.enhance.jobs import prepare_denoising, prepare_interpolation, prepare_upscaling
-from ls3d.enhance.options import EnhanceOptions
+from ls3d.enhance.options import (
+    DEFAULT_DENOISING,
+    DEFAULT_INTERPOLATION,
+    DEFAULT_SUPER_RESOLUTION,
+    EnhanceOptions,
+)
 from ls3d.enhance.report import EnhanceReport
 from ls3d.models import EnhancementNetwork
 from ls3d.progress import ProgressCallback
@@ -20,7 +25,7 @@ def interpolate(
     factor: int | None = None,
     fps: Fraction | float | None = None,
     slow_motion: bool = False,
-    model: PathLike | EnhancementNetwork = "bilateral",
+    model: PathLike | EnhancementNetwork = DEFAULT_INTERPOLATION,
     options: EnhanceOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> EnhanceReport:
@@ -56,7 +61,7 @@ def upscale(
     target: PathLike | BinaryIO,
     *,
     scale: int | None = None,
-    model: PathLike | EnhancementNetwork = "vsr",
+    model: PathLike | EnhancementNetwork = DEFAULT_SUPER_RESOLUTION,
     options: EnhanceOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> EnhanceReport:
@@ -84,7 +89,7 @@ def denoise(
     target: PathLike | BinaryIO,
     *,
     sigma: float | str | None = None,
-    model: PathLike | EnhancementNetwork = "vdn",
+    model: PathLike | EnhancementNetwork = DEFAULT_DENOISING,
     options: EnhanceOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> EnhanceReport:

@@ -19,7 +19,12 @@ from ls3d.enhance._setup import (
     prepare_job,
 )
 from ls3d.enhance._timeline import Constant, Multiply, Timeline
-from ls3d.enhance.options import EnhanceOptions
+from ls3d.enhance.options import (
+    DEFAULT_DENOISING,
+    DEFAULT_INTERPOLATION,
+    DEFAULT_SUPER_RESOLUTION,
+    EnhanceOptions,
+)
 from ls3d.errors import InputError
 from ls3d.models import EnhancementNetwork
 from ls3d.video import exact_rate
@@ -37,7 +42,7 @@ def prepare_interpolation(
     factor: int | None = None,
     fps: Fraction | float | None = None,
     slow_motion: bool = False,
-    model: PathLike | EnhancementNetwork = "bilateral",
+    model: PathLike | EnhancementNetwork = DEFAULT_INTERPOLATION,
     options: EnhanceOptions,
 ) -> PreparedJob:
     """The job of ``ls3d.enhance.interpolate``, which explains arguments and errors."""
@@ -60,7 +65,7 @@ def prepare_upscaling(
     target: PathLike | BinaryIO,
     *,
     scale: int | None = None,
-    model: PathLike | EnhancementNetwork = "vsr",
+    model: PathLike | EnhancementNetwork = DEFAULT_SUPER_RESOLUTION,
     options: EnhanceOptions,
 ) -> PreparedJob:
     """The job of ``ls3d.enhance.upscale``, which explains arguments and errors."""
@@ -77,7 +82,7 @@ def prepare_denoising(
     target: PathLike | BinaryIO,
     *,
     sigma: float | str | None = None,
-    model: PathLike | EnhancementNetwork = "vdn",
+    model: PathLike | EnhancementNetwork = DEFAULT_DENOISING,
     options: EnhanceOptions,
 ) -> PreparedJob:
     """The job of ``ls3d.enhance.denoise``, which explains arguments and errors."""

@@ -17,6 +17,12 @@ OnError = Literal["skip", "repeat", "stop"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
+#: The network of each job unless another is given. Scores decide: see the tables in the README.
+DEFAULT_INTERPOLATION = "bilateral"
+DEFAULT_SUPER_RESOLUTION = "vsr"
+DEFAULT_DENOISING = "vdn"
+
+
 def _about(help: str, valid: Callable[[Any], bool] | None = None, expected: str = "") -> dict[str, Any]:
     """Metadata of a field of ``EnhanceOptions``.
 

@@ -65,6 +65,20 @@ class EnhancementTraits(Traits):
     times: Times | None
     value_range: tuple[float, float]
 
+    @classmethod
+    def interpolation(cls, *, size_multiple: int, times: Times, value_range: tuple[float, float]) -> Self:
+        """Traits of a network that makes frames of the same size between two given ones."""
+        return cls(
+            task="interpolation",
+            size_multiple=size_multiple,
+            scale=1,
+            frames_before=0,
+            frames_after=1,
+            takes_sigma=False,
+            times=times,
+            value_range=value_range,
+        )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.task not in _ENHANCEMENT_TASKS:

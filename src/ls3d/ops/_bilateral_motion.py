@@ -5,8 +5,6 @@ The result is an argument of a minimum, which has no gradient; none flows throug
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from ls3d.ops._motion_plan import check_times, default_levels, half_size, search_radii
 from ls3d.ops.backends import reference_motion
+from ls3d.ops.backends.choose import warn_of_fallback
 from ls3d.ops.backends.cpu import motion as cpu_motion
 
 torch.library.define(
@@ -82,15 +81,8 @@ def _choose(first: Tensor) -> Callable[[Tensor, Tensor, Sequence[float], int], T
     why_not = cpu_motion.supports(first)
     if why_not is None:
         return cpu_motion.bilateral_motion
-    _warn_once(why_not)
+    warn_of_fallback("bilateral_motion", why_not)
     return reference_motion.bilateral_motion
-
-
-@functools.cache
-def _warn_once(why_not: str) -> None:
-    warnings.warn(
-        f"bilateral_motion falls back to the slow reference implementation: {why_not}", RuntimeWarning, stacklevel=2
-    )
 
 
 def _forward_fake(first: Tensor, second: Tensor, times: Sequence[float], levels: int) -> Tensor:

@@ -19,16 +19,7 @@ from ls3d.nn.resize import imresize
 class Blend(InterpolationNetwork):
     """Blend the two frames linearly: the frame at t is ``(1 - t) * first + t * second``."""
 
-    traits = EnhancementTraits(
-        task="interpolation",
-        size_multiple=1,
-        scale=1,
-        frames_before=0,
-        frames_after=1,
-        takes_sigma=False,
-        times="any",
-        value_range=(0.0, 1.0),
-    )
+    traits = EnhancementTraits.interpolation(size_multiple=1, times="any", value_range=(0.0, 1.0))
 
     def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
         """See ``InterpolationNetwork.forward``."""
@@ -40,16 +31,7 @@ class Blend(InterpolationNetwork):
 class Repeat(InterpolationNetwork):
     """Repeat the first frame at every time before the second."""
 
-    traits = EnhancementTraits(
-        task="interpolation",
-        size_multiple=1,
-        scale=1,
-        frames_before=0,
-        frames_after=1,
-        takes_sigma=False,
-        times="any",
-        value_range=(0.0, 1.0),
-    )
+    traits = EnhancementTraits.interpolation(size_multiple=1, times="any", value_range=(0.0, 1.0))
 
     def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
         """See ``InterpolationNetwork.forward``."""

@@ -48,16 +48,7 @@ class BilateralInterpolation(InterpolationNetwork):
         levels: of the motion's pyramid, see :func:`ls3d.ops.bilateral_motion`.
     """
 
-    traits = EnhancementTraits(
-        task="interpolation",
-        size_multiple=1,
-        scale=1,
-        frames_before=0,
-        frames_after=1,
-        takes_sigma=False,
-        times="any",
-        value_range=(0.0, 1.0),
-    )
+    traits = EnhancementTraits.interpolation(size_multiple=1, times="any", value_range=(0.0, 1.0))
     kernel: Tensor
 
     def __init__(self, levels: int | None = None) -> None:

@@ -40,16 +40,7 @@ class MotionInterpolation(InterpolationNetwork):
     detection of scene changes is off.
     """
 
-    traits = EnhancementTraits(
-        task="interpolation",
-        size_multiple=1,
-        scale=1,
-        frames_before=0,
-        frames_after=1,
-        takes_sigma=False,
-        times="quarters",
-        value_range=(0.0, 1.0),
-    )
+    traits = EnhancementTraits.interpolation(size_multiple=1, times="quarters", value_range=(0.0, 1.0))
 
     def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
         """See ``InterpolationNetwork.forward``."""

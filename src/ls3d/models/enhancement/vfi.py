@@ -38,16 +38,7 @@ class InterpolationNet(InterpolationNetwork):
         ls3d_blocks: numbers of the blocks (1 to 6) that are LS3D (tables 2 and 3).
     """
 
-    traits = EnhancementTraits(
-        task="interpolation",
-        size_multiple=4,
-        scale=1,
-        frames_before=0,
-        frames_after=1,
-        takes_sigma=False,
-        times="quarters",
-        value_range=(0.0, 1.0),
-    )
+    traits = EnhancementTraits.interpolation(size_multiple=4, times="quarters", value_range=(0.0, 1.0))
 
     def __init__(self, width: int = 64, ls3d_blocks: Iterable[int] = (1, 2, 3, 4, 5, 6)) -> None:
         super().__init__()
@@ -82,16 +73,7 @@ class InterpolationNetPlus(InterpolationNetwork):
         ls3d_blocks: numbers of the trunk's blocks (1 to 6) that are LS3D.
     """
 
-    traits = EnhancementTraits(
-        task="interpolation",
-        size_multiple=8,
-        scale=1,
-        frames_before=0,
-        frames_after=1,
-        takes_sigma=False,
-        times="quarters",
-        value_range=(0.0, 1.0),
-    )
+    traits = EnhancementTraits.interpolation(size_multiple=8, times="quarters", value_range=(0.0, 1.0))
 
     kernel: Tensor
     importance: Tensor

@@ -110,7 +110,7 @@ def choose(geometry: Geometry, dtype: torch.dtype, device: torch.device) -> Back
     if name is None:
         raise ValueError(why_not)
     if why_not is not None:
-        _warn_once(why_not)
+        warn_of_fallback("ls3d_conv3d", why_not)
     if _log.isEnabledFor(logging.DEBUG):
         _log_once(name, requested is not None, geometry, dtype, device)
     return load(name)
@@ -141,10 +141,10 @@ def load(name: BackendName) -> Backend:
 
 
 @functools.cache
-def _warn_once(why_not: str) -> None:
-    warnings.warn(
-        f"ls3d_conv3d falls back to the slow reference implementation: {why_not}", RuntimeWarning, stacklevel=2
-    )
+def warn_of_fallback(operator: str, why_not: str) -> None:
+    """Warn, once for each operator and reason, that it doesn't run on the device's kernel."""
+    message = f"{operator} falls back to the slow reference implementation: {why_not}"
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import lightning.pytorch as lightning
 import torch
@@ -27,20 +27,11 @@ from ls3d.training.enhancement.recipe import EnhancementOptimization
 _PSNR_LIMIT = 100.0
 
 
-@runtime_checkable
-class PyramidNetwork(Protocol):
-    """A network with outputs at coarser scales, which are compared with the shrunk target."""
-
-    def forward_pyramid(self, *inputs: Any) -> list[Tensor]:
-        """Outputs from coarse to fine, each ``(N, 3, T, h, w)``; the last one is that of ``forward``."""
-        ...
-
-
 class EnhancementModule(lightning.LightningModule):
     """Trains an interpolation, super-resolution or denoising network.
 
     Args:
-        model: the network; with ``forward_pyramid``, its coarser outputs are trained, too.
+        model: the network; with ``coarse_loss``, all outputs of its ``forward_pyramid`` are trained.
         pairs: its inputs and targets.
         optimization: the recipe's section.
         seed: of the random inputs; those of a step depend only on ``(seed, step)``.
@@ -57,7 +48,7 @@ class EnhancementModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        forward = _forward_pyramid(model) if optimization.coarse_loss else _forward_alone(model)
+        forward = model.forward_pyramid if optimization.coarse_loss else _forward_alone(model)
         self._forward: Callable[..., list[Tensor]] = torch.compile(forward) if compiled else forward
         self.pairs = pairs
         self.optimization = optimization
@@ -154,11 +145,6 @@ class EnhancementModule(lightning.LightningModule):
         optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, options.rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _forward_pyramid(model: EnhancementNetwork) -> Callable[..., list[Tensor]]:
-    """``forward_pyramid`` if the network has one."""
-    return model.forward_pyramid if isinstance(model, PyramidNetwork) else _forward_alone(model)
 
 
 def _forward_alone(model: EnhancementNetwork) -> Callable[..., list[Tensor]]:

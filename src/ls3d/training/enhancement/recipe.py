@@ -121,7 +121,7 @@ class EnhancementOptimization(OptimizationSection):
 
     Attributes:
         loss: of the pixels.
-        coarse_loss: weight of the same loss at coarser scales, for networks with ``forward_pyramid``.
+        coarse_loss: weight of the same loss at the coarser scales of the network's ``forward_pyramid``.
         adversarial: None trains without adversarial losses.
     """
 
