@@ -20,7 +20,7 @@ done
 ((${#tasks[@]})) || tasks=(vfi vsr vdn)
 python=${PYTHON:-python3}
 
-declare -A networks=([vfi]=vfi_ls3d_plus_m [vsr]=vsr_ls3d_plus_s [vdn]=vdn_ls3d_plus_s)
+declare -A networks=([vfi]=vfi_ls3d_plus_s [vsr]=vsr_ls3d_plus_s [vdn]=vdn_ls3d_plus_s)
 # On a GPU: larger crops and batches, to keep it busy, and a longer schedule. Crop, batch size, steps.
 declare -A large=([vfi]="224 32 20000" [vsr]="256 32 30000" [vdn]="192 32 30000")
 

@@ -10,7 +10,7 @@ from helpers.textures import random_texture
 from torch import Tensor
 
 from ls3d.models import load_model
-from ls3d.models.enhancement import bilateral
+from ls3d.models.enhancement import _synthesis
 
 
 def texture(height: int, width: int, seed: int = 0) -> Tensor:
@@ -79,7 +79,7 @@ def test_bands_of_rows_are_one_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = torch.stack([first, second], dim=2)
     model = load_model("bilateral")
     whole = model(frames, [0.5])
-    monkeypatch.setattr(bilateral, "_BAND_PIXELS", 52 * 9)
+    monkeypatch.setattr(_synthesis, "_BAND_PIXELS", 52 * 9)
     torch.testing.assert_close(model(frames, [0.5]), whole, atol=1e-4, rtol=0)
 
 

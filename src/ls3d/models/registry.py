@@ -19,7 +19,7 @@ from ls3d.models.metadata import Preprocessing, PublishedAccuracy, PublishedFide
 from ls3d.models.network import ModelConfig, Network, Task, Traits
 
 #: The names that stand for the bundled default of a task.
-DEFAULTS = {"vfi": "vfi_ls3d_plus_m", "vsr": "vsr_ls3d_plus_s", "vdn": "vdn_ls3d_plus_s"}
+DEFAULTS = {"vfi": "vfi_ls3d_plus_s", "vsr": "vsr_ls3d_plus_s", "vdn": "vdn_ls3d_plus_s"}
 
 Builder = Callable[..., Network]
 SomeBuilder = TypeVar("SomeBuilder", bound=Builder)

@@ -35,8 +35,8 @@ class InterpolationRecipe(_PairsRecipe):
     kind: Literal["interpolation"]
 
     def pairs(self, traits: EnhancementTraits) -> InterpolationPairs:
-        """Two frames of a clean window, and the three between them."""
-        return InterpolationPairs()
+        """Two frames of a clean window, and those between them."""
+        return InterpolationPairs(traits)
 
 
 class SuperResolutionRecipe(_PairsRecipe):

@@ -111,7 +111,7 @@ class EnhancementModule(lightning.LightningModule):
         inputs = self._inputs(clean, batch_idx, "validation")
         output = self.pairs.enhance(Enhancer(self.model, self.device), inputs)
         count = output.shape[2]
-        target = self.pairs.target(clean, count)
+        target = self.pairs.target(clean, inputs, count)
         baseline = self.pairs.baseline(inputs, count)
         self.log("psnr", _mean_psnr(output, target), prog_bar=True, batch_size=len(clean))
         self.log("psnr_baseline", _mean_psnr(baseline, target), batch_size=len(clean))
@@ -125,7 +125,7 @@ class EnhancementModule(lightning.LightningModule):
     def _compare(self, inputs: tuple[Any, ...], clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The network's output, the target, and the loss of all scales."""
         *coarse, output = self._forward(*inputs)
-        target = self.pairs.target(clean, output.shape[2])
+        target = self.pairs.target(clean, inputs, output.shape[2])
         loss = self._distance(output, target)
         if coarse:
             distances = [self._distance(level, _shrink(target, level)) for level in coarse]

@@ -32,8 +32,8 @@ class TrainingPairs(Protocol):
         """The arguments of the network's ``forward``; ``generator``, on the same device, is the only randomness."""
         ...
 
-    def target(self, clean: Tensor, count: int) -> Tensor:
-        """The frames that a network which returns ``count`` frames should return, ``(N, 3, count, H, W)``."""
+    def target(self, clean: Tensor, inputs: tuple[Any, ...], count: int) -> Tensor:
+        """The ``count`` frames that a network should return for ``inputs``, ``(N, 3, count, H, W)``."""
         ...
 
     def enhance(self, enhancer: Enhancer, inputs: tuple[Any, ...]) -> Tensor:
@@ -46,25 +46,39 @@ class TrainingPairs(Protocol):
 
 
 class InterpolationPairs:
-    """The input is two frames, the target the three between them."""
+    """The input is two frames, the target what is between them.
+
+    A network that makes frames at quarters is trained on all three at once. One that makes frames at any time is
+    trained on one at a time: half of the steps on the frame between two neighbors of it, the other half on one of
+    three between frames that are four apart.
+
+    Args:
+        traits: those of the network.
+    """
 
     window = 5
-    times = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))
+    _times = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))
 
-    def __init__(self) -> None:
+    def __init__(self, traits: EnhancementTraits) -> None:
+        self.any_time = traits.times == "any"
         self.weightless = load_enhancement_model("blend")
 
     def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
         """``(N, 3, 2, H, W)``, and the times of the target frames."""
-        return clean[:, :, [0, 4]], [float(time) for time in self.times]
+        ends, times = [0, 4], [float(time) for time in self._times]
+        if self.any_time:
+            near, place = torch.rand(2, generator=generator, device=generator.device).tolist()
+            ends, times = ([1, 3], [0.5]) if near < 0.5 else (ends, [times[int(3 * place)]])
+        return clean[:, :, ends], times
 
-    def target(self, clean: Tensor, count: int) -> Tensor:
-        """``(N, 3, 3, H, W)``."""
-        return clean[:, :, 1:4]
+    def target(self, clean: Tensor, inputs: tuple[Any, ...], count: int) -> Tensor:
+        """``(N, 3, count, H, W)``; the middle of the window is in the middle of both intervals."""
+        return clean[:, :, [round(4 * time) for time in inputs[1]]]
 
     def enhance(self, enhancer: Enhancer, inputs: tuple[Any, ...]) -> Tensor:
-        """The three frames."""
-        return enhancer.interpolate(inputs[0], self.times)
+        """The frames at the times of ``inputs``."""
+        frames, times = inputs
+        return enhancer.interpolate(frames, [Fraction(time) for time in times])
 
     def baseline(self, inputs: tuple[Any, ...], count: int) -> Tensor:
         """The linear blend of the two frames."""
@@ -80,7 +94,7 @@ class _RestorationPairs:
         self.window = traits.frames_before + 1 + traits.frames_after
         self.weightless = load_enhancement_model(weightless)
 
-    def target(self, clean: Tensor, count: int) -> Tensor:
+    def target(self, clean: Tensor, inputs: tuple[Any, ...], count: int) -> Tensor:
         """The window itself, or its middle frame ``(N, 3, 1, H, W)`` for a network that returns only that."""
         return clean if count == self.window else clean[:, :, self.middle : self.middle + 1]
 
@@ -90,7 +104,7 @@ class _RestorationPairs:
 
     def baseline(self, inputs: tuple[Any, ...], count: int) -> Tensor:
         """The bicubic enlargement, or the noisy frames themselves."""
-        output: Tensor = self.weightless(self.target(inputs[0], count))
+        output: Tensor = self.weightless(self.target(inputs[0], inputs, count))
         return output
 
 
