@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ls3d.models import create_model
 
 SIZES = ((256, 512), (360, 720))
-NETWORKS = ("vfi_ls3d", "vfi_conv3d", "vfi_ls3d_plus_m")
+NETWORKS = ("vfi_ls3d", "vfi_conv3d", "vfi_ls3d_plus_s")
 
 
 def milliseconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:

@@ -18,7 +18,7 @@ def recipe(output: Path, **changes: Any) -> Recipe:
     """Six steps in three epochs; ``changes`` are merged into the sections."""
     values: dict[str, Any] = {
         "kind": "interpolation",
-        "model": {"name": "vfi_ls3d_plus_m", "arguments": {"width": 8, "detail": 8}},
+        "model": {"name": "vfi_ls3d_plus_s", "arguments": {"width": 8}},
         "data": {"root": "clips", "crop": 32, "scale": [1, 1], "held_out": ["b"]},
         "optimization": {"steps": 6, "batch_size": 2, "warm_up": 1, "coarse_loss": 1.0, "ema": 0.5},
         "steps_per_epoch": 2,

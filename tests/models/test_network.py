@@ -253,7 +253,7 @@ def test_recognition_networks_take_their_modalities(name: str) -> None:
 
 #: Arguments for small networks, by the start of the name. Networks that aren't listed have their default size.
 SMALL: dict[str, dict[str, Any]] = {
-    "vfi_ls3d_plus": {"width": 8, "detail": 8},
+    "vfi_ls3d_plus": {"width": 8},
     "vfi_": {"width": 8},
     "vsr_ls3d_plus": {"width": 8, "blocks": 1},
     "vsr_": {"width": 8, "num_blocks": 1},

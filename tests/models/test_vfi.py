@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 from helpers.networks import create
 
 from ls3d.models import InterpolationNetwork, list_models
 from ls3d.models.enhancement._motion import correlate, warp
-from ls3d.models.enhancement.vfi import InterpolationNet, InterpolationNetPlus
+from ls3d.models.enhancement.vfi import InterpolationNet
 from ls3d.nn import LS3DConv3d, LS3DResBlock
 
 SMALL = {
     "vfi_ls3d": {"width": 8},
     "vfi_conv3d": {"width": 8},
-    "vfi_ls3d_plus_m": {"width": 8, "detail": 8},
 }
-TIMES = torch.tensor([0, 0.25, 0.5, 0.75, 1])[:, None, None]
 #: The times of the new frames.
 QUARTERS = (0.25, 0.5, 0.75)
 
@@ -27,8 +24,8 @@ def create_small(name: str) -> InterpolationNetwork:
 
 
 def test_every_network_of_the_family_is_tested() -> None:
-    sizes = {"vfi_ls3d_plus_s", "vfi_ls3d_plus_l"}  # of the same class as the medium one
-    assert set(list_models("vfi_*")) == set(SMALL) | sizes
+    plus = set(list_models("vfi_ls3d_plus_*"))  # in test_vfi_plus.py
+    assert set(list_models("vfi_*")) == set(SMALL) | plus
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -84,41 +81,6 @@ def test_parameters_of_the_papers_network(blocks: tuple[int, ...]) -> None:
     assert sum(p.numel() for p in model.parameters()) == edges + trunk + predictors
 
 
-def test_plus_is_initialized_as_the_linear_blend_and_keeps_the_inputs() -> None:
-    frames = torch.rand(2, 3, 2, 32, 32)
-    with torch.no_grad():
-        output = InterpolationNetPlus(8, 8)(frames)
-    blend = torch.lerp(frames[:, :, :1], frames[:, :, 1:], TIMES)
-    torch.testing.assert_close(output, blend, atol=0.02, rtol=0)
-    assert torch.equal(output[:, :, [0, 4]], frames)
-
-
-def test_pyramid_has_the_blend_of_downsampled_frames_and_the_output() -> None:
-    model = InterpolationNetPlus(8, 8)
-    frames = torch.rand(2, 3, 2, 32, 32)
-    with torch.no_grad():
-        *coarse, output = model.forward_pyramid(frames, QUARTERS)
-        torch.testing.assert_close(output, model(frames, QUARTERS))
-    for level, shrink in zip(coarse, (8, 4, 2), strict=True):
-        small = F.avg_pool3d(frames, (1, shrink, shrink))
-        blend = torch.lerp(small[:, :, :1], small[:, :, 1:], TIMES[1:4])
-        torch.testing.assert_close(level, blend)
-
-
-def test_plus_keeps_motion_and_pixels_exact_under_autocast() -> None:
-    """Features may be rounded to bfloat16, positions and pixels may not."""
-    model = InterpolationNetPlus(8, 8)
-    assert model.coarse.bias is not None
-    torch.nn.init.constant_(model.coarse.bias, 1.03125)
-    frames = torch.rand(1, 3, 2, 32, 64)
-    with torch.no_grad():
-        exact = model(frames, (0.5,))
-        with torch.autocast("cpu", torch.bfloat16):
-            rounded = model(frames, (0.5,))
-    assert rounded.dtype == torch.float32
-    torch.testing.assert_close(rounded, exact, atol=1e-5, rtol=0)
-
-
 def test_warp_follows_whole_pixel_motion() -> None:
     images = torch.rand(2, 2, 12, 16)
     motion = torch.tensor([[1.0, -2.0], [-3.0, 1.0]])[:, :, None, None].expand(2, 2, 12, 16)
@@ -137,10 +99,9 @@ def test_correlation_peaks_at_the_displacement(dy: int, dx: int) -> None:
     assert torch.equal(best, torch.full_like(best, (dy + 4) * 9 + dx + 4))
 
 
-@pytest.mark.parametrize("name", ["vfi_ls3d", "vfi_ls3d_plus_m"])
-def test_one_step_moves_the_offsets(name: str) -> None:
+def test_one_step_moves_the_offsets() -> None:
     """Every predictor has a gradient from the second step on; the layers initialized to zero have one in the first."""
-    model = create_small(name)
+    model = create_small("vfi_ls3d")
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     frames, target = torch.rand(1, 3, 2, 32, 32), torch.rand(1, 3, 3, 32, 32)
     for _ in range(2):
@@ -150,22 +111,3 @@ def test_one_step_moves_the_offsets(name: str) -> None:
     for module in model.modules():
         if isinstance(module, LS3DConv3d):
             assert module.predictor.weight.abs().max() > 0
-
-
-def test_plus_learns_motion() -> None:
-    """Smooth texture that moves by eight pixels: after 60 steps the error is less than half of the blend's."""
-    y, x = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
-    clip = torch.stack(
-        [torch.stack([(0.2 * (x - 2 * t) + 0.1 * c).sin() * (0.15 * y).cos() for t in range(5)]) for c in range(3)]
-    )
-    clip = (0.5 + 0.4 * clip)[None]
-    model = InterpolationNetPlus(16, 16)
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    losses = []
-    for _ in range(60):
-        optimizer.zero_grad()
-        loss = (model(clip[:, :, [0, 4]], QUARTERS) - clip[:, :, 1:4]).abs().mean()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]

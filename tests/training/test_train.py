@@ -65,7 +65,7 @@ def test_a_restart_replaces_the_checkpoint(tmp_path: Path, monkeypatch: pytest.M
 def test_weights_have_metadata(tmp_path: Path) -> None:
     path = train(recipe(tmp_path))
     metadata = read_metadata(path)
-    assert metadata["architecture"] == "vfi_ls3d_plus_m"
+    assert metadata["architecture"] == "vfi_ls3d_plus_s"
     assert metadata["license"] == "CC0"
     assert metadata["steps"] == 6
     assert metadata["recipe"]["optimization"]["batch_size"] == 2
@@ -94,7 +94,7 @@ def test_a_number_of_held_out_clips_is_evenly_spaced(tmp_path: Path) -> None:
 
 
 def test_channels_last_weights_train_to_the_same_weights(tmp_path: Path) -> None:
-    model = create_model("vfi_ls3d_plus_m", width=8, detail=8)
+    model = create_model("vfi_ls3d_plus_s", width=8)
     make_channels_last(model)
     weights = dict(model.named_parameters())
     assert weights["synthesis.weight"].is_contiguous(memory_format=torch.channels_last)
