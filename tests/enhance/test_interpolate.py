@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
@@ -264,9 +265,23 @@ def test_a_network_for_another_task_is_refused(tmp_path: Path) -> None:
         denoise(source, tmp_path / "out.mp4", model=RecordingBlend())
 
 
-def test_any_time_is_exact_for_networks_that_make_any(tmp_path: Path) -> None:
-    source = Clip(frames=4, rate=Fraction(24)).write(tmp_path / "in.mp4")
+@pytest.mark.parametrize(
+    ("rate", "fps"),
+    [
+        (Fraction(24000, 1001), Fraction(60)),
+        (Fraction(24), Fraction(60000, 1001)),
+        (Fraction(25), Fraction(60)),
+        (Fraction(30), Fraction(50)),
+    ],
+)
+def test_any_time_is_exact_for_networks_that_make_any(tmp_path: Path, rate: Fraction, fps: Fraction) -> None:
+    """Every output frame at its exact time, one call for each pair of frames, and none for a frame that exists."""
+    source = Clip(frames=9, rate=rate).write(tmp_path / "in.mp4")
     model = RecordingBlend(times="any")
-    interpolate(source, tmp_path / "out.mp4", fps=Fraction(60000, 1001), model=model, options=FAST)
-    thousandths = [Fraction(n * 1001 * 24, 60000) for n in range(1, 8)]
-    assert [time for call in model.calls for time in call] == [float(time % 1) for time in thousandths]
+    interpolate(source, tmp_path / "out.mp4", fps=fps, model=model, options=FAST)
+    assert times(tmp_path / "out.mp4") == [n / fps for n in range(math.ceil(9 / rate * fps))]
+    expected = []
+    for k in range(8):
+        places = [n / fps * rate - k for n in range(math.ceil(9 / rate * fps))]
+        expected.append(tuple(float(place) for place in places if 0 < place < 1))
+    assert model.calls == [call for call in expected if call]
