@@ -38,6 +38,7 @@ class Sampling:
         moves: ``(N, 6, 2, h, w)``, candidate motions (dy, dx) of the whole interval in pixels of the full size; the
             last one is zero.
         importance: ``(N, 2, 6, h, w)``, of each candidate in each frame; the twelve sum to one.
+        still: ``(N, 1, H, W)`` in [0, 1], how much the last candidate replaces all others at a pixel.
         correction: ``(N, 2, 2, h, w)``, by how many pixels the first candidate's position in each frame is shifted;
             None is not at all.
         residual: ``(N, 3, H, W)``, what is added to the samples; None is nothing.
@@ -46,6 +47,7 @@ class Sampling:
     time: float
     moves: Tensor
     importance: Tensor
+    still: Tensor
     correction: Tensor | None = None
     residual: Tensor | None = None
 
@@ -68,7 +70,9 @@ def synthesize(frames: Tensor, sampling: Sampling) -> Tensor:
     for top in range(0, height, rows):
         band = range(top, min(top + rows, height))
         pixel = _pixels(band, width, sampling.moves)
-        position, mask = _place(sampling, band, pixel, sampling.moves.new_tensor([height - 1, width - 1])[:, None, None])
+        position, mask = _place(
+            sampling, band, pixel, sampling.moves.new_tensor([height - 1, width - 1])[:, None, None]
+        )
         # A kernel as tall as the rest of the frame makes just these rows out of all.
         dilation = height + 2 * _PADDING[1] - len(band)
         regular = pixel - pixel[:, :1, :1] + _kernel_grid(dilation, sampling.moves)
@@ -124,9 +128,10 @@ def _place(sampling: Sampling, band: range, pixel: Tensor, last: Tensor) -> tupl
     zero = pixel.new_zeros(())
     moves = enlarge(sampling.moves.flatten(1, 2), band, width).unflatten(1, (-1, 2))
     importance = enlarge(sampling.importance.flatten(1, 2), band, width).unflatten(1, (2, -1))
+    still = sampling.still[:, :, band.start : band.stop]
     positions, masks = [], []
     for number, factor in enumerate((-sampling.time, 1 - sampling.time)):
-        part = importance[:, number]
+        part = importance[:, number] * (1 - still)
         moving = part[:, :-1]
         share = moving.sum(1, keepdim=True)
         mean = (moves[:, :-1] * moving.unsqueeze(2)).sum(1) / share.clamp_min(1e-12)
@@ -139,7 +144,7 @@ def _place(sampling: Sampling, band: range, pixel: Tensor, last: Tensor) -> tupl
         straight, center = straight.clamp_(zero, last), center.clamp_(zero, last)
         sharp, strength = _cubic_taps(center, last)
         positions += [straight, sharp, center.unsqueeze(1)]
-        masks += [part, share * strength, -share]
+        masks += [moving, part[:, -1:] + still * (1 - abs(factor)), share * strength, -share]
     return torch.cat(positions, dim=1), torch.cat(masks, dim=1)
 
 

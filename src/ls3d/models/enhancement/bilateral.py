@@ -26,6 +26,9 @@ _NEIGHBOR = 6
 #: Mean color difference along a candidate that divides its importance by e.
 _TEMPERATURE = 0.06
 
+#: Color difference of the two frames from which a pixel is not taken to stand still.
+_STILL = 4 / 255
+
 
 class BilateralInterpolation(InterpolationNetwork):
     """Sample both frames along the bilateral motion, its neighbors' and none, by how well the frames agree.
@@ -60,11 +63,11 @@ class BilateralInterpolation(InterpolationNetwork):
 
     def _samplings(self, frames: Tensor, times: Sequence[float]) -> Iterator[Sampling]:
         """How the frames at ``times`` are made, one by one."""
-        halves = halve(frames)
+        halves, still = halve(frames), find_still(frames)
         for time, motion in zip(times, find_motion(frames, times, self.levels), strict=True):
             moves = candidate_moves(motion)
             costs = torch.cat([cost(*pair) for pair in sample_pairs(halves, moves, time)], dim=1)
-            yield Sampling(time, moves, softmax(log_importance(costs, time)))
+            yield Sampling(time, moves, softmax(log_importance(costs, time)), still)
 
 
 def find_motion(frames: Tensor, times: Sequence[float], levels: int | None) -> list[Tensor]:
@@ -79,6 +82,17 @@ def halve(frames: Tensor) -> tuple[Tensor, Tensor]:
     padded = F.pad(frames.flatten(1, 2), (0, width % 2, 0, height % 2), mode="replicate")
     first, second = F.avg_pool2d(padded, 2).unflatten(1, (3, 2)).unbind(2)
     return first, second
+
+
+def find_still(frames: Tensor) -> Tensor:
+    """How certain it is that a pixel stands still, ``(N, 1, H, W)`` in [0, 1]: text and logos over what moves.
+
+    A pixel that has the same color in both frames does, if it lies in a square of four such pixels.
+    """
+    difference = (frames[:, :, 0] - frames[:, :, 1]).abs().amax(1, keepdim=True)
+    square = F.max_pool2d(F.pad(difference, (1, 1, 1, 1), mode="replicate"), 2, 1)
+    least = -F.max_pool2d(-square, 2, 1)
+    return (1 - least / _STILL).clamp_min(0)
 
 
 def candidate_moves(motion: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from ls3d.models.enhancement.bilateral import (
     candidate_moves,
     cost,
     find_motion,
+    find_still,
     halve,
     log_importance,
     sample_pairs,
@@ -63,7 +64,7 @@ class InterpolationNetPlus(BilateralInterpolation):
         return [torch.stack(coarse, dim=2), torch.stack(fine, dim=2)]
 
     def _samplings(self, frames: Tensor, times: Sequence[float]) -> Iterator[Sampling]:
-        halves = halve(frames)
+        halves, still = halve(frames), find_still(frames)
         *between, at_first, at_second = find_motion(frames, [*times, 0, 1], self.levels)
         for time, motion in zip(times, between, strict=True):
             with without_autocast(frames.device):
@@ -81,6 +82,7 @@ class InterpolationNetPlus(BilateralInterpolation):
                 time,
                 moves,
                 softmax(logits + change.unflatten(1, logits.shape[1:3])),
+                still,
                 shift.unflatten(1, (2, 2)),
                 0.1 * F.pixel_shuffle(residual, 2)[..., : frames.shape[-2], : frames.shape[-1]],
             )
