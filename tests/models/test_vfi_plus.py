@@ -86,7 +86,7 @@ def test_learns_to_sample_the_frame_that_shows_more() -> None:
     for _ in range(40):
         optimizer.zero_grad()
         loss = (model(frames, [0.5])[:, :, 0] - target).abs()[..., 8:-8, 8:-8].mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]

@@ -94,11 +94,11 @@ def test_a_number_of_held_out_clips_is_evenly_spaced(tmp_path: Path) -> None:
 
 
 def test_channels_last_weights_train_to_the_same_weights(tmp_path: Path) -> None:
-    model = create_model("vfi_ls3d_plus_s", width=8)
-    make_channels_last(model)
-    weights = dict(model.named_parameters())
-    assert weights["synthesis.weight"].is_contiguous(memory_format=torch.channels_last)
-    assert weights["trunk.layers.0.conv2.weight"].is_contiguous(memory_format=torch.channels_last_3d)
+    plane, volume = create_model("vfi_ls3d_plus_s", width=8), create_model("vfi_ls3d", width=8)
+    for model in (plane, volume):
+        make_channels_last(model)
+    assert plane.get_parameter("network.head.weight").is_contiguous(memory_format=torch.channels_last)
+    assert volume.get_parameter("trunk.layers.0.conv2.weight").is_contiguous(memory_format=torch.channels_last_3d)
     usual, last = (
         load_model(train(recipe(tmp_path / name, channels_last=name == "last", half_weights=False))).state_dict()
         for name in ("usual", "last")

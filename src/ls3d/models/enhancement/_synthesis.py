@@ -64,15 +64,14 @@ def synthesize(frames: Tensor, sampling: Sampling) -> Tensor:
     """
     height, width = frames.shape[-2:]
     rows = min(height, max(2, _BAND_PIXELS // width // 2 * 2))
+    last = sampling.moves.new_tensor([height - 1, width - 1])[:, None, None]
     identity = torch.eye(3, dtype=frames.dtype, device=frames.device)
     kernel = identity[:, :, None, None, None].expand(3, 3, *_KERNEL).contiguous()
     bands = []
     for top in range(0, height, rows):
         band = range(top, min(top + rows, height))
         pixel = _pixels(band, width, sampling.moves)
-        position, mask = _place(
-            sampling, band, pixel, sampling.moves.new_tensor([height - 1, width - 1])[:, None, None]
-        )
+        position, mask = _place(sampling, band, pixel, last)
         # A kernel as tall as the rest of the frame makes just these rows out of all.
         dilation = height + 2 * _PADDING[1] - len(band)
         regular = pixel - pixel[:, :1, :1] + _kernel_grid(dilation, sampling.moves)

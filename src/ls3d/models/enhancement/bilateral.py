@@ -92,7 +92,8 @@ def find_still(frames: Tensor) -> Tensor:
     difference = (frames[:, :, 0] - frames[:, :, 1]).abs().amax(1, keepdim=True)
     square = F.max_pool2d(F.pad(difference, (1, 1, 1, 1), mode="replicate"), 2, 1)
     least = -F.max_pool2d(-square, 2, 1)
-    return (1 - least / _STILL).clamp_min(0)
+    still: Tensor = (1 - least / _STILL).clamp_min(0)
+    return still
 
 
 def candidate_moves(motion: Tensor) -> Tensor:
@@ -119,12 +120,14 @@ def cost(first: Tensor, second: Tensor) -> Tensor:
 def log_importance(costs: Tensor, time: float) -> Tensor:
     """Log-importances ``(N, 2, 6, h, w)`` from ``costs (N, 6, h, w)``, and from how near each frame is."""
     share = costs.new_tensor([1 - time, time]).log()[:, None, None, None]
-    return share + (costs / -_TEMPERATURE).unsqueeze(1)
+    logits: Tensor = share + (costs / -_TEMPERATURE).unsqueeze(1)
+    return logits
 
 
 def softmax(logits: Tensor) -> Tensor:
     """Importances ``(N, 2, 6, h, w)`` that sum to one over both frames and all candidates."""
-    return logits.flatten(1, 2).softmax(dim=1).unflatten(1, logits.shape[1:3])
+    importance: Tensor = logits.flatten(1, 2).softmax(dim=1).unflatten(1, logits.shape[1:3])
+    return importance
 
 
 @register_model(parameters=0, input_size=(3, 2, 256, 256))

@@ -63,7 +63,7 @@ class EnhancementModule(lightning.LightningModule):
             InputError: the loss is not finite.
         """
         clean = _as_float(batch["frames"])
-        output, target, loss = self._compare(self._inputs(clean, self.global_step), clean)
+        output, target, loss = self._compare(self._inputs(clean, self.global_step, training=True), clean)
         loss = loss + self._adversarial_loss(output, target)
         if not torch.isfinite(loss):
             raise InputError(f"the loss is {loss.item()} at step {self.global_step}, clips {batch['clip']}")
@@ -108,7 +108,7 @@ class EnhancementModule(lightning.LightningModule):
             ``baseline``, ``output`` and ``target``, each ``(N, 3, T, H, W)``.
         """
         clean = _as_float(batch["frames"])
-        inputs = self._inputs(clean, batch_idx, "validation")
+        inputs = self._inputs(clean, batch_idx, training=False)
         output = self.pairs.enhance(Enhancer(self.model, self.device), inputs)
         count = output.shape[2]
         target = self.pairs.target(clean, inputs, count)
@@ -117,10 +117,11 @@ class EnhancementModule(lightning.LightningModule):
         self.log("psnr_baseline", _mean_psnr(baseline, target), batch_size=len(clean))
         return {"baseline": baseline, "output": output, "target": target}
 
-    def _inputs(self, clean: Tensor, step: int, phase: str = "training") -> tuple[Any, ...]:
+    def _inputs(self, clean: Tensor, step: int, training: bool) -> tuple[Any, ...]:
+        phase = "training" if training else "validation"
         digest = hashlib.blake2b(f"{phase} {self.seed} {step}".encode(), digest_size=7).digest()
         generator = torch.Generator(clean.device).manual_seed(int.from_bytes(digest, "little"))
-        return self.pairs.inputs(clean, generator)
+        return self.pairs.inputs(clean, generator, training)
 
     def _compare(self, inputs: tuple[Any, ...], clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The network's output, the target, and the loss of all scales."""

@@ -28,8 +28,11 @@ class TrainingPairs(Protocol):
     window: int
     weightless: EnhancementNetwork
 
-    def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
-        """The arguments of the network's ``forward``; ``generator``, on the same device, is the only randomness."""
+    def inputs(self, clean: Tensor, generator: torch.Generator, training: bool) -> tuple[Any, ...]:
+        """The arguments of the network's ``forward``, in training or in validation.
+
+        ``generator``, on the device of ``clean``, is the only randomness.
+        """
         ...
 
     def target(self, clean: Tensor, inputs: tuple[Any, ...], count: int) -> Tensor:
@@ -50,7 +53,7 @@ class InterpolationPairs:
 
     A network that makes frames at quarters is trained on all three at once. One that makes frames at any time is
     trained on one at a time: half of the steps on the frame between two neighbors of it, the other half on one of
-    three between frames that are four apart.
+    three between frames that are four apart. In validation, all make the three.
 
     Args:
         traits: those of the network.
@@ -63,10 +66,10 @@ class InterpolationPairs:
         self.any_time = traits.times == "any"
         self.weightless = load_enhancement_model("blend")
 
-    def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
+    def inputs(self, clean: Tensor, generator: torch.Generator, training: bool) -> tuple[Any, ...]:
         """``(N, 3, 2, H, W)``, and the times of the target frames."""
         ends, times = [0, 4], [float(time) for time in self._times]
-        if self.any_time:
+        if training and self.any_time:
             near, place = torch.rand(2, generator=generator, device=generator.device).tolist()
             ends, times = ([1, 3], [0.5]) if near < 0.5 else (ends, [times[int(3 * place)]])
         return clean[:, :, ends], times
@@ -120,7 +123,7 @@ class SuperResolutionPairs(_RestorationPairs):
         super().__init__(traits, "bicubic")
         self.degradation = degradation
 
-    def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
+    def inputs(self, clean: Tensor, generator: torch.Generator, training: bool) -> tuple[Any, ...]:
         """``(N, 3, T, H / scale, W / scale)``, rounded to 8 bit as in the published test sets."""
         shrunk = self.degradation.function(clean.flatten(0, 2), generator)
         return (shrunk.unflatten(0, clean.shape[:3]),)
@@ -139,7 +142,7 @@ class DenoisingPairs(_RestorationPairs):
         self.sigma = sigma
         self.takes_sigma = traits.takes_sigma
 
-    def inputs(self, clean: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
+    def inputs(self, clean: Tensor, generator: torch.Generator, training: bool) -> tuple[Any, ...]:
         """``(N, 3, T, H, W)``, and ``(N,)``: the noise level in units of [0, 1]."""
         low, high = (level / 255 for level in self.sigma)
         draws = torch.rand(len(clean), generator=generator, device=clean.device)
