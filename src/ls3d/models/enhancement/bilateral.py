@@ -95,7 +95,7 @@ class BilateralInterpolation(InterpolationNetwork):
             regular = pixel - pixel[:, :1, :1] + _kernel_grid(dilation, candidates)
             output[:, :, top : band.stop] = ls3d_conv3d(
                 frames,
-                (position - regular).flatten(1, 2).unsqueeze(2),
+                position.sub_(regular).flatten(1, 2).unsqueeze(2),
                 mask.unsqueeze(2),
                 self.kernel.to(frames.dtype),
                 padding=_PADDING,
@@ -172,8 +172,8 @@ def _taps(moves: Tensor, weights: Tensor, time: float, pixel: Tensor, last: Tens
     mean = (moves[:, :_MOVING] * moving.unsqueeze(2)).sum(1) / share.clamp_min(1e-12)
     positions, masks = [], []
     for factor, part in ((-time, 1 - time), (1 - time, time)):
-        straight = torch.add(pixel, moves, alpha=factor).clamp(zero, last)
-        center = torch.add(pixel, mean, alpha=factor).clamp(zero, last)
+        straight = torch.add(pixel, moves, alpha=factor).clamp_(zero, last)
+        center = torch.add(pixel, mean, alpha=factor).clamp_(zero, last)
         sharp, strength = _cubic_taps(center, last)
         positions += [straight, sharp, center.unsqueeze(1)]
         masks += [part * weights, part * share * strength, -part * share]
