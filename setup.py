@@ -52,7 +52,9 @@ class BuildKernel(build_ext):
         sets = X86 if platform.machine().lower() in ("x86_64", "amd64") else {}
         objects: list[str] = []
         for name, flags in {**sets, "portable": []}.items():
-            objects += self._compile("kernel.cpp", name, [f"-DLS3D_ISA={name}", *flags, *openmp])
+            for plan in ("BilinearPlan", "BicubicPlan"):
+                defines = [f"-DLS3D_ISA={name}", f"-DLS3D_PLAN={plan}"]
+                objects += self._compile("kernel.cpp", f"{name}-{plan}", [*defines, *flags, *openmp])
             exact = [f"-DLS3D_ISA={name}", "-ffp-contract=off", *flags, *openmp]
             objects += self._compile("motion.cpp", name, exact)
         for source in ("dispatch.cpp", "motion_dispatch.cpp"):

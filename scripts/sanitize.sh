@@ -15,7 +15,9 @@ csrc=src/ls3d/ops/backends/cpu/csrc
 compiler=${CXX:-g++}
 defines=()
 compile() {  # name of the instruction set, flags
-    "$compiler" "${flags[@]}" "${@:2}" "-DLS3D_ISA=$1" -c $csrc/kernel.cpp -o "$build/$1.o"
+    for plan in BilinearPlan BicubicPlan; do
+        "$compiler" "${flags[@]}" "${@:2}" "-DLS3D_ISA=$1" "-DLS3D_PLAN=$plan" -c $csrc/kernel.cpp -o "$build/$1_$plan.o"
+    done
     "$compiler" "${flags[@]}" "${@:2}" -ffp-contract=off "-DLS3D_ISA=$1" -c $csrc/motion.cpp -o "$build/motion_$1.o"
 }
 if [[ $(uname -m) == x86_64 ]]; then

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ls3d.ops._call import Call
+from ls3d.ops._geometry import Interpolation
 
 Triple = tuple[int, int, int]
 Results = list[Tensor | None]
@@ -64,11 +65,17 @@ class Case:
     offset_groups: int = 1
     mask: bool = True
     bias: bool = True
+    interpolation: Interpolation = "bilinear"
 
     @property
     def sizes(self) -> tuple[Triple, Triple, Triple, int]:
-        """The arguments that follow the tensors in a call."""
+        """The arguments that follow the tensors in a call of any convolution."""
         return self.stride, self.padding, self.dilation, self.groups
+
+    @property
+    def options(self) -> tuple[Triple, Triple, Triple, int, Interpolation]:
+        """The arguments that follow the tensors in a call."""
+        return *self.sizes, self.interpolation
 
     def draw(self, seed: int = 0, dtype: torch.dtype = torch.float64, spread: float = 2.0) -> Arguments:
         """Random tensors. Offsets have about ``spread`` pixels, and no integers, at which the gradient is one-sided."""
@@ -92,7 +99,7 @@ class Case:
 
     def call(self, arguments: Arguments) -> Call:
         """The call of a backend."""
-        return Call.of(*arguments, *self.sizes)
+        return Call.of(*arguments, *self.options)
 
 
 CASES = {
@@ -107,6 +114,11 @@ CASES = {
     "one frame": Case(size=(1, 6, 7), kernel=(1, 3, 3), padding=(0, 1, 1)),
     "padding only": Case(size=(1, 4, 4), kernel=(1, 3, 3), padding=(2, 1, 1), batch=1),
     "images": Case(channels=3, out_channels=3, size=(2, 9, 8), kernel=(2, 3, 3), padding=(0, 1, 1)),
+    "bicubic": Case(interpolation="bicubic"),
+    "bicubic groups": Case(groups=2, offset_groups=3, channels=2, mask=False, interpolation="bicubic"),
+    "bicubic uneven": Case(
+        channels=18, size=(3, 1, 6), kernel=(2, 2, 1), stride=(2, 1, 2), padding=(0, 2, 1), interpolation="bicubic"
+    ),
 }
 
 

@@ -23,6 +23,23 @@ def bilinear(frame: Array, y: float, x: float) -> float:
     return total
 
 
+def bicubic(frame: Array, y: float, x: float) -> float:
+    """One sample of ``frame (H, W)`` with the cubic kernel of Keys 1981, a = -0.75; pixels outside are zero."""
+    total = 0.0
+    if math.isfinite(y) and math.isfinite(x):
+        for row, column in np.ndindex(*frame.shape):
+            total += cubic(abs(y - row)) * cubic(abs(x - column)) * frame[row, column]
+    return total
+
+
+def cubic(distance: float) -> float:
+    """Equation (4) of Keys 1981, with a for -1/2."""
+    a = -0.75
+    if distance <= 1:
+        return (a + 2) * distance**3 - (a + 3) * distance**2 + 1
+    return a * distance**3 - 5 * a * distance**2 + 8 * a * distance - 4 * a if distance < 2 else 0.0
+
+
 def conv3d(
     input: Array,
     offset: Array,
@@ -33,8 +50,10 @@ def conv3d(
     padding: tuple[int, int, int],
     dilation: tuple[int, int, int],
     groups: int,
+    interpolation: str = "bilinear",
 ) -> Array:
     """The output, one number at a time."""
+    sample = {"bilinear": bilinear, "bicubic": bicubic}[interpolation]
     batch, channels, frames = input.shape[:3]
     out_channels, group_channels, *kernel = weight.shape
     taps = math.prod(kernel)
@@ -51,6 +70,6 @@ def conv3d(
             y = h * stride[1] + i * dilation[1] - padding[1] + offset[n, 2 * number, t, h, w]
             x = w * stride[2] + j * dilation[2] - padding[2] + offset[n, 2 * number + 1, t, h, w]
             strength = 1.0 if mask is None else mask[n, number, t, h, w]
-            total += strength * weight[o, c, a, i, j] * bilinear(input[n, first + c, frame], y, x)
+            total += strength * weight[o, c, a, i, j] * sample(input[n, first + c, frame], y, x)
         output[n, o, t, h, w] = total
     return output

@@ -12,6 +12,7 @@ from torch import nn
 
 from ls3d.models import create_model
 from ls3d.nn import LS3DConv3d, LS3DResBlock, convert, offset_statistics, parameter_groups
+from ls3d.ops import ls3d_conv3d
 
 CONVOLUTIONS = {
     "plain": nn.Conv3d(4, 6, 3, padding=1),
@@ -75,6 +76,16 @@ def test_a_layer_learns_a_shift() -> None:
     assert abs(offset[:, 1].mean().item() - 0.4) < 0.1
 
 
+def test_a_layer_samples_bicubically_on_request() -> None:
+    layer, clip = LS3DConv3d(2, 3, 3, padding=1, interpolation="bicubic"), torch.randn(1, 2, 3, 6, 7)
+    nn.init.normal_(layer.predictor.weight)
+    sampling, sizes = layer.predict(clip), (layer.stride, layer.padding, layer.dilation, layer.groups)
+    expected = ls3d_conv3d(clip, *sampling, layer.weight, layer.bias, *sizes, "bicubic")  # type: ignore[arg-type]
+    assert torch.equal(layer(clip), expected)
+    layer.interpolation = "bilinear"
+    assert not torch.allclose(layer(clip), expected)
+
+
 @pytest.mark.parametrize("learnable", [True, False])
 def test_residual_block_is_figure_2a(learnable: bool) -> None:
     block, clip = LS3DResBlock(4, learnable_sampling=learnable), torch.randn(1, 4, 2, 5, 6)
@@ -97,6 +108,7 @@ def test_copies_and_pickles_compute_the_same() -> None:
 
 def test_repr_shows_the_options_of_the_layer() -> None:
     assert "modulation=False, offset_groups=2" in repr(LS3DConv3d(4, 4, 3, modulation=False, offset_groups=2))
+    assert "interpolation=bicubic" in repr(LS3DConv3d(4, 4, 3, interpolation="bicubic"))
 
 
 class _Branches(nn.Module):

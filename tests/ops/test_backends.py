@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from helpers import operator_loops as loops
 from helpers.operator_cases import CASES, Arguments, Case, Results, assert_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn import functional as F
 
+from ls3d.ops._geometry import Interpolation
 from ls3d.ops.backends import reference
 from ls3d.ops.backends.choose import Backend
 from ls3d.ops.backends.cpu import backend as cpu
@@ -25,6 +28,8 @@ from ls3d.ops.backends.cpu import library
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 backends = pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
+
+interpolations = pytest.mark.parametrize("interpolation", get_args(Interpolation))
 
 ALL = (True, True, True, True)
 
@@ -48,7 +53,7 @@ def test_forward_is_the_formula(backend: Backend, case: Case) -> None:
     tensors = case.draw()
     mask, bias = (None if tensor is None else tensor.numpy() for tensor in (tensors.mask, tensors.bias))
     input, offset, weight = (tensor.numpy() for tensor in (tensors.input, tensors.offset, tensors.weight))
-    expected = loops.conv3d(input, offset, mask, weight, bias, *case.sizes)
+    expected = loops.conv3d(input, offset, mask, weight, bias, *case.options)
     np.testing.assert_allclose(backend.forward(case.call(tensors)), expected, rtol=1e-9, atol=1e-9)
 
 
@@ -85,8 +90,16 @@ def test_kernel_agrees_with_reference(case: Case, dtype: torch.dtype, tolerance:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 32, 33, 48, 64, 100, 260, 300])
-def test_kernel_agrees_at_every_remainder_of_channels(channels: int) -> None:
-    case = Case(batch=1, channels=channels, out_channels=301 - channels, size=(2, 5, 7), kernel=(2, 2, 2))
+@interpolations
+def test_kernel_agrees_at_every_remainder_of_channels(channels: int, interpolation: Interpolation) -> None:
+    case = Case(
+        batch=1,
+        channels=channels,
+        out_channels=301 - channels,
+        size=(2, 5, 7),
+        kernel=(2, 2, 2),
+        interpolation=interpolation,
+    )
     tensors = case.draw(channels)
     assert_close(forward_and_backward(cpu, case, tensors), forward_and_backward(reference, case, tensors), 1e-12)
 
@@ -118,6 +131,7 @@ SCHEDULES = {
     "few frames": Case(batch=1, channels=17, out_channels=9, size=(3, 17, 19), kernel=(3, 3, 3)),
     "many frames": Case(batch=5, channels=6, out_channels=5, size=(4, 5, 6), kernel=(3, 1, 2), padding=(1, 0, 0)),
     "many weights": Case(batch=1, channels=256, out_channels=300, size=(2, 3, 3), kernel=(3, 3, 3)),
+    "bicubic": Case(batch=1, channels=17, out_channels=9, size=(3, 17, 19), interpolation="bicubic"),
     "frames that no tap reads": Case(
         batch=1, channels=4, out_channels=3, size=(7, 9, 11), kernel=(1, 3, 3), stride=(3, 1, 1)
     ),
@@ -134,8 +148,9 @@ def test_any_number_of_threads_agrees(case: Case, threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_every_run_gives_the_same_bits(threads: int) -> None:
-    case = Case(batch=1, channels=32, out_channels=32, size=(3, 33, 31))
+@interpolations
+def test_every_run_gives_the_same_bits(threads: int, interpolation: Interpolation) -> None:
+    case = Case(batch=1, channels=32, out_channels=32, size=(3, 33, 31), interpolation=interpolation)
     tensors = case.draw(dtype=torch.float32)
     with threads_of_torch(threads):
         first = forward_and_backward(cpu, case, tensors)
@@ -173,7 +188,9 @@ def test_other_instruction_sets_agree(isa: str) -> None:
 
 @backends
 @pytest.mark.parametrize(
-    "case", [Case(), Case(groups=2, stride=(1, 2, 1), dilation=(1, 2, 2))], ids=["plain", "grouped"]
+    "case",
+    [Case(), Case(groups=2, stride=(1, 2, 1), dilation=(1, 2, 2)), Case(interpolation="bicubic")],
+    ids=["plain", "grouped", "bicubic"],
 )
 def test_zero_offsets_and_unit_mask_are_a_plain_convolution(backend: Backend, case: Case) -> None:
     tensors = case.draw()
@@ -203,11 +220,58 @@ def test_samples_around_the_border_follow_the_rule(backend: Backend, y: float) -
         np.testing.assert_allclose(found[0, 0, 0], expected, rtol=0, atol=1e-12)
 
 
+def bicubic_samples(tensors: Arguments) -> Tensor:
+    """``grid_sample`` at the positions of a call with a kernel of one tap."""
+    *_, height, width = tensors.input.shape
+    rows = torch.arange(height).view(-1, 1) + tensors.offset[:, 0, 0]
+    columns = torch.arange(width) + tensors.offset[:, 1, 0]
+    grid = torch.stack((columns * 2 / (width - 1) - 1, rows * 2 / (height - 1) - 1), dim=-1)
+    options: Any = {"mode": "bicubic", "padding_mode": "zeros", "align_corners": True}
+    return F.grid_sample(tensors.input[:, :, 0], grid, **options).unsqueeze(2)
+
+
+@backends
+@pytest.mark.parametrize("spread", [0.4, 3.0, 12.0])
+def test_bicubic_samples_and_their_gradients_are_those_of_grid_sample(backend: Backend, spread: float) -> None:
+    case = Case(
+        batch=2,
+        channels=20,
+        out_channels=20,
+        size=(1, 9, 7),
+        kernel=(1, 1, 1),
+        padding=(0, 0, 0),
+        interpolation="bicubic",
+    )
+    drawn = case.draw(spread=spread)
+    identity = torch.eye(20, dtype=torch.float64).view(20, 20, 1, 1, 1)
+    tensors = drawn._replace(mask=None, bias=None, weight=identity).requiring_gradients()
+    expected = bicubic_samples(tensors)
+    grad = torch.randn(expected.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    expected_gradients = torch.autograd.grad(expected, [tensors.input, tensors.offset], grad)
+    call = case.call(tensors.map(Tensor.detach))
+    found = [backend.forward(call), *backend.backward(call, grad, (True, True, False, False))[:2]]
+    assert_close(found, [expected.detach(), *expected_gradients], 1e-11)
+
+
+@backends
+@pytest.mark.parametrize("y", [-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 1.25, 3.5, 4.0, 4.5, 5.0, 5.75, 6.0, 7.0])
+def test_bicubic_samples_around_the_border_are_those_of_grid_sample(backend: Backend, y: float) -> None:
+    offset = torch.tensor([y, -0.25], dtype=torch.float64).view(1, 2, 1, 1, 1).repeat(1, 1, 1, 5, 6)
+    offset[:, 0] -= torch.arange(5).view(5, 1)
+    input = torch.randn(1, 1, 1, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    tensors = Arguments(input, offset, None, torch.ones(1, 1, 1, 1, 1, dtype=torch.float64), None)
+    case = Case(kernel=(1, 1, 1), padding=(0, 0, 0), interpolation="bicubic")
+    torch.testing.assert_close(backend.forward(case.call(tensors)), bicubic_samples(tensors), rtol=0, atol=1e-12)
+
+
 @backends
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e38, -1e38])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-def test_offsets_that_are_not_finite_or_huge_sample_zero(backend: Backend, value: float, dtype: torch.dtype) -> None:
-    case = Case()
+@interpolations
+def test_offsets_that_are_not_finite_or_huge_sample_zero(
+    backend: Backend, value: float, dtype: torch.dtype, interpolation: Interpolation
+) -> None:
+    case = Case(interpolation=interpolation)
     tensors = case.draw(dtype=dtype)
     selected = torch.rand(tensors.offset.shape, generator=torch.Generator().manual_seed(1)) < 0.3
     outside = tensors._replace(offset=tensors.offset.masked_fill(selected, -1e4))
@@ -293,6 +357,7 @@ def geometries() -> st.SearchStrategy[Case]:
         offset_groups=st.sampled_from([1, 1, 1, 2, 3]),
         mask=st.booleans(),
         bias=st.booleans(),
+        interpolation=st.sampled_from(["bilinear", "bicubic"]),
     ).filter(
         lambda c: all(
             n + 2 * p >= d * (k - 1) + 1 for n, k, p, d in zip(c.size, c.kernel, c.padding, c.dilation, strict=True)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from helpers.textures import random_texture
 from torch import Tensor
 
-from ls3d.ops import bilateral_motion
+from ls3d.ops import bilateral_motion, use_backend
 from ls3d.ops.backends import reference_motion
 from ls3d.ops.backends.cpu import motion as cpu_motion
 
@@ -124,6 +124,13 @@ def test_other_instruction_sets_agree(isa: str) -> None:
         assert done.returncode == 0, done.stderr
         found.append(float(done.stdout))
     assert found[0] == found[1]
+
+
+def test_the_reference_runs_on_request() -> None:
+    first, second = shifted(24, 30, 1, 2)
+    with use_backend("reference"):
+        motion = bilateral_motion(first, second, [0.5], 2)
+    assert torch.equal(motion, reference_motion.bilateral_motion(first, second, [0.5], 2))
 
 
 def test_many_times_and_samples_are_each_alone() -> None:

@@ -35,21 +35,26 @@ def gradients(tensors: Sequence[Tensor | None]) -> list[Tensor]:
 
 @pytest.mark.parametrize(
     "case",
-    [TINY, replace(TINY, mask=False), replace(TINY, groups=2, offset_groups=2, channels=1, out_channels=1)],
-    ids=["mask", "no mask", "groups"],
+    [
+        TINY,
+        replace(TINY, mask=False),
+        replace(TINY, groups=2, offset_groups=2, channels=1, out_channels=1),
+        replace(TINY, interpolation="bicubic"),
+    ],
+    ids=["mask", "no mask", "groups", "bicubic"],
 )
 def test_gradcheck(case: Case) -> None:
     arguments = draw(case)
 
     def operator(*tensors: Tensor) -> Tensor:
         remaining = iter(tensors)
-        return ls3d_conv3d(*arguments.map(lambda _: next(remaining)), *case.sizes)
+        return ls3d_conv3d(*arguments.map(lambda _: next(remaining)), *case.options)
 
     tensors = [tensor for tensor in arguments if tensor is not None]
     assert torch.autograd.gradcheck(operator, tensors, fast_mode=False)
 
 
-@pytest.mark.parametrize("name", ["usual", "no mask", "groups"])
+@pytest.mark.parametrize("name", ["usual", "no mask", "groups", "bicubic"])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last", "permuted"])
 def test_opcheck(name: str, layout: str) -> None:
     tensors = draw(CASES[name], torch.float32)
@@ -58,7 +63,7 @@ def test_opcheck(name: str, layout: str) -> None:
         back = [order.index(k) for k in range(5)]
         permuted = tensors.map(lambda t: t if t.dim() == 1 else t.permute(order).contiguous().permute(back))
         tensors = permuted.requiring_gradients()
-    torch.library.opcheck(OPERATOR, (*tensors, *CASES[name].sizes))
+    torch.library.opcheck(OPERATOR, (*tensors, *CASES[name].options))
 
 
 def test_the_layout_of_the_input_is_kept() -> None:
@@ -217,6 +222,26 @@ def test_functional_gradients() -> None:
     torch.testing.assert_close(found, weight.grad)
 
 
+def test_functional_gradients_of_bicubic_samples() -> None:
+    tensors, sizes = CASES["bicubic"].draw(), CASES["bicubic"].options
+
+    def loss(offset: Tensor) -> Tensor:
+        return ls3d_conv3d(*tensors._replace(offset=offset), *sizes).square().sum()
+
+    found = torch.func.grad(loss)(tensors.offset)
+    offset = tensors.offset.clone().requires_grad_()
+    loss(offset).backward()
+    torch.testing.assert_close(found, offset.grad)
+
+
+def test_bilinear_is_the_default_of_the_registered_operator() -> None:
+    tensors, sizes = CASES["usual"].draw().requiring_gradients(), CASES["usual"].sizes
+    output = torch.ops.ls3d.conv3d(*tensors, *sizes)
+    assert torch.equal(output, ls3d_conv3d(*tensors, *sizes, "bilinear"))
+    output.sum().backward()
+    assert len(gradients(tensors)) == 5
+
+
 def test_gradients_per_sample() -> None:
     input, offset, mask, weight, _ = CASES["usual"].draw()
     assert mask is not None
@@ -278,6 +303,7 @@ def test_wrong_shapes_are_named(shapes: dict[str, tuple[int, ...]], message: str
         ({"groups": 0}, "groups is 0, expected at least 1"),
         ({"groups": 3}, "weight takes 4 channels in each of 3 groups"),
         ({"dilation": 9}, "too small for kernel"),
+        ({"interpolation": "cubic"}, "interpolation is 'cubic', expected one of bilinear, bicubic"),
     ],
 )
 def test_wrong_sizes_are_named(sizes: dict[str, Any], message: str) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor
 pytest.importorskip("triton", reason="triton is not installed: pip install 'ls3d[test]'")
 
 from ls3d.ops import ls3d_conv3d, use_backend
+from ls3d.ops._geometry import Interpolation
 from ls3d.ops.backends import reference
 from ls3d.ops.backends.choose import Backend
 from ls3d.ops.backends.triton import backend as triton
@@ -80,6 +82,7 @@ def without_none(results: Results) -> list[Tensor]:
 
 
 SMALL = Case(batch=1, out_channels=5, size=(1, 5, 6), kernel=(1, 2, 3), padding=(0, 1, 1))
+BICUBIC = replace(SMALL, interpolation="bicubic")
 SPECIAL = {
     "27 taps": lambda: RandomCall(replace(SMALL, size=(2, 4, 5), kernel=(3, 3, 3), padding=(1, 1, 1))),
     "many channels in pairs": lambda: RandomCall(replace(SMALL, channels=72, out_channels=40), torch.float16),
@@ -89,6 +92,9 @@ SPECIAL = {
     "contiguous": lambda: RandomCall(replace(SMALL, batch=2), channels_last=False),
     "several tiles": lambda: RandomCall(replace(SMALL, size=(1, 9, 18)), spread=3.0),
     "long offsets": lambda: RandomCall(replace(SMALL, size=(1, 9, 20), kernel=(1, 1, 2)), spread=12.0),
+    "bicubic": lambda: RandomCall(replace(BICUBIC, size=(1, 9, 18)), spread=3.0),
+    "bicubic in pairs": lambda: RandomCall(replace(BICUBIC, channels=40, out_channels=20), torch.float16),
+    "bicubic with long offsets": lambda: RandomCall(replace(BICUBIC, size=(1, 9, 20), kernel=(1, 1, 2)), spread=12.0),
     "one pixel": lambda: RandomCall(replace(SMALL, size=(1, 1, 1), kernel=(1, 3, 3)), spread=0.5),
 }
 
@@ -133,6 +139,7 @@ def cases(draw: st.DrawFn) -> Case:
         offset_groups=offset_groups,
         mask=draw(st.booleans()),
         bias=draw(st.booleans()),
+        interpolation=draw(st.sampled_from(["bilinear", "bicubic"])),
     )
 
 
@@ -205,8 +212,10 @@ def deterministic() -> Iterator[None]:
 
 
 @interpreted
-def test_deterministic_gradients_are_exact_and_repeat(deterministic: None) -> None:
-    random_call = RandomCall(replace(POINTS, size=(1, 4, 20), kernel=(1, 1, 2)), spread=15.0)
+@pytest.mark.parametrize("interpolation", get_args(Interpolation))
+def test_deterministic_gradients_are_exact_and_repeat(deterministic: None, interpolation: Interpolation) -> None:
+    case = replace(POINTS, size=(1, 4, 20), kernel=(1, 1, 2), interpolation=interpolation)
+    random_call = RandomCall(case, spread=15.0)
     random_call.check()
     first, second = (without_none(random_call.results()) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ls3d._torch_internals import reversed_padding
-from ls3d.ops import ls3d_conv3d
+from ls3d.ops import Interpolation, ls3d_conv3d
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
@@ -24,6 +24,7 @@ class LS3DConv3d(nn.Conv3d):
     Args:
         modulation: predict masks; without them all samples have weight one.
         offset_groups: groups of input channels with offsets and masks of their own.
+        interpolation: ``"bilinear"`` or ``"bicubic"``, see :func:`ls3d.ops.ls3d_conv3d`.
         other arguments: as in ``torch.nn.Conv3d``.
 
     Attributes:
@@ -53,6 +54,7 @@ class LS3DConv3d(nn.Conv3d):
         *,
         modulation: bool = True,
         offset_groups: int = 1,
+        interpolation: Interpolation = "bilinear",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -75,6 +77,7 @@ class LS3DConv3d(nn.Conv3d):
         )
         self.modulation = modulation
         self.offset_groups = offset_groups
+        self.interpolation = interpolation
         taps = self.kernel_size[0] * self.kernel_size[1] * self.kernel_size[2]
         self.predictor = nn.Conv3d(
             in_channels,
@@ -120,7 +123,16 @@ class LS3DConv3d(nn.Conv3d):
     def _sample(self, input: Tensor, offset: Tensor, mask: Tensor | None) -> Tensor:
         input, padding = self.pad(input)
         return ls3d_conv3d(
-            input, offset, mask, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+            input,
+            offset,
+            mask,
+            self.weight,
+            self.bias,
+            self.stride,
+            padding,
+            self.dilation,
+            self.groups,
+            self.interpolation,
         )
 
     def pad(self, input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
@@ -146,6 +158,8 @@ class LS3DConv3d(nn.Conv3d):
             text += f", max_offset={self.max_offset:g}"
         if self.offset_groups != 1:
             text += f", offset_groups={self.offset_groups}"
+        if self.interpolation != "bilinear":
+            text += f", interpolation={self.interpolation}"
         return text
 
     @classmethod

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ls3d.ops._motion_plan import check_times, default_levels, half_size, search_radii
 from ls3d.ops.backends import reference_motion
-from ls3d.ops.backends.choose import warn_of_fallback
+from ls3d.ops.backends.choose import requested_backend, warn_of_fallback
 from ls3d.ops.backends.cpu import motion as cpu_motion
 
 torch.library.define(
@@ -75,8 +75,8 @@ def _forward(first: Tensor, second: Tensor, times: Sequence[float], levels: int)
 
 
 def _choose(first: Tensor) -> Callable[[Tensor, Tensor, Sequence[float], int], Tensor]:
-    """The backend for these frames: the compiled kernel where it can be used, else the reference."""
-    if first.device.type != "cpu":
+    """The compiled kernel if it can run and ``use_backend`` doesn't request the reference, else the reference."""
+    if first.device.type != "cpu" or requested_backend() == "reference":
         return reference_motion.bilateral_motion
     why_not = cpu_motion.supports(first)
     if why_not is None:

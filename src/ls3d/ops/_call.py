@@ -24,7 +24,7 @@ class Call:
         mask: ``(N, G*taps, T_out, H_out, W_out)``, or None for ones.
         weight: ``(O, C/groups, kT, kH, kW)``.
         bias: ``(O,)`` or None.
-        geometry: all sizes.
+        geometry: all sizes, and the interpolation.
     """
 
     input: Tensor
@@ -36,9 +36,9 @@ class Call:
 
     @classmethod
     def of(
-        cls, input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *sizes: Any
+        cls, input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, *options: Any
     ) -> Call:
-        """Check everything that a backend relies on; ``sizes`` are stride, padding, dilation and groups.
+        """Check everything that a backend relies on; ``options`` are the remaining arguments of :meth:`Geometry.of`.
 
         Raises:
             ValueError: shapes, dtypes or devices don't fit each other; the message names the argument.
@@ -48,12 +48,12 @@ class Call:
                 _check_device_and_dtype(name, tensor, input)
         mask_shape = None if mask is None else mask.shape
         bias_shape = None if bias is None else bias.shape
-        geometry = Geometry.of(input.shape, offset.shape, mask_shape, weight.shape, bias_shape, *sizes)
+        geometry = Geometry.of(input.shape, offset.shape, mask_shape, weight.shape, bias_shape, *options)
         return cls(input, offset, mask, weight, bias, geometry)
 
     @property
     def compute_dtype(self) -> torch.dtype:
-        """The dtype of coordinates, bilinear weights and sums: float64 for float64 features, else float32."""
+        """The dtype of coordinates, weights of pixels and sums: float64 for float64 features, else float32."""
         return torch.float64 if self.input.dtype == torch.float64 else torch.float32
 
     @property

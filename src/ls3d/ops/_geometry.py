@@ -1,4 +1,4 @@
-"""The sizes of one LS3D convolution, checked once and frozen.
+"""The sizes and the interpolation of one LS3D convolution, checked once and frozen.
 
 While a graph is traced, sizes may be symbolic (``torch.SymInt``), so nothing here converts them to plain integers.
 """
@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 Triple = tuple[int, int, int]
+Interpolation = Literal["bilinear", "bicubic"]
+
+CUBIC = -0.75
+"""The parameter a of the cubic kernel."""
 
 
 def triple(value: int | Sequence[int], name: str) -> Triple:
@@ -27,7 +31,7 @@ def triple(value: int | Sequence[int], name: str) -> Triple:
 
 @dataclass(frozen=True)
 class Geometry:
-    """All sizes of an LS3D convolution.
+    """All sizes of an LS3D convolution, and how it samples.
 
     Attributes:
         batch: number of samples, N.
@@ -40,6 +44,7 @@ class Geometry:
         groups: channel groups of the weight.
         offset_groups: groups of channels with offsets of their own; channel ``c`` is in group
             ``c // (C / offset_groups)``.
+        interpolation: between pixels, see :func:`ls3d.ops.ls3d_conv3d`.
     """
 
     batch: int
@@ -53,6 +58,7 @@ class Geometry:
     dilation: Triple
     groups: int
     offset_groups: int
+    interpolation: Interpolation
 
     def __str__(self) -> str:
         input_shape = (self.batch, self.in_channels, *self.in_size)
@@ -60,7 +66,7 @@ class Geometry:
         return (
             f"input {_text(input_shape)}, weight {_text(weight_shape)}, stride {_text(self.stride)},"
             f" padding {_text(self.padding)}, dilation {_text(self.dilation)}, groups {self.groups},"
-            f" offset groups {self.offset_groups}"
+            f" offset groups {self.offset_groups}, {self.interpolation}"
         )
 
     @property
@@ -90,11 +96,12 @@ class Geometry:
         padding: int | Sequence[int] = 0,
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
+        interpolation: Interpolation = "bilinear",
     ) -> Geometry:
         """Check that the shapes fit each other, and infer the number of offset groups.
 
         Raises:
-            ValueError: a shape doesn't fit; the message names the argument, its shape and the expected one.
+            ValueError: a shape or the interpolation doesn't fit; the message names the argument and what is expected.
         """
         for name, shape in (("input", input_shape), ("offset", offset_shape), ("weight", weight_shape)):
             if len(shape) != 5:
@@ -106,6 +113,10 @@ class Geometry:
         _check_at_least("padding", padding, 0)
         _check_at_least("dilation", dilation, 1)
         _check_at_least("groups", (groups,), 1)
+        if interpolation not in get_args(Interpolation):
+            raise ValueError(
+                f"interpolation is {interpolation!r}, expected one of {', '.join(get_args(Interpolation))}"
+            )
         batch, in_channels, *in_size = input_shape
         out_channels, group_channels, *kernel = weight_shape
         _check_at_least("the weight's kernel", kernel, 1)
@@ -131,6 +142,7 @@ class Geometry:
             dilation,
             groups,
             offset_groups,
+            interpolation,
         )
 
 

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from ls3d.ops._call import Call
+from ls3d.ops._geometry import Interpolation
 from ls3d.ops.backends import reference
 from ls3d.ops.backends.choose import BackendName, explain, load
 from ls3d.ops.backends.cpu import library
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_SIZES: tuple[tuple[int, Interpolation], ...] = ((3, "bilinear"), (16, "bilinear"), (40, "bilinear"), (40, "bicubic"))
 _TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-10, torch.bfloat16: 3e-2}
 
 
@@ -40,7 +42,7 @@ class Check:
     """One call of a backend compared with the reference.
 
     Attributes:
-        name: device, dtype and number of channels.
+        name: device, dtype, number of channels and interpolation.
         error: the largest difference of output and gradients, relative to the largest value of each.
         tolerance: the largest error that passes.
     """
@@ -85,9 +87,9 @@ def self_test(seconds: float = 10.0) -> list[Check]:
     for seed in range(1000):
         for device in devices():
             for dtype, tolerance in _TOLERANCES.items():
-                for channels in (3, 16, 40):
-                    name = f"{device} {str(dtype).removeprefix('torch.')}, {channels} channels"
-                    error = _compare(_random_call(device, dtype, channels, seed), seed)
+                for channels, interpolation in _SIZES:
+                    name = f"{device} {str(dtype).removeprefix('torch.')}, {channels} channels, {interpolation}"
+                    error = _compare(_random_call(device, dtype, channels, seed, interpolation), seed)
                     worst = max(error, checks[name].error) if name in checks else error
                     checks[name] = Check(name, worst, tolerance)
         if time.monotonic() - start > seconds:
@@ -95,7 +97,9 @@ def self_test(seconds: float = 10.0) -> list[Check]:
     return list(checks.values())
 
 
-def _random_call(device: torch.device, dtype: torch.dtype, channels: int, seed: int) -> Call:
+def _random_call(
+    device: torch.device, dtype: torch.dtype, channels: int, seed: int, interpolation: Interpolation = "bilinear"
+) -> Call:
     """A 3x3x3 call with padding 1 on ``(1, channels, 3, 24, 28)``; offsets have a deviation of 3 pixels."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -104,7 +108,8 @@ def _random_call(device: torch.device, dtype: torch.dtype, channels: int, seed: 
 
     size = (3, 24, 28)
     input, offset, mask = normal(1, channels, *size), 3 * normal(1, 54, *size), normal(1, 27, *size)
-    return Call.of(input, offset, mask, normal(channels, channels, 3, 3, 3), normal(channels), 1, 1)
+    weight, bias = normal(channels, channels, 3, 3, 3), normal(channels)
+    return Call.of(input, offset, mask, weight, bias, 1, 1, 1, 1, interpolation)
 
 
 def _compare(call: Call, seed: int) -> float:

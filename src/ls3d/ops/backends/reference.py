@@ -1,7 +1,7 @@
 """The operator in plain torch, for any device and any floating-point dtype: the oracle of the other backends' tests.
 
 Equation (3) of the LS3D paper, one tap after the other, so that memory holds the samples of one tap and never those of
-all taps. Coordinates, bilinear weights and sums are float32, or float64 for float64 features. ``forward`` can also be
+all taps. Coordinates, weights of corners and sums are float32, or float64 for float64 features. ``forward`` can also be
 differentiated by autograd when it is called directly.
 
 Shapes in this module, for G offset groups and the output's T, H, W: offsets of one tap ``(N, G, 2, T, H, W)``, its
@@ -17,25 +17,28 @@ import torch
 from torch import Tensor
 
 from ls3d.ops._call import Call, Gradients
-from ls3d.ops._geometry import Geometry, Triple
+from ls3d.ops._geometry import CUBIC, Geometry, Triple
+
+_REACH = {"bilinear": 1, "bicubic": 2}
+"""Pixels that a sample reads in each direction."""
 
 
 class _Corner(NamedTuple):
-    """One of the four pixels around each position, ``(N, G, T, H, W)`` each.
+    """One of the 2x2 or 4x4 pixels around each position, ``(N, G, T, H, W)`` each.
 
     Attributes:
         pixel: its number in the frame, ``row * W_in + column``; of a neighboring pixel if it is outside.
         valid: whether it is inside the frame.
-        wy, wx: its bilinear weights in y and x.
-        lower, right: which corner it is.
+        wy, wx: its weight is ``wy * wx``.
+        slope_y, slope_x: derivatives of ``wy`` by y and of ``wx`` by x.
     """
 
     pixel: Tensor
     valid: Tensor
     wy: Tensor
     wx: Tensor
-    lower: bool
-    right: bool
+    slope_y: Tensor | float
+    slope_x: Tensor | float
 
 
 def supports(geometry: Geometry, dtype: torch.dtype, device: torch.device) -> str | None:
@@ -146,23 +149,40 @@ def _frames_of(input: Tensor, geometry: Geometry, a: int, dtype: torch.dtype) ->
 
 
 def _corners(offset: Tensor, geometry: Geometry, tap: Triple) -> list[_Corner]:
-    """The four corners of all positions of one tap. Only positions with -1 < y < H and -1 < x < W have valid ones."""
+    """The corners of all positions of one tap. A position whose sample is zero has no valid one."""
     height, width = geometry.in_size[1:]
+    coefficients = _cubic_weights if geometry.interpolation == "bicubic" else _linear_weights
+    reach = _REACH[geometry.interpolation]
     y = offset[:, :, 0] + _grid(geometry, tap, 1, offset.device).view(-1, 1)
     x = offset[:, :, 1] + _grid(geometry, tap, 2, offset.device)
-    inside = (y > -1) & (y < height) & (x > -1) & (x < width)
+    inside = (y > -reach) & (y < height - 1 + reach) & (x > -reach) & (x < width - 1 + reach)
     y, x = torch.where(inside, y, 0), torch.where(inside, x, 0)
     top, left = y.detach().floor(), x.detach().floor()
+    columns = coefficients(x - left)
     corners = []
-    for lower in (False, True):
-        for right in (False, True):
-            row, column = (top + lower).long(), (left + right).long()
+    for i, (wy, slope_y) in enumerate(coefficients(y - top), 1 - reach):
+        for j, (wx, slope_x) in enumerate(columns, 1 - reach):
+            row, column = (top + i).long(), (left + j).long()
             valid = inside & (row >= 0) & (row < height) & (column >= 0) & (column < width)
             pixel = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-            wy = y - top if lower else 1 - (y - top)
-            wx = x - left if right else 1 - (x - left)
-            corners.append(_Corner(pixel, valid, wy, wx, lower, right))
+            corners.append(_Corner(pixel, valid, wy, wx, slope_y, slope_x))
     return corners
+
+
+def _linear_weights(part: Tensor) -> list[tuple[Tensor, Tensor | float]]:
+    """Weights of the two pixels around a position and their derivatives; ``part`` is its distance from the first."""
+    return [(1 - part, -1.0), (part, 1.0)]
+
+
+def _cubic_weights(part: Tensor) -> list[tuple[Tensor, Tensor | float]]:
+    """Weights of four pixels and their derivatives, by Keys 1981; ``part`` is the distance from the second of them."""
+    a, rest = CUBIC, 1 - part
+    return [
+        (a * part * rest * rest, a * rest * (1 - 3 * part)),
+        (((a + 2) * part - (a + 3)) * part * part + 1, (3 * (a + 2) * part - 2 * (a + 3)) * part),
+        (((a + 2) * rest - (a + 3)) * rest * rest + 1, (2 * (a + 3) - 3 * (a + 2) * rest) * rest),
+        (a * rest * part * part, a * part * (2 - 3 * part)),
+    ]
 
 
 def _grid(geometry: Geometry, tap: Triple, axis: int, device: torch.device) -> Tensor:
@@ -179,8 +199,10 @@ def _features(frames: Tensor, corner: _Corner) -> Tensor:
 
 
 def _interpolate(frames: Tensor, corners: list[_Corner]) -> Tensor:
-    parts = [_features(frames, corner) * (corner.wy * corner.wx).unsqueeze(2) for corner in corners]
-    return parts[0] + parts[1] + parts[2] + parts[3]
+    samples = _features(frames, corners[0]) * (corners[0].wy * corners[0].wx).unsqueeze(2)
+    for corner in corners[1:]:
+        samples = samples + _features(frames, corner) * (corner.wy * corner.wx).unsqueeze(2)
+    return samples
 
 
 def _offset_gradient(frames: Tensor, corners: list[_Corner], grad_samples: Tensor) -> Tensor:
@@ -188,13 +210,13 @@ def _offset_gradient(frames: Tensor, corners: list[_Corner], grad_samples: Tenso
     dy, dx = torch.zeros_like(corners[0].wy), torch.zeros_like(corners[0].wx)
     for corner in corners:
         dot_product = (grad_samples * _features(frames, corner)).sum(2)
-        dy += dot_product * (corner.wx if corner.lower else -corner.wx)
-        dx += dot_product * (corner.wy if corner.right else -corner.wy)
+        dy += dot_product * (corner.wx * corner.slope_y)
+        dx += dot_product * (corner.wy * corner.slope_x)
     return torch.stack((dy, dx), 2)
 
 
 def _scatter(grad_input: Tensor, corners: list[_Corner], grad_samples: Tensor, geometry: Geometry, a: int) -> None:
-    """Add the gradient of the samples of temporal tap ``a`` to that of the pixels at the four corners."""
+    """Add the gradient of the samples of temporal tap ``a`` to that of the pixels at the corners."""
     g = geometry
     grad_frames = torch.zeros(*grad_samples.shape[:4], g.in_size[1] * g.in_size[2]).to(grad_samples)
     for corner in corners:

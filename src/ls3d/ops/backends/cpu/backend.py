@@ -234,6 +234,7 @@ def _kernel_call(slab: _Slab, call: Call, inputs: _SlabInputs, output: Tensor) -
         offset_groups=g.offset_groups,
         frame_origin=slab.out_frames.start * g.stride[0] - g.padding[0] - slab.in_frames.start,
         threads=torch.get_num_threads(),
+        interpolation=library.INTERPOLATIONS.index(g.interpolation),
         input_sample=features.stride(0),
         input_frame=features.stride(2),
         input_pixel=features.stride(4),

@@ -16,8 +16,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-ABI = 1
+ABI = 2
 """The number of the C interface, ``kAbi`` in ``csrc/ls3d.h``."""
+
+
+INTERPOLATIONS = ("bilinear", "bicubic")
+"""In the order of the enumeration in ``csrc/ls3d.h``."""
 
 
 class Array(ctypes.Structure):
@@ -53,6 +57,7 @@ class KernelCall(ctypes.Structure):
         ("offset_groups", ctypes.c_int64),
         ("frame_origin", ctypes.c_int64),
         ("threads", ctypes.c_int64),
+        ("interpolation", ctypes.c_int64),
         ("input_sample", ctypes.c_int64),
         ("input_frame", ctypes.c_int64),
         ("input_pixel", ctypes.c_int64),

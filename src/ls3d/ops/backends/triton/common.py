@@ -1,7 +1,9 @@
-"""Functions that the Triton kernels share: tiles of positions, and bilinear sampling (section 3.2 of the LS3D paper).
+"""Functions that the Triton kernels share: tiles of positions, and sampling (section 3.2 of the LS3D paper).
 
 A program computes a rectangle of positions within one frame. So the start of each frame is a scalar of 64 bits, and
-indices within a frame fit 32 bits. Coordinates and bilinear weights are float32.
+indices within a frame fit 32 bits. Coordinates and weights of corners are float32.
+
+A bilinear sample has 2x2 corners. A bicubic one has 4x4, which are visited as four quads of 2x2, numbered row by row.
 
 The kernels' tuples and constants:
 
@@ -11,6 +13,7 @@ offset_strides, ...                     strides of a tensor in elements, in the 
 C, O                                    channels of the input and of the output
 GROUPS, OFFSET_GROUPS                   groups of the weight, and of the offsets
 RUN                                     consecutive input channels that share a group and an offset group
+BICUBIC                                 whether samples are bicubic
 KERNEL, STRIDE, PADDING, DILATION       (T, H, W) each, as in ``torch.nn.Conv3d``
 HAS_MASK, HAS_BIAS, NEED_OFFSET, ...    whether the tensor exists; if not, its pointer is never used
 PAIRS                                   load two 16-bit channels as one 32-bit word
@@ -25,6 +28,10 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+
+from ls3d.ops._geometry import CUBIC
+
+A: tl.constexpr = tl.constexpr(CUBIC)
 
 
 @triton.jit
@@ -77,26 +84,38 @@ def load_tap(
 
 @triton.jit
 def corners(
-    dy, dx, h, w, tap, inside, height, width,
-    KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
+    dy, dx, h, w, tap, quad, inside, height, width,
+    KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr, BICUBIC: tl.constexpr,
 ):  # fmt: skip
-    """Where a tap samples: the pixel of the top left corner, which of the four corners are in the frame, and fractions.
+    """Where a tap samples: the pixel of a quad's top left corner, which corners are in the frame, and fractions.
 
-    The sample is zero unless -1 < y < height and -1 < x < width. These comparisons are false for NaN.
+    The sample is zero unless -1 < y < height and -1 < x < width, or one pixel more on each side with BICUBIC. These
+    comparisons are false for NaN.
     """
     y = dy + (h * STRIDE[1] - PADDING[1] + tap // KERNEL[2] % KERNEL[1] * DILATION[1]).to(tl.float32)
     x = dx + (w * STRIDE[2] - PADDING[2] + tap % KERNEL[2] * DILATION[2]).to(tl.float32)
-    sampled = inside & (y > -1) & (y < height) & (x > -1) & (x < width)
+    if BICUBIC:
+        sampled = inside & (y > -2) & (y < height + 1) & (x > -2) & (x < width + 1)
+    else:
+        sampled = inside & (y > -1) & (y < height) & (x > -1) & (x < width)
     y = tl.where(sampled, y, 0.0)
     x = tl.where(sampled, x, 0.0)
     top = tl.floor(y)
     left = tl.floor(x)
     row = top.to(tl.int32)
     column = left.to(tl.int32)
-    upper = sampled & (row >= 0)
-    lower = sampled & (row < height - 1)
-    left_inside = column >= 0
-    right_inside = column < width - 1
+    if BICUBIC:
+        row += quad // 2 * 2 - 1
+        column += quad % 2 * 2 - 1
+        upper = sampled & (row >= 0) & (row < height)
+        lower = sampled & (row >= -1) & (row < height - 1)
+        left_inside = (column >= 0) & (column < width)
+        right_inside = (column >= -1) & (column < width - 1)
+    else:
+        upper = sampled & (row >= 0)
+        lower = sampled & (row < height - 1)
+        left_inside = column >= 0
+        right_inside = column < width - 1
     pixel = row * width + column
     ok00 = upper & left_inside
     ok01 = upper & right_inside
@@ -106,11 +125,40 @@ def corners(
 
 
 @triton.jit
-def corner_weights(fy, fx, scale):
-    """The four bilinear weights, times ``scale``."""
-    lower = fy * scale
-    upper = scale - lower
-    return upper - upper * fx, upper * fx, lower - lower * fx, lower * fx
+def cubic_pair(fraction, second):
+    """The weights of two of the four pixels along an axis: of the first two, or of the last two if ``second`` is 1.
+
+    By Keys 1981. ``fraction`` is the position's distance from the second pixel.
+    """
+    near = tl.where(second == 1, 1 - fraction, fraction)
+    outer = A * near * (1 - near) * (1 - near)
+    inner = ((A + 2) * near - (A + 3)) * near * near + 1
+    return tl.where(second == 1, inner, outer), tl.where(second == 1, outer, inner)
+
+
+@triton.jit
+def cubic_slopes(fraction, second):
+    """The derivatives of the weights of :func:`cubic_pair` by the position."""
+    near = tl.where(second == 1, 1 - fraction, fraction)
+    sign = tl.where(second == 1, -1.0, 1.0)
+    outer = A * (1 - near) * (1 - 3 * near) * sign
+    inner = (3 * (A + 2) * near - 2 * (A + 3)) * near * sign
+    return tl.where(second == 1, inner, outer), tl.where(second == 1, outer, inner)
+
+
+@triton.jit
+def corner_weights(fy, fx, scale, quad, BICUBIC: tl.constexpr):
+    """The weights of a quad's four corners, times ``scale``."""
+    if BICUBIC:
+        top, bottom = cubic_pair(fy, quad // 2)
+        left, right = cubic_pair(fx, quad % 2)
+        upper = top * scale
+        lower = bottom * scale
+        return upper * left, upper * right, lower * left, lower * right
+    else:
+        lower = fy * scale
+        upper = scale - lower
+        return upper - upper * fx, upper * fx, lower - lower * fx, lower * fx
 
 
 @triton.jit

@@ -36,7 +36,7 @@ def forward_kernel(
     offset_strides, mask_strides, out_strides, in_size, out_size,
     C: tl.constexpr, O: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, RUN: tl.constexpr,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
-    HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, PAIRS: tl.constexpr, PRECISION: tl.constexpr,
+    BICUBIC: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, PAIRS: tl.constexpr, PRECISION: tl.constexpr,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_O: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
     """Grid: (tiles of output positions, blocks of a group's output channels, groups)."""
@@ -44,6 +44,7 @@ def forward_kernel(
     group_o: tl.constexpr = O // GROUPS
     plane: tl.constexpr = KERNEL[1] * KERNEL[2]
     taps: tl.constexpr = KERNEL[0] * plane
+    quads: tl.constexpr = 4 if BICUBIC else 1
     even: tl.constexpr = RUN % BLOCK_C == 0
     last: tl.constexpr = (RUN - 1) // BLOCK_C * BLOCK_C
     size: tl.constexpr = 2 if PAIRS else 1
@@ -60,6 +61,8 @@ def forward_kernel(
     mask += n * mask_strides[0] + t * mask_strides[2]
     mask_lane = h * mask_strides[3] + w * mask_strides[4]
     begin, end = tap_range(t, 0, T, KERNEL, STRIDE, PADDING, DILATION)
+    begin *= quads
+    end *= quads
 
     acc = tl.zeros((positions, BLOCK_O), tl.float32)
     for run in range(group_c // RUN):
@@ -68,20 +71,21 @@ def forward_kernel(
         first_frame = n * T + t * STRIDE[0] - PADDING[0]
         active = inside & (begin < end)
         dy, dx, m = load_tap(
-            offset, mask, row + begin, offset_strides[1], mask_strides[1], offset_lane, mask_lane, active, HAS_MASK,
+            offset, mask, row + begin // quads, offset_strides[1], mask_strides[1], offset_lane, mask_lane, active, HAS_MASK,
         )  # fmt: skip
         pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
-            dy, dx, h, w, begin, active, H, W, KERNEL, STRIDE, PADDING, DILATION
+            dy, dx, h, w, begin // quads, begin % quads, active, H, W, KERNEL, STRIDE, PADDING, DILATION, BICUBIC
         )
-        w00, w01, w10, w11 = corner_weights(fy, fx, m)
-        frame = x + (first_frame + begin // plane * DILATION[0]) * H * W * C + first
+        w00, w01, w10, w11 = corner_weights(fy, fx, m, begin % quads, BICUBIC)
+        frame = x + (first_frame + begin // quads // plane * DILATION[0]) * H * W * C + first
         v00, v01, v10, v11 = load_corners(frame, pixel, ok00, ok01, ok10, ok11, W, word, RUN // size, C, even, PAIRS)
         active = inside & (begin + 1 < end)
         dy, dx, m = load_tap(
-            offset, mask, row + begin + 1, offset_strides[1], mask_strides[1], offset_lane, mask_lane, active, HAS_MASK,
+            offset, mask, row + (begin + 1) // quads, offset_strides[1], mask_strides[1],
+            offset_lane, mask_lane, active, HAS_MASK,
         )  # fmt: skip
-        for tap in range(begin, end):
-            matrix = weight + ((group * taps + tap) * group_c + run * RUN) * group_o
+        for step in range(begin, end):
+            matrix = weight + ((group * taps + step // quads) * group_c + run * RUN) * group_o
             for block in range(BLOCK_C, RUN, BLOCK_C):
                 b = load_matrix(matrix, block - BLOCK_C + c, o, RUN, group_o, even)
                 a = blend(v00, v01, v10, v11, w00, w01, w10, w11, kind, PAIRS, positions, BLOCK_C)
@@ -91,17 +95,18 @@ def forward_kernel(
                 acc = tl.dot(a, b, acc, input_precision=PRECISION)
             b = load_matrix(matrix, last + c, o, RUN, group_o, even)
             a = blend(v00, v01, v10, v11, w00, w01, w10, w11, kind, PAIRS, positions, BLOCK_C)
+            quad = (step + 1) % quads
             pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
-                dy, dx, h, w, tap + 1, active, H, W, KERNEL, STRIDE, PADDING, DILATION
+                dy, dx, h, w, (step + 1) // quads, quad, active, H, W, KERNEL, STRIDE, PADDING, DILATION, BICUBIC
             )
-            w00, w01, w10, w11 = corner_weights(fy, fx, m)
-            frame = x + (first_frame + (tap + 1) // plane * DILATION[0]) * H * W * C + first
+            w00, w01, w10, w11 = corner_weights(fy, fx, m, quad, BICUBIC)
+            frame = x + (first_frame + (step + 1) // quads // plane * DILATION[0]) * H * W * C + first
             v00, v01, v10, v11 = load_corners(
                 frame, pixel, ok00, ok01, ok10, ok11, W, word, RUN // size, C, even, PAIRS
             )
-            active = inside & (tap + 2 < end)
+            active = inside & (step + 2 < end)
             dy, dx, m = load_tap(
-                offset, mask, row + tap + 2, offset_strides[1], mask_strides[1],
+                offset, mask, row + (step + 2) // quads, offset_strides[1], mask_strides[1],
                 offset_lane, mask_lane, active, HAS_MASK,
             )  # fmt: skip
             acc = tl.dot(a, b, acc, input_precision=PRECISION)

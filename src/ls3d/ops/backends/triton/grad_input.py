@@ -4,10 +4,12 @@ Each output position adds to the four corners of each tap's sample. With atomics
 would exceed all other (4 rows of channels for each position and tap), so `input_kernel` gathers instead: pixel p gets
 
     sum over taps of ( sum over positions m of s[p, m] * grad_output[m] ) * weight[tap]^T
-    with s[p, m] = mask[m] * max(0, 1 - |y[m] - p_y|) * max(0, 1 - |x[m] - p_x|)
+    with s[p, m] = mask[m] * k(y[m] - p_y) * k(x[m] - p_x)
+
+where k(d) is max(0, 1 - |d|) for bilinear samples, and the cubic kernel for bicubic ones.
 
 For a tile of pixels, the inner sum is a matrix product over a window of positions: the tile, shifted by the tap, and
-widened on all sides by the largest offset of the positions there.
+widened on all sides by the largest offset of the positions there, and by one more for bicubic samples.
 
 `scatter_kernel` runs first. It stores the largest offset of each tile of positions and tap (`radius`), not counting
 offsets of more than GATHER_RADIUS pixels. Samples with such offsets are scattered: their gradients are added by atomics
@@ -21,6 +23,7 @@ import triton
 import triton.language as tl
 
 from ls3d.ops.backends.triton.common import (
+    A,
     corner_weights,
     corners,
     grad_samples,
@@ -64,7 +67,7 @@ def scatter_kernel(
     offset_strides, mask_strides, in_size, out_size, first_frame, last_frame,
     C: tl.constexpr, O: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, RUN: tl.constexpr,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
-    HAS_MASK: tl.constexpr, FIXED: tl.constexpr, GATHER_RADIUS: tl.constexpr, PRECISION: tl.constexpr,
+    BICUBIC: tl.constexpr, HAS_MASK: tl.constexpr, FIXED: tl.constexpr, GATHER_RADIUS: tl.constexpr, PRECISION: tl.constexpr,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_O: tl.constexpr,
 ):  # fmt: skip
     """Write ``radius``, and add the gradient of samples with offsets beyond GATHER_RADIUS to ``scattered``.
@@ -100,27 +103,29 @@ def scatter_kernel(
         longest = tl.maximum(tl.abs(dy), tl.abs(dx))
         near = (tl.abs(dy) <= GATHER_RADIUS) & (tl.abs(dx) <= GATHER_RADIUS)
         tl.store(radius + tap * tiles, tl.ceil(tl.max(tl.where(near, longest, 0.0), 0)).to(tl.int32))
-        pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
-            dy, dx, h, w, tap, inside & (near == 0) & (m != 0), H, W, KERNEL, STRIDE, PADDING, DILATION
-        )
-        if tl.max((ok00 | ok01 | ok10 | ok11).to(tl.int32), 0) > 0:
-            w00, w01, w10, w11 = corner_weights(fy, fx, m)
-            buffer_frame = t * STRIDE[0] - PADDING[0] + tap // plane * DILATION[0] - first_frame
-            for run in range(offset_c // RUN):
-                first = offset_group * offset_c + run * RUN
-                group = first // group_c
-                matrix = weight + ((group * taps + tap) * group_c + first % group_c) * group_o
-                buffer = scattered + (n * (last_frame - first_frame) + buffer_frame) * H * W * C + first
-                for block in range(0, RUN, BLOCK_C):
-                    c = block + tl.arange(0, BLOCK_C)
-                    d = grad_samples(
-                        rows + group * group_o, h * W_OUT + w, inside, matrix, c, RUN,
-                        O, group_o, even, BLOCK_O, PRECISION,
-                    )  # fmt: skip
-                    add_scattered(buffer, d, pixel, ok00, w00, c, c < RUN, factor, C, FIXED)
-                    add_scattered(buffer, d, pixel + 1, ok01, w01, c, c < RUN, factor, C, FIXED)
-                    add_scattered(buffer, d, pixel + W, ok10, w10, c, c < RUN, factor, C, FIXED)
-                    add_scattered(buffer, d, pixel + W + 1, ok11, w11, c, c < RUN, factor, C, FIXED)
+        for quad in range(4 if BICUBIC else 1):
+            pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
+                dy, dx, h, w, tap, quad, inside & (near == 0) & (m != 0), H, W,
+                KERNEL, STRIDE, PADDING, DILATION, BICUBIC,
+            )  # fmt: skip
+            if tl.max((ok00 | ok01 | ok10 | ok11).to(tl.int32), 0) > 0:
+                w00, w01, w10, w11 = corner_weights(fy, fx, m, quad, BICUBIC)
+                buffer_frame = t * STRIDE[0] - PADDING[0] + tap // plane * DILATION[0] - first_frame
+                for run in range(offset_c // RUN):
+                    first = offset_group * offset_c + run * RUN
+                    group = first // group_c
+                    matrix = weight + ((group * taps + tap) * group_c + first % group_c) * group_o
+                    buffer = scattered + (n * (last_frame - first_frame) + buffer_frame) * H * W * C + first
+                    for block in range(0, RUN, BLOCK_C):
+                        c = block + tl.arange(0, BLOCK_C)
+                        d = grad_samples(
+                            rows + group * group_o, h * W_OUT + w, inside, matrix, c, RUN,
+                            O, group_o, even, BLOCK_O, PRECISION,
+                        )  # fmt: skip
+                        add_scattered(buffer, d, pixel, ok00, w00, c, c < RUN, factor, C, FIXED)
+                        add_scattered(buffer, d, pixel + 1, ok01, w01, c, c < RUN, factor, C, FIXED)
+                        add_scattered(buffer, d, pixel + W, ok10, w10, c, c < RUN, factor, C, FIXED)
+                        add_scattered(buffer, d, pixel + W + 1, ok11, w11, c, c < RUN, factor, C, FIXED)
 
 
 @triton.jit
@@ -134,10 +139,10 @@ def window(low, high, limit, STEP: tl.constexpr):
 @triton.jit
 def window_radius(
     radius, top, left, height, width,
-    SPAN_H: tl.constexpr, SPAN_W: tl.constexpr, STRIDE: tl.constexpr, GATHER_RADIUS: tl.constexpr,
+    SPAN_H: tl.constexpr, SPAN_W: tl.constexpr, STRIDE: tl.constexpr, REACH: tl.constexpr,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, SOURCE_H: tl.constexpr, SOURCE_W: tl.constexpr,
 ):  # fmt: skip
-    """The largest offset, up to GATHER_RADIUS, of all positions whose samples may touch a tile of pixels.
+    """The largest offset, up to GATHER_RADIUS, of all positions at most REACH from a tile of pixels.
 
     Args:
         radius: pointer to one tap and output frame, (tiles in a frame,).
@@ -145,8 +150,8 @@ def window_radius(
         height, width: size of the output frame.
     """
     across = tl.cdiv(width, SOURCE_W)
-    h, rows = window(top - GATHER_RADIUS, top + TILE_H - 1 + GATHER_RADIUS, height, STRIDE[1])
-    w, columns = window(left - GATHER_RADIUS, left + TILE_W - 1 + GATHER_RADIUS, width, STRIDE[2])
+    h, rows = window(top - REACH, top + TILE_H - 1 + REACH, height, STRIDE[1])
+    w, columns = window(left - REACH, left + TILE_W - 1 + REACH, width, STRIDE[2])
     i = h // SOURCE_H + tl.arange(0, SPAN_H)[:, None]
     j = w // SOURCE_W + tl.arange(0, SPAN_W)[None, :]
     exists = (i * SOURCE_H < h + rows) & (j * SOURCE_W < w + columns)
@@ -155,15 +160,27 @@ def window_radius(
 
 
 @triton.jit
-def bilinear_weights(
-    y, x, m, top, left, kind: tl.constexpr, TILE_H: tl.constexpr, TILE_W: tl.constexpr
+def weights_along(distance, BICUBIC: tl.constexpr):
+    """The weight of a pixel at some distance from a position along an axis."""
+    d = tl.abs(distance)
+    if BICUBIC:
+        inner = ((A + 2) * d - (A + 3)) * d * d + 1
+        outer = A * (d - 1) * (d - 2) * (d - 2)
+        return tl.where(d <= 1, inner, tl.where(d < 2, outer, 0.0))
+    else:
+        return tl.clamp(1 - d, 0.0, 1.0)
+
+
+@triton.jit
+def pixel_weights(
+    y, x, m, top, left, kind: tl.constexpr, BICUBIC: tl.constexpr, TILE_H: tl.constexpr, TILE_W: tl.constexpr
 ):  # fmt: skip
     """s[p, m]: the weight of pixel p of the tile at (top, left) in the modulated sample of position m."""
     lane = tl.arange(0, TILE_H * TILE_W)
     py = (top + lane // TILE_W).to(tl.float32)
     px = (left + lane % TILE_W).to(tl.float32)
-    along_y = tl.clamp(1 - tl.abs(y[None, :] - py[:, None]), 0.0, 1.0)
-    along_x = tl.clamp(1 - tl.abs(x[None, :] - px[:, None]), 0.0, 1.0)
+    along_y = weights_along(y[None, :] - py[:, None], BICUBIC)
+    along_x = weights_along(x[None, :] - px[:, None], BICUBIC)
     return (along_y * m[None, :] * along_x).to(kind)
 
 
@@ -180,7 +197,7 @@ def input_kernel(
     offset_strides, mask_strides, grad_strides, in_size, out_size, first_frame, last_frame,
     C: tl.constexpr, O: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, RUN: tl.constexpr,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
-    HAS_MASK: tl.constexpr, FIXED: tl.constexpr, GATHER_RADIUS: tl.constexpr, PRECISION: tl.constexpr,
+    BICUBIC: tl.constexpr, HAS_MASK: tl.constexpr, FIXED: tl.constexpr, GATHER_RADIUS: tl.constexpr, PRECISION: tl.constexpr,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, SOURCE_H: tl.constexpr, SOURCE_W: tl.constexpr,
     SPAN_H: tl.constexpr, SPAN_W: tl.constexpr,
     BLOCK_C: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_M: tl.constexpr,
@@ -188,13 +205,14 @@ def input_kernel(
     """Write the gradient of input frames [first_frame, last_frame): the gathered part plus ``scattered``.
 
     Grid: (tiles of pixels, blocks of channels in a run, runs). SOURCE_H, SOURCE_W are the tile of ``scatter_kernel``;
-    SPAN_H and SPAN_W powers of two that cover the number of these tiles within GATHER_RADIUS of a tile of pixels.
+    SPAN_H and SPAN_W powers of two that cover the number of these tiles whose samples may touch a tile of pixels.
     BLOCK_M is the number of output positions in a matrix product.
     """
     group_c: tl.constexpr = C // GROUPS
     group_o: tl.constexpr = O // GROUPS
     plane: tl.constexpr = KERNEL[1] * KERNEL[2]
     taps: tl.constexpr = KERNEL[0] * plane
+    further: tl.constexpr = 1 if BICUBIC else 0  # pixels that a sample reads beyond a bilinear one
     even: tl.constexpr = RUN % BLOCK_C == 0
     kind: tl.constexpr = grad_out.dtype.element_ty
     _, H, W = in_size
@@ -227,8 +245,8 @@ def input_kernel(
             shift_x = tap % KERNEL[2] * DILATION[2] - PADDING[2]
             widened = window_radius(
                 radius + ((n * T_OUT + t_out) * OFFSET_GROUPS * taps + row) * tiles, top - shift_y, left - shift_x,
-                H_OUT, W_OUT, SPAN_H, SPAN_W, STRIDE, GATHER_RADIUS, TILE_H, TILE_W, SOURCE_H, SOURCE_W,
-            )  # fmt: skip
+                H_OUT, W_OUT, SPAN_H, SPAN_W, STRIDE, GATHER_RADIUS + further, TILE_H, TILE_W, SOURCE_H, SOURCE_W,
+            ) + further  # fmt: skip
             h0, height = window(top - shift_y - widened, top - shift_y + TILE_H - 1 + widened, H_OUT, STRIDE[1])
             w0, width = window(left - shift_x - widened, left - shift_x + TILE_W - 1 + widened, W_OUT, STRIDE[2])
             matrix = weight + ((group * taps + tap) * group_c + first % group_c) * group_o
@@ -248,7 +266,7 @@ def input_kernel(
                     near = active & (tl.abs(dy) <= GATHER_RADIUS) & (tl.abs(dx) <= GATHER_RADIUS)
                     y = tl.where(near, dy, 0.0) + (h * STRIDE[1] + shift_y).to(tl.float32)
                     x = tl.where(near, dx, 0.0) + (w * STRIDE[2] + shift_x).to(tl.float32)
-                    s = bilinear_weights(y, x, tl.where(near, m, 0.0), top, left, kind, TILE_H, TILE_W)
+                    s = pixel_weights(y, x, tl.where(near, m, 0.0), top, left, kind, BICUBIC, TILE_H, TILE_W)
                     g = load_gradient(rows + t_out * H_OUT * W_OUT * O, h * W_OUT + w, active, o, group_o, O)
                     u = tl.dot(s, g, u, input_precision=PRECISION)
                 b = load_matrix(matrix, c, o, RUN, group_o, even)

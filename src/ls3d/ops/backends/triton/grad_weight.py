@@ -31,7 +31,7 @@ def weight_kernel(
     offset_strides, mask_strides, in_size, out_size, tiles, tiles_each,
     C: tl.constexpr, O: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, RUN: tl.constexpr,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
-    HAS_MASK: tl.constexpr, PAIRS: tl.constexpr, PRECISION: tl.constexpr,
+    BICUBIC: tl.constexpr, HAS_MASK: tl.constexpr, PAIRS: tl.constexpr, PRECISION: tl.constexpr,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_O: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
     """Grid: (splits * taps, runs * blocks of channels in a run, blocks of a group's output channels).
@@ -42,6 +42,7 @@ def weight_kernel(
     group_o: tl.constexpr = O // GROUPS
     plane: tl.constexpr = KERNEL[1] * KERNEL[2]
     taps: tl.constexpr = KERNEL[0] * plane
+    quads: tl.constexpr = 4 if BICUBIC else 1
     even: tl.constexpr = RUN % BLOCK_C == 0
     blocks: tl.constexpr = (RUN + BLOCK_C - 1) // BLOCK_C
     size: tl.constexpr = 2 if PAIRS else 1
@@ -58,8 +59,9 @@ def weight_kernel(
     word = block // size + words_of_block(PAIRS, BLOCK_C, PARTS)
 
     acc = tl.zeros((BLOCK_C, BLOCK_O), tl.float32)
-    for number in range(split * tiles_each, tl.minimum((split + 1) * tiles_each, tiles)):
-        n, t, _, h, w, inside = tile_positions(number, T_OUT, H_OUT, W_OUT, TILE_H, TILE_W)
+    for step in range(split * tiles_each * quads, tl.minimum((split + 1) * tiles_each, tiles) * quads):
+        quad = step % quads
+        n, t, _, h, w, inside = tile_positions(step // quads, T_OUT, H_OUT, W_OUT, TILE_H, TILE_W)
         frame_number = t * STRIDE[0] - PADDING[0] + tap // plane * DILATION[0]
         active = inside & (frame_number >= 0) & (frame_number < T)
         dy, dx, m = load_tap(
@@ -68,13 +70,13 @@ def weight_kernel(
             h * mask_strides[3] + w * mask_strides[4], active, HAS_MASK,
         )  # fmt: skip
         pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
-            dy, dx, h, w, tap, active, H, W, KERNEL, STRIDE, PADDING, DILATION
+            dy, dx, h, w, tap, quad, active, H, W, KERNEL, STRIDE, PADDING, DILATION, BICUBIC
         )
         frame = x + (n * T + frame_number) * H * W * C + first
         v00, v01, v10, v11 = load_corners(frame, pixel, ok00, ok01, ok10, ok11, W, word, RUN // size, C, even, PAIRS)
         rows = grad_out + (n * T_OUT + t) * H_OUT * W_OUT * O + group * group_o
         g = load_gradient(rows, h * W_OUT + w, active, o, group_o, O)
-        w00, w01, w10, w11 = corner_weights(fy, fx, m)
+        w00, w01, w10, w11 = corner_weights(fy, fx, m, quad, BICUBIC)
         a = blend(v00, v01, v10, v11, w00, w01, w10, w11, kind, PAIRS, TILE_H * TILE_W, BLOCK_C)
         acc = tl.dot(tl.trans(a), g, acc, input_precision=PRECISION)
 

@@ -135,7 +135,8 @@ def run_input(
     def launch(config: Config) -> None:
         tile = tile_shape(*g.in_size[1:], config.positions)
         run = channels_per_run(g)
-        spans = [(tile[i] + 2 * GATHER_RADIUS - 1) // g.stride[1 + i] // source[i] + 2 for i in (0, 1)]
+        reach = GATHER_RADIUS + (g.interpolation == "bicubic")
+        spans = [(tile[i] + 2 * reach - 1) // g.stride[1 + i] // source[i] + 2 for i in (0, 1)]
         grid = (_programs(g.batch, size, tile), triton.cdiv(run, config.block_c), g.in_channels // run)
         input_kernel[grid](
             grad_x=grad_input,
@@ -254,6 +255,7 @@ def _arguments(call: Call, tile: tuple[int, int], config: Config) -> dict[str, A
         "STRIDE": g.stride,
         "PADDING": g.padding,
         "DILATION": g.dilation,
+        "BICUBIC": g.interpolation == "bicubic",
         "HAS_MASK": mask is not None,
         "PRECISION": _precision(),
         "TILE_H": tile[0],
@@ -284,4 +286,4 @@ def _key(kernel: str, dtype: torch.dtype, geometry: Geometry) -> tuple[Any, ...]
     """What the time of a launch depends on."""
     g = geometry
     positions = size_bucket(g.batch * math.prod(g.out_size))
-    return (kernel, dtype, g.in_channels, g.out_channels, g.groups, g.offset_groups, g.kernel, positions)
+    return (kernel, dtype, g.in_channels, g.out_channels, g.groups, g.offset_groups, g.kernel, g.interpolation, positions)

@@ -100,22 +100,22 @@ void columns_gradient(const Sizes& sizes, int64_t width, int64_t positions, cons
   }
 }
 
-template <class T>
+template <template <class> class Plan, class T>
 struct BackwardScratch {
-  SamplingPlan<T> plan;
-  alignas(64) T dots[kTile * 4];        // see corner_dot_products
+  Plan<T> plan;
+  alignas(64) T dots[kTile * 4];        // see dot_products
   alignas(64) T columns[kTile * kRow];  // samples, or their gradient
 };
 
 // Workspace: scratch and packed output gradients for each thread, and sums for the weight's gradient for each owner.
-template <class T>
+template <template <class> class Plan, class T>
 struct Workspace {
-  Buffer<BackwardScratch<T>> scratch;
+  Buffer<BackwardScratch<Plan, T>> scratch;
   Buffer<T> outputs, sums;
   int64_t outputs_size, sums_row, sums_size;
 
   Workspace(const KernelCall& call, const Sizes& sizes)
-      : scratch(allocate<BackwardScratch<T>>(call.threads)),
+      : scratch(allocate<BackwardScratch<Plan, T>>(call.threads)),
         outputs_size(divide_up(sizes.out_group, kDepth) * kTile * kRow),
         sums_row(sizes.out_padded + kPad),
         sums_size(call.groups * sizes.depth * sums_row) {
@@ -137,19 +137,19 @@ void add_weight_products(const Sizes& sizes, const Block& block, int64_t positio
 
 // ---- All gradients, or all but the weight's.
 
-template <class T>
+template <template <class> class Plan, class T>
 struct BackwardPass {
   const KernelCall& call;
   const Sizes& sizes;
   const Schedule& schedule;
-  Workspace<T>& space;
+  Workspace<Plan, T>& space;
   bool need_weight;   // the weight's gradient
   bool need_columns;  // the gradient of the columns, for the input, offsets or masks
   std::vector<Slice> slices;
   std::vector<std::vector<Block>> blocks;  // for each slice and temporal tap
   Buffer<T> packed;
 
-  BackwardPass(const KernelCall& call, const Sizes& sizes, const Schedule& schedule, Workspace<T>& space,
+  BackwardPass(const KernelCall& call, const Sizes& sizes, const Schedule& schedule, Workspace<Plan, T>& space,
                bool need_weight)
       : call(call), sizes(sizes), schedule(schedule), space(space), need_weight(need_weight) {
     need_columns = call.grad_input || call.grad_offset.data || call.grad_mask.data;
@@ -171,7 +171,7 @@ struct BackwardPass {
 
   // One tile of an output frame, with the input frame that temporal tap `a` reads.
   void run_tile(const Task& task, int64_t a, const Tile& tile, int64_t thread) {
-    BackwardScratch<T>& scratch = space.scratch[thread];
+    BackwardScratch<Plan, T>& scratch = space.scratch[thread];
     T* outputs = space.outputs_of(thread);
     int64_t group = -1;
     for (const Block& block : blocks[task.slice * call.kernel[0] + a]) {
@@ -189,7 +189,7 @@ struct BackwardPass {
   }
 
   // Passes the gradient of one tap's columns on, and replaces it by the samples if the weight's gradient needs them.
-  void backpropagate(const Block& block, const TapColumns& tap, const Tile& tile, BackwardScratch<T>& scratch) {
+  void backpropagate(const Block& block, const TapColumns& tap, const Tile& tile, BackwardScratch<Plan, T>& scratch) {
     make_sampling_plan(call, tile, tap.tap, tap.offset_group, scratch.plan);
     const bool need_dots = call.grad_offset.data || call.grad_mask.data;
     const int64_t frame =
@@ -245,10 +245,10 @@ struct BackwardPass {
 // ---- The weight's gradient alone: each thread computes the rows of a block.
 
 // Adds, over all positions, the products of the block's columns, sampled again, and the output's gradient.
-template <class T>
-void run_weight_block(const KernelCall& call, const Sizes& sizes, const Block& block, Workspace<T>& space,
+template <template <class> class Plan, class T>
+void run_weight_block(const KernelCall& call, const Sizes& sizes, const Block& block, Workspace<Plan, T>& space,
                       int64_t thread) {
-  BackwardScratch<T>& scratch = space.scratch[thread];
+  BackwardScratch<Plan, T>& scratch = space.scratch[thread];
   T* outputs = space.outputs_of(thread);
   for (int64_t item = 0; item < call.batch * call.out_size[0] * sizes.tiles; ++item) {
     const int64_t frame = item / sizes.tiles;
@@ -265,8 +265,8 @@ void run_weight_block(const KernelCall& call, const Sizes& sizes, const Block& b
   }
 }
 
-template <class T>
-void backward_weight(const KernelCall& call, Sizes sizes, Workspace<T>& space) {
+template <template <class> class Plan, class T>
+void backward_weight(const KernelCall& call, Sizes sizes, Workspace<Plan, T>& space) {
   // About four blocks for each thread balance the load, each of whole register tiles of the product.
   const int64_t unit = 4 * kRows, rows = call.groups * sizes.depth / (4 * call.threads);
   const int64_t most = minimum(kDepth / unit * unit, maximum(unit, rows / unit * unit));
@@ -287,19 +287,19 @@ void backward_weight(const KernelCall& call, Sizes sizes, Workspace<T>& space) {
   }
 }
 
-template <class T>
+template <template <class> class Plan, class T>
 int32_t backward(const KernelCall& call) {
   if (call.batch * call.in_size[0] == 0) return kDone;
   Sizes sizes = Sizes::of(call, T());
   const Schedule schedule = make_schedule(call, sizes, lanes<T>());
-  Workspace<T> space(call, sizes);
+  Workspace<Plan, T> space(call, sizes);
   if (!space.scratch || !space.outputs) return kNoMemory;
   const bool need_columns = call.grad_input || call.grad_offset.data || call.grad_mask.data;
   const bool need_weight = call.grad_weight.data;
   const bool one_pass = need_weight && schedule.owners * space.sums_size * int64_t(sizeof(T)) <= kMaxWeightSumBytes;
   if (need_columns || one_pass) {
     if (one_pass) space.sums = allocate<T>(schedule.owners * space.sums_size);
-    BackwardPass<T> pass(call, sizes, schedule, space, one_pass);
+    BackwardPass<Plan, T> pass(call, sizes, schedule, space, one_pass);
     if (!pass.packed || (one_pass && !space.sums)) return kNoMemory;
     pass.run();
   }

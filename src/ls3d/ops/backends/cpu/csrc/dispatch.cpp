@@ -16,12 +16,17 @@ using EntryPoint = int32_t (*)(const KernelCall&, bool);
 
 struct InstructionSet {
   const char* name;
-  EntryPoint forward, backward;
+  EntryPoint forward[2], backward[2];  // for each Interpolation
 };
 
-#define LS3D_DECLARE(isa)                         \
-  int32_t forward_##isa(const KernelCall&, bool); \
-  int32_t backward_##isa(const KernelCall&, bool);
+#define LS3D_DECLARE(isa)                                                                      \
+  int32_t forward_BilinearPlan_##isa(const KernelCall&, bool);                                 \
+  int32_t forward_BicubicPlan_##isa(const KernelCall&, bool);                                  \
+  int32_t backward_BilinearPlan_##isa(const KernelCall&, bool);                                \
+  int32_t backward_BicubicPlan_##isa(const KernelCall&, bool);                                 \
+  static constexpr InstructionSet isa{#isa,                                                    \
+                                      {forward_BilinearPlan_##isa, forward_BicubicPlan_##isa}, \
+                                      {backward_BilinearPlan_##isa, backward_BicubicPlan_##isa}};
 
 LS3D_DECLARE(portable)
 #ifdef LS3D_HAS_AVX2
@@ -38,13 +43,12 @@ static InstructionSet choose() {
 #ifdef LS3D_HAS_AVX512
   if (allowed("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return {"avx512", forward_avx512, backward_avx512};
+    return avx512;
 #endif
 #ifdef LS3D_HAS_AVX2
-  if (allowed("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return {"avx2", forward_avx2, backward_avx2};
+  if (allowed("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2;
 #endif
-  return {"portable", forward_portable, backward_portable};
+  return portable;
 }
 
 static const InstructionSet& chosen() {
@@ -59,9 +63,9 @@ LS3D_EXPORT int32_t ls3d_abi() { return ls3d::kAbi; }
 LS3D_EXPORT const char* ls3d_isa() { return ls3d::chosen().name; }
 
 LS3D_EXPORT int32_t ls3d_forward(const ls3d::KernelCall* call, int32_t is_double) {
-  return ls3d::chosen().forward(*call, is_double != 0);
+  return ls3d::chosen().forward[call->interpolation](*call, is_double != 0);
 }
 
 LS3D_EXPORT int32_t ls3d_backward(const ls3d::KernelCall* call, int32_t is_double) {
-  return ls3d::chosen().backward(*call, is_double != 0);
+  return ls3d::chosen().backward[call->interpolation](*call, is_double != 0);
 }

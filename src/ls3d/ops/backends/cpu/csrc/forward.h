@@ -9,17 +9,17 @@
 namespace ls3d {
 namespace {
 
-template <class T>
+template <template <class> class Plan, class T>
 struct ForwardScratch {
-  SamplingPlan<T> plan;
+  Plan<T> plan;
   alignas(64) T columns[kTile * kRow];
 };
 
 // Adds the products of one group's samples and weights to `sums`, (positions, out_group). `packed` are the group's
 // weights.
-template <class T>
+template <template <class> class Plan, class T>
 void forward_group(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile, int64_t group,
-                   ForwardScratch<T>& scratch, T* sums, int64_t sums_row) {
+                   ForwardScratch<Plan, T>& scratch, T* sums, int64_t sums_row) {
   const int64_t first = group * sizes.in_group, last = first + sizes.in_group;
   const int64_t offset_channels = call.channels / call.offset_groups;
   int64_t filled = 0, start = 0;
@@ -68,9 +68,9 @@ void write_output(const KernelCall& call, const Sizes& sizes, const Tile& tile, 
   });
 }
 
-template <class T>
+template <template <class> class Plan, class T>
 void forward_tile(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile,
-                  ForwardScratch<T>& scratch, T* sums) {
+                  ForwardScratch<Plan, T>& scratch, T* sums) {
   const int64_t sums_row = call.groups * sizes.out_padded + kPad;
   const T* bias = static_cast<const T*>(call.bias);
   std::memset(sums, 0, tile.size() * sums_row * sizeof(T));
@@ -85,7 +85,7 @@ void forward_tile(const KernelCall& call, const Sizes& sizes, const T* packed, c
   write_output(call, sizes, tile, sums, sums_row);
 }
 
-template <class T>
+template <template <class> class Plan, class T>
 int32_t forward(const KernelCall& call) {
   Sizes sizes = Sizes::of(call, T());
   // Four tiles for each thread balance the load, as long as a tile has at least four rows of register tiles. Not tuned.
@@ -94,7 +94,7 @@ int32_t forward(const KernelCall& call) {
   sizes.set_tiles(maximum(sizes.tiles, wanted), kRows);
   const int64_t sums_size = kTile * (call.groups * sizes.out_padded + kPad);
   auto packed = allocate<T>(call.groups * round_up(sizes.out_group, panel_width<T>()) * sizes.depth);
-  auto scratch = allocate<ForwardScratch<T>>(call.threads);
+  auto scratch = allocate<ForwardScratch<Plan, T>>(call.threads);
   auto sums = allocate<T>(call.threads * sums_size);
   if (!packed || !scratch || !sums) return kNoMemory;
   const int64_t work = call.batch * call.out_size[0] * sizes.tiles;

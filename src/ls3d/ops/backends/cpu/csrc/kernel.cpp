@@ -1,19 +1,19 @@
-// The CPU kernel, compiled once for each instruction set (LS3D_ISA).
+// The CPU kernel, compiled once for each instruction set (LS3D_ISA) and interpolation (LS3D_PLAN).
 #include "backward.h"
 #include "forward.h"
 
 namespace ls3d {
 
-// The two entry points of this instruction set.
-#define LS3D_JOIN(a, b) a##b
-#define LS3D_NAME(a, b) LS3D_JOIN(a, b)
+// The two entry points.
+#define LS3D_JOIN(a, b, c) a##b##_##c
+#define LS3D_NAME(a, b, c) LS3D_JOIN(a, b, c)
 
-int32_t LS3D_NAME(forward_, LS3D_ISA)(const KernelCall& call, bool is_double) {
-  return is_double ? forward<double>(call) : forward<float>(call);
+int32_t LS3D_NAME(forward_, LS3D_PLAN, LS3D_ISA)(const KernelCall& call, bool is_double) {
+  return is_double ? forward<LS3D_PLAN, double>(call) : forward<LS3D_PLAN, float>(call);
 }
 
-int32_t LS3D_NAME(backward_, LS3D_ISA)(const KernelCall& call, bool is_double) {
-  return is_double ? backward<double>(call) : backward<float>(call);
+int32_t LS3D_NAME(backward_, LS3D_PLAN, LS3D_ISA)(const KernelCall& call, bool is_double) {
+  return is_double ? backward<LS3D_PLAN, double>(call) : backward<LS3D_PLAN, float>(call);
 }
 
 }  // namespace ls3d

@@ -9,9 +9,11 @@
 
 namespace ls3d {
 
-constexpr int kAbi = 1;  // must be raised whenever KernelCall changes; Python refuses any other number
+constexpr int kAbi = 2;  // must be raised whenever KernelCall changes; Python refuses any other number
 
 enum Status : int32_t { kDone = 0, kNoMemory = 1 };
+
+enum Interpolation : int64_t { kBilinear = 0, kBicubic = 1 };
 
 struct Array {
   void* data;  // null if the tensor is absent
@@ -26,6 +28,7 @@ struct KernelCall {
   int64_t groups, offset_groups;
   int64_t frame_origin;  // the input frame that temporal tap 0 reads at output frame 0
   int64_t threads;
+  int64_t interpolation;
   int64_t input_sample, input_frame, input_pixel;  // strides of input; a row is width * input_pixel elements
   int64_t grad_input_sample, grad_input_frame, grad_input_pixel;  // strides of grad_input
   const void* input;                                              // (N, T, H, W, C)

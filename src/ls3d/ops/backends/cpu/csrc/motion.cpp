@@ -24,10 +24,10 @@ struct Memory {
     for (int64_t k = 0; k < call.levels; ++k) {
       pixels_before.push_back(pixels);
       pixels += sizes[k].pixels();
-      share = std::max(
-          {share, features_workspace(call, sizes[k]), match_workspace(call.radius[k], call.window_radius, sizes[k])});
+      const int64_t matching = match_workspace(call.radius[k], call.window_radius, sizes[k]);
+      share = std::max({share, features_workspace(call, sizes[k]), matching});
     }
-    const int64_t finest = sizes.back().pixels(), bands = bands_of(sizes.back().height, call.threads).count;
+    const int64_t finest = sizes.back().pixels(), bands = bands_of(sizes.back().height, call.threads);
     workspace = allocate<float>(std::max(bands * share, sizes[0].pixels()));
     for (auto& buffer : pictures) buffer = allocate<float>(kColors * pixels);
     for (auto& buffer : features) buffer = allocate<float>(kLanes * pixels);
@@ -89,9 +89,9 @@ void find_motion(const MotionCall& call, const Memory& memory, double time, floa
       const Field before = memory.field(2, coarse);
       enlarge(before.y, coarse, size, call.threads, other.y, workspace);
       enlarge(before.x, coarse, size, call.threads, other.x, workspace);
-      select(match, other, center, workspace);
+      run_pass(select_rows, match, other, center, workspace);
     }
-    search(match, center, other, workspace);
+    run_pass(search_rows, match, center, other, workspace);
     const Field smooth = memory.field(2, size);
     median(other.y, size, call.threads, smooth.y);
     median(other.x, size, call.threads, smooth.x);

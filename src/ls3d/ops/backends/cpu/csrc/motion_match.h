@@ -164,14 +164,6 @@ class Candidates {
   float* zero_;
 };
 
-// What a band of select or search works in.
-inline int64_t match_workspace(int64_t search_radius, int64_t window, Size size) {
-  const int64_t side = 2 * search_radius + 1, maps = std::max(kCandidates, side * side);
-  const int64_t padded = size.width + 2 * window, best = 2 * size.width;
-  const int64_t map = size.width + BoxFilter::floats(window, size.width);
-  return padded + best + Candidates::floats(size.width) + maps * map;
-}
-
 // A part of the workspace.
 struct Workspace {
   float* next;
@@ -182,47 +174,46 @@ struct Workspace {
   }
 };
 
-// For every pixel the candidate of `motion` with the least cost.
-inline void select(const Match& m, Field motion, Field chosen, float* workspace) {
+// Takes a row of another candidate where it costs less than the best so far.
+inline void keep_better(MotionRow own, MotionRow other, const float* cost, float penalty, int64_t width, float* best,
+                        Field chosen) {
+  for (int64_t x = 0; x < width; ++x) {
+    const float apart = std::fabs(other.y[x] - own.y[x]) + std::fabs(other.x[x] - own.x[x]);
+    const float total = cost[x] + apart * penalty;
+    const bool better = total < best[x];
+    best[x] = better ? total : best[x];
+    chosen.y[x] = better ? other.y[x] : chosen.y[x];
+    chosen.x[x] = better ? other.x[x] : chosen.x[x];
+  }
+}
+
+// For every pixel the candidate of `motion` with the least cost, in rows `first` to `last`.
+inline void select_rows(const Match& m, Field motion, Field chosen, Workspace space, int64_t first, int64_t last) {
   const int64_t width = m.size.width, radius = m.window;
-  const int64_t share = match_workspace(m.radius, m.window, m.size);
-  for_bands(m.size.height, m.threads, [&](int64_t band, int64_t first, int64_t last) {
-    Workspace space{workspace + band * share};
-    float* padded = space.take(width + 2 * radius);
-    float* best = space.take(width);
-    float* cost = space.take(width);
-    const Candidates candidates(m, motion, space.take(Candidates::floats(width)));
-    BoxFilter filters[kCandidates];
-    for (BoxFilter& filter : filters) filter = BoxFilter(space.take(BoxFilter::floats(radius, width)), radius, m.size);
-    const float penalty = float(m.penalty);
-    Feed feed(first, radius);
-    for (int64_t y = first; y < last; ++y) {
-      feed.until(y, radius, m.size.height, [&](int64_t row) {
-        for (int64_t k = 0; k < kCandidates; ++k) {
-          difference_row(m, row, candidates.row(k, row), 0.0f, 0.0f, padded + radius);
-          filters[k].push(row, padded);
-        }
-      });
-      const MotionRow own = candidates.row(0, y);
-      float* out_y = chosen.y + y * width;
-      float* out_x = chosen.x + y * width;
-      std::copy(own.y, own.y + width, out_y);
-      std::copy(own.x, own.x + width, out_x);
-      filters[0].sum(y, m.scale(), best);
-      for (int64_t k = 1; k < kCandidates; ++k) {
-        const MotionRow other = candidates.row(k, y);
-        filters[k].sum(y, m.scale(), cost);
-        for (int64_t x = 0; x < width; ++x) {
-          const float apart = std::fabs(other.y[x] - own.y[x]) + std::fabs(other.x[x] - own.x[x]);
-          const float total = cost[x] + apart * penalty;
-          const bool better = total < best[x];
-          best[x] = better ? total : best[x];
-          out_y[x] = better ? other.y[x] : out_y[x];
-          out_x[x] = better ? other.x[x] : out_x[x];
-        }
+  float* padded = space.take(width + 2 * radius);
+  float* best = space.take(width);
+  float* cost = space.take(width);
+  const Candidates candidates(m, motion, space.take(Candidates::floats(width)));
+  BoxFilter filters[kCandidates];
+  for (BoxFilter& filter : filters) filter = BoxFilter(space.take(BoxFilter::floats(radius, width)), radius, m.size);
+  Feed feed(first, radius);
+  for (int64_t y = first; y < last; ++y) {
+    feed.until(y, radius, m.size.height, [&](int64_t row) {
+      for (int64_t k = 0; k < kCandidates; ++k) {
+        difference_row(m, row, candidates.row(k, row), 0.0f, 0.0f, padded + radius);
+        filters[k].push(row, padded);
       }
+    });
+    const MotionRow own = candidates.row(0, y);
+    const Field out{chosen.y + y * width, chosen.x + y * width};
+    std::copy(own.y, own.y + width, out.y);
+    std::copy(own.x, own.x + width, out.x);
+    filters[0].sum(y, m.scale(), best);
+    for (int64_t k = 1; k < kCandidates; ++k) {
+      filters[k].sum(y, m.scale(), cost);
+      keep_better(own, candidates.row(k, y), cost, float(m.penalty), width, best, out);
     }
-  });
+  }
 }
 
 // Where the parabola through three costs has its minimum, from -1/2 to 1/2; 0 where there is none.
@@ -232,53 +223,99 @@ inline float vertex(float before, float best, float after) {
   return curvature > 0.0f && std::fabs(found) <= 0.5f ? found : 0.0f;
 }
 
-// Around every pixel's `center`, the motion of the grid with the least cost, and its sub-pixel part.
-inline void search(const Match& m, Field center, Field found, float* workspace) {
-  const int64_t width = m.size.width, radius = m.window, reach = m.radius, side = 2 * reach + 1;
-  const int64_t share = match_workspace(m.radius, m.window, m.size);
-  for_bands(m.size.height, m.threads, [&](int64_t band, int64_t first, int64_t last) {
-    Workspace space{workspace + band * share};
-    float* padded = space.take(width + 2 * radius);
-    float* costs = space.take(side * side * width);
-    float* rings = space.take(side * side * BoxFilter::floats(radius, width));
-    float* best = space.take(width);
-    int32_t* index = reinterpret_cast<int32_t*>(space.take(width));
-    const auto filter = [&](int64_t k) {
-      return BoxFilter(rings + k * BoxFilter::floats(radius, width), radius, m.size);
-    };
-    const auto shift = [&](int64_t k) { return float(k - reach); };
-    Feed feed(first, radius);
-    for (int64_t y = first; y < last; ++y) {
-      feed.until(y, radius, m.size.height, [&](int64_t row) {
-        const MotionRow motion{center.y + row * width, center.x + row * width};
-        for (int64_t k = 0; k < side * side; ++k) {
-          difference_row(m, row, motion, shift(k / side), shift(k % side), padded + radius);
-          filter(k).push(row, padded);
-        }
-      });
-      for (int64_t k = 0; k < side * side; ++k) {
-        float* cost = costs + k * width;
-        const float away = float(m.penalty * double(std::fabs(shift(k / side)) + std::fabs(shift(k % side))));
-        filter(k).sum(y, m.scale(), cost);
-        for (int64_t x = 0; x < width; ++x) {
-          cost[x] += away;
-          const bool better = k == 0 || cost[x] < best[x];
-          best[x] = better ? cost[x] : best[x];
-          index[x] = better ? int32_t(k) : index[x];
-        }
-      }
-      const float* center_y = center.y + y * width;
-      const float* center_x = center.x + y * width;
-      for (int64_t x = 0; x < width; ++x) {
-        const int64_t row = index[x] / side, column = index[x] % side;
-        const float* cost = costs + index[x] * width + x;
-        float part_y = 0.0f, part_x = 0.0f;
-        if (row > 0 && row < side - 1) part_y = vertex(cost[-side * width], *cost, cost[side * width]);
-        if (column > 0 && column < side - 1) part_x = vertex(cost[-width], *cost, cost[width]);
-        found.y[y * width + x] = center_y[x] + (float(row - reach) + part_y);
-        found.x[y * width + x] = center_x[x] + (float(column - reach) + part_x);
+// The grid of motions around a center, row by row: costs of a row of pixels, and the position of the least.
+class Grid {
+ public:
+  static int64_t floats(int64_t radius, int64_t window, int64_t width) {
+    const int64_t side = 2 * radius + 1;
+    return side * side * (width + BoxFilter::floats(window, width)) + 2 * width;
+  }
+
+  Grid(const Match& m, Workspace& space) : m_(m), side_(2 * m.radius + 1), width_(m.size.width) {
+    costs_ = space.take(side_ * side_ * width_);
+    rings_ = space.take(side_ * side_ * BoxFilter::floats(m.window, width_));
+    best_ = space.take(width_);
+    index_ = reinterpret_cast<int32_t*>(space.take(width_));
+  }
+
+  // Differences of a row of pixels.
+  void push(int64_t y, MotionRow center, float* padded) {
+    for (int64_t k = 0; k < side_ * side_; ++k) {
+      difference_row(m_, y, center, shift(k / side_), shift(k % side_), padded + m_.window);
+      filter(k).push(y, padded);
+    }
+  }
+
+  // The least cost of each pixel of a row.
+  void minimize(int64_t y) {
+    for (int64_t k = 0; k < side_ * side_; ++k) {
+      float* cost = costs_ + k * width_;
+      const double steps = std::fabs(shift(k / side_)) + std::fabs(shift(k % side_));
+      const float away = float(m_.penalty * steps);
+      filter(k).sum(y, m_.scale(), cost);
+      for (int64_t x = 0; x < width_; ++x) {
+        cost[x] += away;
+        const bool better = k == 0 || cost[x] < best_[x];
+        best_[x] = better ? cost[x] : best_[x];
+        index_[x] = better ? int32_t(k) : index_[x];
       }
     }
+  }
+
+  // The motion of the least cost, with its sub-pixel part.
+  void refine(MotionRow center, Field found) const {
+    for (int64_t x = 0; x < width_; ++x) {
+      const int64_t row = index_[x] / side_, column = index_[x] % side_;
+      const float* cost = costs_ + index_[x] * width_ + x;
+      float part_y = 0.0f, part_x = 0.0f;
+      if (row > 0 && row < side_ - 1) part_y = vertex(cost[-side_ * width_], *cost, cost[side_ * width_]);
+      if (column > 0 && column < side_ - 1) part_x = vertex(cost[-width_], *cost, cost[width_]);
+      found.y[x] = center.y[x] + (shift(row) + part_y);
+      found.x[x] = center.x[x] + (shift(column) + part_x);
+    }
+  }
+
+ private:
+  float shift(int64_t k) const { return float(k - m_.radius); }
+
+  BoxFilter filter(int64_t k) const {
+    return BoxFilter(rings_ + k * BoxFilter::floats(m_.window, width_), m_.window, m_.size);
+  }
+
+  const Match& m_;
+  int64_t side_, width_;
+  float *costs_, *rings_, *best_;
+  int32_t* index_;
+};
+
+// Around every pixel's `center`, the motion of the grid with the least cost, in rows `first` to `last`.
+inline void search_rows(const Match& m, Field center, Field found, Workspace space, int64_t first, int64_t last) {
+  const int64_t width = m.size.width;
+  float* padded = space.take(width + 2 * m.window);
+  Grid grid(m, space);
+  Feed feed(first, m.window);
+  const auto row_of = [&](int64_t y) { return MotionRow{center.y + y * width, center.x + y * width}; };
+  for (int64_t y = first; y < last; ++y) {
+    feed.until(y, m.window, m.size.height, [&](int64_t row) { grid.push(row, row_of(row), padded); });
+    grid.minimize(y);
+    grid.refine(row_of(y), Field{found.y + y * width, found.x + y * width});
+  }
+}
+
+// Floats that a band of either pass works in.
+inline int64_t match_workspace(int64_t radius, int64_t window, Size size) {
+  const int64_t filters = kCandidates * BoxFilter::floats(window, size.width);
+  const int64_t select = 2 * size.width + Candidates::floats(size.width) + filters;
+  return size.width + 2 * window + std::max(select, Grid::floats(radius, window, size.width));
+}
+
+using Pass = void (*)(const Match&, Field, Field, Workspace, int64_t, int64_t);
+
+// One pass over all rows.
+inline void run_pass(Pass pass, const Match& m, Field from, Field to, float* workspace) {
+  const int64_t share = match_workspace(m.radius, m.window, m.size);
+  for_bands(m.size.height, m.threads, [&](int64_t band, int64_t first, int64_t last) {
+    pass(m, from, to, Workspace{workspace + band * share}, first, last);
   });
 }
 

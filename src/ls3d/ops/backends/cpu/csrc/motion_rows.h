@@ -21,24 +21,18 @@ struct Size {
   int64_t pixels() const { return height * width; }
 };
 
-// Rows are worked on in bands, each on one thread. No result depends on how many there are.
-struct Bands {
-  int64_t count, threads;
-};
-
-inline Bands bands_of(int64_t rows, int64_t threads) {
+// Rows are worked on in bands, each by one thread. No result depends on their number.
+inline int64_t bands_of(int64_t rows, int64_t threads) {
   constexpr int64_t kLeastRows = 16;  // the rows around a band are computed twice
-  if (threads <= 1) return {1, 1};
-  return {std::max<int64_t>(1, std::min(2 * threads, rows / kLeastRows)), threads};
+  return threads <= 1 ? 1 : std::max<int64_t>(1, std::min(2 * threads, rows / kLeastRows));
 }
 
 // Calls work(band, first row, row after the last) for every band.
 template <class Work>
 void for_bands(int64_t rows, int64_t threads, const Work& work) {
-  const Bands bands = bands_of(rows, threads);
-#pragma omp parallel for num_threads(bands.threads) schedule(dynamic) if (bands.count > 1)
-  for (int64_t band = 0; band < bands.count; ++band)
-    work(band, rows * band / bands.count, rows * (band + 1) / bands.count);
+  const int64_t bands = bands_of(rows, threads);
+#pragma omp parallel for num_threads(std::min(bands, threads)) schedule(dynamic) if (bands > 1)
+  for (int64_t band = 0; band < bands; ++band) work(band, rows * band / bands, rows * (band + 1) / bands);
 }
 
 inline int64_t clamped(int64_t value, int64_t end) { return std::min(std::max<int64_t>(value, 0), end - 1); }

@@ -1,36 +1,42 @@
-// Bilinear samples of a tile, written to columns (forward), and the gradients that columns pass on (backward).
+// Samples of a tile, written to columns (forward), and the gradients that columns pass on (backward).
 //
 // Columns are a matrix with a row for each position of the tile and a column for each pair of a tap and a channel.
 #pragma once
 
-#include "sampling_plan.h"
+#include "bicubic.h"
 
 namespace ls3d {
 namespace {
 
 // to[c] = sum over k of weight[k] * corner[k][c]
-template <class T>
-inline void blend(const T* const corner[4], const T weight[4], int64_t channels, T* to) {
+template <class T, int N>
+inline void blend(const T* const (&corner)[N], const T (&weight)[N], int64_t channels, T* to) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
   int64_t c = 0;
-  for (; c + L <= channels; c += L)
-    store<V>(to + c, weight[0] * load<V>(corner[0] + c) + weight[1] * load<V>(corner[1] + c) +
-                         weight[2] * load<V>(corner[2] + c) + weight[3] * load<V>(corner[3] + c));
-  for (; c < channels; ++c)
-    to[c] = weight[0] * corner[0][c] + weight[1] * corner[1][c] + weight[2] * corner[2][c] + weight[3] * corner[3][c];
+  for (; c + L <= channels; c += L) {
+    V sum = weight[0] * load<V>(corner[0] + c);
+#pragma GCC unroll 16
+    for (int k = 1; k < N; ++k) sum += weight[k] * load<V>(corner[k] + c);
+    store<V>(to + c, sum);
+  }
+  for (; c < channels; ++c) {
+    T sum = weight[0] * corner[0][c];
+#pragma GCC unroll 16
+    for (int k = 1; k < N; ++k) sum += weight[k] * corner[k][c];
+    to[c] = sum;
+  }
 }
 
-// The features of a position's four corners. `pixel_stride` is the distance of two pixels of `frame`.
+// The number of a position's corner k in the frame.
 template <class T>
-inline void find_corners(const SamplingPlan<T>& plan, int64_t position, const T* frame, int64_t pixel_stride,
-                         const T* corner[4]) {
-  for (int k = 0; k < 4; ++k) corner[k] = frame + plan.pixel[k][position] * pixel_stride;
+inline int64_t pixel_of(const BilinearPlan<T>& plan, int64_t position, int k) {
+  return plan.pixel[k][position];
 }
 
 // The bilinear weights of a position's four corners, times `scale`.
 template <class T>
-inline void find_weights(const SamplingPlan<T>& plan, int64_t position, T scale, T weight[4]) {
+inline void find_weights(const BilinearPlan<T>& plan, int64_t position, T scale, T* weight) {
   const T top = plan.row[0][position] * scale, bottom = plan.row[1][position] * scale;
   weight[0] = top * plan.column[0][position];
   weight[1] = top * plan.column[1][position];
@@ -39,27 +45,27 @@ inline void find_weights(const SamplingPlan<T>& plan, int64_t position, T scale,
 }
 
 // Writes the samples, times the mask, of `channels` channels of `frame` to `columns`, whose row stride is `stride`.
-template <class T>
-void sample(const SamplingPlan<T>& plan, int64_t positions, const T* frame, int64_t pixel_stride, int64_t channels,
-            T* columns, int64_t stride) {
+template <template <class> class Plan, class T>
+void sample(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixel_stride, int64_t channels, T* columns,
+            int64_t stride) {
   for (int64_t position = 0; position < positions; ++position, columns += stride) {
-    if (plan.pixel[0][position] == kOutside) {
+    if (plan.outside(position)) {
       for (int64_t c = 0; c < channels; ++c) columns[c] = T(0) * plan.mask[position];
       continue;
     }
-    const T* corner[4];
-    T weight[4];
-    find_corners(plan, position, frame, pixel_stride, corner);
+    const T* corner[Plan<T>::kCorners];
+    T weight[Plan<T>::kCorners];
+    for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] = frame + pixel_of(plan, position, k) * pixel_stride;
     find_weights(plan, position, plan.mask[position], weight);
     blend(corner, weight, channels, columns);
   }
 }
 
 // Adds to the gradients of one tap's offsets and masks. `dots`, (positions, 4), are the products of
-// corner_dot_products; `channel` is the tap's channel of the mask.
+// dot_products; `channel` is the tap's channel of the mask.
 template <class T>
 void add_offset_and_mask_gradients(const KernelCall& call, const Tile& tile, int64_t channel,
-                                   const SamplingPlan<T>& plan, const T* dots) {
+                                   const BilinearPlan<T>& plan, const T* dots) {
   for_each_row(call, tile, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
     const bool need_offset = call.grad_offset.data, need_mask = call.grad_mask.data;
     T* dy = need_offset ? element<T>(call.grad_offset, tile.sample, 2 * channel, tile.frame, y, x) : nullptr;
@@ -84,8 +90,9 @@ void add_offset_and_mask_gradients(const KernelCall& call, const Tile& tile, int
 
 // The dot products, over channels, of a column's gradient with the features of each corner. With Blend the gradient is
 // overwritten by the sample, which needs the same loads.
-template <class T, bool Blend>
-inline Four<T> corner_dot_products(const T* const corner[4], const T weight[4], int64_t channels, T* column) {
+template <bool Blend, class T>
+inline Four<T> dot_products(const BilinearPlan<T>&, int64_t, const T* const* corner, const T* weight, int64_t channels,
+                            T* column) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
   V sum[4] = {};
@@ -111,13 +118,13 @@ inline Four<T> corner_dot_products(const T* const corner[4], const T weight[4], 
   return total;
 }
 
-// Adds a column's gradient, times the corners' weights, to the gradients of the four corners.
-template <class T>
-inline void scatter(T* const corner[4], const T weight[4], int64_t channels, const T* gradient) {
+// Adds a column's gradient, times the corners' weights, to the gradients of the corners.
+template <class T, int N>
+inline void scatter(T* const (&corner)[N], const T (&weight)[N], int64_t channels, const T* gradient) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
-  for (int k = 0; k < 4; ++k) {
-    if (weight[k] == T(0)) continue;  // on the regular grid three of the four are zero
+  for (int k = 0; k < N; ++k) {
+    if (weight[k] == T(0)) continue;  // on the regular grid all but one are zero
     T* to = corner[k];
     int64_t c = 0;
     for (; c + L <= channels; c += L) store<V>(to + c, load<V>(to + c) + weight[k] * load<V>(gradient + c));
@@ -132,34 +139,35 @@ struct TapGradient {
   int64_t pixel_stride;
   T* grad_frame;  // (H, W, channels), added to; null if it isn't needed
   int64_t grad_pixel_stride;
-  T* dots;             // (positions, 4), written: see corner_dot_products; null if they aren't needed
+  T* dots;             // (positions, 4), written: see dot_products; null if they aren't needed
   bool write_samples;  // overwrite the columns' gradients by the samples times the mask
 };
 
 // Passes the gradients of one tap's columns on, with one visit to the corners of each position.
-template <class T>
-void backpropagate_tap(const SamplingPlan<T>& plan, int64_t positions, const TapGradient<T>& tap, int64_t channels,
-                       T* columns, int64_t stride) {
+template <template <class> class Plan, class T>
+void backpropagate_tap(const Plan<T>& plan, int64_t positions, const TapGradient<T>& tap, int64_t channels, T* columns,
+                       int64_t stride) {
   for (int64_t position = 0; position < positions; ++position, columns += stride) {
-    if (plan.pixel[0][position] == kOutside) {
+    if (plan.outside(position)) {
       if (tap.dots) store(tap.dots + 4 * position, Four<T>{});
       if (tap.write_samples)
         for (int64_t c = 0; c < channels; ++c) columns[c] = T(0) * plan.mask[position];
       continue;
     }
-    const T* corner[4];
-    T weight[4];
-    find_corners(plan, position, tap.frame, tap.pixel_stride, corner);
+    const T* corner[Plan<T>::kCorners];
+    T weight[Plan<T>::kCorners];
+    for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] = tap.frame + pixel_of(plan, position, k) * tap.pixel_stride;
     find_weights(plan, position, plan.mask[position], weight);
     if (tap.grad_frame) {
-      T* to[4];
-      for (int k = 0; k < 4; ++k) to[k] = tap.grad_frame + plan.pixel[k][position] * tap.grad_pixel_stride;
+      T* to[Plan<T>::kCorners];
+      for (int k = 0; k < Plan<T>::kCorners; ++k)
+        to[k] = tap.grad_frame + pixel_of(plan, position, k) * tap.grad_pixel_stride;
       scatter(to, weight, channels, columns);
     }
     if (tap.dots && tap.write_samples)
-      store(tap.dots + 4 * position, corner_dot_products<T, true>(corner, weight, channels, columns));
+      store(tap.dots + 4 * position, dot_products<true>(plan, position, corner, weight, channels, columns));
     else if (tap.dots)
-      store(tap.dots + 4 * position, corner_dot_products<T, false>(corner, weight, channels, columns));
+      store(tap.dots + 4 * position, dot_products<false>(plan, position, corner, weight, channels, columns));
     else if (tap.write_samples)
       blend(corner, weight, channels, columns);
   }

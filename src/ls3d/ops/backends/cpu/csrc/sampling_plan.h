@@ -27,20 +27,24 @@ constexpr int32_t kOutside = -1;
 // Pixels and weights of the four corners of each position. A corner outside the frame has weight zero and the number of
 // a neighboring pixel inside it; a position that samples zero has pixel[0] = kOutside.
 template <class T>
-struct SamplingPlan {
+struct BilinearPlan {
+  static constexpr int kCorners = 4;
+
   int32_t pixel[4][kTile];    // y * width + x of (top, left), (top, right), (bottom, left), (bottom, right)
   T row[2][kTile];            // bilinear weight of the top and of the bottom row
   T column[2][kTile];         // bilinear weight of the left and of the right column
   T row_inside[2][kTile];     // 1 if that row is inside the frame, else 0
   T column_inside[2][kTile];  // 1 if that column is inside the frame, else 0
   T mask[kTile];
+
+  bool outside(int64_t position) const { return pixel[0][position] == kOutside; }
 };
 
 // Fills the plan for `count` positions of one row of the output, the first one being position `first` of the tile.
 // (y0, x0) is the grid position of the first one; `step` is the distance of grid positions. Callers pass literal
 // strides for the usual layouts, so that the inlined loop can be vectorized.
 template <class T>
-inline void plan_row(SamplingPlan<T>& plan, int64_t first, int64_t count, T y0, T x0, T step, int32_t height,
+inline void plan_row(BilinearPlan<T>& plan, int64_t first, int64_t count, T y0, T x0, T step, int32_t height,
                      int32_t width, const T* dy, const T* dx, int64_t offset_step, const T* mask, int64_t mask_step) {
   for (int64_t k = 0; k < count; ++k) {
     T y = y0 + dy[k * offset_step], x = x0 + T(k) * step + dx[k * offset_step];
@@ -90,8 +94,8 @@ inline T* element(const Array& array, int64_t n, int64_t c, int64_t t, int64_t y
 }
 
 // The plan of tap number `tap`, (a * kH + i) * kW + j, in offset group `group`.
-template <class T>
-void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, int64_t group, SamplingPlan<T>& plan) {
+template <template <class> class Plan, class T>
+void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, int64_t group, Plan<T>& plan) {
   const int64_t taps = call.kernel[0] * call.kernel[1] * call.kernel[2];
   const int64_t j = tap % call.kernel[2], i = tap / call.kernel[2] % call.kernel[1];
   const int64_t channel = group * taps + tap;
