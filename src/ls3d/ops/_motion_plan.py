@@ -19,7 +19,13 @@ NEIGHBOR = 3
 #: Cost of a pixel of motion, against the motion of the coarser level and against the center of the grid search.
 PENALTY = 0.002
 
+#: Where a texture repeats, several motions fit. The best one around no motion is taken instead of a larger one if it
+#: costs less than this share of the other's cost, and TOLERANCE.
+SHARE = 0.85
+TOLERANCE = 0.001
+
 _COARSEST_RADIUS = 8
+_LARGEST_REST_RADIUS = 3
 _LEAST_LEVELS = 4
 _COARSEST_SIDE = 45
 
@@ -33,6 +39,11 @@ def search_radii(levels: int) -> tuple[int, ...]:
     if levels < 1:
         raise ValueError(f"levels is {levels}, expected at least 1")
     return tuple(max(1, _COARSEST_RADIUS >> k) for k in range(levels))
+
+
+def rest_radii(levels: int) -> tuple[int, ...]:
+    """Radius of the grid search around no motion at each level, the coarsest first, where there is none: 0."""
+    return (0, *(min(_LARGEST_REST_RADIUS, levels - k) for k in range(1, levels)))
 
 
 def default_levels(height: int, width: int) -> int:

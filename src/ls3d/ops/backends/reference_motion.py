@@ -12,7 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ls3d.ops._motion_plan import MEAN_RADIUS, NEIGHBOR, PENALTY, WINDOW_RADIUS, search_radii
+from ls3d.ops._motion_plan import (
+    MEAN_RADIUS,
+    NEIGHBOR,
+    PENALTY,
+    SHARE,
+    TOLERANCE,
+    WINDOW_RADIUS,
+    rest_radii,
+    search_radii,
+)
 
 _Pair = tuple[Tensor, Tensor]
 
@@ -27,11 +36,17 @@ def _motion(pairs: Sequence[_Pair], time: float) -> Tensor:
     """The motion ``(N, 2, h, w)`` at one time, in pixels of the finest level."""
     count, _, height, width = pairs[0][0].shape
     motion = pairs[0][0].new_zeros(count, 2, height, width)
-    for number, (pair, radius) in enumerate(zip(pairs, search_radii(len(pairs)), strict=True)):
+    radii = zip(search_radii(len(pairs)), rest_radii(len(pairs)), strict=True)
+    for number, (pair, (radius, rest_radius)) in enumerate(zip(pairs, radii, strict=True)):
         if number:
             height, width = pair[0].shape[-2:]
             motion = _select(pair, _enlarge(motion, height, width), time)
-        motion = _median(_search(pair, motion, time, radius))
+        motion = _search(pair, motion, time, radius)
+        if rest_radius:
+            small = _search(pair, torch.zeros_like(motion), time, rest_radius)
+            fits = _cost(pair, small, time) < _cost(pair, motion, time) * SHARE + TOLERANCE
+            motion = torch.where(fits & (_length(small) < _length(motion)), small, motion)
+        motion = _median(motion)
     return motion
 
 
@@ -138,8 +153,7 @@ def _select(pair: _Pair, motion: Tensor, time: float) -> Tensor:
     best = _cost(pair, motion, time)
     chosen = motion
     for candidate in _neighbors(motion):
-        distance = (candidate[:, :1] - motion[:, :1]).abs() + (candidate[:, 1:] - motion[:, 1:]).abs()
-        cost = _cost(pair, candidate, time) + distance * PENALTY
+        cost = _cost(pair, candidate, time) + _length(candidate - motion) * PENALTY
         better = cost < best
         best = torch.where(better, cost, best)
         chosen = torch.where(better, candidate, chosen)
@@ -154,6 +168,11 @@ def _neighbors(motion: Tensor) -> Iterator[Tensor]:
     for y, x in ((0, 1), (2, 1), (1, 0), (1, 2)):
         yield padded[..., y * distance : y * distance + height, x * distance : x * distance + width]
     yield torch.zeros_like(motion)
+
+
+def _length(motion: Tensor) -> Tensor:
+    """The sum ``(N, 1, h, w)`` of the distances along both axes."""
+    return motion[:, :1].abs() + motion[:, 1:].abs()
 
 
 def _search(pair: _Pair, center: Tensor, time: float, radius: int) -> Tensor:

@@ -12,13 +12,16 @@ from ls3d.ops._motion_plan import (
     MEAN_RADIUS,
     NEIGHBOR,
     PENALTY,
+    SHARE,
+    TOLERANCE,
     WINDOW_RADIUS,
     half_size,
+    rest_radii,
     search_radii,
 )
 from ls3d.ops.backends.cpu import library
 
-_ABI = 1
+_ABI = 2
 
 
 class _Call(ctypes.Structure):
@@ -35,10 +38,13 @@ class _Call(ctypes.Structure):
         ("frame_stride", (ctypes.c_int64 * 4) * 2),
         ("time", ctypes.POINTER(ctypes.c_double)),
         ("radius", ctypes.POINTER(ctypes.c_int64)),
+        ("rest_radius", ctypes.POINTER(ctypes.c_int64)),
         ("window_radius", ctypes.c_int64),
         ("neighbor", ctypes.c_int64),
         ("mean_radius", ctypes.c_int64),
         ("penalty", ctypes.c_double),
+        ("share", ctypes.c_double),
+        ("tolerance", ctypes.c_double),
         ("motion", ctypes.c_void_p),
     ]
 
@@ -76,10 +82,13 @@ def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], leve
         frame_stride=((ctypes.c_int64 * 4) * 2)(*strides),
         time=(ctypes.c_double * len(times))(*times),
         radius=(ctypes.c_int64 * levels)(*search_radii(levels)),
+        rest_radius=(ctypes.c_int64 * levels)(*rest_radii(levels)),
         window_radius=WINDOW_RADIUS,
         neighbor=NEIGHBOR,
         mean_radius=MEAN_RADIUS,
         penalty=PENALTY,
+        share=SHARE,
+        tolerance=TOLERANCE,
         motion=motion.data_ptr(),
     )
     compiled, why_not = library.load()

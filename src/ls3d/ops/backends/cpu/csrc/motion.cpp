@@ -24,7 +24,8 @@ struct Memory {
     for (int64_t k = 0; k < call.levels; ++k) {
       pixels_before.push_back(pixels);
       pixels += sizes[k].pixels();
-      const int64_t matching = match_workspace(call.radius[k], call.window_radius, sizes[k]);
+      const int64_t radius = std::max(call.radius[k], call.rest_radius[k]);
+      const int64_t matching = match_workspace(radius, call.window_radius, sizes[k]);
       share = std::max({share, features_workspace(call, sizes[k]), matching});
     }
     const int64_t finest = sizes.back().pixels(), bands = bands_of(sizes.back().height, call.threads);
@@ -73,28 +74,37 @@ void find_motion(const MotionCall& call, const Memory& memory, double time, floa
   float* workspace = memory.workspace.get();
   for (int64_t k = 0; k < call.levels; ++k) {
     const Size size = memory.sizes[k];
-    const Match match{{memory.features_at(0, k), memory.features_at(1, k)},
-                      size,
-                      {float(-time), float(1.0 - time)},
-                      call.radius[k],
-                      call.window_radius,
-                      call.neighbor,
-                      call.penalty,
-                      call.threads};
-    const Field center = memory.field(0, size), other = memory.field(1, size);
+    Match match{{memory.features_at(0, k), memory.features_at(1, k)},
+                size,
+                {float(-time), float(1.0 - time)},
+                call.radius[k],
+                call.window_radius,
+                call.neighbor,
+                call.penalty,
+                call.share,
+                call.tolerance,
+                call.threads};
+    const Field center = memory.field(0, size), found = memory.field(1, size), smooth = memory.field(2, size);
     if (k == 0) {
       std::fill(center.y, center.y + 2 * size.pixels(), 0.0f);
     } else {
       const Size coarse = memory.sizes[k - 1];
       const Field before = memory.field(2, coarse);
-      enlarge(before.y, coarse, size, call.threads, other.y, workspace);
-      enlarge(before.x, coarse, size, call.threads, other.x, workspace);
-      run_pass(select_rows, match, other, center, workspace);
+      enlarge(before.y, coarse, size, call.threads, found.y, workspace);
+      enlarge(before.x, coarse, size, call.threads, found.x, workspace);
+      select(match, found, center, workspace);
     }
-    run_pass(search_rows, match, center, other, workspace);
-    const Field smooth = memory.field(2, size);
-    median(other.y, size, call.threads, smooth.y);
-    median(other.x, size, call.threads, smooth.x);
+    search(match, center, found, workspace);
+    Field chosen = found;
+    if (call.rest_radius[k] > 0) {
+      std::fill(center.y, center.y + 2 * size.pixels(), 0.0f);
+      match.radius = call.rest_radius[k];
+      search(match, center, smooth, workspace);
+      prefer_small(match, found, smooth, center, workspace);
+      chosen = center;
+    }
+    median(chosen.y, size, call.threads, smooth.y);
+    median(chosen.x, size, call.threads, smooth.x);
   }
   const float* result = memory.fields[2].get();
   const int64_t values = 2 * memory.sizes.back().pixels();

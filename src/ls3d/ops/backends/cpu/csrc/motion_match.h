@@ -12,6 +12,8 @@ namespace {
 struct Field {
   float* y;
   float* x;
+
+  Field row(int64_t number, int64_t width) const { return {y + number * width, x + number * width}; }
 };
 
 struct MotionRow {
@@ -28,6 +30,8 @@ struct Match {
   int64_t window;    // radius of the window over which differences are averaged
   int64_t neighbor;  // distance of the neighbors whose motion is tried
   double penalty;    // of a pixel of motion
+  double share;      // of a larger motion's cost, below which a smaller motion is taken
+  double tolerance;  // in addition
   int64_t threads;
 
   float scale() const {
@@ -205,7 +209,7 @@ inline void select_rows(const Match& m, Field motion, Field chosen, Workspace sp
       }
     });
     const MotionRow own = candidates.row(0, y);
-    const Field out{chosen.y + y * width, chosen.x + y * width};
+    const Field out = chosen.row(y, width);
     std::copy(own.y, own.y + width, out.y);
     std::copy(own.x, own.x + width, out.x);
     filters[0].sum(y, m.scale(), best);
@@ -298,24 +302,74 @@ inline void search_rows(const Match& m, Field center, Field found, Workspace spa
   for (int64_t y = first; y < last; ++y) {
     feed.until(y, m.window, m.size.height, [&](int64_t row) { grid.push(row, row_of(row), padded); });
     grid.minimize(y);
-    grid.refine(row_of(y), Field{found.y + y * width, found.x + y * width});
+    grid.refine(row_of(y), found.row(y, width));
   }
 }
 
-// Floats that a band of either pass works in.
+// In place of `large`, the smaller motion `small` where it fits as well, in rows `first` to `last` of `chosen`.
+inline void prefer_small_rows(const Match& m, Field large, Field small, Field chosen, Workspace space, int64_t first,
+                              int64_t last) {
+  const int64_t width = m.size.width;
+  float* padded = space.take(width + 2 * m.window);
+  const Field tried[2] = {large, small};
+  float* cost[2];
+  BoxFilter filters[2];
+  for (int k = 0; k < 2; ++k) {
+    cost[k] = space.take(width);
+    filters[k] = BoxFilter(space.take(BoxFilter::floats(m.window, width)), m.window, m.size);
+  }
+  Feed feed(first, m.window);
+  for (int64_t y = first; y < last; ++y) {
+    feed.until(y, m.window, m.size.height, [&](int64_t number) {
+      for (int k = 0; k < 2; ++k) {
+        const Field row = tried[k].row(number, width);
+        difference_row(m, number, {row.y, row.x}, 0.0f, 0.0f, padded + m.window);
+        filters[k].push(number, padded);
+      }
+    });
+    for (int k = 0; k < 2; ++k) filters[k].sum(y, m.scale(), cost[k]);
+    const Field from = large.row(y, width), other = small.row(y, width), to = chosen.row(y, width);
+    for (int64_t x = 0; x < width; ++x) {
+      const float length = std::fabs(other.y[x]) + std::fabs(other.x[x]);
+      const bool smaller = length < std::fabs(from.y[x]) + std::fabs(from.x[x]);
+      const bool fits = smaller && cost[1][x] < cost[0][x] * float(m.share) + float(m.tolerance);
+      to.y[x] = fits ? other.y[x] : from.y[x];
+      to.x[x] = fits ? other.x[x] : from.x[x];
+    }
+  }
+}
+
+// Floats that a band of any pass works in.
 inline int64_t match_workspace(int64_t radius, int64_t window, Size size) {
   const int64_t filters = kCandidates * BoxFilter::floats(window, size.width);
   const int64_t select = 2 * size.width + Candidates::floats(size.width) + filters;
   return size.width + 2 * window + std::max(select, Grid::floats(radius, window, size.width));
 }
 
-using Pass = void (*)(const Match&, Field, Field, Workspace, int64_t, int64_t);
-
-// One pass over all rows.
-inline void run_pass(Pass pass, const Match& m, Field from, Field to, float* workspace) {
+// Calls pass(workspace, first, last) for bands of all rows.
+template <typename Pass>
+void run_pass(const Match& m, float* workspace, Pass pass) {
   const int64_t share = match_workspace(m.radius, m.window, m.size);
   for_bands(m.size.height, m.threads, [&](int64_t band, int64_t first, int64_t last) {
-    pass(m, from, to, Workspace{workspace + band * share}, first, last);
+    pass(Workspace{workspace + band * share}, first, last);
+  });
+}
+
+inline void select(const Match& m, Field motion, Field chosen, float* workspace) {
+  run_pass(m, workspace, [&](Workspace space, int64_t first, int64_t last) {
+    select_rows(m, motion, chosen, space, first, last);
+  });
+}
+
+inline void search(const Match& m, Field center, Field found, float* workspace) {
+  run_pass(m, workspace, [&](Workspace space, int64_t first, int64_t last) {
+    search_rows(m, center, found, space, first, last);
+  });
+}
+
+inline void prefer_small(const Match& m, Field large, Field small, Field chosen, float* workspace) {
+  run_pass(m, workspace, [&](Workspace space, int64_t first, int64_t last) {
+    prefer_small_rows(m, large, small, chosen, space, first, last);
   });
 }
 
