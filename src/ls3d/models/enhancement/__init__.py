@@ -1,5 +1,5 @@
 """Networks for interpolation, super-resolution and denoising, and baselines without weights."""
 
-from ls3d.models.enhancement import baselines, bilateral, ffmpeg, restoration_plus, vdn, vfi, vsr
+from ls3d.models.enhancement import aligned_mean, baselines, bilateral, ffmpeg, restoration_plus, vdn, vfi, vsr
 
-__all__ = ["baselines", "bilateral", "ffmpeg", "restoration_plus", "vdn", "vfi", "vsr"]
+__all__ = ["aligned_mean", "baselines", "bilateral", "ffmpeg", "restoration_plus", "vdn", "vfi", "vsr"]
