@@ -15,6 +15,30 @@ def neighbors_of(frames: Tensor, middle: int) -> Tensor:
     return torch.cat([frames[:, :, :middle], frames[:, :, middle + 1 :]], dim=2)
 
 
+def new_neighbors(frames: Tensor, middle: int) -> Tensor:
+    """Which neighbors are not repetitions: ``(N, T - 1)``, bool.
+
+    At the ends of a clip, windows are filled with repetitions of the last frame. Their noise is that of the frame they
+    repeat, so they say nothing about the middle frame that it doesn't.
+    """
+    changed = (frames[:, :, 1:] != frames[:, :, :-1]).flatten(3).any(3).any(1)
+    backward = changed[:, :middle].flip(1).cumprod(1).flip(1)
+    return torch.cat([backward, changed[:, middle:].cumprod(1)], dim=1).bool()
+
+
+def mirror_repetitions(frames: Tensor, new: Tensor, middle: int) -> Tensor:
+    """Replace each repetition in ``(N, C, T, h, w)`` by the frame as far on the other side of the middle, if it is new.
+
+    Args:
+        frames: as many before the middle frame as after it.
+        new: from ``new_neighbors``.
+        middle: index of the middle frame.
+    """
+    usable = new.flip(1) & ~new
+    keep = ~torch.cat([usable[:, :middle], torch.zeros_like(usable[:, :1]), usable[:, middle:]], dim=1)
+    return torch.where(keep[:, None, :, None, None], frames, frames.flip(2))
+
+
 def match_neighbors(frames: Tensor, middle: int) -> Tensor:
     """Motion from frame ``middle`` to each of the others.
 

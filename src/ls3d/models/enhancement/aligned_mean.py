@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ls3d.models.enhancement._alignment import match_neighbors, neighbors_of
+from ls3d.models.enhancement._alignment import match_neighbors, neighbors_of, new_neighbors
 from ls3d.models.enhancement._motion import frames_to_batch, warp, without_autocast
 from ls3d.models.network import EnhancementTraits, RestorationNetwork, required_sigma
 from ls3d.models.registry import register_model
@@ -77,18 +77,20 @@ class AlignedMean(RestorationNetwork):
         level = required_sigma(sigma)
         with without_autocast(frames.device), torch.no_grad():
             precise = frames if frames.dtype == torch.float64 else frames.float()
-            mean, variance = temporal_mean(precise, match_neighbors(precise, self.side), level, self.side)
+            motion = match_neighbors(precise, self.side)
+            mean, variance = temporal_mean(precise, motion, new_neighbors(precise, self.side), level, self.side)
             if self.spatial:
                 mean = spatial_mean(mean, variance)
         return mean.unsqueeze(2).to(frames.dtype)
 
 
-def temporal_mean(frames: Tensor, motion: Tensor, sigma: Tensor, middle: int) -> tuple[Tensor, Tensor]:
-    """The mean of all frames along the motion, weighted by how well they agree with the middle one.
+def temporal_mean(frames: Tensor, motion: Tensor, new: Tensor, sigma: Tensor, middle: int) -> tuple[Tensor, Tensor]:
+    """The mean of all new frames along the motion, weighted by how well they agree with the middle one.
 
     Args:
         frames: ``(N, 3, T, h, w)``.
         motion: ``(N * (T - 1), 2, h, w)``, from ``match_neighbors``.
+        new: ``(N, T - 1)``, from ``new_neighbors``; the others don't count.
         sigma: ``(N,)``, standard deviation of the noise.
         middle: index of the frame at which the motion starts.
 
@@ -103,6 +105,7 @@ def temporal_mean(frames: Tensor, motion: Tensor, sigma: Tensor, middle: int) ->
     distance = _patch_mean((warped - center).square().mean(1, keepdim=True), _TEMPORAL_PATCH)
     excess = distance - noise * (1 + _patch_mean(kept, _TEMPORAL_PATCH))
     importance = _importance(excess, noise, _TEMPORAL_SCALE).view(count, -1, *frames.shape[-2:])
+    importance = importance * new[:, :, None, None]
     total = 1 + importance.sum(1, keepdim=True)
     masks = _insert(importance / total, 1 / total, middle)
     offsets = motion.view(count, -1, 2, *motion.shape[-2:])

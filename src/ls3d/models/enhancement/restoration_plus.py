@@ -13,7 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ls3d.models.enhancement._alignment import align_neighbors, match_neighbors, neighbors_of
+from ls3d.models.enhancement._alignment import (
+    align_neighbors,
+    match_neighbors,
+    mirror_repetitions,
+    neighbors_of,
+    new_neighbors,
+)
 from ls3d.models.enhancement._motion import (
     DISPLACEMENTS,
     correlate,
@@ -119,10 +125,12 @@ class RestorationNetPlus(RestorationNetwork):
         """The frames, aligned if that is wanted, and the first estimate of the middle frame, if there is one."""
         if not self.aligned:
             return frames, None
+        new = new_neighbors(frames, self.side)
+        frames = mirror_repetitions(frames, new, self.side)
         motion = match_neighbors(frames, self.side)
-        return align_neighbors(frames, motion, self.side), self._first_estimate(frames, motion, sigma)
+        return align_neighbors(frames, motion, self.side), self._first_estimate(frames, motion, new, sigma)
 
-    def _first_estimate(self, frames: Tensor, motion: Tensor, sigma: Tensor | None) -> Tensor | None:
+    def _first_estimate(self, frames: Tensor, motion: Tensor, new: Tensor, sigma: Tensor | None) -> Tensor | None:
         """Restore the middle frame without weights: three colors and the uncertainty ``(N, 4, h, w)``, or None."""
         return None
 

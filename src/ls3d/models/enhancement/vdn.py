@@ -123,9 +123,9 @@ class DenoisingNetPlus(RestorationNetPlus):
             self.hint = _zero_convolution(4 * self.fold**2, width, 0.0)
             self.trust = _zero_convolution(width, self.fold**2, _INITIAL_TRUST)
 
-    def _first_estimate(self, frames: Tensor, motion: Tensor, sigma: Tensor | None) -> Tensor:
+    def _first_estimate(self, frames: Tensor, motion: Tensor, new: Tensor, sigma: Tensor | None) -> Tensor:
         with torch.no_grad():
-            mean, variance = temporal_mean(frames, motion, required_sigma(sigma), self.side)
+            mean, variance = temporal_mean(frames, motion, new, required_sigma(sigma), self.side)
             return torch.cat([spatial_mean(mean, variance), variance.sqrt()], dim=1)
 
     def _reconstruct(self, features: Tensor, frame: Tensor, estimate: Tensor | None) -> Tensor:
