@@ -1,8 +1,8 @@
 """V-BM3D (Dabov et al., EUSIPCO 2007) under a denoising protocol, as a peer of the networks.
 
-    python benchmarks/vbm3d.py SET8 --vapoursynth OTHER_PYTHON --output benchmarks/results/denoising/vbm3d_set8_gopro.json
+    python benchmarks/vbm3d.py SET8 --vapoursynth PYTHON --output benchmarks/results/denoising/vbm3d_set8_gopro.json
 
-OTHER_PYTHON is a Python 3.12 or later with ``vapoursynth<81`` and ``vapoursynth-bm3dcpu``. It runs ``vbm3d_filter.py``
+PYTHON is a Python 3.12 or later with ``vapoursynth<81`` and ``vapoursynth-bm3dcpu``. It runs ``vbm3d_filter.py``
 on the noisy frames of the protocol; the scores are computed here, as ``ls3d evaluate`` computes them.
 """
 
@@ -33,8 +33,8 @@ SCRIPT = Path(__file__).with_name("vbm3d_filter.py")
 #: The profile "np" of VapourSynth-BM3D, whose blocks, steps and ranges the package takes over.
 BASIC = {"radius": 3, "block_step": 4, "bm_range": 12, "ps_num": 2, "ps_range": 5}
 FINAL = {"radius": 3, "block_step": 3, "bm_range": 12, "ps_num": 2, "ps_range": 6}
-#: ``BM3Dv2`` multiplies its sigma by 3/4. A slightly larger one than 4/3 scores higher: 36 against 33.3 gained 0.1 dB on
-#: nine frames of motorbike at sigma 25.
+#: ``BM3Dv2`` multiplies its sigma by 3/4. A factor above 4/3 scores higher: on nine frames of motorbike at sigma 25, 36
+#: instead of 33.3 gained 0.1 dB.
 SIGMA_FACTOR = 36 / 25
 
 
