@@ -25,7 +25,7 @@ from ls3d.ops import ls3d_conv3d
 _SIDE = 3
 
 #: Distance between patches, in units of the noise and beyond what the noise explains, that divides importance by e.
-_TEMPORAL_SCALE = 1.1
+_TEMPORAL_SCALE = 0.7
 _SPATIAL_SCALE = 0.6
 
 #: Radius of the patches that are compared across time, and within the frame.
