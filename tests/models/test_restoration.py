@@ -189,3 +189,31 @@ def test_aligned_network_learns_through_the_operator() -> None:
 def test_networks_without_alignment_have_the_parameters_of_the_bundled_weights(name: str) -> None:
     """Weights of version 0.1 load: alignment is an argument, and off where a weights file doesn't ask for it."""
     assert not {key for key in create_small(name).state_dict() if key.split(".")[0] in ("hint", "trust")}
+
+
+@pytest.mark.parametrize("color", [(0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.08, 0.35, 0.08), (1.0, 1.0, 1.0)])
+@torch.inference_mode()
+def test_bundled_denoiser_keeps_flat_pictures_flat_to_their_border(color: tuple[float, float, float]) -> None:
+    model = load_model("vdn")
+    clip = torch.tensor(color).view(1, 3, 1, 1, 1).expand(1, 3, 7, 64, 96)
+    for sigma in (0.0, 5.0, 25.0):
+        output = model(clip, torch.tensor([sigma / 255]))
+        assert (output - clip[:, :, 3:4]).abs().max() <= 3 / 255
+
+
+@torch.inference_mode()
+def test_bundled_denoiser_treats_the_ends_of_a_clip_as_its_middle() -> None:
+    """Windows at the ends repeat the last frame; a static scene is cleaned there nearly as well."""
+    generator = torch.Generator().manual_seed(3)
+    scene = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 12, 16, generator=generator), scale_factor=8, mode="bicubic"
+    )
+    sigma = 25 / 255
+    noisy = scene[:, :, None] + sigma * torch.randn(1, 3, 7, 96, 128, generator=generator)
+    model = load_model("vdn")
+    errors = []
+    for window in ([0, 1, 2, 3, 4, 5, 6], [3, 3, 3, 3, 4, 5, 6]):
+        output = model(noisy[:, :, window], torch.tensor([sigma]))[:, :, 0]
+        errors.append(float((output - scene).square().mean().sqrt()))
+    assert errors[0] < sigma / 3
+    assert errors[1] < 1.35 * errors[0]
