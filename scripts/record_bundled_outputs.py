@@ -51,7 +51,7 @@ def compute_outputs() -> dict[str, Tensor]:
         return {
             "vfi": load_model("vfi")(make_clip(2, 48, 64), [0.25, 0.5, 0.75]),
             "vsr": load_model("vsr")(make_clip(5, 24, 32)),
-            "vdn": load_model("vdn")(make_clip(5, 48, 64), torch.tensor([25 / 255])),
+            "vdn": load_model("vdn")(make_clip(7, 48, 64), torch.tensor([25 / 255])),
         }
 
 

@@ -11,6 +11,7 @@ from helpers.restoration_checks import perturb
 from torch import Tensor, nn
 
 from ls3d.models import create_model, list_models, load_model, model_info, save_weights
+from ls3d.models.enhancement._alignment import mirror_repetitions, new_neighbors
 from ls3d.models.enhancement.restoration_plus import RestorationNetPlus
 from ls3d.nn.resize import imresize
 
@@ -138,3 +139,81 @@ def test_compiles_in_one_graph() -> None:
     inputs = inputs_for(model)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(*inputs), model(*inputs))
+
+
+def create_aligned(seed: int = 0) -> RestorationNetPlus:
+    torch.manual_seed(seed)
+    return perturb(create(RestorationNetPlus, "vdn_ls3d_plus_s", width=8, blocks=1, side=3, aligned=True))
+
+
+def test_aligned_network_starts_between_the_middle_frame_and_the_aligned_mean() -> None:
+    model = create(RestorationNetPlus, "vdn_ls3d_plus_s", width=8, blocks=1, side=3, aligned=True)
+    assert (model.traits.frames_before, model.traits.frames_after) == (3, 3)
+    frames, sigma = torch.rand(2, 3, 7, 24, 32), torch.tensor([0.1, 0.2])
+    mean = load_model("aligned_mean")(frames, sigma)
+    expected = frames[:, :, 3:4] + torch.tensor(-0.85).sigmoid() * (mean - frames[:, :, 3:4])
+    torch.testing.assert_close(model(frames, sigma), expected)
+
+
+@pytest.mark.parametrize("color", [(0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.1, 0.4, 0.1)])
+@torch.no_grad()
+def test_aligned_network_treats_the_border_of_a_flat_picture_as_its_inside(color: tuple[float, float, float]) -> None:
+    model = create_aligned()
+    clip = torch.tensor(color).view(1, 3, 1, 1, 1).expand(1, 3, 7, 32, 48)
+    output = model(clip, torch.tensor([0.1]))
+    torch.testing.assert_close(output, output[..., 16:18, 24:26].repeat(1, 1, 1, 16, 24), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_aligned_network_mirrors_repeated_frames() -> None:
+    model = create_aligned()
+    window = torch.rand(1, 3, 7, 24, 32)
+    sigma = torch.tensor([0.1])
+    start = window[:, :, [3, 3, 3, 3, 4, 5, 6]]
+    features = model._prepare(start, sigma)[0]
+    mirrored = model._prepare(window[:, :, [6, 5, 4, 3, 4, 5, 6]], sigma)[0]
+    assert torch.equal(features, mirrored)
+    still = window[:, :, [3] * 7]
+    assert torch.equal(mirror_repetitions(still, new_neighbors(still, 3), 3), still)
+
+
+@torch.no_grad()
+def test_aligned_network_learns_through_the_operator() -> None:
+    model = create_aligned()
+    with torch.enable_grad():
+        model(torch.rand(1, 3, 7, 24, 32), torch.tensor([0.1])).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_without_alignment_have_the_parameters_of_the_bundled_weights(name: str) -> None:
+    """Weights of version 0.1 load: alignment is an argument, and off where a weights file doesn't ask for it."""
+    assert not {key for key in create_small(name).state_dict() if key.split(".")[0] in ("hint", "trust")}
+
+
+@pytest.mark.parametrize("color", [(0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.08, 0.35, 0.08), (1.0, 1.0, 1.0)])
+@torch.inference_mode()
+def test_bundled_denoiser_keeps_flat_pictures_flat_to_their_border(color: tuple[float, float, float]) -> None:
+    model = load_model("vdn")
+    clip = torch.tensor(color).view(1, 3, 1, 1, 1).expand(1, 3, 7, 64, 96)
+    for sigma in (0.0, 5.0, 25.0):
+        output = model(clip, torch.tensor([sigma / 255]))
+        assert (output - clip[:, :, 3:4]).abs().max() <= 3 / 255
+
+
+@torch.inference_mode()
+def test_bundled_denoiser_treats_the_ends_of_a_clip_as_its_middle() -> None:
+    """Windows at the ends repeat the last frame; a static scene is cleaned there nearly as well."""
+    generator = torch.Generator().manual_seed(3)
+    scene = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 12, 16, generator=generator), scale_factor=8, mode="bicubic"
+    )
+    sigma = 25 / 255
+    noisy = scene[:, :, None] + sigma * torch.randn(1, 3, 7, 96, 128, generator=generator)
+    model = load_model("vdn")
+    errors = []
+    for window in ([0, 1, 2, 3, 4, 5, 6], [3, 3, 3, 3, 4, 5, 6]):
+        output = model(noisy[:, :, window], torch.tensor([sigma]))[:, :, 0]
+        errors.append(float((output - scene).square().mean().sqrt()))
+    assert errors[0] < sigma / 3
+    assert errors[1] < 1.35 * errors[0]

@@ -15,19 +15,20 @@ CORRELATION_RADIUS = 4
 DISPLACEMENTS = (2 * CORRELATION_RADIUS + 1) ** 2
 
 
-def correlate(features: Tensor, others: Tensor) -> Tensor:
+def correlate(features: Tensor, others: Tensor, border: str = "constant") -> Tensor:
     """Compare each position of a map with its neighborhood in another map.
 
     Args:
         features: ``(N, C, ..., h, w)``.
         others: the same shape.
+        border: what lies beyond the border: zeros for "constant", the border itself for "replicate".
 
     Returns:
         Cosine similarities ``(N, DISPLACEMENTS, ..., h, w)``, for displacements (dy, dx) in row-major order.
     """
     height, width = features.shape[-2:]
     features = F.normalize(features, dim=1)
-    padded = F.pad(F.normalize(others, dim=1), (CORRELATION_RADIUS,) * 4)
+    padded = F.pad(F.normalize(others, dim=1), (CORRELATION_RADIUS,) * 4, mode=border)
     shifts = range(2 * CORRELATION_RADIUS + 1)
     scores = [(features * padded[..., y : y + height, x : x + width]).sum(1) for y in shifts for x in shifts]
     return torch.stack(scores, dim=1)

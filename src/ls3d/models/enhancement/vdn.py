@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.models.enhancement._figure2 import TemporalTrunk, make_encoder
+from ls3d.models.enhancement.aligned_mean import spatial_mean, temporal_mean
 from ls3d.models.enhancement.restoration_plus import SIDE, RestorationNetPlus
 from ls3d.models.metadata import PublishedFidelity
 from ls3d.models.network import EnhancementTraits, RestorationNetwork, required_sigma
@@ -99,7 +100,11 @@ class _Decoder(nn.Module):
 
 
 class DenoisingNetPlus(RestorationNetPlus):
-    """``RestorationNetPlus`` that takes the noise level and folds 2 x 2 pixels into channels."""
+    """``RestorationNetPlus`` that takes the noise level and folds 2 x 2 pixels into channels.
+
+    If ``aligned``, the output of ``aligned_mean`` is a further input, and the network predicts for each pixel how much
+    of it to mix into its own output.
+    """
 
     traits = EnhancementTraits(
         task="denoising",
@@ -112,9 +117,41 @@ class DenoisingNetPlus(RestorationNetPlus):
         value_range=(0.0, 1.0),
     )
 
-    def __init__(self, width: int, blocks: int) -> None:
-        super().__init__(width, blocks, fold=2)
+    def __init__(self, width: int, blocks: int, side: int = SIDE, aligned: bool = False) -> None:
+        super().__init__(width, blocks, fold=2, side=side, aligned=aligned)
+        if aligned:
+            self.hint = _zero_convolution(4 * self.fold**2, width, 0.0)
+            self.trust = _zero_convolution(width, self.fold**2, _INITIAL_TRUST)
 
+    def _first_estimate(self, frames: Tensor, motion: Tensor, new: Tensor, sigma: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            mean, variance = temporal_mean(frames, motion, new, required_sigma(sigma), self.side)
+            return torch.cat([spatial_mean(mean, variance), variance.sqrt()], dim=1)
+
+    def _reconstruct(self, features: Tensor, frame: Tensor, estimate: Tensor | None) -> Tensor:
+        if estimate is None:
+            return super()._reconstruct(features, frame, estimate)
+        mean, deviation = estimate.split([3, 1], dim=1)
+        hints = torch.cat([mean - frame, deviation], dim=1)
+        restored = self.trunk(features + self.hint(F.pixel_unshuffle(hints, self.fold)))
+        output = frame + F.pixel_shuffle(self.synthesis(restored), self.fold)
+        trust = F.pixel_shuffle(self.trust(restored), self.fold).sigmoid()
+        mixed: Tensor = output + trust * (mean - output)
+        return mixed
+
+
+def _zero_convolution(in_channels: int, out_channels: int, bias: float) -> nn.Conv2d:
+    """Make a 3x3 convolution whose output is ``bias`` before training."""
+    layer = nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="replicate")
+    with torch.no_grad():
+        layer.weight.zero_()
+        if layer.bias is not None:
+            layer.bias.fill_(bias)
+    return layer
+
+
+#: Where training starts: the sigmoid of this is 0.3. Before training, mixing in 0.3 of the mean scored best.
+_INITIAL_TRUST = -0.85
 
 _VIMEO = "Vimeo-90K test, Gaussian noise {}, RGB"
 _PAPER = "arXiv:2011.10974, section 4.4, table 7"
@@ -149,18 +186,18 @@ def vdn_conv3d(width: int = 64, residual: bool = True) -> DenoisingNet:
 
 
 @register_model(input_size=(3, 5, 544, 960))
-def vdn_ls3d_plus_s(width: int = 32, blocks: int = 6) -> DenoisingNetPlus:
+def vdn_ls3d_plus_s(width: int = 32, blocks: int = 6, side: int = SIDE, aligned: bool = False) -> DenoisingNetPlus:
     """Denoising of any level that gathers the neighbors by one LS3D convolution, small."""
-    return DenoisingNetPlus(width, blocks)
+    return DenoisingNetPlus(width, blocks, side, aligned)
 
 
 @register_model(input_size=(3, 5, 544, 960))
-def vdn_ls3d_plus_m(width: int = 56, blocks: int = 12) -> DenoisingNetPlus:
+def vdn_ls3d_plus_m(width: int = 56, blocks: int = 12, side: int = SIDE, aligned: bool = False) -> DenoisingNetPlus:
     """Denoising of any level that gathers the neighbors by one LS3D convolution, medium."""
-    return DenoisingNetPlus(width, blocks)
+    return DenoisingNetPlus(width, blocks, side, aligned)
 
 
 @register_model(input_size=(3, 5, 544, 960))
-def vdn_ls3d_plus_l(width: int = 96, blocks: int = 20) -> DenoisingNetPlus:
+def vdn_ls3d_plus_l(width: int = 96, blocks: int = 20, side: int = SIDE, aligned: bool = False) -> DenoisingNetPlus:
     """Denoising of any level that gathers the neighbors by one LS3D convolution, large."""
-    return DenoisingNetPlus(width, blocks)
+    return DenoisingNetPlus(width, blocks, side, aligned)
