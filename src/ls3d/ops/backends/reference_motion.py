@@ -19,7 +19,7 @@ _Pair = tuple[Tensor, Tensor]
 
 def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], levels: int) -> Tensor:
     """The motion ``(N, len(times), 2, h, w)``; shapes as in :func:`ls3d.ops.bilateral_motion`."""
-    pairs = _pyramid(first, second, levels)
+    pairs = pyramid(first, second, levels)
     return torch.stack([_motion(pairs, time) * 2 for time in times], dim=1)
 
 
@@ -30,12 +30,12 @@ def _motion(pairs: Sequence[_Pair], time: float) -> Tensor:
     for number, (pair, radius) in enumerate(zip(pairs, search_radii(len(pairs)), strict=True)):
         if number:
             height, width = pair[0].shape[-2:]
-            motion = _select(pair, _enlarge(motion, height, width), time)
+            motion = _select(pair, enlarge(motion, height, width), time)
         motion = _median(_search(pair, motion, time, radius))
     return motion
 
 
-def _pyramid(first: Tensor, second: Tensor, levels: int) -> list[_Pair]:
+def pyramid(first: Tensor, second: Tensor, levels: int) -> list[_Pair]:
     """Features ``(N, 6, h, w)`` of both frames at every level, the coarsest first."""
     frames = [_images(first, levels), _images(second, levels)]
     means = [_mean(images[0]) for images in frames]
@@ -118,7 +118,7 @@ def _pad(values: Tensor, margin: int) -> Tensor:
     return F.pad(values, (margin,) * 4, mode="replicate")
 
 
-def _enlarge(motion: Tensor, height: int, width: int) -> Tensor:
+def enlarge(motion: Tensor, height: int, width: int) -> Tensor:
     """Motion of the next level, twice as large: bilinear, cropped to ``height`` and ``width``."""
     tall = _double(motion.transpose(-2, -1), height).transpose(-2, -1)
     return _double(tall, width) * 2
