@@ -2,8 +2,8 @@
 
 Every new pixel is a weighted sum of samples of the two frames, equation (3) of the LS3D-Conv paper
 (arXiv:2011.10974), with nothing learned: the offsets are candidate motions, the masks come from how well the two
-frames agree along each of them. A convex sum of bilinear samples is blurred at half a pixel, so further taps with
-masks of both signs turn the bilinear sample along the mean motion into a bicubic one.
+frames agree along each of them. A convex sum of bilinear samples is blurred at half a pixel, so a bicubic sample along
+the mean motion is added and a bilinear one subtracted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from ls3d.models.enhancement._motion import warp, without_autocast
 from ls3d.models.network import QUARTERS, EnhancementTraits, InterpolationNetwork
 from ls3d.models.registry import register_model
-from ls3d.ops import bilateral_motion, ls3d_conv3d
+from ls3d.ops import Interpolation, bilateral_motion, ls3d_conv3d
 
 #: How many of the six candidates move: a position's own motion and that of four neighbors. The last is no motion.
 _MOVING = 5
@@ -29,13 +29,11 @@ _NEIGHBOR = 6
 #: Mean color difference along a candidate that divides its importance by e.
 _TEMPERATURE = 0.06
 
-#: Parameter of the cubic kernel (Keys 1981).
-_CUBIC = -0.75
+#: Pixels by which the frames are enlarged for bicubic samples, which would read zeros beyond the edge.
+_MARGIN = 2
 
-#: The taps in each frame lie in this grid of the kernel: six candidates, then six of the bicubic correction.
-_KERNEL = (2, 2, 6)
-_PADDING = (0, 1, 5)
-_STEP = 2
+#: An offset of taps that aren't used: it samples zero.
+_OUTSIDE = -1e6
 
 #: Pixels that are made at a time: bounds the memory of offsets and masks.
 _BAND_PIXELS = 1 << 15
@@ -49,13 +47,10 @@ class BilateralInterpolation(InterpolationNetwork):
     """
 
     traits = EnhancementTraits.interpolation(size_multiple=1, times="any", value_range=(0.0, 1.0))
-    kernel: Tensor
 
     def __init__(self, levels: int | None = None) -> None:
         super().__init__()
         self.levels = levels
-        identity = torch.eye(3)[:, :, None, None, None].expand(3, 3, *_KERNEL)
-        self.register_buffer("kernel", identity.contiguous(), persistent=False)
 
     def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
         """See ``InterpolationNetwork.forward``."""
@@ -72,36 +67,72 @@ class BilateralInterpolation(InterpolationNetwork):
         precise = frames if frames.dtype == torch.float64 else frames.float()
         first, second = precise.unbind(2)
         halves = _half(first), _half(second)
-        sampled = precise.contiguous(memory_format=torch.channels_last_3d)
+        sampled = precise.contiguous(memory_format=torch.channels_last_3d), _with_margin(precise)
         motions = bilateral_motion(first, second, times, self.levels).to(precise.dtype)
         for time, motion in zip(times, motions.unbind(1), strict=True):
             candidates = _candidates(motion)
             importance = _importance(halves, candidates, time)
-            yield self._sample(sampled, candidates, importance, time).to(frames.dtype)
+            yield _sample(*sampled, candidates, importance, time).to(frames.dtype)
 
-    def _sample(self, frames: Tensor, candidates: Tensor, importance: Tensor, time: float) -> Tensor:
-        """Equation (3) at the full size, a band of rows after the other."""
-        height, width = frames.shape[-2:]
-        rows = min(height, max(2, _BAND_PIXELS // width // 2 * 2))
-        output = frames.new_empty(frames.shape[0], 3, height, width)
-        for top in range(0, height, rows):
-            band = range(top, min(top + rows, height))
-            pixel = _pixels(band, width, candidates)
-            last = candidates.new_tensor([height - 1, width - 1])[:, None, None]
-            moves = _enlarge(candidates.flatten(1, 2), band, width).unflatten(1, (-1, 2))
-            position, mask = _taps(moves, _enlarge(importance, band, width), time, pixel, last)
-            # A kernel as tall as the rest of the frame makes just these rows out of all.
-            dilation = height + 2 * _PADDING[1] - len(band)
-            regular = pixel - pixel[:, :1, :1] + _kernel_grid(dilation, candidates)
-            output[:, :, top : band.stop] = ls3d_conv3d(
-                frames,
-                position.sub_(regular).flatten(1, 2).unsqueeze(2),
-                mask.unsqueeze(2),
-                self.kernel.to(frames.dtype),
-                padding=_PADDING,
-                dilation=(1, dilation, _STEP),
-            )[:, :, 0]
-        return output
+
+def _sample(frames: Tensor, large: Tensor, candidates: Tensor, importance: Tensor, time: float) -> Tensor:
+    """Equation (3) at the full size, a band of rows after the other; ``large`` are the frames with their margin."""
+    height, width = frames.shape[-2:]
+    rows = min(height, max(2, _BAND_PIXELS // width // 2 * 2))
+    output = frames.new_empty(frames.shape[0], 3, height, width)
+    last = candidates.new_tensor([height - 1, width - 1])[:, None, None]
+    for top in range(0, height, rows):
+        band = range(top, min(top + rows, height))
+        pixel = _pixels(band, width, candidates)
+        moves = _enlarge(candidates.flatten(1, 2), band, width).unflatten(1, (-1, 2))
+        position, mask = _taps(moves, _enlarge(importance, band, width), time, pixel, last)
+        sharp = _sample_at(large, position[:, :, -1:] + _MARGIN, -mask[:, :, -1:], "bicubic")
+        output[:, :, top : band.stop] = _sample_at(frames, position, mask, "bilinear") + sharp
+    return output
+
+
+def _sample_at(frames: Tensor, position: Tensor, mask: Tensor, interpolation: Interpolation) -> Tensor:
+    """Equation (3) with the identity as kernel: the sum of samples times masks.
+
+    Args:
+        frames: ``(N, 3, 2, H, W)``.
+        position: ``(N, 2, taps, 2, rows, columns)``, row and column in each frame.
+        mask: ``(N, 2, taps, rows, columns)``.
+        interpolation: of the samples.
+
+    Returns:
+        ``(N, 3, rows, columns)``.
+    """
+    taps, _, rows, columns = position.shape[2:]
+    height, width = frames.shape[-2:]
+    # The taps form two rows. A kernel as tall as the rest of the frame makes just these rows out of all.
+    across = (taps + 1) // 2
+    padding = (0, 1, across - 1)
+    dilation = (1, height + 2 - rows, 2)
+    tap = torch.arange(taps, device=frames.device)
+    grid = torch.stack([tap // across * dilation[1] - padding[1], tap % across * dilation[2] - padding[2]], dim=1)
+    regular = _pixels(range(rows), columns, frames) + grid[:, :, None, None]
+    offset = frames.new_full((len(frames), 2, 2 * across, 2, rows, width), _OUTSIDE)
+    offset[:, :, :taps, :, :, :columns] = position - regular
+    importance = frames.new_zeros(len(frames), 2, 2 * across, rows, width)
+    importance[:, :, :taps, :, :columns] = mask
+    identity = torch.eye(3, dtype=frames.dtype, device=frames.device)[:, :, None, None, None]
+    samples = ls3d_conv3d(
+        frames,
+        offset.flatten(1, 3).unsqueeze(2),
+        importance.flatten(1, 2).unsqueeze(2),
+        identity.expand(3, 3, 2, 2, across),
+        padding=padding,
+        dilation=dilation,
+        interpolation=interpolation,
+    )
+    return samples[:, :, 0, :, :columns]
+
+
+def _with_margin(frames: Tensor) -> Tensor:
+    """The frames, channels-last, with their edges repeated."""
+    large = F.pad(frames.flatten(1, 2), (_MARGIN,) * 4, mode="replicate").unflatten(1, (3, 2))
+    return large.contiguous(memory_format=torch.channels_last_3d)
 
 
 def _half(frame: Tensor) -> Tensor:
@@ -144,15 +175,6 @@ def _pixels(band: range, width: int, like: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(y, x, indexing="ij")).to(like.dtype)
 
 
-def _kernel_grid(dilation: int, like: Tensor) -> Tensor:
-    """Where the 24 taps of the kernel's regular grid lie, relative to a pixel: ``(24, 2, 1, 1)``."""
-    frames, tall, wide = _KERNEL
-    grid = torch.tensor(
-        [[y * dilation - _PADDING[1], x * _STEP - _PADDING[2]] for y in range(tall) for x in range(wide)]
-    )
-    return grid.repeat(frames, 1)[:, :, None, None].to(like)
-
-
 def _taps(moves: Tensor, weights: Tensor, time: float, pixel: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
     """Where to sample and how much it counts.
 
@@ -164,53 +186,16 @@ def _taps(moves: Tensor, weights: Tensor, time: float, pixel: Tensor, last: Tens
         last: ``(2, 1, 1)``, the last row and column.
 
     Returns:
-        Positions ``(N, 24, 2, rows, W)`` in the frame and masks ``(N, 24, rows, W)``.
+        Positions ``(N, 2, 7, 2, rows, W)`` in the two frames and masks ``(N, 2, 7, rows, W)``: of the candidates,
+        and of the mean motion, whose mask is negative.
     """
     zero = moves.new_zeros(())
     moving = weights[:, :_MOVING]
     share = moving.sum(1, keepdim=True)
-    mean = (moves[:, :_MOVING] * moving.unsqueeze(2)).sum(1) / share.clamp_min(1e-12)
-    positions, masks = [], []
-    for factor, part in ((-time, 1 - time), (1 - time, time)):
-        straight = torch.add(pixel, moves, alpha=factor).clamp_(zero, last)
-        center = torch.add(pixel, mean, alpha=factor).clamp_(zero, last)
-        sharp, strength = _cubic_taps(center, last)
-        positions += [straight, sharp, center.unsqueeze(1)]
-        masks += [part * weights, part * share * strength, -part * share]
-    return torch.cat(positions, dim=1), torch.cat(masks, dim=1)
-
-
-def _cubic_taps(position: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """A bicubic sample as five bilinear ones.
-
-    The two inner taps of the cubic kernel along an axis are one bilinear sample between them. The four corners of the
-    nine samples that remain count less than 1/80 each and are left out.
-
-    Args:
-        position: ``(N, 2, rows, W)`` inside the frame.
-        last: ``(2, 1, 1)``, the last row and column.
-
-    Returns:
-        Positions ``(N, 5, 2, rows, W)`` and weights ``(N, 5, rows, W)`` that sum to one.
-    """
-    whole = position.floor()
-    part = position - whole
-    outer = _cubic(part + 1), _cubic(2 - part)
-    inner = 1 - outer[0] - outer[1]
-    points = whole - 1, whole + _cubic(1 - part) / inner, whole + 2
-    y, x = zip(*(point.clamp(point.new_zeros(()), last).unbind(1) for point in points), strict=True)
-    (top, left), (bottom, right), (row, column) = (weight.unbind(1) for weight in (*outer, inner))
-    cross = [(y[1], x[1]), (y[0], x[1]), (y[2], x[1]), (y[1], x[0]), (y[1], x[2])]
-    weights = torch.stack([row * column, top * column, bottom * column, row * left, row * right], dim=1)
-    stacked = torch.stack([torch.stack(point, dim=1) for point in cross], dim=1)
-    return stacked, weights / weights.sum(1, keepdim=True)
-
-
-def _cubic(distance: Tensor) -> Tensor:
-    """The cubic kernel at ``distance`` from 0 to 2."""
-    near = ((_CUBIC + 2) * distance - (_CUBIC + 3)) * distance * distance + 1
-    far = (((distance - 5) * distance + 8) * distance - 4) * _CUBIC
-    return torch.where(distance <= 1, near, far)
+    mean = (moves[:, :_MOVING] * moving.unsqueeze(2)).sum(1, keepdim=True) / share.clamp_min(1e-12).unsqueeze(2)
+    moves, strength = torch.cat([moves, mean], dim=1), torch.cat([weights, -share], dim=1)
+    positions = [torch.add(pixel, moves, alpha=factor).clamp_(zero, last) for factor in (-time, 1 - time)]
+    return torch.stack(positions, dim=1), torch.stack([strength * (1 - time), strength * time], dim=1)
 
 
 @register_model(parameters=0, input_size=(3, 2, 256, 256))
