@@ -81,10 +81,12 @@ def _choose(first: Tensor) -> Callable[[Tensor, Tensor, Sequence[float], int], T
     name = requested or kernel_of(first.device)
     if name is None or name == "reference":
         return reference_motion.bilateral_motion
-    kernel = cpu_motion if name == "cpu" else triton_motion
-    why_not = kernel.supports(first)
+    if name == "cpu":
+        why_not, kernel = cpu_motion.supports(first), cpu_motion.bilateral_motion
+    else:
+        why_not, kernel = triton_motion.supports(first), triton_motion.bilateral_motion
     if why_not is None:
-        return kernel.bilateral_motion
+        return kernel
     if requested is not None:
         raise ValueError(f"backend {requested!r} can't run this call: {why_not}")
     warn_of_fallback("bilateral_motion", why_not)

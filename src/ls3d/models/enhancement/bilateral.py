@@ -131,7 +131,7 @@ def _sample_at(frames: Tensor, position: Tensor, mask: Tensor, interpolation: In
 
 def _with_margin(frames: Tensor) -> Tensor:
     """The frames, channels-last, with their edges repeated."""
-    large = F.pad(frames.flatten(1, 2), (_MARGIN,) * 4, mode="replicate").unflatten(1, (3, 2))
+    large: Tensor = F.pad(frames.flatten(1, 2), (_MARGIN,) * 4, mode="replicate").unflatten(1, (3, 2))
     return large.contiguous(memory_format=torch.channels_last_3d)
 
 
