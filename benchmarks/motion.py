@@ -1,8 +1,9 @@
 """Measures ``bilateral_motion`` against plain torch, and the interpolation on top of it, and writes JSON.
 
     python benchmarks/motion.py --threads 2 --json out.json
+    python benchmarks/motion.py --device cuda --json out.json
 
-Every row is one size of frames at t = 1/2: the compiled kernel, the reference in plain torch, and the whole model
+Every row is one size of frames at t = 1/2: the device's kernel, the reference in plain torch, and the whole model
 ``bilateral``. Times are medians in milliseconds. The frames are a random texture that moves.
 """
 
@@ -30,9 +31,11 @@ from ls3d.models import load_model
 from ls3d.ops import bilateral_motion
 from ls3d.ops._motion_plan import default_levels
 from ls3d.ops.backends import reference_motion
-from ls3d.ops.backends.cpu import library, motion
+from ls3d.ops.backends.cpu import library
+from ls3d.ops.backends.cpu import motion as cpu_motion
+from ls3d.ops.backends.triton import motion as triton_motion
 
-SIZES = {"360p": (360, 640), "480p": (480, 640), "720p": (720, 1280), "1080p": (1080, 1920)}
+SIZES = {"360p": (360, 640), "480p": (480, 640), "720p": (720, 1280), "1080p": (1080, 1920), "2160p": (2160, 3840)}
 
 
 def moving_texture(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -49,22 +52,30 @@ def moving_texture(height: int, width: int) -> tuple[Tensor, Tensor]:
 def median_ms(run: Callable[[], object], repeats: int) -> float:
     """Median time of a call after one that isn't counted."""
     run()
+    _wait()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         run()
+        _wait()
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times)
 
 
-def measure(name: str, repeats: int) -> dict[str, str | float | None]:
+def _wait() -> None:
+    """Until the GPU has finished."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def measure(name: str, device: str, repeats: int) -> dict[str, str | float | None]:
     """One row."""
     height, width = SIZES[name]
-    first, second = moving_texture(height, width)
+    first, second = (frame.to(device) for frame in moving_texture(height, width))
     levels = default_levels(height, width)
-    model, frames = load_model("bilateral"), torch.stack([first, second], dim=2)
+    model, frames = load_model("bilateral").to(device), torch.stack([first, second], dim=2)
     kernel = None
-    if motion.supports(first) is None:
+    if (cpu_motion if device == "cpu" else triton_motion).supports(first) is None:
         kernel = median_ms(lambda: bilateral_motion(first, second, [0.5], levels), repeats)
     reference = median_ms(lambda: reference_motion.bilateral_motion(first, second, [0.5], levels), max(1, repeats // 3))
     whole = median_ms(lambda: model(frames, [0.5]), repeats)
@@ -73,7 +84,8 @@ def measure(name: str, repeats: int) -> dict[str, str | float | None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES)[:4])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path)
@@ -82,10 +94,12 @@ def main() -> None:
     rows = []
     with torch.inference_mode():
         for name in arguments.sizes:
-            rows.append(measure(name, arguments.repeats))
+            rows.append(measure(name, arguments.device, arguments.repeats))
             print(rows[-1], flush=True)
     if arguments.json:
         machine = {"processor": platform.processor(), "instruction_set": library.instruction_set()}
+        if arguments.device == "cuda":
+            machine = {"gpu": torch.cuda.get_device_name()}
         report = {"threads": arguments.threads, "torch": torch.__version__, **machine, "rows": rows}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -25,9 +25,9 @@ def bilinear(frame: Array, y: float, x: float) -> float:
 
 def bicubic(frame: Array, y: float, x: float) -> float:
     """One sample of ``frame (H, W)`` with the cubic kernel of Keys 1981, a = -0.75; pixels outside are zero."""
-    total = 0.0
+    total, (height, width) = 0.0, frame.shape
     if math.isfinite(y) and math.isfinite(x):
-        for row, column in np.ndindex(*frame.shape):
+        for row, column in itertools.product(range(height), range(width)):
             total += cubic(abs(y - row)) * cubic(abs(x - column)) * frame[row, column]
     return total
 

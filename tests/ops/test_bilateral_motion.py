@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import torch
-import torch.nn.functional as F
+from helpers.motion_calls import random_call, shifted
 from helpers.textures import random_texture
 from torch import Tensor
 
@@ -21,15 +21,6 @@ OPERATOR = torch.ops.ls3d.bilateral_motion.default
 needs_kernel = pytest.mark.skipif(
     cpu_motion.supports(torch.zeros(1, 3, 2, 2)) is not None, reason="there is no compiled kernel here"
 )
-
-
-def shifted(height: int, width: int, dy: int, dx: int) -> tuple[Tensor, Tensor]:
-    """Two frames of a texture that moves by (dy, dx)."""
-    margin = max(abs(dy), abs(dx))
-    large = random_texture(height + 2 * margin, width + 2 * margin)
-    first = large[..., margin : margin + height, margin : margin + width]
-    second = large[..., margin - dy : margin - dy + height, margin - dx : margin - dx + width]
-    return first, second
 
 
 def error(motion: Tensor, dy: float, dx: float, margin: int) -> float:
@@ -58,22 +49,6 @@ def test_frames_that_are_the_same_do_not_move() -> None:
 def test_a_change_in_brightness_changes_little(gain: float, bias: float) -> None:
     first, second = shifted(128, 160, 5, -8)
     assert error(bilateral_motion(first, second * gain + bias, [0.5])[:, 0], 5, -8, 12) < 0.3
-
-
-def random_call(seed: int) -> tuple[Tensor, Tensor, list[float], int]:
-    """Two frames that have something to do with each other, of any size, with times and levels."""
-    generator = torch.Generator().manual_seed(seed)
-    height, width, count, levels, number = (
-        int(torch.randint(low, high, (), generator=generator))
-        for low, high in ((1, 60), (1, 75), (1, 3), (1, 7), (1, 4))
-    )
-    first = torch.rand(count, 3, height, width, generator=generator)
-    if seed % 2:  # coarser detail
-        first = F.interpolate(first[..., : height // 3 + 1, : width // 3 + 1], (height, width), mode="bilinear")
-    noise = torch.rand(count, 3, height, width, generator=generator)
-    second = first.roll((seed % 5 - 2, seed % 7 - 3), dims=(-2, -1)) * 0.9 + noise * 0.1 * (seed % 3)
-    times = torch.rand(number, generator=generator, dtype=torch.float64).tolist()
-    return first, second, times, levels
 
 
 def assert_kernel_is_the_reference(seed: int) -> None:

@@ -81,7 +81,7 @@ def test_unsupported_dtypes_and_devices_are_explained() -> None:
 
 
 def test_frames_beyond_32_bits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triton, "_unsupported_device", lambda device: None)
+    monkeypatch.setattr(triton, "unsupported_device", lambda device: None)
     geometry = PLAIN.call(PLAIN.draw()).geometry
     device = torch.device("cuda")
     assert triton.supports(geometry, torch.float32, device) is None

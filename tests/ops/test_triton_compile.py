@@ -17,12 +17,14 @@ import torch
 triton = pytest.importorskip("triton", reason="triton is not installed: pip install 'ls3d[test]'")
 
 from ls3d.ops._call import Call  # noqa: E402
-from ls3d.ops.backends.triton import backend  # noqa: E402
+from ls3d.ops._geometry import Interpolation  # noqa: E402
+from ls3d.ops.backends.triton import backend, motion, motion_kernels  # noqa: E402
 from ls3d.ops.backends.triton import launch as kernel_launches  # noqa: E402
 
 if triton.knobs.runtime.interpret:
     pytest.skip("the interpreter compiles nothing", allow_module_level=True)
 
+MOTION_KERNELS = ("difference_kernel", "cost_kernel", "search_kernel", "select_kernel", "median_kernel")
 KERNELS = ("forward_kernel", "sampling_kernel", "scatter_kernel", "input_kernel", "weight_kernel")
 SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024}
 """Most bytes of a program, by compute capability (CUDA C++ Programming Guide)."""
@@ -82,6 +84,7 @@ def _call(
     groups: int = 1,
     offset_groups: int = 1,
     offset_dtype: torch.dtype | None = None,
+    interpolation: Interpolation = "bilinear",
 ) -> None:
     """Forward and backward on tensors without data."""
     taps = kernel[0] * kernel[1] * kernel[2]
@@ -91,7 +94,7 @@ def _call(
     mask = offset.new_empty(2, taps * offset_groups, *size)
     weight = x.new_empty(channels, channels // groups, *kernel)
     bias = x.new_empty(channels)
-    call = Call.of(x, offset, mask, weight, bias, 1, padding, 1, groups)
+    call = Call.of(x, offset, mask, weight, bias, 1, padding, 1, groups, interpolation)
     backend.backward(call, torch.empty_like(backend.forward(call)), (True,) * 4)
 
 
@@ -158,6 +161,28 @@ def test_odd_and_grouped_shapes_compile(arch: int, compiled: dict[str, Any], off
     _call(12, (3, 7, 9), (1, 3, 5), torch.float16, groups=2, offset_groups=3, offset_dtype=offset_dtype)
     _call(7, (3, 7, 9), (3, 3, 1), torch.float16, offset_dtype=offset_dtype)
     assert sorted(compiled) == sorted(KERNELS)
+
+
+def test_bicubic_sampling_compiles_without_spilled_registers(
+    arch: int, compiled: dict[str, Any], tmp_path: Path
+) -> None:
+    _call(64, (7, 270, 480), (3, 3, 3), torch.bfloat16, interpolation="bicubic")
+    spilled = {name: _stack_bytes(kernel.asm["cubin"], tmp_path) for name, kernel in compiled.items()}
+    assert spilled == dict.fromkeys(KERNELS, 0)
+
+
+def test_kernels_of_bilateral_motion_compile_without_fused_products(
+    arch: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kernels: dict[str, Any] = {}
+    for name in MOTION_KERNELS:
+        monkeypatch.setattr(motion_kernels, name, _Compiler(getattr(motion_kernels, name), kernels))
+    frame = torch.empty(1, 3, 717, 1279, device="meta")
+    motion.bilateral_motion(frame, frame, [0.5], 2)
+    assert sorted(kernels) == sorted(MOTION_KERNELS)
+    for kernel in kernels.values():
+        assert "fma.rn.f32" not in kernel.asm["ptx"]
+        assert _stack_bytes(kernel.asm["cubin"], tmp_path) == 0
 
 
 def test_deterministic_variant_compiles(arch: int, compiled: dict[str, Any], tmp_path: Path) -> None:

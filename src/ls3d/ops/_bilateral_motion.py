@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ls3d.ops._motion_plan import check_times, default_levels, half_size, search_radii
 from ls3d.ops.backends import reference_motion
-from ls3d.ops.backends.choose import requested_backend, warn_of_fallback
+from ls3d.ops.backends.choose import kernel_of, requested_backend, warn_of_fallback
 from ls3d.ops.backends.cpu import motion as cpu_motion
+from ls3d.ops.backends.triton import motion as triton_motion
 
 torch.library.define(
     "ls3d::bilateral_motion",
@@ -75,12 +76,19 @@ def _forward(first: Tensor, second: Tensor, times: Sequence[float], levels: int)
 
 
 def _choose(first: Tensor) -> Callable[[Tensor, Tensor, Sequence[float], int], Tensor]:
-    """The compiled kernel if it can run and ``use_backend`` doesn't request the reference, else the reference."""
-    if first.device.type != "cpu" or requested_backend() == "reference":
+    """The backend that ``use_backend`` requests, else the device's kernel if it can run, else the reference."""
+    requested = requested_backend()
+    name = requested or kernel_of(first.device)
+    if name is None or name == "reference":
         return reference_motion.bilateral_motion
-    why_not = cpu_motion.supports(first)
+    if name == "cpu":
+        why_not, kernel = cpu_motion.supports(first), cpu_motion.bilateral_motion
+    else:
+        why_not, kernel = triton_motion.supports(first), triton_motion.bilateral_motion
     if why_not is None:
-        return cpu_motion.bilateral_motion
+        return kernel
+    if requested is not None:
+        raise ValueError(f"backend {requested!r} can't run this call: {why_not}")
     warn_of_fallback("bilateral_motion", why_not)
     return reference_motion.bilateral_motion
 

@@ -1,7 +1,7 @@
 """Samples of two frames along candidate motions, weighted: equation (3) of the LS3D-Conv paper (arXiv:2011.10974).
 
-Motions and importances are given at half the size. A convex sum of bilinear samples is blurred at half a pixel, so
-further taps with masks of both signs turn the bilinear sample along the mean motion into a bicubic one.
+Motions and importances are given at half the size. A convex sum of bilinear samples is blurred at half a pixel, so a
+bicubic sample along the mean motion is added and a bilinear one subtracted.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ls3d.ops import ls3d_conv3d
+from ls3d.ops import Interpolation, ls3d_conv3d
 
 #: Number of candidates in each frame. The last one is no motion and is sampled bilinearly only.
 CANDIDATES = 6
 
-#: Parameter of the cubic kernel (Keys 1981).
-_CUBIC = -0.75
+#: Pixels by which the frames are enlarged for bicubic samples, which would read zeros beyond the edge.
+_MARGIN = 2
 
-#: The taps in each frame lie in this grid of the kernel: six candidates, then six of the bicubic correction.
-_KERNEL = (2, 2, 6)
-_PADDING = (0, 1, 5)
-_STEP = 2
+#: An offset of taps that aren't used: it samples zero.
+_OUTSIDE = -1e6
 
 #: Pixels that are made at a time: bounds the memory of offsets and masks.
 _BAND_PIXELS = 1 << 15
@@ -52,43 +50,106 @@ class Sampling:
     residual: Tensor | None = None
 
 
-def synthesize(frames: Tensor, sampling: Sampling) -> Tensor:
-    """Make a new frame, a band of rows after the other.
+class Synthesis:
+    """Makes new frames between two.
 
     Args:
-        frames: ``(N, 3, 2, H, W)``; ``channels_last_3d`` is fastest.
-        sampling: with ``h = ceil(H / 2)`` and ``w = ceil(W / 2)``.
+        frames: ``(N, 3, 2, H, W)``, floating.
+    """
+
+    def __init__(self, frames: Tensor) -> None:
+        self._frames = frames.contiguous(memory_format=torch.channels_last_3d)
+        large = F.pad(frames.flatten(1, 2), (_MARGIN,) * 4, mode="replicate").unflatten(1, (3, 2))
+        self._large = large.contiguous(memory_format=torch.channels_last_3d)
+
+    def __call__(self, sampling: Sampling) -> Tensor:
+        """Make a frame ``(N, 3, H, W)``, a band of rows after the other."""
+        height, width = self._frames.shape[-2:]
+        rows = min(height, max(2, _BAND_PIXELS // width // 2 * 2))
+        last = sampling.moves.new_tensor([height - 1, width - 1])[:, None, None]
+        bands = []
+        for top in range(0, height, rows):
+            band = range(top, min(top + rows, height))
+            position, mask = _place(sampling, band, width, last)
+            sharp = _sample(self._large, position[:, :, -1:] + _MARGIN, -mask[:, :, -1:], "bicubic")
+            bands.append(_sample(self._frames, position, mask, "bilinear") + sharp)
+        made = torch.cat(bands, dim=2)
+        return made if sampling.residual is None else made + sampling.residual
+
+
+def _place(sampling: Sampling, band: range, width: int, last: Tensor) -> tuple[Tensor, Tensor]:
+    """Where to sample for a band of rows, and how much it counts.
+
+    Args:
+        sampling: that of the frame.
+        band: the rows.
+        width: of the frame.
+        last: ``(2, 1, 1)``, the last row and column.
 
     Returns:
-        ``(N, 3, H, W)``.
+        Positions ``(N, 2, 7, 2, rows, W)`` in the two frames and masks ``(N, 2, 7, rows, W)``: of the candidates, and
+        of the mean motion, whose mask is negative.
     """
+    pixel = _pixels(band, width, sampling.moves)
+    moves = _enlarge(sampling.moves.flatten(1, 2), band, width).unflatten(1, (-1, 2))
+    importance = _enlarge(sampling.importance.flatten(1, 2), band, width).unflatten(1, (2, -1))
+    still = sampling.still[:, :, band.start : band.stop]
+    zero = last.new_zeros(())
+    positions, masks = [], []
+    for number, factor in enumerate((-sampling.time, 1 - sampling.time)):
+        part = importance[:, number] * (1 - still)
+        moving = part[:, :-1]
+        share = moving.sum(1, keepdim=True)
+        mean = (moves[:, :-1] * moving.unsqueeze(2)).sum(1, keepdim=True) / share.clamp_min(1e-12).unsqueeze(2)
+        position = torch.add(pixel, torch.cat([moves, mean], dim=1), alpha=factor)
+        if sampling.correction is not None:
+            shift = _enlarge(sampling.correction[:, number], band, width).unsqueeze(1)
+            own = (moving[:, :1] / share.clamp_min(1e-12)).unsqueeze(2)
+            position = torch.cat([position[:, :1] + shift, position[:, 1:-1], position[:, -1:] + shift * own], dim=1)
+        positions.append(position.clamp_(zero, last))
+        masks.append(torch.cat([moving, part[:, -1:] + still * (1 - abs(factor)), -share], dim=1))
+    return torch.stack(positions, dim=1), torch.stack(masks, dim=1)
+
+
+def _sample(frames: Tensor, position: Tensor, mask: Tensor, interpolation: Interpolation) -> Tensor:
+    """Equation (3) with the identity as kernel: the sum of samples times masks.
+
+    Args:
+        frames: ``(N, 3, 2, H, W)``.
+        position: ``(N, 2, taps, 2, rows, columns)``, row and column in each frame.
+        mask: ``(N, 2, taps, rows, columns)``.
+        interpolation: of the samples.
+
+    Returns:
+        ``(N, 3, rows, columns)``.
+    """
+    taps, _, rows, columns = position.shape[2:]
     height, width = frames.shape[-2:]
-    rows = min(height, max(2, _BAND_PIXELS // width // 2 * 2))
-    last = sampling.moves.new_tensor([height - 1, width - 1])[:, None, None]
-    identity = torch.eye(3, dtype=frames.dtype, device=frames.device)
-    kernel = identity[:, :, None, None, None].expand(3, 3, *_KERNEL).contiguous()
-    bands = []
-    for top in range(0, height, rows):
-        band = range(top, min(top + rows, height))
-        pixel = _pixels(band, width, sampling.moves)
-        position, mask = _place(sampling, band, pixel, last)
-        # A kernel as tall as the rest of the frame makes just these rows out of all.
-        dilation = height + 2 * _PADDING[1] - len(band)
-        regular = pixel - pixel[:, :1, :1] + _kernel_grid(dilation, sampling.moves)
-        output = ls3d_conv3d(
-            frames,
-            position.sub_(regular).flatten(1, 2).unsqueeze(2),
-            mask.unsqueeze(2),
-            kernel,
-            padding=_PADDING,
-            dilation=(1, dilation, _STEP),
-        )
-        bands.append(output[:, :, 0])
-    made = torch.cat(bands, dim=2)
-    return made if sampling.residual is None else made + sampling.residual
+    # The taps form two rows. A kernel as tall as the rest of the frame makes just these rows out of all.
+    across = (taps + 1) // 2
+    padding = (0, 1, across - 1)
+    dilation = (1, height + 2 - rows, 2)
+    tap = torch.arange(taps, device=frames.device)
+    grid = torch.stack([tap // across * dilation[1] - padding[1], tap % across * dilation[2] - padding[2]], dim=1)
+    regular = _pixels(range(rows), columns, frames) + grid[:, :, None, None]
+    offset = frames.new_full((len(frames), 2, 2 * across, 2, rows, width), _OUTSIDE)
+    offset[:, :, :taps, :, :, :columns] = position - regular
+    importance = frames.new_zeros(len(frames), 2, 2 * across, rows, width)
+    importance[:, :, :taps, :, :columns] = mask
+    identity = torch.eye(3, dtype=frames.dtype, device=frames.device)[:, :, None, None, None]
+    samples = ls3d_conv3d(
+        frames,
+        offset.flatten(1, 3).unsqueeze(2),
+        importance.flatten(1, 2).unsqueeze(2),
+        identity.expand(3, 3, 2, 2, across),
+        padding=padding,
+        dilation=dilation,
+        interpolation=interpolation,
+    )
+    return samples[:, :, 0, :, :columns]
 
 
-def enlarge(maps: Tensor, band: range, width: int) -> Tensor:
+def _enlarge(maps: Tensor, band: range, width: int) -> Tensor:
     """Rows ``band`` of ``maps (N, C, h, w)`` at twice the size, bilinearly; the band starts at an even row."""
     rows = torch.arange(band.start // 2 - 1, (band.stop + 1) // 2 + 1, device=maps.device)
     near = maps.index_select(2, rows.clamp(0, maps.shape[2] - 1))
@@ -100,81 +161,3 @@ def _pixels(band: range, width: int, like: Tensor) -> Tensor:
     y = torch.arange(band.start, band.stop, device=like.device)
     x = torch.arange(width, device=like.device)
     return torch.stack(torch.meshgrid(y, x, indexing="ij")).to(like.dtype)
-
-
-def _kernel_grid(dilation: int, like: Tensor) -> Tensor:
-    """Where the 24 taps of the kernel's regular grid lie, relative to a pixel: ``(24, 2, 1, 1)``."""
-    frames, tall, wide = _KERNEL
-    grid = torch.tensor(
-        [[y * dilation - _PADDING[1], x * _STEP - _PADDING[2]] for y in range(tall) for x in range(wide)]
-    )
-    return grid.repeat(frames, 1)[:, :, None, None].to(like)
-
-
-def _place(sampling: Sampling, band: range, pixel: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """Where to sample for a band of rows, and how much it counts.
-
-    Args:
-        sampling: that of the frame.
-        band: the rows.
-        pixel: ``(2, rows, W)``, row and column of each pixel in the frame.
-        last: ``(2, 1, 1)``, the last row and column.
-
-    Returns:
-        Positions ``(N, 24, 2, rows, W)`` in the frame and masks ``(N, 24, rows, W)``.
-    """
-    width = pixel.shape[-1]
-    zero = pixel.new_zeros(())
-    moves = enlarge(sampling.moves.flatten(1, 2), band, width).unflatten(1, (-1, 2))
-    importance = enlarge(sampling.importance.flatten(1, 2), band, width).unflatten(1, (2, -1))
-    still = sampling.still[:, :, band.start : band.stop]
-    positions, masks = [], []
-    for number, factor in enumerate((-sampling.time, 1 - sampling.time)):
-        part = importance[:, number] * (1 - still)
-        moving = part[:, :-1]
-        share = moving.sum(1, keepdim=True)
-        mean = (moves[:, :-1] * moving.unsqueeze(2)).sum(1) / share.clamp_min(1e-12)
-        straight = torch.add(pixel, moves, alpha=factor)
-        center = torch.add(pixel, mean, alpha=factor)
-        if sampling.correction is not None:
-            shift = enlarge(sampling.correction[:, number], band, width)
-            straight = torch.cat([straight[:, :1] + shift.unsqueeze(1), straight[:, 1:]], dim=1)
-            center = center + shift * (moving[:, :1] / share.clamp_min(1e-12))
-        straight, center = straight.clamp_(zero, last), center.clamp_(zero, last)
-        sharp, strength = _cubic_taps(center, last)
-        positions += [straight, sharp, center.unsqueeze(1)]
-        masks += [moving, part[:, -1:] + still * (1 - abs(factor)), share * strength, -share]
-    return torch.cat(positions, dim=1), torch.cat(masks, dim=1)
-
-
-def _cubic_taps(position: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """A bicubic sample as five bilinear ones.
-
-    The two inner taps of the cubic kernel along an axis are one bilinear sample between them. The four corners of the
-    nine samples that remain count less than 1/80 each and are left out.
-
-    Args:
-        position: ``(N, 2, rows, W)`` inside the frame.
-        last: ``(2, 1, 1)``, the last row and column.
-
-    Returns:
-        Positions ``(N, 5, 2, rows, W)`` and weights ``(N, 5, rows, W)`` that sum to one.
-    """
-    whole = position.floor()
-    part = position - whole
-    outer = _cubic(part + 1), _cubic(2 - part)
-    inner = 1 - outer[0] - outer[1]
-    points = whole - 1, whole + _cubic(1 - part) / inner, whole + 2
-    y, x = zip(*(point.clamp(point.new_zeros(()), last).unbind(1) for point in points), strict=True)
-    (top, left), (bottom, right), (row, column) = (weight.unbind(1) for weight in (*outer, inner))
-    cross = [(y[1], x[1]), (y[0], x[1]), (y[2], x[1]), (y[1], x[0]), (y[1], x[2])]
-    weights = torch.stack([row * column, top * column, bottom * column, row * left, row * right], dim=1)
-    stacked = torch.stack([torch.stack(point, dim=1) for point in cross], dim=1)
-    return stacked, weights / weights.sum(1, keepdim=True)
-
-
-def _cubic(distance: Tensor) -> Tensor:
-    """The cubic kernel at ``distance`` from 0 to 2."""
-    near = ((_CUBIC + 2) * distance - (_CUBIC + 3)) * distance * distance + 1
-    far = (((distance - 5) * distance + 8) * distance - 4) * _CUBIC
-    return torch.where(distance <= 1, near, far)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ls3d.models.enhancement._motion import warp, without_autocast
-from ls3d.models.enhancement._synthesis import Sampling, synthesize
+from ls3d.models.enhancement._synthesis import Sampling, Synthesis
 from ls3d.models.network import QUARTERS, EnhancementTraits, InterpolationNetwork
 from ls3d.models.registry import register_model
 from ls3d.ops import bilateral_motion
@@ -55,10 +55,10 @@ class BilateralInterpolation(InterpolationNetwork):
     def _make(self, frames: Tensor, times: Sequence[float]) -> Iterator[Tensor]:
         """The frames ``(N, 3, H, W)`` at ``times``, one by one."""
         precise = frames if frames.dtype == torch.float64 else frames.float()
-        sampled = precise.contiguous(memory_format=torch.channels_last_3d)
+        synthesize = Synthesis(precise)
         for sampling in self._samplings(precise, times):
             with without_autocast(frames.device):
-                made = synthesize(sampled, sampling)
+                made = synthesize(sampling)
             yield made.to(frames.dtype)
 
     def _samplings(self, frames: Tensor, times: Sequence[float]) -> Iterator[Sampling]:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.models.enhancement._motion import two_convolutions, warp, without_autocast
-from ls3d.models.enhancement._synthesis import CANDIDATES, Sampling, synthesize
+from ls3d.models.enhancement._synthesis import CANDIDATES, Sampling, Synthesis
 from ls3d.models.enhancement.bilateral import (
     BilateralInterpolation,
     candidate_moves,
@@ -54,13 +54,13 @@ class InterpolationNetPlus(BilateralInterpolation):
 
     def forward_pyramid(self, frames: Tensor, times: Sequence[float]) -> list[Tensor]:
         """Make the new frames at ``times`` from the halved frames, with the same importances, then at full size."""
-        halves = halve(frames)
+        halves, synthesize = halve(frames), Synthesis(frames)
         coarse, fine = [], []
         for sampling in self._samplings(frames, times):
             samples = _stack(sample_pairs(halves, sampling.moves, sampling.time))
             coarse.append((sampling.importance.unsqueeze(3) * samples).sum((1, 2)))
             with without_autocast(frames.device):
-                fine.append(synthesize(frames.contiguous(memory_format=torch.channels_last_3d), sampling))
+                fine.append(synthesize(sampling))
         return [torch.stack(coarse, dim=2), torch.stack(fine, dim=2)]
 
     def _samplings(self, frames: Tensor, times: Sequence[float]) -> Iterator[Sampling]:

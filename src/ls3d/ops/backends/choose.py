@@ -56,7 +56,7 @@ class Backend(Protocol):
 
 @contextmanager
 def use_backend(name: BackendName) -> Iterator[None]:
-    """Run all calls of ``ls3d_conv3d`` and ``deform_conv2d`` in the block on one backend.
+    """Run all calls of ``ls3d_conv3d``, ``deform_conv2d`` and ``bilateral_motion`` in the block on one backend.
 
     ``with use_backend("reference"): output = model(clip)``
 
@@ -123,7 +123,7 @@ def explain(
 
     The choice is None, and the reason that of the reference, if no backend can run the call.
     """
-    kernel = _KERNELS.get(device.type)
+    kernel = kernel_of(device)
     if kernel is None:
         why_not = f"there is no kernel for {device.type} devices"
     else:
@@ -133,6 +133,11 @@ def explain(
         why_not = refusal
     refusal = load("reference").supports(geometry, dtype, device)
     return ("reference", why_not) if refusal is None else (None, refusal)
+
+
+def kernel_of(device: torch.device) -> BackendName | None:
+    """The kernel for this type of device; None if there is none."""
+    return _KERNELS.get(device.type)
 
 
 def load(name: BackendName) -> Backend:

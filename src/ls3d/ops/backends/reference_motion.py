@@ -28,7 +28,7 @@ _Pair = tuple[Tensor, Tensor]
 
 def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], levels: int) -> Tensor:
     """The motion ``(N, len(times), 2, h, w)``; shapes as in :func:`ls3d.ops.bilateral_motion`."""
-    pairs = _pyramid(first, second, levels)
+    pairs = pyramid(first, second, levels)
     return torch.stack([_motion(pairs, time) * 2 for time in times], dim=1)
 
 
@@ -40,17 +40,17 @@ def _motion(pairs: Sequence[_Pair], time: float) -> Tensor:
     for number, (pair, (radius, rest_radius)) in enumerate(zip(pairs, radii, strict=True)):
         if number:
             height, width = pair[0].shape[-2:]
-            motion = _select(pair, _enlarge(motion, height, width), time)
+            motion = _select(pair, enlarge(motion, height, width), time)
         motion = _search(pair, motion, time, radius)
         if rest_radius:
             small = _search(pair, torch.zeros_like(motion), time, rest_radius)
             fits = _cost(pair, small, time) < _cost(pair, motion, time) * SHARE + TOLERANCE
-            motion = torch.where(fits & (_length(small) < _length(motion)), small, motion)
+            motion = torch.where(fits & (length(small) < length(motion)), small, motion)
         motion = _median(motion)
     return motion
 
 
-def _pyramid(first: Tensor, second: Tensor, levels: int) -> list[_Pair]:
+def pyramid(first: Tensor, second: Tensor, levels: int) -> list[_Pair]:
     """Features ``(N, 6, h, w)`` of both frames at every level, the coarsest first."""
     frames = [_images(first, levels), _images(second, levels)]
     means = [_mean(images[0]) for images in frames]
@@ -133,7 +133,7 @@ def _pad(values: Tensor, margin: int) -> Tensor:
     return F.pad(values, (margin,) * 4, mode="replicate")
 
 
-def _enlarge(motion: Tensor, height: int, width: int) -> Tensor:
+def enlarge(motion: Tensor, height: int, width: int) -> Tensor:
     """Motion of the next level, twice as large: bilinear, cropped to ``height`` and ``width``."""
     tall = _double(motion.transpose(-2, -1), height).transpose(-2, -1)
     return _double(tall, width) * 2
@@ -153,7 +153,7 @@ def _select(pair: _Pair, motion: Tensor, time: float) -> Tensor:
     best = _cost(pair, motion, time)
     chosen = motion
     for candidate in _neighbors(motion):
-        cost = _cost(pair, candidate, time) + _length(candidate - motion) * PENALTY
+        cost = _cost(pair, candidate, time) + length(candidate - motion) * PENALTY
         better = cost < best
         best = torch.where(better, cost, best)
         chosen = torch.where(better, candidate, chosen)
@@ -170,7 +170,7 @@ def _neighbors(motion: Tensor) -> Iterator[Tensor]:
     yield torch.zeros_like(motion)
 
 
-def _length(motion: Tensor) -> Tensor:
+def length(motion: Tensor) -> Tensor:
     """The sum ``(N, 1, h, w)`` of the distances along both axes."""
     return motion[:, :1].abs() + motion[:, 1:].abs()
 

@@ -51,6 +51,8 @@ class _Call(ctypes.Structure):
 
 def supports(first: Tensor) -> str | None:
     """Why this backend can't run, in a sentence; None when it can."""
+    if first.device.type != "cpu":
+        return f"the CPU kernel runs on CPUs, not on {first.device.type} devices"
     height, width = half_size(first.shape[2], first.shape[3])
     if height * width >= 2**28:
         return "the CPU kernel counts the features of a frame with 32 bits, and these frames have more"

@@ -37,7 +37,7 @@ def supports(geometry: Geometry, dtype: torch.dtype, device: torch.device) -> st
     """Why this backend can't run calls of these sizes; None if it can."""
     if dtype not in _DTYPES:
         return f"the Triton kernels support float32, bfloat16 and float16 features, not {dtype}"
-    return _unsupported_device(device) or _too_large(geometry)
+    return unsupported_device(device) or _too_large(geometry)
 
 
 def forward(call: Call) -> Tensor:
@@ -49,7 +49,7 @@ def forward(call: Call) -> Tensor:
     if output.numel() == 0:
         return output
     call = _with_32_bit_strides(replace(call, bias=None if call.bias is None else call.bias.contiguous()))
-    with _on_device_of(input):
+    with on_device_of(input):
         matrices = launch.pack_weight(call.weight, g)
         for samples in _parts_of_batch(g, _copy_bytes(input)):
             part = call.samples(samples)
@@ -69,7 +69,7 @@ def backward(call: Call, grad_output: Tensor, needs: Sequence[bool]) -> Gradient
     matrices = launch.pack_weight(call.weight, g)
     grad_matrices = matrices.new_zeros((g.taps, g.in_channels, g.out_channels // g.groups), dtype=torch.float32)
     scatter_bytes = _scatter_buffer_bytes(g) if needs[0] else 0
-    with _on_device_of(call.input):
+    with on_device_of(call.input):
         scale = None
         if needs[0] and g.batch > 0 and torch.are_deterministic_algorithms_enabled():
             scale = launch.fixed_point_scale(call, matrices, grad_output)
@@ -90,7 +90,7 @@ def backward(call: Call, grad_output: Tensor, needs: Sequence[bool]) -> Gradient
 
 
 @functools.cache
-def _unsupported_device(device: torch.device) -> str | None:
+def unsupported_device(device: torch.device) -> str | None:
     """Why no kernel runs on this device."""
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"
@@ -123,7 +123,7 @@ def _too_large(geometry: Geometry) -> str | None:
 
 
 @contextlib.contextmanager
-def _on_device_of(tensor: Tensor) -> Iterator[None]:
+def on_device_of(tensor: Tensor) -> Iterator[None]:
     """Launch kernels on the tensor's device."""
     with torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext():
         yield

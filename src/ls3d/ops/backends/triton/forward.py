@@ -71,7 +71,8 @@ def forward_kernel(
         first_frame = n * T + t * STRIDE[0] - PADDING[0]
         active = inside & (begin < end)
         dy, dx, m = load_tap(
-            offset, mask, row + begin // quads, offset_strides[1], mask_strides[1], offset_lane, mask_lane, active, HAS_MASK,
+            offset, mask, row + begin // quads, offset_strides[1], mask_strides[1],
+            offset_lane, mask_lane, active, HAS_MASK,
         )  # fmt: skip
         pixel, ok00, ok01, ok10, ok11, fy, fx = corners(
             dy, dx, h, w, begin // quads, begin % quads, active, H, W, KERNEL, STRIDE, PADDING, DILATION, BICUBIC

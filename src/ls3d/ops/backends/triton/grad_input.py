@@ -67,7 +67,8 @@ def scatter_kernel(
     offset_strides, mask_strides, in_size, out_size, first_frame, last_frame,
     C: tl.constexpr, O: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, RUN: tl.constexpr,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
-    BICUBIC: tl.constexpr, HAS_MASK: tl.constexpr, FIXED: tl.constexpr, GATHER_RADIUS: tl.constexpr, PRECISION: tl.constexpr,
+    BICUBIC: tl.constexpr, HAS_MASK: tl.constexpr, FIXED: tl.constexpr, GATHER_RADIUS: tl.constexpr,
+    PRECISION: tl.constexpr,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_O: tl.constexpr,
 ):  # fmt: skip
     """Write ``radius``, and add the gradient of samples with offsets beyond GATHER_RADIUS to ``scattered``.
@@ -197,7 +198,8 @@ def input_kernel(
     offset_strides, mask_strides, grad_strides, in_size, out_size, first_frame, last_frame,
     C: tl.constexpr, O: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, RUN: tl.constexpr,
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
-    BICUBIC: tl.constexpr, HAS_MASK: tl.constexpr, FIXED: tl.constexpr, GATHER_RADIUS: tl.constexpr, PRECISION: tl.constexpr,
+    BICUBIC: tl.constexpr, HAS_MASK: tl.constexpr, FIXED: tl.constexpr, GATHER_RADIUS: tl.constexpr,
+    PRECISION: tl.constexpr,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, SOURCE_H: tl.constexpr, SOURCE_W: tl.constexpr,
     SPAN_H: tl.constexpr, SPAN_W: tl.constexpr,
     BLOCK_C: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_M: tl.constexpr,

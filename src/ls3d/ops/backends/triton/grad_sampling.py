@@ -1,7 +1,8 @@
 """The gradients of offset and mask as one Triton kernel.
 
 With d[m, tap, c] = sum over o of grad_output[m, o] * weight[tap, c, o], the gradient of a modulated sample, and q the
-inner products, over c, of d and the features of a position's corners, the gradients of mask, dy and dx are linear in q. The features are gathered again; the forward pass stores nothing.
+inner products, over c, of d and the features of a position's corners, the gradients of mask, dy and dx are linear in q.
+The features are gathered again; the forward pass stores nothing.
 """
 
 from __future__ import annotations
@@ -72,9 +73,7 @@ def inner_products(
         for block in range(0, RUN, BLOCK_C):
             c = block + tl.arange(0, BLOCK_C)
             # Before the loads of the corners: then Triton converts d to their layout, instead of all four to d's.
-            d = grad_samples(
-                rows + group * group_o, lane, inside, matrix, c, RUN, O, group_o, even, BLOCK_O, PRECISION
-            )
+            d = grad_samples(rows + group * group_o, lane, inside, matrix, c, RUN, O, group_o, even, BLOCK_O, PRECISION)
             v00, v01, v10, v11 = load_corners(
                 frame + first, pixel, ok00, ok01, ok10, ok11, width, block // size + word, RUN // size, C, even, PAIRS
             )

@@ -286,4 +286,14 @@ def _key(kernel: str, dtype: torch.dtype, geometry: Geometry) -> tuple[Any, ...]
     """What the time of a launch depends on."""
     g = geometry
     positions = size_bucket(g.batch * math.prod(g.out_size))
-    return (kernel, dtype, g.in_channels, g.out_channels, g.groups, g.offset_groups, g.kernel, g.interpolation, positions)
+    return (
+        kernel,
+        dtype,
+        g.in_channels,
+        g.out_channels,
+        g.groups,
+        g.offset_groups,
+        g.kernel,
+        g.interpolation,
+        positions,
+    )
