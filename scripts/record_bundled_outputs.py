@@ -113,7 +113,7 @@ def main() -> None:
     """Write both files."""
     outputs = compute_outputs()
     RECORD.write_text(json.dumps(make_record(outputs), indent=2) + "\n", encoding="utf-8")
-    OUTPUTS.write_bytes(save({task: output.half() for task, output in outputs.items()}))
+    OUTPUTS.write_bytes(save({task: output.half().contiguous() for task, output in outputs.items()}))
     print(f"wrote {RECORD} and {OUTPUTS}")
 
 
