@@ -35,7 +35,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "pytorchvideo-csn_r101": ("", "ir_csn_101", {"pool1": "spatial"}),
     "pytorchvideo-i3d_r50": ("", "i3d_r50", {"bn_eps": 1e-5}),
 }
-OTHER_NETWORKS = {"pytorchvideo-slow_r50": "another network", "pytorchvideo-c2d_r50": "another network"}
+OTHER_NETWORKS = {
+    "pytorchvideo-slow_r50": "another network",
+    "pytorchvideo-c2d_r50": "another network",
+    "pytorchvideo-r2plus1d_r50": "r2plus1d_r50, which convolves over time before space",
+}
 
 
 def read_layout(name: str) -> dict[str, torch.Tensor]:
