@@ -81,7 +81,8 @@ def mutate_bytes(content: bytes, draw: random.Random) -> bytes:
 def kinds() -> dict[str, Kind]:
     """Collect the kinds of all modules ``fuzz_*.py`` in this folder."""
     found: dict[str, Kind] = {}
-    sys.modules.setdefault("fuzz", sys.modules[__name__])
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    sys.modules.setdefault("scripts.fuzz", sys.modules[__name__])  # the one that runs
     for path in sorted(Path(__file__).parent.glob("fuzz_*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None

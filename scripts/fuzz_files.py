@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fuzz import Kind, mutate_bytes
+from scripts.fuzz import Kind, mutate_bytes
 
 
 def _import() -> None:

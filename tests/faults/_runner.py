@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-
 _WALL_PER_CPU = 10  # on a busy machine
 
 

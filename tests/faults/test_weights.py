@@ -25,7 +25,7 @@ def metadata(text: str) -> Make:
     return lambda folder: save_file({"x": torch.zeros(1)}, folder / NAME, {"ls3d": text})
 
 
-def arguments(architecture: str = "vfi_ls3d", **values: Any) -> Make:
+def arguments(architecture: str = "vfi_ls3d", /, **values: Any) -> Make:
     return metadata(json.dumps({"architecture": architecture, "arguments": values}))
 
 
@@ -113,7 +113,7 @@ FILES: dict[str, tuple[Make, str]] = {
     "scale 400": (arguments("vsr_ls3d_plus_s", scale=400), "scale|does not fit"),
     "a million blocks": (arguments("vdn_ls3d_plus_s", blocks=10**6), "blocks is 1000000|takes no argument"),
     "argument name": (arguments("c3d", name="x"), "no argument 'name'"),
-    "argument with escapes": (arguments(**{"\x1b[31m": 1}), "takes no argument"),
+    "argument with escapes": (arguments("vfi_ls3d", **{"\x1b[31m": 1}), "takes no argument"),
     "argument unknown": (arguments(wide=8), "no argument 'wide'"),
     "choice unknown": (arguments("r3d_18", pool1="all"), "pool1 is 'all'"),
     "bn_eps text": (arguments("r3d_18", bn_eps="tiny"), "bn_eps is 'tiny'"),

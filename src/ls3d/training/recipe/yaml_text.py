@@ -9,7 +9,7 @@ import yaml
 
 from ls3d.errors import InputError
 
-_LARGEST_FILE = 1 << 20  # bytes
+_LARGEST_FILE = 128 << 10  # bytes; the parser needs seconds for a megabyte
 _MOST_VALUES = 100_000  # after the aliases are replaced
 _LONGEST_SHOWN = 80
 
