@@ -64,7 +64,8 @@ def test_convert_writes_a_weights_file(tmp_path: Path) -> None:
     theirs = create_model("r3d_18", num_classes=3)  # has torchvision's names
     torch.save(dict(theirs.state_dict()), tmp_path / "theirs.pth")
     output = run("convert", str(tmp_path / "theirs.pth"), str(tmp_path / "ours.safetensors"), "--model", "r3d_18")
-    assert "r3d_18 (num_classes=3, in_channels=3, bn_eps=1e-05), from torchvision" in output
+    assert "r3d_18 (num_classes=3, in_channels=3, bn_eps=1e-05, pool1=none), from torchvision" in output
+    assert "assumed: pool1=none" in output
     model = load_model(tmp_path / "ours.safetensors")
     assert torch.equal(model.get_parameter("fc.weight"), theirs.get_parameter("fc.weight"))
 
