@@ -19,7 +19,7 @@ from ls3d.cli import enhance
 from ls3d.cli import main as program
 from ls3d.cli._console import ProgressStyle, format_duration, show_report
 from ls3d.enhance import EnhanceOptions, EnhanceReport
-from ls3d.enhance._segments import Workspace
+from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import make_segment, plan_job
 from ls3d.enhance.jobs import prepare_interpolation
 from ls3d.video import probe

@@ -158,7 +158,7 @@ def test_constants_that_the_options_repeat() -> None:
         ("crf", 64, "a number from 0 to 63"),
         ("cut_threshold", 101, "a percentage"),
         ("on_error", "panic", "skip, repeat or stop"),
-        ("image_rate", 0, "more than 0 frames per second"),
+        ("image_rate", 0, "frames per second, more than 0 and at most 1000"),
         ("threads", -1, "a number, 0 or more"),
         ("segment_frames", 0, "at least 1"),
     ],

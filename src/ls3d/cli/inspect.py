@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ls3d.errors import InputError
+from ls3d.terminal import console
 
 if TYPE_CHECKING:
     from ls3d.models import ModelInfo, Summary
@@ -47,7 +47,7 @@ def models(
     for info in infos:
         parameters = f"{info.parameters:,}" if info.parameters is not None else ""
         table.add_row(info.name, info.task, parameters, _size(info.input_size or ()), info.description)
-    Console().print(table)
+    console().print(table)
 
 
 def summary(
@@ -69,10 +69,10 @@ def summary(
         totals = {"flops": result.flops, "slowfast_flops": result.slowfast_flops}
         typer.echo(json.dumps({**asdict(result), **totals}, indent=2))
         return
-    console = Console()
+    shown = console()
     if layers:
-        console.print(_layer_table(result))
-    console.print(_total_table(result))
+        shown.print(_layer_table(result))
+    shown.print(_total_table(result))
 
 
 def convert(
@@ -88,7 +88,7 @@ def convert(
     config = ModelConfig.from_dict(read_metadata(output))
     arguments = ", ".join(f"{key}={value}" for key, value in config.arguments.items())
     source = config.metadata["converted_from"]
-    Console().print(f"{output}: {config.architecture} ({arguments}), from {source}", highlight=False)
+    console().print(f"{output}: {config.architecture} ({arguments}), from {source}")
 
 
 def _to_json(info: ModelInfo) -> dict[str, Any]:

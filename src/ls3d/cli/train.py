@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from ls3d.terminal import console
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Values to change, as section.key=value.")]
 
@@ -36,7 +37,7 @@ def train(
 
     _silence_notices()
     weights = run(load_recipe(recipe, overrides or ()), resume=not restart)
-    Console().print(f"Weights: {weights}", highlight=False)
+    console().print(f"Weights: {weights}")
 
 
 def _silence_notices() -> None:
@@ -71,7 +72,7 @@ def reproduce(
     if json is not None and not json.parent.is_dir():
         raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
     _silence_notices()
-    console = Console(stderr=True)
+    shown = console(stderr=True)
     result = run(
         table,
         overrides or (),
@@ -81,7 +82,7 @@ def reproduce(
         test=test,
         recipes=recipes,
         output=output,
-        progress=lambda done, total, name: console.print(f"run {done + 1} of {total}: {name}", highlight=False),
+        progress=lambda done, total, name: shown.print(f"run {done + 1} of {total}: {name}"),
     )
     if json is not None:
         result.save(json)

@@ -9,7 +9,8 @@ import torch
 
 from ls3d.enhance._frame_tasks import Output
 from ls3d.enhance._plan import SegmentPlan
-from ls3d.enhance._segments import FrameCounts, Segment, SegmentWriter, Workspace
+from ls3d.enhance._segments import FrameCounts, Segment
+from ls3d.enhance._workspace import SegmentWriter, Workspace
 from ls3d.video import Encoder, EncoderSettings, Frame, Packet, from_rgb, to_rgb, write_y4m
 from ls3d.video.color import Color
 

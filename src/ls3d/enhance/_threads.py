@@ -10,6 +10,9 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+#: Seconds to wait at an interruption for a thread that may read or write a pipe of which the other end does nothing.
+_PATIENCE = 2.0
+
 _POLL = 0.1  # seconds between checks whether the other thread is still there
 _END = object()
 
@@ -53,18 +56,23 @@ def prefetch(items: Iterator[T], depth: int, name: str) -> Iterator[Iterator[T]]
 
     thread = threading.Thread(target=produce, name=name, daemon=True)
     thread.start()
+    patience: float | None = None
     try:
         yield consume()
+    except (KeyboardInterrupt, SystemExit):
+        patience = _PATIENCE
+        raise
     finally:
         stop.set()
-        thread.join()
+        thread.join(patience)
 
 
 class Worker(Generic[T]):
     """Calls ``handle`` on items in another thread, in order; its errors are raised where items are sent.
 
     Used as a context manager: at the end, even after an error, it waits until all items are handled. After an error of
-    ``handle`` itself, the remaining items are discarded.
+    ``handle`` itself, the remaining items are discarded. After an interruption it waits for the current item only, and
+    not for long.
 
     Args:
         handle: is called with every item.
@@ -75,6 +83,7 @@ class Worker(Generic[T]):
         self._handle = handle
         self._items: queue.Queue[Any] = queue.Queue(depth)
         self._failure: BaseException | None = None
+        self._interrupted = False
         self._thread = threading.Thread(target=self._run, name="ls3d-encode", daemon=True)
 
     def send(self, item: T) -> None:
@@ -91,6 +100,12 @@ class Worker(Generic[T]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit)):
+            self._interrupted = True
+            with suppress(queue.Full):
+                self._items.put(_END, timeout=_PATIENCE)
+            self._thread.join(_PATIENCE)
+            return
         self._put(_END)
         self._thread.join()
         if kind is None:
@@ -104,7 +119,7 @@ class Worker(Generic[T]):
 
     def _run(self) -> None:
         while (item := self._items.get()) is not _END:
-            if self._failure is None:
+            if self._failure is None and not self._interrupted:
                 try:
                     self._handle(item)
                 except BaseException as error:

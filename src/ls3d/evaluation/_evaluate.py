@@ -57,7 +57,7 @@ def evaluate(
     Raises:
         InputError: the model, protocol, data set or device is unknown, the network is for another task, the data or
             the folder of a report does not exist, or no clip is long enough.
-        NonFiniteOutputError: the network returned NaN or infinity; the message names the clip and the frame.
+        NetworkOutputError: what the network returned is not as promised; the message names the clip and the frame.
     """
     for path in (json_path, html_path):
         if path and not Path(path).parent.is_dir():
