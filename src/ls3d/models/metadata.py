@@ -72,7 +72,7 @@ IMAGENET = Preprocessing((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), (0,
 #: mmaction2's CSN, whose configurations keep the statistics of VMZ, from whose weights they start.
 MMACTION_CSN = Preprocessing((110.2008, 100.63983, 95.99475), (58.14765, 56.46975, 55.332195), (0, 255))
 #: mmaction2's C3D: it subtracts means in the order BGR from frames decoded as RGB.
-MMACTION_C3D = Preprocessing((104.0, 117.0, 123.0), (1.0, 1.0, 1.0), (0, 255))
+MMACTION_C3D = Preprocessing((104.0, 117.0, 128.0), (1.0, 1.0, 1.0), (0, 255))
 #: 3D-ResNets: statistics of Kinetics on pixels from 0 to 1.
 RESNETS_3D = Preprocessing((0.4345, 0.4051, 0.3775), (0.2768, 0.2713, 0.2737), (0, 1))
 #: C3D. The released weights come with a mean cube (16 x 128 x 171) to subtract; these are rounded means of it.

@@ -197,16 +197,25 @@ def _check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
 
 
 def builder_arguments(name: str) -> list[str]:
-    """Return the names of the arguments that ``create_model`` takes for a network.
+    """Return the names of the arguments that ``create_model`` takes for a network."""
+    return list(argument_types(name))
+
+
+def argument_types(name: str) -> dict[str, Any]:
+    """Return the annotated types of the arguments that ``create_model`` takes for a network.
 
     A builder's ``**arguments: Unpack[SomeTypedDict]`` stands for the keys of that dictionary.
+
+    Raises:
+        InputError: no network has this name.
     """
-    builder = _builders[name]
-    known: list[str] = []
+    builder = _builders[_full_name(name)]
+    hints = get_type_hints(builder)
+    known: dict[str, Any] = {}
     for parameter in inspect.signature(builder).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
-            (typed,) = get_args(get_type_hints(builder)[parameter.name])
-            known += get_type_hints(typed)
+            (typed,) = get_args(hints[parameter.name])
+            known |= get_type_hints(typed)
         else:
-            known.append(parameter.name)
+            known[parameter.name] = hints[parameter.name]
     return known

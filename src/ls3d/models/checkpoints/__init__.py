@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from ls3d.errors import InputError
 from ls3d.models.checkpoints import mmaction2, pytorchvideo, resnets3d, slowfast, torchvision, vmz
 from ls3d.models.checkpoints._architecture import infer_architecture
-from ls3d.models.checkpoints._read import read_checkpoint
-from ls3d.models.checkpoints._translate import Layout, Translation, find_tensors
+from ls3d.models.checkpoints._state import find_state, read_checkpoint
+from ls3d.models.checkpoints._translate import Layout, Translation
 from ls3d.models.network import Network
-from ls3d.models.registry import create_model, is_registered
-from ls3d.models.weights import save_weights
+from ls3d.models.outline import make_outline
+from ls3d.models.registry import is_registered
+from ls3d.models.untrusted import listing
+from ls3d.models.weights import SUFFIX, require_finite, save_weights
 
 #: The supported layouts, in the order in which they are tried.
 LAYOUTS: tuple[Layout, ...] = (
@@ -37,77 +39,121 @@ LAYOUTS: tuple[Layout, ...] = (
 __all__ = ["LAYOUTS", "convert_checkpoint", "load_checkpoint", "read_checkpoint"]
 
 
-def load_checkpoint(path: str | os.PathLike[str], model: str | None = None, **arguments: Any) -> Network:
+def load_checkpoint(
+    path: str | os.PathLike[str], model: str | None = None, *, average: bool = False, **arguments: Any
+) -> Network:
     """Build the network of a checkpoint of another project, with its weights.
 
     Args:
         path: the checkpoint.
         model: name of the network that it must be; None for any.
+        average: take the moving average of the weights, if the file has it beside those of the last step.
         arguments: for ``create_model``, where they can't be inferred from a checkpoint and the default of its layout is
             wrong: ``pool1``, ``layout``, ``non_local_mode``, ...
 
     Returns:
-        The network in evaluation mode. ``model.config`` has the metadata ``converted_from`` (the layout) and
-        ``preprocessing``.
+        The network in evaluation mode. ``model.config`` has the metadata ``converted_from`` (the layout),
+        ``preprocessing`` and ``assumed``: a list of everything that the file doesn't say, such as ``"pool1=none"``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        InputError: the layout is unknown, reading the file would execute code, tensors can't be mapped or are missing,
+        InputError: the layout is unknown, the file is damaged, tensors can't be mapped, are missing or are not finite,
             or the network is not ``model``.
     """
     root = read_checkpoint(path)
-    tensors = find_tensors(root)
-    layout = next((layout for layout in LAYOUTS if layout.recognizes(tensors)), None)
+    try:
+        state = find_state(root, average, lambda tensors: _find_layout(tensors) is not None)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    layout = _find_layout(state.tensors)
     if layout is None:
         known = ", ".join(layout.name for layout in LAYOUTS)
-        raise InputError(f"{path} has none of the layouts {known}; its first tensor is {min(tensors)!r}")
+        raise InputError(f"{path} has none of the layouts {known}; its first tensor is {listing([min(state.tensors)])}")
     try:
-        network = _build(layout.translate(root, tensors), model, arguments)
+        translation = layout.translate(root, state.tensors)
+        network = _build(layout, translation, model, arguments)
     except InputError as error:
         raise InputError(f"{path} ({layout.name}): {error}") from error
-    network.config = network.require_config().with_metadata(converted_from=layout.name)
+    network.config = network.require_config().with_metadata(
+        converted_from=layout.name,
+        preprocessing=translation.preprocessing.to_dict(),
+        assumed=[*state.assumed, *_assumptions(layout, translation, arguments)],
+    )
     return network.eval()
 
 
 def convert_checkpoint(
-    path: str | os.PathLike[str], output: str | os.PathLike[str], model: str | None = None, **arguments: Any
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    model: str | None = None,
+    *,
+    average: bool = False,
+    **arguments: Any,
 ) -> Path:
     """Convert a checkpoint of another project to a weights file of ls3d.
 
     Args:
         path: the checkpoint.
-        output: the ``.safetensors`` file to write.
+        output: the ``.safetensors`` file to write; it must not be the checkpoint.
         model: as for ``load_checkpoint``.
+        average: as for ``load_checkpoint``.
         arguments: as for ``load_checkpoint``.
 
     Returns:
         ``output``.
 
     Raises:
-        As ``load_checkpoint``.
+        FileNotFoundError: there is no such checkpoint.
+        InputError: as for ``load_checkpoint``; also if ``output`` can't be such a file.
     """
-    return save_weights(load_checkpoint(path, model, **arguments), output)
+    _check_output(Path(path), Path(output))
+    return save_weights(load_checkpoint(path, model, average=average, **arguments), output)
 
 
-def _build(translation: Translation, wanted: str | None, overrides: Mapping[str, Any]) -> Network:
+def _check_output(checkpoint: Path, output: Path) -> None:
+    if output.suffix != SUFFIX:
+        raise InputError(f"{output}: expected the suffix {SUFFIX}", argument="output")
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: there is no folder {output.parent}", argument="output")
+    if output.exists() and checkpoint.exists() and output.samefile(checkpoint):
+        raise InputError(f"{output}: expected another file than the checkpoint", argument="output")
+
+
+def _find_layout(tensors: Mapping[str, Tensor]) -> Layout | None:
+    return next((layout for layout in LAYOUTS if layout.recognizes(tensors)), None)
+
+
+def _build(layout: Layout, translation: Translation, wanted: str | None, overrides: Mapping[str, Any]) -> Network:
     shapes = {name: tuple(tensor.shape) for name, tensor in translation.tensors.items()}
     name, inferred = infer_architecture(shapes)
+    if layout.families and not name.startswith(layout.families):
+        supported = ", ".join(layout.families)
+        raise InputError(f"the checkpoint is of another network than those supported of this project ({supported})")
     if not is_registered(name):
         raise InputError(f"the tensors are those of {name}, which is not in the registry")
     if wanted is not None and wanted != name:
         raise InputError(f"the tensors are those of {name}, not of {wanted}")
-    with torch.device("meta"):
-        network = create_model(name, **{**inferred, **translation.arguments, **overrides})
+    network = make_outline(name, {**inferred, **translation.assumed, **translation.known, **overrides})
     _load_tensors(network, translation.tensors)
-    network.config = network.require_config().with_metadata(preprocessing=translation.preprocessing.to_dict())
     return network
 
 
+def _assumptions(layout: Layout, translation: Translation, overrides: Mapping[str, Any]) -> list[str]:
+    """Describe what the file doesn't say."""
+    said = translation.known.keys() | overrides.keys()
+    described = [f"{key}={value}" for key, value in translation.assumed.items() if key not in said]
+    described += layout.notes
+    if not translation.preprocessing_is_known:
+        values = translation.preprocessing
+        described.append(f"mean={list(values.mean)} and std={list(values.std)} of {values.channels} pixels")
+    return described
+
+
 def _load_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load tensors into a network on the meta device.
+    """Load tensors into a network on the meta device, as copies of its own types.
 
     Raises:
-        InputError: the tensors are not exactly those of the network; the message lists the differences.
+        InputError: the tensors are not exactly those of the network, or not finite; the message names them.
     """
     expected = network.state_dict()
     counters = {name for name in expected if name.endswith("num_batches_tracked")}
@@ -121,8 +167,12 @@ def _load_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             if tensor.shape != expected[name].shape
         },
     )
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() != expected[name].is_floating_point() or tensor.is_complex():
+            raise InputError(f"{name} has the type {tensor.dtype}, expected {expected[name].dtype}")
+        require_finite(name, tensor)
     state = {name: torch.zeros((), dtype=torch.long) for name in counters}
-    state |= {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
+    state |= {name: tensor.to(expected[name].dtype, copy=True) for name, tensor in tensors.items()}
     network.load_state_dict(state, assign=True)
     for parameter in network.parameters():
         parameter.requires_grad_(True)
@@ -130,4 +180,4 @@ def _load_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def _require_none(difference: str, names: set[str]) -> None:
     if names:
-        raise InputError(f"the checkpoint {difference}: {', '.join(sorted(names))}")
+        raise InputError(f"the checkpoint {difference}: {listing(names)}")

@@ -1,21 +1,17 @@
-"""Code that all layouts use: finding the tensors of a checkpoint and renaming them."""
+"""Code that all layouts use: what a translation is, and renaming of tensors."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from ls3d.errors import InputError
 from ls3d.models.metadata import Preprocessing
-
-#: The keys under which training programs store the weights.
-_STATE_KEYS = ("state_dict", "model_state", "model_state_dict", "model", "blobs")
+from ls3d.models.untrusted import listing
 
 #: Pairs of a pattern that matches a whole name and its replacement, as for ``re.sub``; the first match counts.
 Rules = Sequence[tuple[str, str]]
@@ -27,13 +23,17 @@ class Translation:
 
     Attributes:
         tensors: by our names.
-        arguments: for ``create_model``, in addition to those that the shapes determine.
+        assumed: arguments for ``create_model`` that neither the shapes nor the file determine: the layout's usual ones.
         preprocessing: how inputs are normalized.
+        known: arguments for ``create_model`` that the configuration in the file determines.
+        preprocessing_is_known: whether the configuration in the file determines ``preprocessing``.
     """
 
     tensors: dict[str, Tensor]
-    arguments: dict[str, Any]
+    assumed: dict[str, Any]
     preprocessing: Preprocessing
+    known: dict[str, Any] = field(default_factory=dict)
+    preprocessing_is_known: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,37 +44,15 @@ class Layout:
         name: of the project.
         recognizes: whether a checkpoint, given by the names of its tensors, has this layout.
         translate: maps the outermost dictionary of a checkpoint and its tensors to a ``Translation``.
+        families: beginnings of the names of the networks that the layout is supported for; empty for any.
+        notes: further assumptions, which no argument of ours changes.
     """
 
     name: str
     recognizes: Callable[[Iterable[str]], bool]
     translate: Callable[[Mapping[str, Any], dict[str, Tensor]], Translation]
-
-
-def find_tensors(root: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the weights in the outermost dictionary of a checkpoint, or in the entry that training programs use.
-
-    The prefix ``module.`` of ``DataParallel`` is removed.
-
-    Raises:
-        InputError: there are none.
-    """
-    state: Any = next((root[key] for key in _STATE_KEYS if isinstance(root.get(key), Mapping)), root)
-    tensors = {
-        str(name).removeprefix("module."): _to_tensor(value)
-        for name, value in state.items()
-        if isinstance(value, Tensor | np.ndarray)
-    }
-    if not tensors:
-        raise InputError(f"the checkpoint holds no tensors, only {', '.join(map(str, root)) or 'nothing'}")
-    return tensors
-
-
-def _to_tensor(value: Tensor | np.ndarray) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach()
-    # A copy in native byte order, because torch takes neither other byte orders nor read-only arrays.
-    return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
+    families: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def rename(tensors: Mapping[str, Tensor], rules: Rules, ignored: str = r"(?!)") -> dict[str, Tensor]:
@@ -89,28 +67,31 @@ def rename(tensors: Mapping[str, Tensor], rules: Rules, ignored: str = r"(?!)") 
         The tensors by our names.
 
     Raises:
-        InputError: no rule matches a name (the message lists all of them), or two tensors have the same new name.
+        InputError: no rule matches a name (the message lists them), or two tensors have the same new name.
     """
+    # Compiled once: some layouts have more patterns than the cache of ``re``.
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+    skip = re.compile(ignored)
     renamed: dict[str, Tensor] = {}
     unmatched = []
     for name, tensor in tensors.items():
-        if re.fullmatch(ignored, name):
+        if skip.fullmatch(name):
             continue
-        target = _apply_rules(name, rules)
+        target = _apply_rules(name, compiled)
         if target is None:
             unmatched.append(name)
         elif target in renamed:
-            raise InputError(f"the checkpoint has two tensors for {target}, one of them {name}")
+            raise InputError(f"the checkpoint has two tensors for {listing([target])}, one of them {listing([name])}")
         else:
             renamed[target] = tensor
     if unmatched:
-        raise InputError(f"the checkpoint has tensors that no rule maps: {', '.join(sorted(unmatched))}")
+        raise InputError(f"the checkpoint has tensors that no rule maps: {listing(unmatched)}")
     return renamed
 
 
-def _apply_rules(name: str, rules: Rules) -> str | None:
+def _apply_rules(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
     for pattern, replacement in rules:
-        match = re.fullmatch(pattern, name)
+        match = pattern.fullmatch(name)
         if match:
             return match.expand(replacement)
     return None

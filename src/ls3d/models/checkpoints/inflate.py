@@ -13,10 +13,11 @@ from typing import TypeVar
 from torch import Tensor
 
 from ls3d.errors import InputError
-from ls3d.models.checkpoints._read import read_checkpoint
-from ls3d.models.checkpoints._translate import find_tensors, rename
+from ls3d.models.checkpoints._state import find_tensors, read_checkpoint
+from ls3d.models.checkpoints._translate import rename
 from ls3d.models.checkpoints.resnets3d import RULES
 from ls3d.models.recognition._resnet3d import ResNet3d
+from ls3d.models.untrusted import listing
 
 Net = TypeVar("Net", bound=ResNet3d)
 
@@ -52,14 +53,14 @@ def inflate(model: Net, weights: str | os.PathLike[str] | Mapping[str, Tensor]) 
 
 def _check_names(given: set[str], expected: set[str]) -> None:
     if given - expected:
-        raise InputError(f"the 2D network has tensors that the 3D one lacks: {', '.join(sorted(given - expected))}")
+        raise InputError(f"the 2D network has tensors that the 3D one lacks: {listing(given - expected)}")
     missing = {
         name
         for name in expected - given
         if not name.startswith("fc.") and ".non_local." not in name and "num_batches_tracked" not in name
     }
     if missing:
-        raise InputError(f"the 2D network lacks tensors that the 3D one has: {', '.join(sorted(missing))}")
+        raise InputError(f"the 2D network lacks tensors that the 3D one has: {listing(missing)}")
 
 
 def _inflate_tensor(name: str, tensor: Tensor, target: Tensor) -> Tensor:

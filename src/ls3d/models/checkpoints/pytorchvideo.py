@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ls3d.errors import InputError
@@ -44,7 +45,10 @@ def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translati
             "is not R(2+1)D of the paper; there is no such network here"
         )
     renamed = rename(tensors, _rules(tensors))
-    return Translation(renamed, {"bn_eps": 1e-5}, SLOWFAST)
+    assumed: dict[str, Any] = {"bn_eps": 1e-5}
+    if renamed.get("layer1.0.conv2.0.weight", torch.empty(0, 0)).shape[1] == 1:  # depthwise: CSN
+        assumed["pool1"] = "spatial"
+    return Translation(renamed, assumed, SLOWFAST)
 
 
-LAYOUT = Layout("pytorchvideo", _recognizes, _translate)
+LAYOUT = Layout("pytorchvideo", _recognizes, _translate, ("i3d_r50", "ir_csn"))

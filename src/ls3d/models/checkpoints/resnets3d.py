@@ -46,4 +46,4 @@ def _translate(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translati
     return Translation(renamed, arguments, RESNETS_3D)
 
 
-LAYOUT = Layout("3D-ResNets-PyTorch", _recognizes, _translate)
+LAYOUT = Layout("3D-ResNets-PyTorch", _recognizes, _translate, notes=("the stem has a temporal stride of 1",))

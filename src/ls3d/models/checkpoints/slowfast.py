@@ -13,10 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from ls3d.errors import InputError
+from ls3d.models.checkpoints._configuration import choice, configuration, normalization
 from ls3d.models.checkpoints._translate import Layout, Rules, Translation, rename
 from ls3d.models.metadata import SLOWFAST
 
 _BRANCH = {"a": "conv1", "b": "conv2", "c": "conv3"}
+_BOOLEANS = {word: word.lower() == "true" for word in ("true", "false", "True", "False")}
 _BLOB = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
 
 
@@ -74,24 +76,31 @@ def _translate_pytorch(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> T
     if any("pathway1" in name for name in tensors):
         raise InputError("the checkpoint is a SlowFast network's, with two pathways; there is no such network here")
     renamed = rename(tensors, _pytorch_rules())
-    return Translation(renamed, _i3d_arguments(renamed, root), SLOWFAST)
+    text = configuration(root)
+    if choice(text, "STRIDE_1X1", _BOOLEANS):
+        raise InputError("the configuration in the checkpoint has STRIDE_1X1 true; there is no such network here")
+    preprocessing, is_known = normalization(text, SLOWFAST, ("MEAN", "STD"))
+    assumed = _assumed(renamed)
+    mode = choice(text, "INSTANTIATION", {"softmax": "softmax", "dot_product": "dot_product"})
+    known = {"non_local_mode": mode} if mode is not None and "non_local_mode" in assumed else {}
+    return Translation(renamed, assumed, preprocessing, known, is_known)
 
 
 def _translate_caffe2(root: Mapping[str, Any], tensors: dict[str, Tensor]) -> Translation:
     if any(name.startswith("t_") for name in tensors):
         raise InputError("the checkpoint is a SlowFast network's, with two pathways; there is no such network here")
     renamed = rename(tensors, _caffe2_rules(), ignored=r".*_momentum|lr|model_iter|cur_iter")
-    return Translation(renamed, _i3d_arguments(renamed, root), SLOWFAST)
+    return Translation(renamed, _assumed(renamed), SLOWFAST)
 
 
-def _i3d_arguments(tensors: Mapping[str, Tensor], root: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments on which no shape depends; the mode of attention is in the configuration of a ``.pyth``."""
-    arguments: dict[str, Any] = {"bn_eps": 1e-5, "layout": "slowfast"}
+def _assumed(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the arguments on which no shape depends."""
+    assumed: dict[str, Any] = {"bn_eps": 1e-5, "layout": "slowfast"}
     if any(".non_local." in name for name in tensors):
-        mode = re.search(r"INSTANTIATION:\s*['\"]?(softmax|dot_product)", str(root.get("cfg", "")))
-        arguments["non_local_mode"] = mode[1] if mode else "softmax"
-    return arguments
+        assumed |= {"non_local_mode": "softmax", "non_local_pool": "before"}
+    return assumed
 
 
-PYTORCH = Layout("SlowFast", _recognizes_pytorch, _translate_pytorch)
-CAFFE2 = Layout("SlowFast or video-nonlocal-net in Caffe2", _recognizes_caffe2, _translate_caffe2)
+_NOTES = ("bottlenecks have their stride in the second convolution (STRIDE_1X1 false)",)
+PYTORCH = Layout("SlowFast", _recognizes_pytorch, _translate_pytorch, ("i3d_r50",), _NOTES)
+CAFFE2 = Layout("SlowFast or video-nonlocal-net in Caffe2", _recognizes_caffe2, _translate_caffe2, ("i3d_r50",))
