@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
+import glob
 import hashlib
 import logging
 import os
@@ -53,11 +55,25 @@ def atomic_write(path: str | os.PathLike[str], *, durable: bool = False) -> Iter
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Delete the temporary files of ``atomic_write`` for ``path`` that killed processes have left behind.
+
+    Only a process that holds a lock on ``path`` may do so.
+    """
+    target = Path(path)
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
 @contextmanager
-def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
+def exclusive(path: str | os.PathLike[str], delete: bool = False) -> Iterator[None]:
     """Hold a lock on a file, which is created if there is none. The lock ends with the process, however that ends.
 
     On file systems without locks, nothing is locked.
+
+    Args:
+        path: the file.
+        delete: delete the file at the end.
 
     Raises:
         BlockingIOError: another process, or another thread of this one, holds it.
@@ -67,7 +83,12 @@ def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
         while not _is_current(descriptor, path):  # the process that held the lock may have deleted the file
             os.close(descriptor)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        yield
+        try:
+            yield
+        finally:
+            if delete:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
     finally:
         os.close(descriptor)
 

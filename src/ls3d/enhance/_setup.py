@@ -36,6 +36,14 @@ log = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 _MIN_SEGMENT_FRAMES = 32  # of a segment that ends at a cut, unless ``segment_frames`` is smaller
+#: Frames in memory at once: decoded, in the encoder, and as tensors before and after the network.
+_DECODED_FRAMES = 24
+_ENCODER_FRAMES = 50
+_TENSORS = 4
+_MADE = 12
+_MAX_DECODER_THREADS = 16
+_TENSOR_PIXEL = 12  # bytes of three float32 values
+
 _MAX_TIME_DENOMINATOR = 1_000_000
 
 #: Formats that store no times of their own: their tick is one frame.
@@ -127,9 +135,9 @@ def check_target(target: PathLike | BinaryIO, source: OpenSource, overwrite: boo
 
 
 def load_enhancer(
-    model: PathLike | EnhancementNetwork, task: str, options: EnhanceOptions
+    model: PathLike | EnhancementNetwork, task: str, options: EnhanceOptions, info: VideoInfo
 ) -> tuple[NetworkReference, Enhancer]:
-    """Load a network onto its device, and choose tiles that fit the memory.
+    """Load a network onto its device, and choose tiles that fit the memory beside the frames of a source.
 
     Raises:
         InputError: there is no such network or device, or too little memory is allowed.
@@ -142,8 +150,20 @@ def load_enhancer(
     network = load_network(model, task)
     enhancer = Enhancer(network, options.device, options.precision, options.tile)
     if options.max_memory is not None:
-        log.info("tiles of at most %d pixels fit the memory", enhancer.fit_memory(options.max_memory))
+        reserved = _frame_memory(info, enhancer.traits.scale)
+        log.info("tiles of at most %d pixels fit the memory", enhancer.fit_memory(options.max_memory, reserved))
     return NetworkReference(model, task, name, network_digest(network)), enhancer
+
+
+def _frame_memory(info: VideoInfo, scale: int) -> int:
+    """Estimated bytes of all frames that are in memory at once, from decoding to encoding."""
+    sizes = info.color.layout.plane_sizes(info.height, info.width)
+    decoded = sum(height * width for height, width in sizes) * info.color.layout.dtype.itemsize
+    # Two decoders, for the plan and for the work, with a frame for each thread and for each that others refer to.
+    decoding = _DECODED_FRAMES + 2 * min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
+    pixels = info.height * info.width
+    made = pixels * scale**2
+    return decoded * (decoding + _ENCODER_FRAMES * scale**2) + _TENSOR_PIXEL * (_TENSORS * pixels + _MADE * made)
 
 
 @dataclass(frozen=True)

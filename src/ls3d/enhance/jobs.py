@@ -48,7 +48,7 @@ def prepare_interpolation(
     checked = check_target(target, opened, options.overwrite)
     times = factor or 2
     timeline: Timeline = Multiply(times) if fps is None else Constant(exact_rate(fps, "fps"), opened.span.start)
-    network, enhancer = load_enhancer(model, "interpolation", options)
+    network, enhancer = load_enhancer(model, "interpolation", options, opened.source.info)
     return prepare_job(opened, checked, network, enhancer, timeline, options, stretch=times if slow_motion else 1)
 
 
@@ -63,7 +63,7 @@ def prepare_upscaling(
     """The job of ``ls3d.enhance.upscale``, which explains arguments and errors."""
     opened = open_source(source, options)
     checked = check_target(target, opened, options.overwrite)
-    network, enhancer = load_enhancer(model, "super-resolution", options)
+    network, enhancer = load_enhancer(model, "super-resolution", options, opened.source.info)
     if scale not in (None, enhancer.traits.scale):
         raise InputError(f"{scale}: the model {network.name} enlarges {enhancer.traits.scale} times", argument="scale")
     return prepare_job(opened, checked, network, enhancer, Multiply(1), options)
@@ -81,7 +81,7 @@ def prepare_denoising(
     level = None if sigma is None else read_noise_level(sigma)
     opened = open_source(source, options)
     checked = check_target(target, opened, options.overwrite)
-    network, enhancer = load_enhancer(model, "denoising", options)
+    network, enhancer = load_enhancer(model, "denoising", options, opened.source.info)
     if not enhancer.traits.takes_sigma and level is not None:
         raise InputError(f"{sigma}: the model {network.name} takes no noise level", argument="sigma")
     if enhancer.traits.takes_sigma and level is None:

@@ -137,10 +137,14 @@ class Enhancer:
         return self._run(frames.to(self.device, torch.float32), *arguments)
 
     @torch.inference_mode()
-    def fit_memory(self, limit: int) -> int:
+    def fit_memory(self, limit: int, reserved: int = 0) -> int:
         """Limit tiles to a size with which the process needs at most ``limit`` bytes of main memory.
 
         The memory that the network needs per pixel is measured on a small frame.
+
+        Args:
+            limit: for the whole process.
+            reserved: bytes that are needed for something else, such as decoded frames.
 
         Returns:
             The maximum side of a tile.
@@ -155,11 +159,12 @@ class Enhancer:
             arguments = ([0.25, 0.5, 0.75],)
         elif self.traits.takes_sigma:
             arguments = (torch.zeros(1, device=self.device),)
-        side = largest_tile(lambda part: self._run(part, *arguments), sample, max(limit - _BASE_MEMORY, 0))
+        side = largest_tile(lambda part: self._run(part, *arguments), sample, max(limit - reserved - _BASE_MEMORY, 0))
         if side < SMALLEST_TILE:
-            raise InputError(
-                f"{limit >> 20} MiB: too little for the smallest tiles, {SMALLEST_TILE} pixels", argument="max_memory"
-            )
+            message = f"{limit >> 20} MiB: too little for the smallest tiles, {SMALLEST_TILE} pixels"
+            if reserved:
+                message += f", besides {reserved >> 20} MiB for frames and {_BASE_MEMORY >> 20} MiB for the program"
+            raise InputError(message, argument="max_memory")
         self.tiler.tile = min(side, self.tiler.tile or side)
         return self.tiler.tile
 
