@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
@@ -23,7 +25,31 @@ from ls3d.terminal import console, one_line
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
 
+#: Exit status after SIGTERM.
+TERMINATED = 143
+
 _JSON_INTERVAL = 0.2  # seconds between two lines
+
+
+class TerminatedError(SystemExit):
+    """The process has got SIGTERM."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise ``TerminatedError`` at SIGTERM, so that everything is left in order, as after Ctrl-C."""
+
+    def stop(*_: object) -> None:
+        raise TerminatedError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class ProgressStyle(StrEnum):
@@ -38,7 +64,7 @@ class ProgressStyle(StrEnum):
 def shown_warnings(shown: Console) -> Iterator[None]:
     """Show the library's warnings, one line each, and each only once."""
     logger = logging.getLogger("ls3d")
-    handler = _WarningHandler(shown)
+    handler = _WarningHandler(shown, set())
     logger.addHandler(handler)
     try:
         yield
@@ -47,10 +73,15 @@ def shown_warnings(shown: Console) -> Iterator[None]:
 
 
 @contextmanager
-def shown_progress(style: ProgressStyle) -> Iterator[ProgressCallback | None]:
-    """Yield a callback that shows progress on standard error; the library's messages are shown next to it."""
+def shown_progress(style: ProgressStyle, messages: set[str]) -> Iterator[ProgressCallback | None]:
+    """Yield a callback that shows progress on standard error; the library's messages are shown next to it.
+
+    Args:
+        style: how.
+        messages: those that have been shown, which are not shown again; new ones are added.
+    """
     shown = console(stderr=True)
-    handler = _JsonHandler() if style is ProgressStyle.json else _WarningHandler(shown)
+    handler = _JsonHandler(messages) if style is ProgressStyle.json else _WarningHandler(shown, messages)
     logger = logging.getLogger("ls3d")
     job_logger = logging.getLogger("ls3d.enhance")
     outer, level = list(logger.handlers), job_logger.level
@@ -68,12 +99,21 @@ def shown_progress(style: ProgressStyle) -> Iterator[ProgressCallback | None]:
         job_logger.setLevel(level)
 
 
-def show_report(report: EnhanceReport, style: ProgressStyle) -> None:
-    """Show the result of a job on standard error. Its notes were shown before the work."""
+def show_report(report: EnhanceReport, style: ProgressStyle, messages: Collection[str] = ()) -> None:
+    """Show the result of a job on standard error.
+
+    Args:
+        report: the result.
+        style: how progress was shown.
+        messages: those that have been shown, among them most notes of the report.
+    """
     if style is ProgressStyle.json:
         typer.echo(json.dumps({"report": asdict(report)}), err=True)
         return
     shown = console(stderr=True)
+    for sentence in report.notes:
+        if sentence not in messages and not report.finished_before:
+            _note(shown, sentence)
     if report.undecodable_packets:
         _note(shown, f"undecodable packets: {report.undecodable_packets}")
     if report.retimed_frames:
@@ -176,10 +216,10 @@ class _JsonLines:
 class _WarningHandler(logging.Handler):
     """Shows the library's messages: one line each, warnings as notes, and each only once."""
 
-    def __init__(self, shown: Console) -> None:
+    def __init__(self, shown: Console, messages: set[str]) -> None:
         super().__init__(logging.INFO)
         self._console = shown
-        self._messages: set[str] = set()
+        self._messages = messages
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
@@ -195,9 +235,9 @@ class _WarningHandler(logging.Handler):
 class _JsonHandler(logging.Handler):
     """Writes the library's messages to standard error as JSON."""
 
-    def __init__(self) -> None:
+    def __init__(self, messages: set[str]) -> None:
         super().__init__(logging.INFO)
-        self._messages: set[str] = set()
+        self._messages = messages
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()

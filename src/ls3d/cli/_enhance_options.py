@@ -13,7 +13,16 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ls3d.cli._console import INTERRUPTED, ProgressStyle, show_interruption, show_report, shown_progress
+from ls3d.cli._console import (
+    INTERRUPTED,
+    TERMINATED,
+    ProgressStyle,
+    TerminatedError,
+    show_interruption,
+    show_report,
+    shown_progress,
+    terminable,
+)
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError, OutputExistsError
@@ -51,18 +60,23 @@ def with_enhance_options(command: Callable[..., EnhanceReport]) -> Callable[...,
     def run(progress: ProgressStyle, **values: Any) -> None:
         options = _read_options(values)
         arguments = {each.name: values[each.name] for each in own}
+        messages: set[str] = set()
+
+        def start(options: EnhanceOptions) -> EnhanceReport:
+            with shown_progress(progress, messages) as show, terminable():
+                return command(**arguments, options=options, progress=show)
+
         try:
-            with shown_progress(progress) as show:
-                report = command(**arguments, options=options, progress=show)
-        except OutputExistsError as error:
-            if not _may_overwrite(error):
-                raise
-            with shown_progress(progress) as show:
-                report = command(**arguments, options=replace(options, overwrite=True), progress=show)
-        except KeyboardInterrupt as interrupt:
+            try:
+                report = start(options)
+            except OutputExistsError as error:
+                if not _may_overwrite(error):
+                    raise
+                report = start(replace(options, overwrite=True))
+        except (KeyboardInterrupt, TerminatedError) as stop:
             show_interruption(values["target"])
-            raise typer.Exit(INTERRUPTED) from interrupt
-        show_report(report, progress)
+            raise SystemExit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from stop
+        show_report(report, progress, messages)
 
     parameters = [*own, *_parameters()]
     run.__name__ = command.__name__

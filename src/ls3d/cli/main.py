@@ -66,7 +66,7 @@ def main() -> None:
             _fail(shown, f"{error.format_message()}{hint}")
         except typer.Abort:
             _fail(shown, "stopped", status=1)
-    if status == INTERRUPTED:
+    if status == INTERRUPTED:  # what Typer makes of Ctrl-C
         shown.print("interrupted", soft_wrap=True)
     if status:
         sys.exit(status)

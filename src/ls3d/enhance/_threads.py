@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 #: Seconds to wait at an interruption for a thread that may read or write a pipe of which the other end does nothing.
-_PATIENCE = 2.0
+PATIENCE = 2.0
 
 _POLL = 0.1  # seconds between checks whether the other thread is still there
 _END = object()
@@ -60,7 +60,7 @@ def prefetch(items: Iterator[T], depth: int, name: str) -> Iterator[Iterator[T]]
     try:
         yield consume()
     except (KeyboardInterrupt, SystemExit):
-        patience = _PATIENCE
+        patience = PATIENCE
         raise
     finally:
         stop.set()
@@ -71,19 +71,20 @@ class Worker(Generic[T]):
     """Calls ``handle`` on items in another thread, in order; its errors are raised where items are sent.
 
     Used as a context manager: at the end, even after an error, it waits until all items are handled. After an error of
-    ``handle`` itself, the remaining items are discarded. After an interruption it waits for the current item only, and
-    not for long.
+    ``handle`` itself, the remaining items are discarded.
 
     Args:
         handle: is called with every item.
         depth: maximum number of items that wait.
+        patience: seconds to wait at the end after an interruption, for items that may take forever; None to wait until
+            all are handled.
     """
 
-    def __init__(self, handle: Callable[[T], None], depth: int) -> None:
+    def __init__(self, handle: Callable[[T], None], depth: int, patience: float | None = None) -> None:
         self._handle = handle
         self._items: queue.Queue[Any] = queue.Queue(depth)
         self._failure: BaseException | None = None
-        self._interrupted = False
+        self._patience = patience
         self._thread = threading.Thread(target=self._run, name="ls3d-encode", daemon=True)
 
     def send(self, item: T) -> None:
@@ -100,11 +101,10 @@ class Worker(Generic[T]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit)):
-            self._interrupted = True
+        if self._patience is not None and kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit)):
             with suppress(queue.Full):
-                self._items.put(_END, timeout=_PATIENCE)
-            self._thread.join(_PATIENCE)
+                self._items.put(_END, timeout=self._patience)
+            self._thread.join(self._patience)
             return
         self._put(_END)
         self._thread.join()
@@ -119,7 +119,7 @@ class Worker(Generic[T]):
 
     def _run(self) -> None:
         while (item := self._items.get()) is not _END:
-            if self._failure is None and not self._interrupted:
+            if self._failure is None:
                 try:
                     self._handle(item)
                 except BaseException as error:

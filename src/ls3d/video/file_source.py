@@ -19,7 +19,7 @@ import av
 
 from ls3d.errors import InputError
 from ls3d.video.names import DEFAULT_MAX_PIXELS
-from ls3d.video.opening import OpenVideo, main_video_stream, open_pipe, open_video
+from ls3d.video.opening import OpenVideo, interruptible, main_video_stream, open_pipe, open_video
 from ls3d.video.properties import FirstPictures, VideoInfo, describe, first_pictures, probe
 from ls3d.video.source import Frame, Mark, OnError, conform, read_marked
 
@@ -113,15 +113,16 @@ class VideoPipe:
 
     def __init__(self, file: BinaryIO, on_error: OnError = "skip", max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
         name = "standard input"
-        self._container, stream = open_pipe(file, name, max_pixels)
-        try:
-            self._first = first_pictures(self._container, stream, name)
-            if on_error == "stop" and self._first.undecodable_packets:
-                raise InputError(f"{name}: the first frame can't be decoded")
-            self.info = replace(describe(self._container, stream, self._first.pictures[0], name), seekable=False)
-        except BaseException:
-            self._container.close()
-            raise
+        with interruptible(file) as reader:
+            self._container, stream = open_pipe(reader, name, max_pixels)
+            try:
+                self._first = first_pictures(self._container, stream, name)
+                if on_error == "stop" and self._first.undecodable_packets:
+                    raise InputError(f"{name}: the first frame can't be decoded")
+                self.info = replace(describe(self._container, stream, self._first.pictures[0], name), seekable=False)
+            except BaseException:
+                self._container.close()
+                raise
         self.undecodable_at_end = 0
         self._on_error = on_error
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 
@@ -54,6 +54,43 @@ def open_container(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_P
         os.close(descriptor)  # FFmpeg has duplicated it
 
 
+class PipeReader:
+    """Passes the bytes of a file to FFmpeg, which ignores the interruption of a ``read``: it becomes the end of file.
+
+    Args:
+        file: a binary file.
+
+    Attributes:
+        interrupted: whether Ctrl-C ended a ``read``.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.interrupted = False
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes."""
+        try:
+            return b"" if self.interrupted else self._file.read(size)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+@contextmanager
+def interruptible(file: BinaryIO) -> Iterator[PipeReader]:
+    """Yield a reader for a file, and raise ``KeyboardInterrupt`` at the end of the block if it was interrupted."""
+    reader = PipeReader(file)
+    try:
+        yield reader
+    finally:
+        if reader.interrupted:
+            raise KeyboardInterrupt
+
+
 @contextmanager
 def open_video(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[OpenVideo]:
     """Open a video or image for decoding.
@@ -74,11 +111,11 @@ def open_video(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXEL
         yield OpenVideo(container, stream)
 
 
-def open_pipe(file: BinaryIO, name: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> OpenVideo:
+def open_pipe(file: PipeReader, name: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> OpenVideo:
     """Open a binary file that is read once, from its current position on.
 
     Args:
-        file: the file.
+        file: reads it.
         name: for messages.
         max_pixels: as for ``open_video``.
 
