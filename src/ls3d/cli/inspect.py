@@ -24,17 +24,17 @@ _Json = Annotated[bool, typer.Option("--json", help="Write JSON instead of a tab
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="A shell pattern such as '*csn*'.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="A name, or a shell pattern such as '*csn*'.")] = "*",
     task: Annotated[
         str | None,
         typer.Option(help="interpolation, super-resolution, denoising, recognition, audio or audio-visual."),
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """List the networks: name, task, parameters, typical input, description."""
-    from ls3d.models import list_models, model_info
+    """List the networks: name, task, weights, parameters, typical input, description."""
+    from ls3d.models import DEFAULTS, list_models, model_info
 
-    infos = [model_info(name) for name in list_models(pattern)]
+    infos = [model_info(name) for name in list_models(DEFAULTS.get(pattern, pattern))]
     infos = [info for info in infos if task in (None, info.task)]
     if not infos:
         kind = f" for {task}" if task else ""
@@ -42,11 +42,13 @@ def models(
     if as_json:
         typer.echo(json.dumps([_to_json(info) for info in infos], indent=2))
         return
-    table = Table("model", "task", "parameters", "input", "description", box=None)
-    table.columns[2].justify = "right"
+    table = Table("model", "task", "weights", "parameters", "input", "description", box=None)
+    table.columns[0].min_width = max(len(info.name) for info in infos)
+    table.columns[3].justify = "right"
     for info in infos:
         parameters = f"{info.parameters:,}" if info.parameters is not None else ""
-        table.add_row(info.name, info.task, parameters, _size(info.input_size or ()), info.description)
+        size = _size(info.input_size or ())
+        table.add_row(info.name, info.task, _weights(info), parameters, size, info.description)
     console().print(table)
 
 
@@ -89,6 +91,16 @@ def convert(
     arguments = ", ".join(f"{key}={value}" for key, value in config.arguments.items())
     source = config.metadata["converted_from"]
     console().print(f"{output}: {config.architecture} ({arguments}), from {source}")
+
+
+def _weights(info: ModelInfo) -> str:
+    """Where a network's weights come from: the package, or nowhere, since it needs none; otherwise empty."""
+    from ls3d.models import DEFAULTS, bundled_weights
+
+    if info.name in bundled_weights():
+        short = [default for default, name in DEFAULTS.items() if name == info.name]
+        return f"bundled ({', '.join(short)})" if short else "bundled"
+    return "not needed" if info.parameters == 0 else ""
 
 
 def _to_json(info: ModelInfo) -> dict[str, Any]:
