@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ls3d.errors import InputError
 from ls3d.inference import Enhancer, NetworkOutputError, NonFiniteOutputError, Precision, resolve_device
-from ls3d.models import RestorationNetwork, create_model
+from ls3d.models import RestorationNetwork, load_enhancement_model
 
 SIXTEENTHS = [Fraction(n, 16) for n in range(1, 16)]
 
@@ -173,19 +173,19 @@ def test_devices_and_precisions_that_do_not_exist() -> None:
     ],
 )
 def test_what_a_network_returns_is_checked(spoil: Callable[[Tensor], object], found: str) -> None:
-    network = create_model("blend")
+    network = load_enhancement_model("blend")
     forward = network.forward
-    network.forward = lambda *arguments: spoil(forward(*arguments))  # type: ignore[method-assign]
+    network.forward = lambda *arguments: spoil(forward(*arguments))
     with pytest.raises(NetworkOutputError, match=f"^blend {found}"):
         Enhancer(network, "cpu").interpolate(torch.rand(1, 3, 2, 64, 64), [Fraction(1, 2)])
 
 
 def test_other_default_types_change_nothing() -> None:
     frames = torch.rand(1, 3, 2, 64, 64)
-    expected = Enhancer(create_model("blend"), "cpu").interpolate(frames, [Fraction(1, 2)])
+    expected = Enhancer(load_enhancement_model("blend"), "cpu").interpolate(frames, [Fraction(1, 2)])
     torch.set_default_dtype(torch.float64)
     try:
-        made = Enhancer(create_model("blend"), "cpu").interpolate(frames.double(), [Fraction(1, 2)])
+        made = Enhancer(load_enhancement_model("blend"), "cpu").interpolate(frames.double(), [Fraction(1, 2)])
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(made, expected)

@@ -21,7 +21,7 @@ from ls3d.video.names import DEFAULT_MAX_PIXELS, check_file, is_image
 #: FFmpeg's protocol that reads an open file descriptor, and the only one that is allowed.
 _PROTOCOL = "fd"
 
-_TOO_LARGE = re.compile(r"Picture size (\d+)x(\d+) exceeds specified max pixel count")
+_TOO_LARGE = re.compile(r"Picture size (\d+)x(\d+) (?:exceeds|is invalid)")
 
 
 class OpenVideo(NamedTuple):
@@ -191,5 +191,5 @@ def _refused_size(path: str | os.PathLike[str], max_pixels: int) -> tuple[int, i
     finally:
         av.logging.set_level(level)
     found = (_TOO_LARGE.search(message) for _, _, message in messages)
-    width, height = next((match.groups() for match in found if match), ("0", "0"))
-    return int(width), int(height)
+    match = next(filter(None, found), None)
+    return (0, 0) if match is None else (int(match[1]), int(match[2]))
