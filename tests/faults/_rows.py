@@ -46,7 +46,7 @@ class Row:
         status: the expected exit status.
         leaves: shell patterns of the files that may be new afterwards.
         memory: MiB that the row may take beyond what the imports have taken.
-        seconds: how long it may take.
+        seconds: of processor time that it may take.
         environment: environment variables.
     """
 

@@ -136,7 +136,13 @@ class Mmaction2(Torch):
     def attention(self, stage: int, index: int) -> dict[str, str]:
         prefix = f"{self.block(stage, index)}.non_local_block"
         names = {"theta": "theta.conv", "phi": "phi.0.conv", "g": "g.0.conv", "out": "conv_out.conv"}
-        return {"bn": f"{prefix}.conv_out.bn", **{key: f"{prefix}.{name}" for key, name in names.items()}}
+        # A normalization follows the last convolution, so that it has no bias.
+        without_bias = {"without_bias": "out"}
+        return {
+            "bn": f"{prefix}.conv_out.bn",
+            **{key: f"{prefix}.{name}" for key, name in names.items()},
+            **without_bias,
+        }
 
 
 class SlowFast(Torch):
@@ -372,7 +378,8 @@ def random_weights(plan: Plan) -> Weights:
             for part in ("theta", "phi", "g", "out"):
                 shape = (channels, channels // 2) if part == "out" else (channels // 2, channels)
                 weights[block.attention[part] + w] = torch.randn(*shape, 1, 1, 1) / shape[1]
-                weights[block.attention[part] + b] = torch.randn(shape[0])
+                if block.attention.get("without_bias") != part:
+                    weights[block.attention[part] + b] = torch.randn(shape[0])
             add_norm(weights, _norm_names(block.attention["bn"]), channels)
     weights[plan.fc[0]] = torch.randn(plan.classes, plan.width) / plan.width**0.5
     weights[plan.fc[1]] = torch.randn(plan.classes)
@@ -431,7 +438,7 @@ def attend(plan: Plan, weights: Weights, names: dict[str, str], x: Tensor) -> Te
     w, b = ("_w", "_b") if "." not in names["bn"] else (".weight", ".bias")
 
     def conv(part: str, y: Tensor) -> Tensor:
-        return F.conv3d(y, weights[names[part] + w], weights[names[part] + b])
+        return F.conv3d(y, weights[names[part] + w], weights.get(names[part] + b))
 
     def pool(y: Tensor) -> Tensor:
         return F.max_pool3d(y, (1, 2, 2))

@@ -18,6 +18,7 @@ from ls3d.training._lightning_internals import set_logged_step
 from ls3d.training._network import create_or_load, make_channels_last
 from ls3d.training.enhancement.loaders import split_clips
 from ls3d.training.recipe.sections import ModelSection
+from ls3d.training.state import load_state
 
 pytestmark = pytest.mark.usefixtures("clips")
 
@@ -58,7 +59,7 @@ def test_a_restart_replaces_the_checkpoint(tmp_path: Path, monkeypatch: pytest.M
     train_until(3, recipe(tmp_path), monkeypatch, resume=False)
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["last.ckpt"]
     (tmp_path / "weights.safetensors").unlink()
-    assert torch.load(tmp_path / "last.ckpt", weights_only=False)["global_step"] == 2
+    assert load_state(tmp_path / "last.ckpt").values["global_step"] == 2
     assert read_metadata(train(recipe(tmp_path)))["sha256"] == first["sha256"]
 
 

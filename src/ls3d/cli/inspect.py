@@ -16,6 +16,7 @@ from ls3d.terminal import console
 if TYPE_CHECKING:
     from ls3d.models import ModelInfo, Summary
 
+_NOT_OF_NETWORKS = ("path", "output", "model", "average", "name", "inputs")  # parameters of our own functions
 _Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="An argument of the network; may be given repeatedly."),
@@ -64,9 +65,12 @@ def summary(
 ) -> None:
     """Show a network's layers, shapes, parameters and operations, by the conventions of published tables."""
     from ls3d.models import summarize
+    from ls3d.models.outline import make_outline
 
     name, arguments = _architecture(model)
-    result = summarize(name, *map(_parse_size, size or ()), **{**arguments, **_parse_settings(settings)})
+    arguments |= _parse_settings(settings)
+    make_outline(name, arguments)  # checks them
+    result = summarize(name, *map(_parse_size, size or ()), **arguments)
     if as_json:
         totals = {"flops": result.flops, "slowfast_flops": result.slowfast_flops}
         typer.echo(json.dumps({**asdict(result), **totals}, indent=2))
@@ -81,16 +85,26 @@ def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of another project.")],
     output: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     model: Annotated[str | None, typer.Option(help="The network that the checkpoint must be of.")] = None,
+    average: Annotated[
+        bool, typer.Option("--average", help="Take the moving average of the weights, if the file has both.")
+    ] = False,
     settings: _Settings = None,
 ) -> None:
-    """Convert a checkpoint of torchvision, VMZ, SlowFast, pytorchvideo, mmaction2 or 3D-ResNets to safetensors."""
+    """Convert a checkpoint of torchvision, VMZ, SlowFast, pytorchvideo, mmaction2 or 3D-ResNets to safetensors.
+
+    Prints everything that the checkpoint doesn't say and was assumed.
+    """
     from ls3d.models import ModelConfig, convert_checkpoint, read_metadata
 
-    convert_checkpoint(checkpoint, output, model, **_parse_settings(settings))
+    convert_checkpoint(checkpoint, output, model, average=average, **_parse_settings(settings))
     config = ModelConfig.from_dict(read_metadata(output))
     arguments = ", ".join(f"{key}={value}" for key, value in config.arguments.items())
-    source = config.metadata["converted_from"]
-    console().print(f"{output}: {config.architecture} ({arguments}), from {source}")
+    lines = [f"{output}: {config.architecture} ({arguments}), from {config.metadata['converted_from']}"]
+    lines += [f"assumed: {assumption}" for assumption in config.metadata["assumed"]]
+    if lines[1:]:
+        lines.append("The checkpoint doesn't say what was assumed; --set KEY=VALUE changes an argument.")
+    for line in lines:
+        console().print(line, soft_wrap=True)
 
 
 def _weights(info: ModelInfo) -> str:
@@ -112,13 +126,13 @@ def _to_json(info: ModelInfo) -> dict[str, Any]:
 
 def _architecture(model: str) -> tuple[str, dict[str, Any]]:
     """Return name and arguments of a network, from its weights file if it has one."""
-    from ls3d.models import ModelConfig, read_metadata
     from ls3d.models.loading import find_weights
+    from ls3d.models.weights import read_config
 
     path = find_weights(model)
     if path is None:
         return model, {}
-    config = ModelConfig.from_dict(read_metadata(path))
+    config = read_config(path)
     return config.architecture, config.arguments
 
 
@@ -139,9 +153,11 @@ def _parse_settings(settings: list[str] | None) -> dict[str, Any]:
         key, equals, value = setting.partition("=")
         if not equals:
             raise InputError(f"--set is {setting!r}, expected KEY=VALUE, such as num_classes=101")
+        if not key.isidentifier() or key in _NOT_OF_NETWORKS:
+            raise InputError(f"--set is {setting!r}, but no network takes an argument {key!r}")
         try:
             parsed[key] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             parsed[key] = value
     return parsed
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +26,10 @@ def train(
         str, typer.Argument(help="YAML recipe; RECIPE.yaml+small reduces it to minutes on a few clips (_small.yaml).")
     ],
     overrides: Overrides = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Start over, even if there is a checkpoint.")] = False,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Start over, even if there is a training state or another recipe's weights."),
+    ] = False,
 ) -> None:
     """Train a network as a recipe says.
 
@@ -32,12 +37,33 @@ def train(
 
     Example: ls3d train recipes/vfi/bundled.yaml data.root=clips optimization.steps=1000
     """
-    from ls3d.training import load_recipe
+    from ls3d.errors import InputError
+    from ls3d.training import OtherTrainingError, load_recipe
     from ls3d.training import train as run
 
+    checked = load_recipe(recipe, overrides or ())
     _silence_notices()
-    weights = run(load_recipe(recipe, overrides or ()), resume=not restart)
-    console().print(f"Weights: {weights}")
+    try:
+        with _shown_stop():
+            weights = run(checked, resume=not restart)
+    except OtherTrainingError as error:
+        raise InputError(f"{error} (--restart, or output=FOLDER)") from error
+    console().print(f"Weights: {weights}", soft_wrap=True)
+
+
+@contextmanager
+def _shown_stop() -> Iterator[None]:
+    """Show that a signal stopped the training, and exit with 128 plus its number, as shells do."""
+    from ls3d.errors import require
+
+    require("lightning", "train")
+    from ls3d.training.interruption import TrainingStoppedError
+
+    try:
+        yield
+    except TrainingStoppedError as stop:
+        console(stderr=True).print(str(stop), soft_wrap=True)
+        raise SystemExit(128 + stop.signal) from stop
 
 
 def _silence_notices() -> None:
@@ -73,17 +99,18 @@ def reproduce(
         raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
     _silence_notices()
     shown = console(stderr=True)
-    result = run(
-        table,
-        overrides or (),
-        small=small,
-        seeds=seeds,
-        clips=clips,
-        test=test,
-        recipes=recipes,
-        output=output,
-        progress=lambda done, total, name: shown.print(f"run {done + 1} of {total}: {name}"),
-    )
+    with _shown_stop():
+        result = run(
+            table,
+            overrides or (),
+            small=small,
+            seeds=seeds,
+            clips=clips,
+            test=test,
+            recipes=recipes,
+            output=output,
+            progress=lambda done, total, name: shown.print(f"run {done + 1} of {total}: {name}"),
+        )
     if json is not None:
         result.save(json)
     result.show()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import NoneType, UnionType
@@ -62,7 +63,8 @@ def make_outline(
     """
     check_arguments(name, arguments, largest)
     try:
-        with torch.device("meta"), _NoInitialization(), _bounded_registration(most_parts):
+        with torch.device("meta"), _NoInitialization(), _bounded_registration(most_parts), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of tensors without elements, which are refused below
             network = create_model(name, **arguments)
     except InputError:
         raise

@@ -26,7 +26,14 @@ from ls3d.files import atomic_write
 from ls3d.models.network import ModelConfig, Network
 from ls3d.models.outline import make_outline
 from ls3d.models.registry import create_model
-from ls3d.models.untrusted.safetensor_file import METADATA_KEY, Header, open_safetensors, read_header, write_safetensors
+from ls3d.models.untrusted.safetensor_file import (
+    METADATA_KEY,
+    Header,
+    add_to_digest,
+    open_safetensors,
+    read_header,
+    write_safetensors,
+)
 from ls3d.models.untrusted.show import listing, printable
 from ls3d.nn import limit_offsets
 
@@ -131,7 +138,7 @@ def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu
     with open_safetensors(path) as file:
         for name in sorted(state):  # one tensor at a time, so that the file is not in memory as well
             tensor = file.get_tensor(name)
-            _add_to_digest(digest, name, tensor)
+            add_to_digest(digest, name, tensor)
             require_finite(name, tensor, path)
             state[name].copy_(tensor)
     expected = config.metadata.get("sha256", digest.hexdigest())
@@ -231,10 +238,5 @@ def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return the SHA-256 of names and bytes, which is equal for files with equal weights."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        _add_to_digest(digest, name, tensors[name])
+        add_to_digest(digest, name, tensors[name])
     return digest.hexdigest()
-
-
-def _add_to_digest(digest: hashlib._Hash, name: str, tensor: torch.Tensor) -> None:
-    digest.update(name.encode())
-    digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

@@ -8,9 +8,10 @@ from ls3d.errors import require
 try:
     from ls3d.training._recipes import Recipe, build_recipe, load_recipe
     from ls3d.training._train import train
+    from ls3d.training.identity import OtherTrainingError
 except ModuleNotFoundError:
     require("pydantic", "train")
     require("yaml", "train")
     raise
 
-__all__ = ["Recipe", "build_recipe", "load_recipe", "train"]
+__all__ = ["OtherTrainingError", "Recipe", "build_recipe", "load_recipe", "train"]

@@ -11,9 +11,11 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ls3d.errors import InputError
+from ls3d.models.untrusted import printable
 from ls3d.training.enhancement.kinds import DenoisingRecipe, InterpolationRecipe, SuperResolutionRecipe
 from ls3d.training.recipe.inheritance import merge, read_with_bases
 from ls3d.training.recipe.overrides import apply_override
+from ls3d.training.recipe.yaml_text import shorten
 
 #: A recipe of any kind; a new kind of training is added here.
 Recipe = Annotated[InterpolationRecipe | SuperResolutionRecipe | DenoisingRecipe, Field(discriminator="kind")]
@@ -85,7 +87,7 @@ def _first_mistake(error: ValidationError) -> str:
     """One sentence, such as ``data.crop: Input should be greater than 0, got -1``."""
     first = error.errors()[0]
     if first["type"] == "union_tag_invalid":
-        return f"kind: expected one of {first['ctx']['expected_tags']}, got {first['ctx']['tag']}"
+        return f"kind: expected one of {first['ctx']['expected_tags']}, got {printable(str(first['ctx']['tag']))}"
     message = first["msg"].removeprefix("Value error, ")
-    key = ".".join(str(part) for part in first["loc"][1:])  # the first part is the kind
-    return f"{key}: {message}, got {first['input']!r}" if key else message
+    key = ".".join(printable(str(part)) for part in first["loc"][1:])  # the first part is the kind
+    return f"{key}: {message}, got {shorten(repr(first['input']))}" if key else message

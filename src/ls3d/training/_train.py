@@ -4,50 +4,100 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
-from ls3d.errors import require
+from ls3d.errors import InputError, require
 from ls3d.models import read_metadata, save_weights
 from ls3d.training._network import build_network
+from ls3d.training.identity import OtherTrainingError, is_same_recipe, require_same_recipe
 from ls3d.training.recipe.sections import BaseRecipe
+from ls3d.training.state import TrainingState, UnreadableStateError, newest_state, remove_states
 
 log = logging.getLogger(__name__)
 
 WEIGHTS = "weights.safetensors"
 
+_WAY_OUT = "restart the training, or set another output"
+
 
 def train(recipe: BaseRecipe, resume: bool = True) -> Path:
-    """Train a network. If training is interrupted, the same call resumes from the last finished epoch.
+    """Train a network. If training is interrupted, the same call resumes from the last state that was saved.
 
-    A resumed training logs the same losses and gives the same weights as an uninterrupted one.
+    A state is saved after every epoch, and when SIGTERM or Ctrl-C stops the training. A resumed training logs the same
+    losses and gives the same weights as an uninterrupted one.
 
     Args:
         recipe: from ``load_recipe``.
-        resume: continue from the checkpoint in ``recipe.output`` if there is one; False starts over.
+        resume: continue from the state in ``recipe.output`` if there is one; False starts over.
 
     Returns:
         The weights file, ``weights.safetensors`` in ``recipe.output``.
 
     Raises:
-        InputError: the clips or the network do not fit the recipe, or the loss is not finite.
+        InputError: the clips or the network do not fit the recipe, the loss or a weight is not finite, or
+            ``recipe.output`` has no state that can be read.
+        OtherTrainingError: ``recipe.output`` holds a training of another recipe or on other clips.
+        TrainingStoppedError: a signal stopped the training; its state is saved.
         MissingExtraError: the packages of the extra ``train`` are not installed.
     """
     weights = recipe.output / WEIGHTS
     conditions = recipe.conditions()
-    if resume and weights.is_file() and read_metadata(weights).get("recipe") == conditions:
-        log.info("%s is already trained", weights)
-        return weights
+    state = None
+    if resume:
+        if is_same_recipe(recorded := _recorded_recipe(weights), conditions):
+            log.info("%s is already trained", weights)
+            return weights
+        state = _state_of(recipe, recorded)
     require("lightning", "train")
     # Lightning takes seconds to import.
     from lightning.pytorch import seed_everything
 
-    from ls3d.training._trainer import CHECKPOINT, fit
+    from ls3d.training._trainer import fit
 
     if not resume:
-        (recipe.output / CHECKPOINT).unlink(missing_ok=True)
+        remove_states(recipe.output)
     seed_everything(recipe.seed, verbose=False)
     network = build_network(recipe)
-    scores = fit(recipe, recipe.training_task(network), network)
+    try:
+        scores = fit(recipe, recipe.training_task(network), network, state)
+    except OtherTrainingError as error:
+        raise OtherTrainingError(f"{error}; {_WAY_OUT}") from error
     metadata = {**recipe.metadata, "recipe": conditions, "metrics": scores}
     if recipe.optimization.offset_limit:
         metadata["offset_limit"] = recipe.optimization.offset_limit
     return save_weights(network, weights, half=recipe.half_weights, steps=recipe.optimization.steps, **metadata)
+
+
+def _recorded_recipe(weights: Path) -> Any:
+    """Return the recipe of the weights file, None if there is none or it can't be read."""
+    if not weights.exists():
+        return None
+    try:
+        return read_metadata(weights).get("recipe")
+    except InputError as error:
+        log.warning("%s; it will be replaced", error)
+        return None
+
+
+def _state_of(recipe: BaseRecipe, finished: Any) -> TrainingState | None:
+    """Return the state from which a recipe resumes.
+
+    Args:
+        recipe: what to train.
+        finished: the recipe of the weights file, None if there is none.
+
+    Raises:
+        OtherTrainingError: the state, or without one the weights file, is of another recipe.
+        InputError: no state can be read.
+    """
+    conditions = recipe.conditions()
+    try:
+        state = newest_state(recipe.output)
+        found = state.identity.get("recipe") if state is not None else finished
+        if found is not None or state is not None:
+            require_same_recipe(recipe.output, found, conditions)
+    except OtherTrainingError as error:
+        raise OtherTrainingError(f"{error}; {_WAY_OUT}") from error
+    except UnreadableStateError as error:
+        raise InputError(f"{error}; {_WAY_OUT}") from error
+    return state

@@ -1,12 +1,14 @@
-"""The Lightning trainer of a recipe, and how it resumes."""
+"""The Lightning trainer of a recipe, its training states, and how it resumes."""
 
 from __future__ import annotations
 
 import logging
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as lightning
-import torch
 from lightning.pytorch.callbacks import (
     Callback,
     EMAWeightAveraging,
@@ -15,22 +17,58 @@ from lightning.pytorch.callbacks import (
     RichProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO
 
+from ls3d._version import __version__
 from ls3d.models import Network
 from ls3d.training.callbacks import OffsetGuard
+from ls3d.training.identity import identity, require_same_data
+from ls3d.training.interruption import StopOnSignal
 from ls3d.training.recipe.sections import BaseRecipe, OptimizationSection
+from ls3d.training.state import NEWEST, TrainingState, load_state, save_state
 from ls3d.training.task import TrainingTask
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = "last.ckpt"
+
+class StateFiles(CheckpointIO):
+    """Lets Lightning write and read training states.
+
+    Args:
+        identity: what the states record of the training.
+    """
+
+    def __init__(self, identity: Mapping[str, Any]) -> None:
+        self.identity = identity
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a state."""
+        save_state(checkpoint, Path(path), self.identity)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Read a state; its tensors are on the CPU."""
+        return load_state(Path(path)).values
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a state."""
+        Path(path).unlink(missing_ok=True)
 
 
-def fit(recipe: BaseRecipe, task: TrainingTask, network: Network) -> dict[str, float]:
-    """Train ``network``, which belongs to ``task``, from the last checkpoint on if there is one.
+def fit(recipe: BaseRecipe, task: TrainingTask, network: Network, state: TrainingState | None) -> dict[str, float]:
+    """Train ``network``, which belongs to ``task``.
+
+    Args:
+        recipe: what to train.
+        task: its samples and its loss.
+        network: what is trained.
+        state: from which to resume; None starts from the beginning.
 
     Returns:
         The last value of everything that was logged, except for single layers.
+
+    Raises:
+        OtherTrainingError: the clips are not those that ``state`` was trained on.
+        TrainingStoppedError: a signal stopped the training; its state is saved.
     """
     module = task.module()
 
@@ -39,27 +77,38 @@ def fit(recipe: BaseRecipe, task: TrainingTask, network: Network) -> dict[str, f
         return module.global_step * recipe.optimization.batch_size
 
     loaders = task.loaders(samples_used)
+    if state is not None:
+        require_same_data(recipe.output, state.identity.get("data"), loaders.data)
+        _warn_of_other_version(state)
     recipe.output.mkdir(parents=True, exist_ok=True)
-    trainer = _trainer(recipe, [*_callbacks(recipe, network), *task.callbacks()])
+    stop = StopOnSignal(recipe.output / NEWEST)
+    files = StateFiles(identity(recipe.conditions(), loaders.data))
+    trainer = _trainer(recipe, [*_callbacks(recipe, network), *task.callbacks(), stop], files)
     # The moving average is created on the module's device when training begins.
     module.to(trainer.strategy.root_device)
-    checkpoint = recipe.output / CHECKPOINT
-    # Lightning's checkpoints hold more than tensors; this one was written by an earlier call.
-    state = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
-    if state and state["global_step"] >= recipe.optimization.steps:
+    if state is not None and state.values["global_step"] >= recipe.optimization.steps:
         # Stopped between the last step and the weights. Lightning would not load the averaged weights.
-        module.load_state_dict(state["state_dict"])
+        module.load_state_dict(state.values["state_dict"])
         if loaders.validation:
             trainer.validate(module, loaders.validation, verbose=False)
     else:
-        if state:
-            log.info("resuming from %s", checkpoint)
-        path = str(checkpoint) if state else None
-        trainer.fit(module, loaders.training, loaders.validation, ckpt_path=path, weights_only=False)
+        if state is not None:
+            log.info("resuming from %s", state.path)
+        with stop.installed(), warnings.catch_warnings():
+            # Samples depend on the step alone, so that stopping within an epoch is no problem.
+            warnings.filterwarnings("ignore", ".*ended before the epoch ended.*")
+            path = None if state is None else str(state.path)
+            trainer.fit(module, loaders.training, loaders.validation, ckpt_path=path)
     return {name: round(float(value), 3) for name, value in trainer.callback_metrics.items() if "/" not in name}
 
 
-def _trainer(recipe: BaseRecipe, callbacks: list[Callback]) -> lightning.Trainer:
+def _warn_of_other_version(state: TrainingState) -> None:
+    version = state.identity.get("version")
+    if version != __version__:
+        log.warning("%s was written by ls3d %s; this is %s", state.path, version, __version__)
+
+
+def _trainer(recipe: BaseRecipe, callbacks: list[Callback], files: StateFiles) -> lightning.Trainer:
     output = recipe.output
     return lightning.Trainer(
         accelerator=recipe.accelerator,
@@ -68,6 +117,7 @@ def _trainer(recipe: BaseRecipe, callbacks: list[Callback]) -> lightning.Trainer
         max_steps=recipe.optimization.steps,
         gradient_clip_val=recipe.optimization.clip_gradient,
         callbacks=callbacks,
+        plugins=[files],
         logger=[CSVLogger(output, "log"), TensorBoardLogger(output, "", version="tensorboard")],
         log_every_n_steps=10,
         num_sanity_val_steps=0,
@@ -87,8 +137,8 @@ def _callbacks(recipe: BaseRecipe, network: Network) -> list[Callback]:
 
 
 def _checkpoints(folder: Path) -> ModelCheckpoint:
-    """One file, replaced after every epoch."""
-    stem = Path(CHECKPOINT).stem
+    """One file, replaced after every epoch; ``save_state`` keeps the one before."""
+    stem = Path(NEWEST).stem
     return ModelCheckpoint(
         folder, filename=stem, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
     )

@@ -19,10 +19,12 @@ class Loaders:
     Attributes:
         training: one epoch.
         validation: None validates nothing.
+        data: digest of the clips.
     """
 
     training: DataLoader[Any]
     validation: DataLoader[Any] | None
+    data: str
 
 
 class TrainingTask(Protocol):

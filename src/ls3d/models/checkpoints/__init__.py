@@ -7,7 +7,7 @@ Supported are torchvision, VMZ (Caffe2 and PyTorch), ig65m, SlowFast (PyTorch an
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +62,17 @@ def load_checkpoint(
     """
     root = read_checkpoint(path)
     try:
-        state = find_state(root, average, lambda tensors: _find_layout(tensors) is not None)
+        state = find_state(root, average, lambda tensors: find_layout(tensors) is not None)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    layout = _find_layout(state.tensors)
+    layout = find_layout(state.tensors)
     if layout is None:
         known = ", ".join(layout.name for layout in LAYOUTS)
         raise InputError(f"{path} has none of the layouts {known}; its first tensor is {listing([min(state.tensors)])}")
     try:
         translation = layout.translate(root, state.tensors)
-        network = _build(layout, translation, model, arguments)
+        network = make_matching_outline(layout, translation, model, arguments)
+        _load_tensors(network, translation.tensors)
     except InputError as error:
         raise InputError(f"{path} ({layout.name}): {error}") from error
     network.config = network.require_config().with_metadata(
@@ -119,11 +120,25 @@ def _check_output(checkpoint: Path, output: Path) -> None:
         raise InputError(f"{output}: expected another file than the checkpoint", argument="output")
 
 
-def _find_layout(tensors: Mapping[str, Tensor]) -> Layout | None:
+def find_layout(tensors: Mapping[str, Tensor]) -> Layout | None:
+    """Return the layout that tensors have by their names; None if it is none of ``LAYOUTS``."""
     return next((layout for layout in LAYOUTS if layout.recognizes(tensors)), None)
 
 
-def _build(layout: Layout, translation: Translation, wanted: str | None, overrides: Mapping[str, Any]) -> Network:
+def make_matching_outline(
+    layout: Layout, translation: Translation, wanted: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> Network:
+    """Infer the network of a checkpoint and build it on the meta device.
+
+    Args:
+        layout: of the checkpoint.
+        translation: of the checkpoint.
+        wanted: name of the network that it must be; None for any.
+        overrides: arguments for ``create_model`` that the user knows better.
+
+    Raises:
+        InputError: it is another network or none, or its tensors are not exactly those of the network.
+    """
     shapes = {name: tuple(tensor.shape) for name, tensor in translation.tensors.items()}
     name, inferred = infer_architecture(shapes)
     if layout.families and not name.startswith(layout.families):
@@ -133,8 +148,8 @@ def _build(layout: Layout, translation: Translation, wanted: str | None, overrid
         raise InputError(f"the tensors are those of {name}, which is not in the registry")
     if wanted is not None and wanted != name:
         raise InputError(f"the tensors are those of {name}, not of {wanted}")
-    network = make_outline(name, {**inferred, **translation.assumed, **translation.known, **overrides})
-    _load_tensors(network, translation.tensors)
+    network = make_outline(name, {**inferred, **translation.assumed, **translation.known, **(overrides or {})})
+    _compare(network, translation.tensors)
     return network
 
 
@@ -149,16 +164,15 @@ def _assumptions(layout: Layout, translation: Translation, overrides: Mapping[st
     return described
 
 
-def _load_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load tensors into a network on the meta device, as copies of its own types.
+def _compare(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Compare names, shapes and types of tensors with those of a network.
 
     Raises:
-        InputError: the tensors are not exactly those of the network, or not finite; the message names them.
+        InputError: they differ; the message names the tensors.
     """
     expected = network.state_dict()
-    counters = {name for name in expected if name.endswith("num_batches_tracked")}
     _require_none("has tensors that the network lacks", set(tensors) - set(expected))
-    _require_none("lacks tensors that the network has", set(expected) - set(tensors) - counters)
+    _require_none("lacks tensors that the network has", set(expected) - set(tensors) - _counters(expected))
     _require_none(
         "has tensors of other shapes than the network's",
         {
@@ -170,8 +184,23 @@ def _load_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() != expected[name].is_floating_point() or tensor.is_complex():
             raise InputError(f"{name} has the type {tensor.dtype}, expected {expected[name].dtype}")
+
+
+def _counters(names: Iterable[str]) -> set[str]:
+    """Return the names of the counters of normalizations, which old files lack."""
+    return {name for name in names if name.endswith("num_batches_tracked")}
+
+
+def _load_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load tensors into their network on the meta device, as copies of its own types.
+
+    Raises:
+        InputError: a tensor is not finite.
+    """
+    expected = network.state_dict()
+    for name, tensor in tensors.items():
         require_finite(name, tensor)
-    state = {name: torch.zeros((), dtype=torch.long) for name in counters}
+    state = {name: torch.zeros((), dtype=torch.long) for name in _counters(expected)}
     state |= {name: tensor.to(expected[name].dtype, copy=True) for name, tensor in tensors.items()}
     network.load_state_dict(state, assign=True)
     for parameter in network.parameters():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,8 +81,21 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def write_safetensors(tensors: Mapping[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Write a file with the usual permissions; ``save_file`` alone would let only the owner read it."""
+    """Write a file with the usual permissions; ``save_file`` alone would let only the owner read it.
+
+    Raises:
+        OSError: the file can't be written.
+    """
     path.touch()
     mode = path.stat().st_mode
-    save_file(dict(tensors), path, metadata)
+    try:
+        save_file(dict(tensors), path, metadata)
+    except SafetensorError as error:  # such as a full disk
+        raise OSError(f"{path} can't be written: {error}") from error
     path.chmod(mode)
+
+
+def add_to_digest(digest: hashlib._Hash, name: str, tensor: torch.Tensor) -> None:
+    """Add name and bytes of a tensor to the digest of a file's tensors."""
+    digest.update(name.encode())
+    digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

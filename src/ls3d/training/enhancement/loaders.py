@@ -13,6 +13,7 @@ from ls3d.data.windows import FixedWindows, RandomWindows, RunningSampler
 from ls3d.errors import InputError
 from ls3d.models.network import EnhancementTraits
 from ls3d.training.enhancement.recipe import DataSection, EnhancementRecipe, frame_size_multiple
+from ls3d.training.identity import digest_clips
 from ls3d.training.task import Loaders
 
 
@@ -67,7 +68,7 @@ def make_loaders(
         persistent_workers=data.workers > 0,
     )
     validation = DataLoader(fixed_windows(recipe, held_out, traits, window), 1) if held_out else None
-    return Loaders(training, validation)
+    return Loaders(training, validation, digest_clips(clips, held_out))
 
 
 def held_out_windows(recipe: EnhancementRecipe, traits: EnhancementTraits, window: int) -> FixedWindows | None:

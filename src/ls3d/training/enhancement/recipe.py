@@ -13,6 +13,8 @@ from ls3d.models.network import EnhancementNetwork, EnhancementTraits
 from ls3d.nn import LS3DConv3d
 from ls3d.training.recipe.sections import BaseRecipe, OptimizationSection, Section
 
+_LARGEST_SIZE = 16_384
+
 #: Lowest and highest value.
 Range = tuple[float, float]
 
@@ -37,10 +39,10 @@ class DataSection(Section):
     size: tuple[int, int] | None = None
     cache: Path | None = None
     held_out: list[str] | int = Field(default=[])
-    crop: int = Field(default=128, gt=0)
+    crop: int = Field(default=128, gt=0, le=8192)
     scale: Range = (0.5, 1.0)
-    candidates: int = Field(default=2, gt=0)
-    workers: int = Field(default=0, ge=0)
+    candidates: int = Field(default=2, gt=0, le=1000)
+    workers: int = Field(default=0, ge=0, le=256)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -48,8 +50,8 @@ class DataSection(Section):
             raise ValueError(f"no training set is called {self.set!r}; there are {', '.join(TRAINING_SETS)}")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale {self.scale} is not a range from low to high")
-        if self.size and min(self.size) < 1:
-            raise ValueError(f"size {self.size} is not a height and a width")
+        if self.size and not 1 <= min(self.size) <= max(self.size) <= _LARGEST_SIZE:
+            raise ValueError(f"size {self.size} is not a height and a width of 1 to {_LARGEST_SIZE} pixels")
         return self
 
 
@@ -107,7 +109,7 @@ class AdversarialSection(Section):
     weight_3d: float = Field(default=0.005, ge=0)
     learning_rate: float = Field(default=1e-4, gt=0)
     start: int = Field(default=0, ge=0)
-    width: int = Field(default=64, gt=0)
+    width: int = Field(default=64, gt=0, le=4096)
 
     @model_validator(mode="after")
     def _has_a_weight(self) -> Self:

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ls3d.errors import InputError
+from ls3d.training.recipe.yaml_text import parse_yaml, read_text, shorten
 
 KEY = "base"
+_MOST_BASES = 20
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,13 +43,15 @@ def read_with_bases(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(path: Path, descendants: tuple[Path, ...]) -> dict[str, Any]:
+    if len(descendants) > _MOST_BASES:
+        raise InputError(f"{path} is more than {_MOST_BASES} bases away from the recipe")
     if path.resolve() in descendants:
         raise InputError(f"{path} is its own base, through {' and '.join(file.name for file in descendants)}")
     values = _parse(path)
     names = values.pop(KEY, [])
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: {KEY}: expected a file name or a list of them, got {names!r}")
+        raise InputError(f"{path}: {KEY}: expected a file name or a list of them, got {shorten(names)}")
     merged: dict[str, Any] = {}
     for name in names:
         base = path.parent / name
@@ -60,10 +62,7 @@ def _read(path: Path, descendants: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    values = parse_yaml(read_text(path), str(path))
     if not isinstance(values, dict):
         raise InputError(f"{path} is not a recipe: expected sections such as model, data, optimization")
     return values

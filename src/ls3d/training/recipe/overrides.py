@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from ls3d.errors import InputError
+from ls3d.training.recipe.yaml_text import parse_yaml, shorten
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:
@@ -21,13 +20,10 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     """
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise InputError(f"{override!r} is not an override; expected section.key=value")
+        raise InputError(f"{shorten(override)!r} is not an override; expected section.key=value")
     *sections, last = key.split(".")
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
-            raise InputError(f"{override!r}: {section} is not a section of the recipe")
-    try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{override!r}: the value is not YAML") from error
+            raise InputError(f"{shorten(override)!r}: {section} is not a section of the recipe")
+    values[last] = parse_yaml(text, f"the value of {shorten(override)!r}")

@@ -10,18 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ls3d.models import Network, create_model
+from ls3d.errors import InputError
+from ls3d.models import Network
+from ls3d.models.outline import make_outline
 
 if TYPE_CHECKING:
     from ls3d.training.task import TrainingTask
 
 
+_MOST_PARAMETERS = 4_000_000_000
+_MOST_STEPS = 1_000_000_000
+
+
 class Section(BaseModel):
     """A part of a recipe. Keys that it does not have are errors."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True, allow_inf_nan=False
+    )
 
 
 class ModelSection(Section):
@@ -43,8 +51,11 @@ class ModelSection(Section):
         Raises:
             InputError: there is no such network, or it takes no such argument.
         """
-        with torch.device("meta"):
-            return create_model(self.name, **self.arguments)
+        network = make_outline(self.name, self.arguments)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        if parameters > _MOST_PARAMETERS:
+            raise InputError(f"{self.name} would have {parameters:,} parameters, more than {_MOST_PARAMETERS:,}")
+        return network
 
 
 class OptimizationSection(Section):
@@ -65,14 +76,14 @@ class OptimizationSection(Section):
         ema: decay of the moving average of the weights, which is validated and saved; 0 is no average.
     """
 
-    steps: int = Field(gt=0)
-    batch_size: int = Field(default=4, gt=0)
+    steps: int = Field(gt=0, le=_MOST_STEPS)
+    batch_size: int = Field(default=4, gt=0, le=4096)
     learning_rate: float = Field(default=3e-4, gt=0)
     offset_factor: float = Field(default=0.1, ge=0)
-    offset_every: int = Field(default=100, ge=0)
+    offset_every: int = Field(default=100, ge=0, le=_MOST_STEPS)
     offset_warning: float = Field(default=32.0, gt=0)
     offset_limit: float | None = Field(default=None, gt=0)
-    warm_up: int = Field(default=100, ge=0)
+    warm_up: int = Field(default=100, ge=0, le=_MOST_STEPS)
     decay: float = Field(default=0.3, ge=0, le=1)
     weight_decay: float = Field(default=1e-4, ge=0)
     clip_gradient: float = Field(default=1.0, gt=0)
@@ -105,8 +116,8 @@ class BaseRecipe(Section):
 
     model: ModelSection
     optimization: OptimizationSection
-    seed: int = 0
-    steps_per_epoch: int = Field(default=100, gt=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
+    steps_per_epoch: int = Field(default=100, gt=0, le=_MOST_STEPS)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     channels_last: bool = False
@@ -114,6 +125,13 @@ class BaseRecipe(Section):
     half_weights: bool = False
     output: Path
     metadata: dict[str, Any] = {}
+
+    @field_validator("accelerator")
+    @classmethod
+    def _has_accelerator(cls, accelerator: str) -> str:
+        if accelerator == "gpu" and not torch.cuda.is_available():
+            raise ValueError("there is no GPU that torch can use; expected cpu or auto")
+        return accelerator
 
     @abstractmethod
     def training_task(self, network: Network) -> TrainingTask:

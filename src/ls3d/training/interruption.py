@@ -1,0 +1,78 @@
+"""Stopping a training by a signal: the state is saved after the step that is running."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as lightning
+from lightning.pytorch.callbacks import Callback
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class TrainingStoppedError(Exception):
+    """Training was stopped by a signal; its state is saved.
+
+    Attributes:
+        signal: the signal.
+    """
+
+    def __init__(self, number: signal.Signals, step: int | None, folder: Path) -> None:
+        done = f" after step {step}" if step is not None else ""
+        super().__init__(f"stopped by {number.name}{done}; the same command resumes from the state in {folder}")
+        self.signal = number
+
+
+class StopOnSignal(Callback):
+    """Save the state and raise ``TrainingStoppedError`` after SIGTERM or Ctrl-C; a second Ctrl-C stops at once.
+
+    It must follow the callbacks whose state changes at the end of a step.
+
+    Args:
+        path: the file of the state.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.received: signal.Signals | None = None
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Handle the signals within the block, in the main thread; other threads can't."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._receive) for number in _SIGNALS}
+        try:
+            yield
+        except SystemExit as error:  # by which Lightning ends after a signal
+            if self.received is None:
+                raise
+            raise TrainingStoppedError(self.received, None, self.path.parent) from error
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save and stop, if a signal came."""
+        if self.received is not None:
+            trainer.save_checkpoint(self.path)
+            raise TrainingStoppedError(self.received, trainer.global_step, self.path.parent)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop, if a signal came during the validation, after which the state was saved."""
+        if self.received is not None:
+            raise TrainingStoppedError(self.received, trainer.global_step, self.path.parent)
