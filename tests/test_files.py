@@ -1,12 +1,13 @@
-"""Files are written completely or not at all."""
+"""Files are written completely or not at all, locks exclude other processes, fingerprints notice changes."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from ls3d.files import atomic_write
+from ls3d.files import atomic_write, exclusive, fingerprint, remove_leftovers
 
 
 def test_the_file_is_replaced_at_the_end(tmp_path: Path) -> None:
@@ -32,3 +33,38 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
         fail_in_the_middle(target)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_lock_excludes_and_ends(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with exclusive(path), pytest.raises(BlockingIOError, match="another process"), exclusive(path):
+        pass
+    with exclusive(path, delete=True):
+        pass
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("limit", [1 << 30, 100])
+def test_fingerprints_notice_changes(tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ls3d.files._COMPLETE_DIGEST", limit)
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        path.write_bytes(bytes(1 << 21))
+    before = fingerprint(paths)
+    assert ("sha256" in before) == (limit > 100)
+    assert fingerprint(paths) == before
+    assert fingerprint(paths[:1]) != before
+    status = paths[1].stat()
+    content = bytearray(1 << 21)
+    content[-1] = 1
+    paths[1].write_bytes(content)
+    os.utime(paths[1], ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert fingerprint(paths) != before
+
+
+def test_leftovers_are_those_of_one_file(tmp_path: Path) -> None:
+    names = [".a[1].json.0f.tmp", ".other.json.0f.tmp", "a[1].json"]
+    for name in names:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "a[1].json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])

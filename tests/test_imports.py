@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -31,11 +32,14 @@ def test_public_names_resolve() -> None:
     assert ls3d.errors.InputError.__module__ == "ls3d.errors"
     with pytest.raises(AttributeError, match="nothing_like_it"):
         _ = ls3d.nothing_like_it
+    for name in ls3d.video.__all__:
+        assert not isinstance(getattr(ls3d.video, name), ModuleType)
 
 
-def test_type_checkers_see_the_public_names() -> None:
+@pytest.mark.parametrize("package", [ls3d, ls3d.video])
+def test_type_checkers_see_the_public_names(package: Any) -> None:
     """The ``TYPE_CHECKING`` block imports each name of ``__all__`` from the module that it is loaded from."""
-    tree = ast.parse(Path(ls3d.__file__).read_text())
+    tree = ast.parse(Path(package.__file__).read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     seen = {}
     for node in block.body:
@@ -43,8 +47,8 @@ def test_type_checkers_see_the_public_names() -> None:
         for alias in node.names:
             assert alias.asname == alias.name, "only an explicit alias is re-exported"
             seen[alias.name] = f"ls3d.{alias.name}" if node.module == "ls3d" else node.module
-    assert seen == ls3d._PUBLIC
-    assert set(ls3d.__all__) == {"__version__", *seen}
+    assert seen == package._PUBLIC
+    assert set(package.__all__) - {"__version__"} == set(seen)
 
 
 def homes() -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ The command line prints the sentence and exits with 2; any other exception is a 
 from __future__ import annotations
 
 import importlib
+import os
 from types import ModuleType
 
 
@@ -23,6 +24,18 @@ class InputError(ValueError):
         super().__init__(message if argument is None else f"{argument} {message}")
         self.message = message
         self.argument = argument
+
+
+class OutputExistsError(InputError):
+    """An output exists, and it was not said that it is to be overwritten.
+
+    Args:
+        path: the output.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(f"{os.fspath(path)} exists; expected another name, unless it is to be overwritten")
+        self.path = path
 
 
 class MissingExtraError(ImportError):

@@ -1,12 +1,33 @@
-"""Files that are written completely or not at all."""
+"""Files that are written completely or not at all, locks between processes, and digests of content."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import functools
+import glob
+import hashlib
+import logging
 import os
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+log = logging.getLogger(__name__)
+
+#: Files of more bytes than this in all are compared by samples: reading all of them would take minutes.
+_COMPLETE_DIGEST = 1 << 30
+_BLOCK = 1 << 16  # bytes of a sample
+_BLOCKS = 256  # number of samples of a single file; several files share them
+_FEWEST_BLOCKS = 3
 
 
 @contextmanager
@@ -32,3 +53,93 @@ def atomic_write(path: str | os.PathLike[str], *, durable: bool = False) -> Iter
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Delete the temporary files of ``atomic_write`` for ``path`` that killed processes have left behind.
+
+    Only a process that holds a lock on ``path`` may do so.
+    """
+    target = Path(path)
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(path: str | os.PathLike[str], delete: bool = False) -> Iterator[None]:
+    """Hold a lock on a file, which is created if there is none. The lock ends with the process, however that ends.
+
+    On file systems without locks, nothing is locked.
+
+    Args:
+        path: the file.
+        delete: delete the file at the end.
+
+    Raises:
+        BlockingIOError: another process, or another thread of this one, holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        while not _is_current(descriptor, path):  # the process that held the lock may have deleted the file
+            os.close(descriptor)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            yield
+        finally:
+            if delete:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+def _is_current(descriptor: int, path: str | os.PathLike[str]) -> bool:
+    """Lock an open file; whether ``path`` is still this file."""
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            raise BlockingIOError(error.errno, "another process is using it", os.fspath(path)) from error
+        log.debug("%s can't be locked: %s", os.fspath(path), error)
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def fingerprint(paths: Sequence[Path]) -> dict[str, Any]:
+    """What changes with the content, the names or the number of files; a dictionary for JSON.
+
+    Up to 1 GiB in all, every byte counts (``sha256``). Beyond that, sizes, modification times and samples of 64 KiB do
+    (``sha256_of_samples``): then a change that keeps size and time of a file is noticed only where a sample is.
+
+    Raises:
+        OSError: a file can't be read.
+    """
+    status = [path.stat() for path in paths]
+    size = sum(each.st_size for each in status)
+    complete = size <= _COMPLETE_DIGEST
+    blocks = None if complete else max(_FEWEST_BLOCKS, _BLOCKS // len(paths))
+    # The key of the cache holds the change time, which nobody can set.
+    keys = tuple((os.fspath(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns) for p, s in zip(paths, status, strict=True))
+    return {"files": len(paths), "size": size, "sha256" if complete else "sha256_of_samples": _digest(keys, blocks)}
+
+
+@functools.lru_cache(maxsize=8)
+def _digest(files: tuple[tuple[str, int, int, int], ...], blocks: int | None) -> str:
+    """SHA-256 of names and content of files, or of ``blocks`` evenly spaced samples of each."""
+    digest = hashlib.sha256()
+    for path, size, modified, _ in files:
+        name = os.path.basename(path)
+        digest.update(f"{name}|{size}|{'' if blocks is None else modified}|".encode("utf-8", "surrogateescape"))
+        with open(path, "rb") as file:
+            if blocks is None or size <= blocks * _BLOCK:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+                continue
+            for index in range(blocks):
+                file.seek((size - _BLOCK) * index // (blocks - 1))
+                digest.update(file.read(_BLOCK))
+    return digest.hexdigest()

@@ -19,7 +19,7 @@ from ls3d.cli import enhance
 from ls3d.cli import main as program
 from ls3d.cli._console import ProgressStyle, format_duration, show_report
 from ls3d.enhance import EnhanceOptions, EnhanceReport
-from ls3d.enhance._segments import Workspace
+from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import make_segment, plan_job
 from ls3d.enhance.jobs import prepare_interpolation
 from ls3d.video import probe
@@ -73,7 +73,8 @@ def test_progress_for_programs(source: Path, tmp_path: Path) -> None:
     arguments = ("denoise", source, tmp_path / "out.mp4", "--model", "identity", "--preview", 0.2)
     lines = [json.loads(line) for line in run(*arguments, "--progress", "json").splitlines()]
     assert lines[-1]["report"]["frames_out"] == 5
-    assert lines[0]["total"] == 5
+    assert "identity on cpu" in lines[0]["info"]
+    assert lines[1]["total"] == 5
     assert run(*arguments, "--progress", "none") == ""
 
 

@@ -55,7 +55,7 @@ def test_a_wrong_input_is_one_sentence(
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
+    def broken(**_: object) -> None:
         raise KeyError("bug")
 
     monkeypatch.setattr(importlib.import_module("ls3d.cli.main"), "app", broken)
@@ -90,7 +90,7 @@ def test_errors_in_the_words_of_the_command_line(
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("ls3d.enhance.api.prepare_interpolation", refuse)
+    monkeypatch.setattr("ls3d.enhance.api.interpolate", refuse)
     monkeypatch.setattr(sys, "argv", ["ls3d", "interpolate", "in.mp4", "out.mp4"])
     with pytest.raises(SystemExit) as stop:
         main()

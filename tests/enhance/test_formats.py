@@ -114,7 +114,7 @@ def test_noise_levels_reach_the_network(tmp_path: Path) -> None:
     denoise(source, tmp_path / "out.mkv", model=model, sigma=25)
     assert model.levels == [pytest.approx(25 / 255)] * 2
     model.levels.clear()
-    denoise(source, tmp_path / "out.mkv", model=model)
+    denoise(source, tmp_path / "measured.mkv", model=model)
     assert model.levels == [pytest.approx(20 / 255, rel=0.1)] * 2
     with pytest.raises(InputError, match="takes no noise level"):
         denoise(source, tmp_path / "out.mkv", model="identity", sigma=25)

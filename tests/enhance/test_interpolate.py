@@ -41,7 +41,7 @@ def test_the_network_makes_only_the_frames_of_the_factor(tmp_path: Path) -> None
     asked = {}
     for factor in (2, 4, 8):
         model = RecordingBlend(size_multiple=16)
-        interpolate(source, tmp_path / "out.mp4", factor=factor, model=model, options=FAST)
+        interpolate(source, tmp_path / f"{factor}.mp4", factor=factor, model=model, options=FAST)
         asked[factor] = model.calls
     assert asked == {2: [(0.5,)], 4: [(0.25, 0.5, 0.75)], 8: [(0.25, 0.5, 0.75), (0.5,), (0.5,), (0.5,), (0.5,)]}
 

@@ -158,7 +158,7 @@ def test_constants_that_the_options_repeat() -> None:
         ("crf", 64, "a number from 0 to 63"),
         ("cut_threshold", 101, "a percentage"),
         ("on_error", "panic", "skip, repeat or stop"),
-        ("image_rate", 0, "more than 0 frames per second"),
+        ("image_rate", 0, "frames per second, more than 0 and at most 1000"),
         ("threads", -1, "a number, 0 or more"),
         ("segment_frames", 0, "at least 1"),
     ],
@@ -168,3 +168,29 @@ def test_options_out_of_range(name: str, value: Any, expected: str) -> None:
         EnhanceOptions(**{name: value})
     assert str(caught.value) == f"{name} {value}: expected {expected}"
     assert caught.value.argument == name
+
+
+def test_long_gaps_are_kept() -> None:
+    timeline = Constant(Fraction(60), Fraction(0))
+    assert not timeline.keeps_gap(Fraction(0), Fraction(60))
+    assert len(timeline.between(Fraction(0), Fraction(60))) == 3600
+    first, second = Fraction(1, 7), Fraction(86_400)
+    assert timeline.keeps_gap(first, second)
+    assert timeline.between(first, second) == [(Fraction(9, 60), Fraction(0))]
+    assert not Constant(Fraction(1, 100_000), Fraction(0)).keeps_gap(Fraction(0), Fraction(90_000))
+
+
+def test_a_stalled_worker_is_left_at_an_interruption() -> None:
+    stalled = threading.Event()
+
+    def handle(item: int) -> None:
+        stalled.wait()
+
+    def interrupt() -> None:
+        with Worker(handle, 1, patience=0.05) as worker:
+            worker.send(1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    stalled.set()

@@ -18,7 +18,7 @@ from helpers.videos import Clip, decode
 from ls3d.enhance import EnhanceOptions, denoise, interpolate
 from ls3d.enhance._job import Job
 from ls3d.enhance._plan import SegmentPlan, plan_segments
-from ls3d.enhance._segments import Workspace
+from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import SegmentMaker, join, make_segment, plan_job
 from ls3d.enhance.jobs import PreparedJob, prepare_denoising, prepare_interpolation
 from ls3d.errors import InputError

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from helpers.videos import Clip, decode, planes
 from torch import Tensor
 
 from ls3d.enhance import EnhanceOptions, denoise, interpolate
-from ls3d.errors import InputError
+from ls3d.enhance._workspace import Workspace
+from ls3d.errors import InputError, OutputExistsError
+from ls3d.video.images import encode_png
 
 OPTIONS = EnhanceOptions(threads=1, segment_frames=7)
 
@@ -217,3 +220,64 @@ def test_the_job_file_describes_the_job(source: Path, tmp_path: Path) -> None:
     assert job["container"] == "mp4"
     assert job["model"]["name"] == "Mean"
     assert torch.is_grad_enabled()
+
+
+def test_another_process_is_kept_out(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    with Workspace(target).locked(), pytest.raises(InputError, match=r"out\.mp4: another process is working on this"):
+        denoise(source, target, model=Mean(), options=OPTIONS)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_an_output_that_exists_is_not_replaced_unasked(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_text("precious")
+    with pytest.raises(OutputExistsError, match=r"out\.mp4 exists"):
+        denoise(source, target, model=Mean(), options=OPTIONS)
+    assert target.read_text() == "precious"
+    denoise(source, target, model=Mean(), options=replace(OPTIONS, overwrite=True))
+    assert len(decode(target)) == 40
+
+
+def test_a_finished_job_is_recognized(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    first = denoise(source, target, model=Mean(), options=OPTIONS)
+    model = Mean()
+    second = denoise(source, target, model=model, options=OPTIONS)
+    assert model.calls == 0
+    assert second == replace(first, finished_before=True)
+    assert not (tmp_path / "out.mp4.ls3d").exists()
+    with pytest.raises(OutputExistsError):
+        denoise(source, target, model=Mean(), options=replace(OPTIONS, crf=30))
+    target.write_bytes(target.read_bytes() + b"!")
+    with pytest.raises(OutputExistsError):
+        denoise(source, target, model=Mean(), options=OPTIONS)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\0", b'{"values": 3, "sha256": 4}', None])
+@pytest.mark.parametrize("name", ["job.json", "000001.json", "000001.plan.json", "000001.packets"])
+def test_a_damaged_workspace_is_repaired(source: Path, tmp_path: Path, name: str, damage: bytes | None) -> None:
+    whole, target = tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    denoise(source, whole, model=Mean(), options=OPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        denoise(source, target, model=Mean(breaks_at=30), options=OPTIONS)
+    broken = tmp_path / "out.mp4.ls3d" / name
+    broken.unlink()
+    if damage is None:
+        broken.mkdir()
+    else:
+        broken.write_bytes(damage)
+    denoise(source, target, model=Mean(), options=OPTIONS)
+    assert target.read_bytes() == whole.read_bytes()
+    assert not (tmp_path / "out.mp4.ls3d").exists()
+
+
+def test_an_image_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for n in range(20):
+        (folder / f"{n}.png").write_bytes(encode_png(np.full((32, 32, 3), n, np.uint8)))
+    with pytest.raises(KeyboardInterrupt):
+        denoise(folder, tmp_path / "out.mkv", model=Mean(breaks_at=18), options=OPTIONS)
+    (folder / "1.png").write_bytes(encode_png(np.full((32, 32, 3), 99, np.uint8)))
+    assert denoise(folder, tmp_path / "out.mkv", model=Mean(), options=OPTIONS).resumed == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -13,8 +13,8 @@ from helpers.networks import DENOISING, Mean, NotANumber, RecordingBlend, Record
 from torch import Tensor
 
 from ls3d.errors import InputError
-from ls3d.inference import Enhancer, NonFiniteOutputError, Precision, resolve_device
-from ls3d.models import RestorationNetwork
+from ls3d.inference import Enhancer, NetworkOutputError, NonFiniteOutputError, Precision, resolve_device
+from ls3d.models import RestorationNetwork, load_enhancement_model
 
 SIXTEENTHS = [Fraction(n, 16) for n in range(1, 16)]
 
@@ -158,3 +158,34 @@ def test_devices_and_precisions_that_do_not_exist() -> None:
     double: Any = "double"
     with pytest.raises(InputError, match="precision double: expected float32"):
         Enhancer(Mean(), precision=double)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (lambda made: made[..., :-8, :], "returned a tensor of shape"),
+        (lambda made: made[:, :1], "returned a tensor of shape"),
+        (lambda made: made[:, :, :0], "returned a tensor of shape"),
+        (lambda made: torch.cat([made, made]), "returned a tensor of shape"),
+        (lambda made: (made * 255).int(), "returned a tensor of torch.int32"),
+        (lambda made: made.numpy(), "returned a ndarray"),
+        (lambda made: made * float("inf"), "returned NaN or infinity"),
+    ],
+)
+def test_what_a_network_returns_is_checked(spoil: Callable[[Tensor], object], found: str) -> None:
+    network = load_enhancement_model("blend")
+    forward = network.forward
+    network.forward = lambda *arguments: spoil(forward(*arguments))
+    with pytest.raises(NetworkOutputError, match=f"^blend {found}"):
+        Enhancer(network, "cpu").interpolate(torch.rand(1, 3, 2, 64, 64), [Fraction(1, 2)])
+
+
+def test_other_default_types_change_nothing() -> None:
+    frames = torch.rand(1, 3, 2, 64, 64)
+    expected = Enhancer(load_enhancement_model("blend"), "cpu").interpolate(frames, [Fraction(1, 2)])
+    torch.set_default_dtype(torch.float64)
+    try:
+        made = Enhancer(load_enhancement_model("blend"), "cpu").interpolate(frames.double(), [Fraction(1, 2)])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(made, expected)

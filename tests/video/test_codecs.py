@@ -7,7 +7,8 @@ import pytest
 
 from ls3d.errors import InputError
 from ls3d.video import CODECS, Color, layout_of
-from ls3d.video.codecs import codec_named, nearest_pixel_format, pixel_formats
+from ls3d.video.codecs import nearest_pixel_format, pixel_formats
+from ls3d.video.names import codec_named
 
 
 def nearest(source: str, codec: str, size: tuple[int, int] = (48, 64)) -> str:

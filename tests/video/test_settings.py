@@ -10,7 +10,7 @@ import pytest
 
 from ls3d.errors import InputError
 from ls3d.video import CODECS, Color, EncoderSettings, VideoInfo, choose_settings, layout_of
-from ls3d.video.probe import MasteringDisplay
+from ls3d.video.properties import MasteringDisplay
 
 BT709 = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
 MASTERING = MasteringDisplay(

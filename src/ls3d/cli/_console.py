@@ -4,19 +4,52 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
+from ls3d.enhance.options import WORKSPACE_SUFFIX
 from ls3d.enhance.report import EnhanceReport
 from ls3d.progress import Progress, ProgressCallback
+from ls3d.terminal import console, one_line
+
+#: Exit status after Ctrl-C, as shells have it.
+INTERRUPTED = 130
+
+#: Exit status after SIGTERM.
+TERMINATED = 143
 
 _JSON_INTERVAL = 0.2  # seconds between two lines
+
+
+class TerminatedError(SystemExit):
+    """The process has got SIGTERM."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise ``TerminatedError`` at SIGTERM, so that everything is left in order, as after Ctrl-C."""
+
+    def stop(*_: object) -> None:
+        raise TerminatedError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class ProgressStyle(StrEnum):
@@ -28,63 +61,116 @@ class ProgressStyle(StrEnum):
 
 
 @contextmanager
-def shown_progress(style: ProgressStyle) -> Iterator[ProgressCallback | None]:
-    """Yield a callback that shows progress on standard error; warnings of the library are shown next to it."""
-    console = Console(stderr=True)
-    handler = _WarningHandler(console)
-    logging.getLogger("ls3d").addHandler(handler)
+def shown_warnings(shown: Console) -> Iterator[None]:
+    """Show the library's warnings, one line each, and each only once."""
+    logger = logging.getLogger("ls3d")
+    handler = _WarningHandler(shown, set())
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def shown_progress(style: ProgressStyle, messages: set[str]) -> Iterator[ProgressCallback | None]:
+    """Yield a callback that shows progress on standard error; the library's messages are shown next to it.
+
+    Args:
+        style: how.
+        messages: those that have been shown, which are not shown again; new ones are added.
+    """
+    shown = console(stderr=True)
+    handler = _JsonHandler(messages) if style is ProgressStyle.json else _WarningHandler(shown, messages)
+    logger = logging.getLogger("ls3d")
+    job_logger = logging.getLogger("ls3d.enhance")
+    outer, level = list(logger.handlers), job_logger.level
+    logger.handlers = [handler]
+    if style is not ProgressStyle.none:
+        job_logger.setLevel(logging.INFO)
     try:
         if style is ProgressStyle.bar:
-            with _bar(console) as show:
+            with _bar(shown) as show:
                 yield show
         else:
             yield _JsonLines() if style is ProgressStyle.json else None
     finally:
-        logging.getLogger("ls3d").removeHandler(handler)
+        logger.handlers = outer
+        job_logger.setLevel(level)
 
 
-def show_report(report: EnhanceReport, style: ProgressStyle) -> None:
-    """Show the result of a job on standard error."""
+def show_report(report: EnhanceReport, style: ProgressStyle, messages: Collection[str] = ()) -> None:
+    """Show the result of a job on standard error.
+
+    Args:
+        report: the result.
+        style: how progress was shown.
+        messages: those that have been shown, among them most notes of the report.
+    """
     if style is ProgressStyle.json:
         typer.echo(json.dumps({"report": asdict(report)}), err=True)
         return
+    shown = console(stderr=True)
+    for sentence in report.notes:
+        if sentence not in messages and not report.finished_before:
+            _note(shown, sentence)
+    if report.undecodable_packets:
+        _note(shown, f"undecodable packets: {report.undecodable_packets}")
+    if report.retimed_frames:
+        _note(shown, f"frames without a usable timestamp: {report.retimed_frames}")
     if style is ProgressStyle.none:
         return
-    console = Console(stderr=True)
-    for sentence in report.notes:
-        _note(console, sentence)
-    if report.undecodable_packets:
-        _note(console, f"undecodable packets: {report.undecodable_packets}")
-    if report.retimed_frames:
-        _note(console, f"frames without a usable timestamp: {report.retimed_frames}")
+    if report.finished_before:
+        shown.print(f"{one_line(report.target)}: finished by an earlier run; nothing was done", soft_wrap=True)
+        return
     resumed = f", {report.resumed} of them from an earlier run" if report.resumed else ""
-    console.print(
-        f"{report.target}: {report.frames_in} frames became {report.frames_out} in {report.seconds:.1f} s; "
-        f"{report.cuts} cuts, {report.segments} segments{resumed}",
-        highlight=False,
-        markup=False,
+    shown.print(
+        f"{one_line(report.target)}: {_count(report.frames_in, 'frame')} became {report.frames_out} "
+        f"in {report.seconds:.1f} s; {_count(report.cuts, 'cut')}, {_count(report.segments, 'segment')}{resumed}",
         soft_wrap=True,
     )
 
 
-def _note(console: Console, sentence: str) -> None:
-    console.print("[yellow]note:[/]", end=" ")
-    console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+def show_interruption(target: str) -> None:
+    """Say what is kept of a job that was interrupted, and how to resume it.
+
+    Args:
+        target: the output as it was typed.
+    """
+    shown = console(stderr=True)
+    folder = Path(f"{target.rstrip('/')}{WORKSPACE_SUFFIX}")
+    if not folder.is_dir():
+        shown.print("interrupted; nothing is kept", soft_wrap=True)
+        return
+    finished = len(list(folder.glob("*.packets")))
+    shown.print(
+        f"interrupted; {_count(finished, 'finished segment')} kept in {one_line(str(folder))}: run the same command "
+        "again to resume, or delete the folder",
+        soft_wrap=True,
+    )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _note(shown: Console, sentence: str) -> None:
+    shown.print(Text.assemble(("note:", "yellow"), " ", one_line(sentence)), soft_wrap=True)
 
 
 @contextmanager
-def _bar(console: Console) -> Iterator[ProgressCallback]:
+def _bar(shown: Console) -> Iterator[ProgressCallback]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("frames, {task.fields[fps]} fps, ETA {task.fields[eta]}"),
+        TextColumn("frames, {task.fields[fps]} fps, ETA {task.fields[eta]}", markup=False),
         TimeElapsedColumn(),
     )
-    bar = Bar(*columns, console=console)
+    bar = Bar(*columns, console=shown)
     task = bar.add_task("reading", total=None, fps="-", eta="unknown")
 
     def show(state: Progress) -> None:
@@ -128,15 +214,33 @@ class _JsonLines:
 
 
 class _WarningHandler(logging.Handler):
-    """Shows the library's warnings, one line each, and each only once."""
+    """Shows the library's messages: one line each, warnings as notes, and each only once."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(logging.WARNING)
-        self._console = console
-        self._shown: set[str] = set()
+    def __init__(self, shown: Console, messages: set[str]) -> None:
+        super().__init__(logging.INFO)
+        self._console = shown
+        self._messages = messages
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if message not in self._shown:
-            self._shown.add(message)
+        if message in self._messages:
+            return
+        self._messages.add(message)
+        if record.levelno >= logging.WARNING:
             _note(self._console, message)
+        else:
+            self._console.print(one_line(message), soft_wrap=True)
+
+
+class _JsonHandler(logging.Handler):
+    """Writes the library's messages to standard error as JSON."""
+
+    def __init__(self, messages: set[str]) -> None:
+        super().__init__(logging.INFO)
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message not in self._messages:
+            self._messages.add(message)
+            typer.echo(json.dumps({record.levelname.lower(): message}), err=True)

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import inspect
+import os
+import re
+import sys
 from collections.abc import Callable
-from dataclasses import Field, fields
+from dataclasses import Field, fields, replace
 from fractions import Fraction
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ls3d.cli._console import ProgressStyle, show_report, shown_progress
+from ls3d.cli._console import (
+    INTERRUPTED,
+    TERMINATED,
+    ProgressStyle,
+    TerminatedError,
+    show_interruption,
+    show_report,
+    shown_progress,
+    terminable,
+)
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
-from ls3d.errors import InputError
+from ls3d.errors import InputError, OutputExistsError
+from ls3d.terminal import one_line
 
 #: Options that are read as text here, because their numbers may be fractions or have units.
 _METAVARS = {"max_memory": "BYTES[K|M|G|T]", "start": "SECONDS", "duration": "SECONDS", "image_rate": "FPS"}
 
 #: Options with a flag of another name.
 _FLAGS = {"resume": "--resume/--restart"}
+
+#: Numbers of a length that is computed with quickly: Python reads 1e999999999 as an exact fraction.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,18}/[0-9]{1,18}|[0-9]{0,18}\.?[0-9]{0,18}(?:[eE][+-]?[0-9]{1,2})?)")
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -43,9 +59,24 @@ def with_enhance_options(command: Callable[..., EnhanceReport]) -> Callable[...,
 
     def run(progress: ProgressStyle, **values: Any) -> None:
         options = _read_options(values)
-        with shown_progress(progress) as show:
-            report = command(**{each.name: values[each.name] for each in own}, options=options, progress=show)
-        show_report(report, progress)
+        arguments = {each.name: values[each.name] for each in own}
+        messages: set[str] = set()
+
+        def start(options: EnhanceOptions) -> EnhanceReport:
+            with shown_progress(progress, messages) as show, terminable():
+                return command(**arguments, options=options, progress=show)
+
+        try:
+            try:
+                report = start(options)
+            except OutputExistsError as error:
+                if not _may_overwrite(error):
+                    raise
+                report = start(replace(options, overwrite=True))
+        except (KeyboardInterrupt, TerminatedError) as stop:
+            show_interruption(values["target"])
+            raise SystemExit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from stop
+        show_report(report, progress, messages)
 
     parameters = [*own, *_parameters()]
     run.__name__ = command.__name__
@@ -53,6 +84,13 @@ def with_enhance_options(command: Callable[..., EnhanceReport]) -> Callable[...,
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run
+
+
+def _may_overwrite(error: OutputExistsError) -> bool:
+    """Whether the user agrees, asked on a terminal; false elsewhere."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+        return False
+    return typer.confirm(f"{one_line(os.fspath(error.path))} exists. Replace it?", err=True)
 
 
 def _parameters() -> list[inspect.Parameter]:
@@ -104,6 +142,8 @@ def read_fraction(text: str | None, argument: str) -> Fraction | None:
     if text is None:
         return None
     try:
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(text)
         return Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
         raise InputError(f"{text}: expected a number such as 60, 23.976 or 60000/1001", argument=argument) from error

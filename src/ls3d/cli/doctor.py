@@ -6,8 +6,10 @@ import importlib.metadata
 import platform
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from ls3d.terminal import console
 
 _PACKAGES = ("ls3d", "torch", "triton", "numpy", "av", "safetensors", "lightning", "gradio", "onnxruntime", "ray")
 
@@ -20,12 +22,12 @@ def register(app: typer.Typer) -> None:
         seconds: float = typer.Option(10.0, min=0.0, help="Duration of the self-test; 0 runs each check once."),
     ) -> None:
         """Show versions, devices and backends, and compare the operator with its reference implementation."""
-        console = Console()
-        console.print(_versions())
-        console.print(_devices())
-        console.print(_backends())
+        shown = console()
+        shown.print(_versions())
+        shown.print(_devices())
+        shown.print(_backends())
         checks, passed = _self_test(seconds)
-        console.print(checks)
+        shown.print(checks)
         if not passed:
             raise typer.Exit(1)
 
@@ -75,6 +77,6 @@ def _self_test(seconds: float) -> tuple[Table, bool]:
     table = Table("call", "error", "tolerance", "result", title=title)
     checks = diagnosis.self_test(seconds)
     for check in checks:
-        result = "[green]passed[/]" if check.passed else "[bold red]failed[/]"
+        result = Text("passed", "green") if check.passed else Text("failed", "bold red")
         table.add_row(check.name, f"{check.error:.1e}", f"{check.tolerance:.0e}", result)
     return table, all(check.passed for check in checks)

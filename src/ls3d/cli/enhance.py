@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Literal, TextIO
 
 import typer
 
@@ -15,6 +16,7 @@ from ls3d.enhance.options import (
     EnhanceOptions,
 )
 from ls3d.enhance.report import EnhanceReport
+from ls3d.errors import InputError
 from ls3d.progress import ProgressCallback
 
 _STANDARD_STREAM = "-"
@@ -112,8 +114,21 @@ def denoise(
 
 
 def _input(path: str) -> str | BinaryIO:
-    return sys.stdin.buffer if path == _STANDARD_STREAM else path
+    return path if path != _STANDARD_STREAM else _standard_stream(sys.stdin, "input", "rb")
 
 
 def _output(path: str) -> str | BinaryIO:
-    return sys.stdout.buffer if path == _STANDARD_STREAM else path
+    return path if path != _STANDARD_STREAM else _standard_stream(sys.stdout, "output", "wb")
+
+
+def _standard_stream(stream: TextIO | None, name: str, mode: Literal["rb", "wb"]) -> BinaryIO:
+    """Standard input or output without a buffer, whose lock a thread that waits for the pipe would hold at the end.
+
+    Raises:
+        InputError: it is closed, or a terminal.
+    """
+    if stream is None:
+        raise InputError(f"standard {name} is closed; expected a pipe or a file")
+    if stream.isatty():
+        raise InputError(f"standard {name} is a terminal; expected a pipe or a file")
+    return io.FileIO(stream.fileno(), mode, closefd=False)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ls3d.errors import InputError
+from ls3d.terminal import console
 
 if TYPE_CHECKING:
     from ls3d.models import ModelInfo, Summary
@@ -25,17 +25,17 @@ _Json = Annotated[bool, typer.Option("--json", help="Write JSON instead of a tab
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="A shell pattern such as '*csn*'.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="A name, or a shell pattern such as '*csn*'.")] = "*",
     task: Annotated[
         str | None,
         typer.Option(help="interpolation, super-resolution, denoising, recognition, audio or audio-visual."),
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """List the networks: name, task, parameters, typical input, description."""
-    from ls3d.models import list_models, model_info
+    """List the networks: name, task, weights, parameters, typical input, description."""
+    from ls3d.models import DEFAULTS, list_models, model_info
 
-    infos = [model_info(name) for name in list_models(pattern)]
+    infos = [model_info(name) for name in list_models(DEFAULTS.get(pattern, pattern))]
     infos = [info for info in infos if task in (None, info.task)]
     if not infos:
         kind = f" for {task}" if task else ""
@@ -43,12 +43,14 @@ def models(
     if as_json:
         typer.echo(json.dumps([_to_json(info) for info in infos], indent=2))
         return
-    table = Table("model", "task", "parameters", "input", "description", box=None)
-    table.columns[2].justify = "right"
+    table = Table("model", "task", "weights", "parameters", "input", "description", box=None)
+    table.columns[0].min_width = max(len(info.name) for info in infos)
+    table.columns[3].justify = "right"
     for info in infos:
         parameters = f"{info.parameters:,}" if info.parameters is not None else ""
-        table.add_row(info.name, info.task, parameters, _size(info.input_size or ()), info.description)
-    Console().print(table)
+        size = _size(info.input_size or ())
+        table.add_row(info.name, info.task, _weights(info), parameters, size, info.description)
+    console().print(table)
 
 
 def summary(
@@ -73,10 +75,10 @@ def summary(
         totals = {"flops": result.flops, "slowfast_flops": result.slowfast_flops}
         typer.echo(json.dumps({**asdict(result), **totals}, indent=2))
         return
-    console = Console()
+    shown = console()
     if layers:
-        console.print(_layer_table(result))
-    console.print(_total_table(result))
+        shown.print(_layer_table(result))
+    shown.print(_total_table(result))
 
 
 def convert(
@@ -102,7 +104,17 @@ def convert(
     if lines[1:]:
         lines.append("The checkpoint doesn't say what was assumed; --set KEY=VALUE changes an argument.")
     for line in lines:
-        Console().print(line, highlight=False, markup=False, soft_wrap=True)
+        console().print(line, soft_wrap=True)
+
+
+def _weights(info: ModelInfo) -> str:
+    """Where a network's weights come from: the package, or nowhere, since it needs none; otherwise empty."""
+    from ls3d.models import DEFAULTS, bundled_weights
+
+    if info.name in bundled_weights():
+        short = [default for default, name in DEFAULTS.items() if name == info.name]
+        return f"bundled ({', '.join(short)})" if short else "bundled"
+    return "not needed" if info.parameters == 0 else ""
 
 
 def _to_json(info: ModelInfo) -> dict[str, Any]:

@@ -5,16 +5,25 @@ The modules of the commands import nothing heavy: torch and other packages are i
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
+from types import TracebackType
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 from typer.core import TyperArgument, TyperGroup
 
 from ls3d._version import __version__
 from ls3d.cli import doctor, enhance, evaluate, inspect, train
-from ls3d.errors import InputError, MissingExtraError
+from ls3d.cli._console import INTERRUPTED, shown_warnings
+from ls3d.errors import InputError, MissingExtraError, OutputExistsError
+from ls3d.terminal import console, escape_unencodable, one_line
+
+#: What Typer raises for arguments that it can't read: a base class that it doesn't export.
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     help="Enhance videos (frame rate, resolution, noise) with learnable-sampling 3D convolution.",
@@ -28,7 +37,7 @@ for module in (enhance, evaluate, train, inspect, doctor):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        Console().print(f"ls3d {__version__}", highlight=False)
+        console().print(f"ls3d {__version__}")
         raise typer.Exit
 
 
@@ -43,14 +52,39 @@ def options(
 
 def main() -> None:
     """Run the program: an error of the user is shown as one sentence on standard error, with exit status 2."""
-    try:
-        app()
-    except (InputError, MissingExtraError, OSError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(_sentence(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
+    escape_unencodable()
+    sys.excepthook = _show_bug
+    shown = console(stderr=True)
+    with shown_warnings(shown):
+        try:
+            status = app(standalone_mode=False)
+        except (InputError, MissingExtraError, OSError) as error:
+            _fail(shown, _sentence(error))
+        except _UsageError as error:
+            context = error.ctx
+            hint = "" if context is None else f" (see {context.command_path} --help)"
+            _fail(shown, f"{error.format_message()}{hint}")
+        except typer.Abort:
+            _fail(shown, "stopped", status=1)
+    if status == INTERRUPTED:  # what Typer makes of Ctrl-C
+        shown.print("interrupted", soft_wrap=True)
+    if status:
+        sys.exit(status)
+
+
+def _fail(shown: Console, sentence: str, status: int = 2) -> NoReturn:
+    shown.print(Text.assemble(("error:", "bold red"), " ", one_line(sentence)), soft_wrap=True)
+    sys.exit(status)
+
+
+def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show the traceback of an uncaught exception, whose message may hold anything."""
+    console(stderr=True).print("".join(traceback.format_exception(kind, error, trace)), soft_wrap=True)
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, OutputExistsError):
+        return f"{os.fspath(error.path)} exists; --overwrite replaces it"
     if isinstance(error, InputError) and error.argument is not None:
         return f"{_flag(error.argument)} {error.message}"
     if isinstance(error, OSError) and error.filename and error.strerror:

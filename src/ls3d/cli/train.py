@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from ls3d.terminal import console
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Values to change, as section.key=value.")]
 
@@ -47,7 +48,7 @@ def train(
             weights = run(checked, resume=not restart)
     except OtherTrainingError as error:
         raise InputError(f"{error} (--restart, or output=FOLDER)") from error
-    Console().print(f"Weights: {weights}", highlight=False, markup=False, soft_wrap=True)
+    console().print(f"Weights: {weights}", soft_wrap=True)
 
 
 @contextmanager
@@ -61,8 +62,8 @@ def _shown_stop() -> Iterator[None]:
     try:
         yield
     except TrainingStoppedError as stop:
-        Console(stderr=True).print(str(stop), highlight=False, markup=False, soft_wrap=True)
-        raise typer.Exit(128 + stop.signal) from stop
+        console(stderr=True).print(str(stop), soft_wrap=True)
+        raise SystemExit(128 + stop.signal) from stop
 
 
 def _silence_notices() -> None:
@@ -97,7 +98,7 @@ def reproduce(
     if json is not None and not json.parent.is_dir():
         raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
     _silence_notices()
-    console = Console(stderr=True)
+    shown = console(stderr=True)
     with _shown_stop():
         result = run(
             table,
@@ -108,7 +109,7 @@ def reproduce(
             test=test,
             recipes=recipes,
             output=output,
-            progress=lambda done, total, name: console.print(f"run {done + 1} of {total}: {name}", highlight=False),
+            progress=lambda done, total, name: shown.print(f"run {done + 1} of {total}: {name}"),
         )
     if json is not None:
         result.save(json)

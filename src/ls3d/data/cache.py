@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def open_clips(
     for clip in found:
         try:
             clips.append(CachedClip(clip.name, _decoded_file(clip, folder, size)))
-        except InputError as error:
+        except (InputError, FileNotFoundError) as error:
             log.warning("left out: %s", error)
     if not clips:
         raise InputError(f"{root} holds no clip that can be decoded")
@@ -91,9 +92,8 @@ def _decoded_file(clip: FileClip, folder: Path, size: tuple[int, int] | None) ->
     """The ``.npy`` file with the frames of a clip; the clip is decoded if there is none yet."""
     target = folder / f"{Path(clip.name).stem}-{_cache_key(clip, size)}.npy"
     if not target.exists():
-        frames = _decode(clip, size)
-        with atomic_write(target) as temporary, temporary.open("wb") as file:
-            np.save(file, frames)
+        with atomic_write(target) as temporary:
+            _decode(clip, size, temporary)
     return target
 
 
@@ -108,11 +108,26 @@ def _cache_key(clip: FileClip, size: tuple[int, int] | None) -> str:
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
-def _decode(clip: FileClip, size: tuple[int, int] | None) -> Pixels:
-    """All frames of a clip, ``(T, H, W, 3)``."""
-    frames = [resize_frame(frame, size) if size else frame for frame in clip]
-    if not frames:
-        raise InputError(f"{clip.name} has no frame that can be decoded")
-    if len({frame.shape for frame in frames}) > 1:
-        raise InputError(f"{clip.name} has frames of different sizes")
-    return np.stack(frames)
+def _decode(clip: FileClip, size: tuple[int, int] | None, target: Path) -> None:
+    """Write all frames of a clip, ``(T, H, W, 3)``, to a ``.npy`` file; only one frame is in memory at a time."""
+    count = 0
+    shape: tuple[int, ...] = ()
+    with target.open("wb") as file:
+        for frame in clip:
+            pixels = np.ascontiguousarray(resize_frame(frame, size) if size else frame)
+            if count == 0:
+                shape = pixels.shape
+                _write_header(file, (0, *shape))
+            if pixels.shape != shape:
+                raise InputError(f"{clip.name} has frames of different sizes")
+            file.write(pixels.data)
+            count += 1
+        if count == 0:
+            raise InputError(f"{clip.name} has no frame that can be decoded")
+        file.seek(0)
+        _write_header(file, (count, *shape))  # as long as the first: numpy leaves room for the length to grow
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)

@@ -137,13 +137,13 @@ class YuvClip:
         height: pixels, even.
 
     Raises:
-        InputError: the size is odd, or the file is not a whole number of such frames.
+        InputError: the size is odd or zero, or the file is not a whole number of such frames.
     """
 
     def __init__(self, name: str, path: str | os.PathLike[str], width: int, height: int) -> None:
         bytes_per_frame = width * height * 3 // 2
         size = Path(path).stat().st_size
-        if width % 2 or height % 2 or size == 0 or size % bytes_per_frame:
+        if width % 2 or height % 2 or size * bytes_per_frame == 0 or size % bytes_per_frame:
             raise InputError(f"{path} has {size} bytes, expected a multiple of {width} x {height} x 3/2 (4:2:0)")
         self.name = name
         self.paths = (Path(path),)

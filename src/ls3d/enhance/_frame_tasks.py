@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ls3d.enhance._arguments import NoiseLevel
 from ls3d.enhance._windows import Window
-from ls3d.inference import Enhancer, NonFiniteOutputError, estimate_sigma
+from ls3d.inference import Enhancer, NetworkOutputError, estimate_sigma
 from ls3d.video import Frame, same_pixels, to_rgb
 from ls3d.video.color import Color
-
-#: A noise level in [0, 255], or ``"auto"`` to measure it in every frame.
-NoiseLevel = float | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -137,9 +135,9 @@ def make_outputs(task: FrameTask, window: Window) -> list[Output]:
     """The output frames of a window.
 
     Raises:
-        NonFiniteOutputError: the network returned NaN or infinity; the message names the frame.
+        NetworkOutputError: the network returned something else than its traits promise; the message names the frame.
     """
     try:
         return list(task.outputs(window))
-    except NonFiniteOutputError as error:
-        raise NonFiniteOutputError(f"the frame at {float(window.frame.time):.3f} s: {error}") from error
+    except NetworkOutputError as error:
+        raise type(error)(f"the frame at {float(window.frame.time):.3f} s: {error}") from error

@@ -10,15 +10,17 @@ from typing import Any
 
 import torch
 
-from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, Interpolate, NoiseLevel, Restore
+from ls3d.enhance._arguments import NoiseLevel
+from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, Interpolate, Restore
 from ls3d.enhance._plan import Segmentation
-from ls3d.enhance._segments import Workspace
+from ls3d.enhance._workspace import Workspace
 from ls3d.errors import InputError
-from ls3d.inference import Enhancer, Precision
+from ls3d.files import fingerprint
+from ls3d.inference import Enhancer, Precision, resolve_device
 from ls3d.models import EnhancementNetwork, load_enhancement_model
 from ls3d.video import EncoderSettings, ImageSequence, OnError, Source, VideoFile, VideoInfo
-
-_HEAD = 1 << 20  # bytes of a file by which changes are noticed
+from ls3d.video.image_source import images_in_order
+from ls3d.video.names import check_file
 
 
 @dataclass(frozen=True)
@@ -29,22 +31,25 @@ class SourceFile:
         path: a video file or a folder of images.
         on_error: what to do where frames can't be decoded.
         image_rate: frames per second of a folder of images.
-        fingerprint: size, modification time and digest of the first bytes; empty for a folder.
+        max_pixels: larger pictures are refused.
+        fingerprint: see ``ls3d.files.fingerprint``; for a folder, of its images.
     """
 
     path: Path
     on_error: OnError
     image_rate: Fraction
+    max_pixels: int
     fingerprint: dict[str, Any]
 
     @classmethod
-    def of(cls, path: Path, on_error: OnError, image_rate: Fraction) -> SourceFile:
+    def of(cls, path: Path, on_error: OnError, image_rate: Fraction, max_pixels: int) -> SourceFile:
         """Describe a file or folder as it is now.
 
         Raises:
-            FileNotFoundError: there is none.
+            OSError: there is none, or it can't be read.
+            InputError: it is something else, such as a device.
         """
-        return cls(path, on_error, image_rate, _fingerprint(path))
+        return cls(path, on_error, image_rate, max_pixels, _fingerprint(path))
 
     def open(self) -> Source:
         """Open the source.
@@ -56,17 +61,19 @@ class SourceFile:
         if _fingerprint(self.path) != self.fingerprint:
             raise InputError(f"{self.path} has changed since the job began; start the job over")
         if self.path.is_dir():
-            return ImageSequence(self.path, self.image_rate, self.on_error)
-        return VideoFile(self.path, self.on_error)
+            return ImageSequence(self.path, self.image_rate, self.on_error, self.max_pixels)
+        return VideoFile(self.path, self.on_error, self.max_pixels)
+
+    def conditions(self) -> dict[str, Any]:
+        """Everything that the frames depend on besides the name, as JSON."""
+        return {"on_error": self.on_error, "max_pixels": self.max_pixels, **self.fingerprint}
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
     if path.is_dir():
-        return {}
-    status = path.stat()
-    with path.open("rb") as file:
-        head = hashlib.sha256(file.read(_HEAD)).hexdigest()
-    return {"size": status.st_size, "modified": status.st_mtime_ns, "head": head}
+        return fingerprint(images_in_order(path))
+    check_file(path)
+    return fingerprint([path])
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,7 @@ class Job:
 
     def signature(self) -> dict[str, Any]:
         """Everything that the output depends on, as JSON: jobs with equal signatures have equal segments."""
-        source = {} if self.source is None else {"on_error": self.source.on_error, **self.source.fingerprint}
+        source = {} if self.source is None else self.source.conditions()
         return {
             "source": {"name": Path(self.info.name).name, **source},
             "model": {"name": self.network.name, "digest": self.network.digest},
@@ -163,6 +170,15 @@ class Job:
             "settings": repr(self.settings),
             "container": self.container,
         }
+
+    def describe(self) -> str:
+        """One line: what comes in, what goes out, and what is run where."""
+        info, settings = self.info, self.settings
+        frames = "" if info.frames is None else f", {info.frames} frames"
+        given = f"{info.width} x {info.height}, {float(info.rate):.5g} fps{frames}"
+        made = f"{settings.width} x {settings.height}, {float(settings.rate):.5g} fps, {settings.codec}"
+        target = "standard output" if self.target is None else self.target
+        return f"{info.name}: {given}; {target}: {made}; {self.network.name} on {resolve_device(self.device)}"
 
     def workspace(self) -> Workspace:
         """Where the segments are until they are joined.

@@ -6,6 +6,7 @@ holds all that a segment depends on besides the job, so segments can be made in 
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,8 @@ from ls3d.enhance._windows import Window, windows
 from ls3d.errors import InputError
 from ls3d.video import Frame, Mark, ScannedFrame, Source, TimeRange, find_cuts
 from ls3d.video.cuts import CUT_LOOKAHEAD
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -215,6 +218,8 @@ class _Scan:
         """Add a window to the current segment; the segment's plan if it ends with this window."""
         totals = self._totals
         totals.add(window)
+        if self._segmentation.timeline.keeps_gap(window.frame.time, window.until):
+            log.warning("nothing is shown from %g s to %g s, as in the source", window.frame.time, window.until)
         limit = self._segmentation.min_frames if window.cut_after else self._segmentation.max_frames
         if totals.frames_in < limit and not window.is_last:
             return None

@@ -86,7 +86,9 @@ def process(
     try:
         with ExitStack() as stack:
             ready = stack.enter_context(prefetch(windows, _DECODED_AHEAD, "ls3d-decode"))
-            worker: Worker[Output | EndOfSegment] = stack.enter_context(Worker(sink.handle, _ENCODED_BEHIND))
+            worker: Worker[Output | EndOfSegment] = stack.enter_context(
+                Worker(sink.handle, _ENCODED_BEHIND, sink.patience)
+            )
             stack.enter_context(torch.inference_mode())
             counts = FrameCounts()
             for window, plan in ready:

@@ -9,10 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-from ls3d.enhance._frame_tasks import NoiseLevel
+from ls3d.enhance._arguments import NoiseLevel, check_target_name
 from ls3d.enhance._job import Job, NetworkReference, SourceFile, load_network, network_digest
 from ls3d.enhance._plan import Segmentation
 from ls3d.enhance._timeline import Timeline
+from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import run, run_to_pipe
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
@@ -27,7 +28,6 @@ from ls3d.video import (
     VideoInfo,
     VideoPipe,
     choose_settings,
-    container_of,
     exact_rate,
 )
 
@@ -36,6 +36,14 @@ log = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 _MIN_SEGMENT_FRAMES = 32  # of a segment that ends at a cut, unless ``segment_frames`` is smaller
+#: Frames in memory at once: decoded, in the encoder, and as tensors before and after the network.
+_DECODED_FRAMES = 24
+_ENCODER_FRAMES = 50
+_TENSORS = 4
+_MADE = 12
+_MAX_DECODER_THREADS = 16
+_TENSOR_PIXEL = 12  # bytes of three float32 values
+
 _MAX_TIME_DENOMINATOR = 1_000_000
 
 #: Formats that store no times of their own: their tick is one frame.
@@ -67,10 +75,11 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
     file = None
     opened: Source
     if isinstance(source, (str, os.PathLike)):
-        file = SourceFile.of(Path(source), options.on_error, exact_rate(options.image_rate))
+        image_rate = exact_rate(options.image_rate, "image_rate")
+        file = SourceFile.of(Path(source), options.on_error, image_rate, options.max_pixels)
         opened = file.open()
     else:
-        opened = VideoPipe(source, options.on_error)
+        opened = VideoPipe(source, options.on_error, options.max_pixels)
     info = opened.info
     start = Fraction(options.start).limit_denominator(_MAX_TIME_DENOMINATOR)
     if info.duration is not None and 0 < info.duration <= start:
@@ -102,30 +111,33 @@ class Target:
     pipe: BinaryIO | None = None
 
 
-def check_target(target: PathLike | BinaryIO, source: OpenSource) -> Target:
+def check_target(target: PathLike | BinaryIO, source: OpenSource, overwrite: bool) -> Target:
     """Find out the format of the output, and whether it can be written.
+
+    An output that an earlier run of some job has finished is accepted here: whether it was this job is known only when
+    the network is loaded.
 
     Raises:
         FileNotFoundError: there is no folder for it.
-        InputError: its suffix is unknown, it is the source, or a folder with files in it.
+        OutputExistsError: the output exists and is not to be overwritten.
+        InputError: its suffix is unknown, it is the source, a folder with files in it, or a device.
     """
     if not isinstance(target, (str, os.PathLike)):
         return Target("y4m", pipe=target)
     path = Path(target)
-    container = "images" if not path.suffix or path.is_dir() else container_of(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no folder {path.parent}")
-    if path.is_dir() and any(path.iterdir()):
-        raise InputError(f"{path} is a folder with files in it; expected a new or an empty one")
+    container = check_target_name(path)
     if source.file is not None and path.exists() and path.samefile(source.file.path):
         raise InputError(f"{path} is the source itself; expected another name for the output")
+    workspace = Workspace(path)
+    if workspace.delivered() is None:
+        workspace.check_target(overwrite)
     return Target(container, path)
 
 
 def load_enhancer(
-    model: PathLike | EnhancementNetwork, task: str, options: EnhanceOptions
+    model: PathLike | EnhancementNetwork, task: str, options: EnhanceOptions, info: VideoInfo
 ) -> tuple[NetworkReference, Enhancer]:
-    """Load a network onto its device, and choose tiles that fit the memory.
+    """Load a network onto its device, and choose tiles that fit the memory beside the frames of a source.
 
     Raises:
         InputError: there is no such network or device, or too little memory is allowed.
@@ -138,8 +150,20 @@ def load_enhancer(
     network = load_network(model, task)
     enhancer = Enhancer(network, options.device, options.precision, options.tile)
     if options.max_memory is not None:
-        log.info("tiles of at most %d pixels fit the memory", enhancer.fit_memory(options.max_memory))
+        reserved = _frame_memory(info, enhancer.traits.scale)
+        log.info("tiles of at most %d pixels fit the memory", enhancer.fit_memory(options.max_memory, reserved))
     return NetworkReference(model, task, name, network_digest(network)), enhancer
+
+
+def _frame_memory(info: VideoInfo, scale: int) -> int:
+    """Estimated bytes of all frames that are in memory at once, from decoding to encoding."""
+    sizes = info.color.layout.plane_sizes(info.height, info.width)
+    decoded = sum(height * width for height, width in sizes) * info.color.layout.dtype.itemsize
+    # Two decoders, for the plan and for the work, with a frame for each thread and for each that others refer to.
+    decoding = _DECODED_FRAMES + 2 * min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
+    pixels = info.height * info.width
+    made = pixels * scale**2
+    return decoded * (decoding + _ENCODER_FRAMES * scale**2) + _TENSOR_PIXEL * (_TENSORS * pixels + _MADE * made)
 
 
 @dataclass(frozen=True)
@@ -151,18 +175,20 @@ class PreparedJob:
         source: the job's source.
         enhancer: the job's network on its device.
         pipe: where the output goes if not to ``job.target``.
+        overwrite: whether to replace a target that exists.
     """
 
     job: Job
     source: Source
     enhancer: Enhancer
     pipe: BinaryIO | None
+    overwrite: bool = False
 
     def run(self, resume: bool = True, progress: ProgressCallback | None = None) -> EnhanceReport:
         """Do the job in this process; see ``ls3d.enhance.engine.run``."""
         if self.pipe is not None:
             return run_to_pipe(self.job, self.source, self.pipe, self.enhancer, progress)
-        return run(self.job, self.source, self.enhancer, resume, progress)
+        return run(self.job, self.source, self.enhancer, resume, progress, self.overwrite)
 
 
 def prepare_job(
@@ -216,7 +242,7 @@ def prepare_job(
         container=target.container,
         target=target.path,
     )
-    return PreparedJob(job, source.source, enhancer, target.pipe)
+    return PreparedJob(job, source.source, enhancer, target.pipe, options.overwrite)
 
 
 def _encoder_settings(

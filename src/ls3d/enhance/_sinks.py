@@ -9,7 +9,9 @@ import torch
 
 from ls3d.enhance._frame_tasks import Output
 from ls3d.enhance._plan import SegmentPlan
-from ls3d.enhance._segments import FrameCounts, Segment, SegmentWriter, Workspace
+from ls3d.enhance._segments import FrameCounts, Segment
+from ls3d.enhance._threads import PATIENCE
+from ls3d.enhance._workspace import SegmentWriter, Workspace
 from ls3d.video import Encoder, EncoderSettings, Frame, Packet, from_rgb, to_rgb, write_y4m
 from ls3d.video.color import Color
 
@@ -36,7 +38,10 @@ class Sink:
 
     Attributes:
         segments: those that are finished.
+        patience: seconds to wait after an interruption until what was sent is written; None for as long as it takes.
     """
+
+    patience: float | None = None
 
     def __init__(self, settings: EncoderSettings, color: Color) -> None:
         self.segments: list[Segment] = []
@@ -120,6 +125,8 @@ class PipeSink(Sink):
         color: of the source.
         file: a binary file that can be written.
     """
+
+    patience = PATIENCE  # the other end may read nothing
 
     def __init__(self, settings: EncoderSettings, color: Color, file: BinaryIO) -> None:
         super().__init__(settings, color)

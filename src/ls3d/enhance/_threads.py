@@ -10,6 +10,9 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+#: Seconds to wait at an interruption for a thread that may read or write a pipe of which the other end does nothing.
+PATIENCE = 2.0
+
 _POLL = 0.1  # seconds between checks whether the other thread is still there
 _END = object()
 
@@ -53,11 +56,15 @@ def prefetch(items: Iterator[T], depth: int, name: str) -> Iterator[Iterator[T]]
 
     thread = threading.Thread(target=produce, name=name, daemon=True)
     thread.start()
+    patience: float | None = None
     try:
         yield consume()
+    except (KeyboardInterrupt, SystemExit):
+        patience = PATIENCE
+        raise
     finally:
         stop.set()
-        thread.join()
+        thread.join(patience)
 
 
 class Worker(Generic[T]):
@@ -69,12 +76,15 @@ class Worker(Generic[T]):
     Args:
         handle: is called with every item.
         depth: maximum number of items that wait.
+        patience: seconds to wait at the end after an interruption, for items that may take forever; None to wait until
+            all are handled.
     """
 
-    def __init__(self, handle: Callable[[T], None], depth: int) -> None:
+    def __init__(self, handle: Callable[[T], None], depth: int, patience: float | None = None) -> None:
         self._handle = handle
         self._items: queue.Queue[Any] = queue.Queue(depth)
         self._failure: BaseException | None = None
+        self._patience = patience
         self._thread = threading.Thread(target=self._run, name="ls3d-encode", daemon=True)
 
     def send(self, item: T) -> None:
@@ -91,6 +101,11 @@ class Worker(Generic[T]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._patience is not None and kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit)):
+            with suppress(queue.Full):
+                self._items.put(_END, timeout=self._patience)
+            self._thread.join(self._patience)
+            return
         self._put(_END)
         self._thread.join()
         if kind is None:

@@ -9,6 +9,9 @@ from typing import NamedTuple, Protocol
 
 from ls3d.video import TimeRange
 
+#: Between frames further apart than this, in seconds, nothing is shown at a constant rate: the source's gap is kept.
+MAX_HELD = 60
+
 _MAX_DENOMINATOR = 2**31 - 1  # of a time base in FFmpeg
 
 
@@ -29,6 +32,10 @@ class Timeline(Protocol):
 
     def between(self, first: Fraction, second: Fraction) -> list[OutputTime]:
         """The output frames in ``[first, second)``, where these are the times of consecutive source frames."""
+        ...
+
+    def keeps_gap(self, first: Fraction, second: Fraction) -> bool:
+        """Whether output frames that would be shown between these times are left out, because there are too many."""
         ...
 
     def end(self, time: Fraction) -> Fraction:
@@ -55,6 +62,10 @@ class Multiply:
         positions = [Fraction(k, self.factor) for k in range(self.factor)]
         return [OutputTime(first + (second - first) * position, position) for position in positions]
 
+    def keeps_gap(self, first: Fraction, second: Fraction) -> bool:
+        """See ``Timeline``; false, since gaps are divided, not filled."""
+        return False
+
     def end(self, time: Fraction) -> Fraction:
         """See ``Timeline``."""
         return time
@@ -71,16 +82,25 @@ class Multiply:
 
 @dataclass(frozen=True)
 class Constant:
-    """Exactly ``fps`` output frames per second, starting at ``origin``."""
+    """Exactly ``fps`` output frames per second, starting at ``origin``.
+
+    A gap of more than ``MAX_HELD`` seconds between two source frames is kept: only its first output frame is made.
+    """
 
     fps: Fraction
     origin: Fraction
 
     def between(self, first: Fraction, second: Fraction) -> list[OutputTime]:
         """See ``Timeline``."""
+        if self.keeps_gap(first, second):
+            return [OutputTime(self.origin + math.ceil((first - self.origin) * self.fps) / self.fps, Fraction(0))]
         begin, end = (math.ceil((time - self.origin) * self.fps) for time in (first, second))
         times = [self.origin + n / self.fps for n in range(begin, end)]
         return [OutputTime(time, (time - first) / (second - first)) for time in times]
+
+    def keeps_gap(self, first: Fraction, second: Fraction) -> bool:
+        """See ``Timeline``."""
+        return second - first > MAX_HELD and (second - first) * self.fps > 1
 
     def end(self, time: Fraction) -> Fraction:
         """See ``Timeline``."""

@@ -1,12 +1,21 @@
-"""``interpolate``, ``upscale`` and ``denoise``: one call for a video. Each has a command of the same name."""
+"""``interpolate``, ``upscale`` and ``denoise``: one call for a video. Each has a command of the same name.
+
+What is wrong with the arguments themselves is found before PyAV and torch are imported, which takes seconds.
+"""
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
-from typing import BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-from ls3d.enhance._setup import PathLike
-from ls3d.enhance.jobs import prepare_denoising, prepare_interpolation, prepare_upscaling
+from ls3d.enhance._arguments import (
+    check_interpolation,
+    check_source_name,
+    check_target_name,
+    read_noise_level,
+)
 from ls3d.enhance.options import (
     DEFAULT_DENOISING,
     DEFAULT_INTERPOLATION,
@@ -14,8 +23,13 @@ from ls3d.enhance.options import (
     EnhanceOptions,
 )
 from ls3d.enhance.report import EnhanceReport
-from ls3d.models import EnhancementNetwork
 from ls3d.progress import ProgressCallback
+from ls3d.video.names import codec_named
+
+if TYPE_CHECKING:
+    from ls3d.models import EnhancementNetwork
+
+PathLike = str | os.PathLike[str]
 
 
 def interpolate(
@@ -46,10 +60,15 @@ def interpolate(
         progress: is called after every source frame.
 
     Raises:
+        OutputExistsError: the target exists, and ``options.overwrite`` is false.
         InputError: the source can't be decoded, or an argument is not what is expected.
         OSError: a file can't be read or written.
     """
     options = options or EnhanceOptions()
+    check_interpolation(factor, fps, slow_motion)
+    _check_names(source, target, options)
+    from ls3d.enhance.jobs import prepare_interpolation
+
     job = prepare_interpolation(
         source, target, factor=factor, fps=fps, slow_motion=slow_motion, model=model, options=options
     )
@@ -76,10 +95,14 @@ def upscale(
         progress: is called after every source frame.
 
     Raises:
+        OutputExistsError: the target exists, and ``options.overwrite`` is false.
         InputError: the source can't be decoded, or an argument is not what is expected.
         OSError: a file can't be read or written.
     """
     options = options or EnhanceOptions()
+    _check_names(source, target, options)
+    from ls3d.enhance.jobs import prepare_upscaling
+
     job = prepare_upscaling(source, target, scale=scale, model=model, options=options)
     return job.run(options.resume, progress)
 
@@ -105,9 +128,25 @@ def denoise(
         progress: is called after every source frame.
 
     Raises:
+        OutputExistsError: the target exists, and ``options.overwrite`` is false.
         InputError: the source can't be decoded, or an argument is not what is expected.
         OSError: a file can't be read or written.
     """
     options = options or EnhanceOptions()
+    if sigma is not None:
+        read_noise_level(sigma)
+    _check_names(source, target, options)
+    from ls3d.enhance.jobs import prepare_denoising
+
     job = prepare_denoising(source, target, sigma=sigma, model=model, options=options)
     return job.run(options.resume, progress)
+
+
+def _check_names(source: PathLike | BinaryIO, target: PathLike | BinaryIO, options: EnhanceOptions) -> None:
+    """Check source, target and codec as far as their names allow."""
+    if isinstance(source, (str, os.PathLike)):
+        check_source_name(Path(source))
+    if isinstance(target, (str, os.PathLike)):
+        check_target_name(Path(target))
+    if options.codec is not None:
+        codec_named(options.codec)

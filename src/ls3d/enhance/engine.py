@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,13 +30,15 @@ from ls3d.video import (
     FFmpegError,
     Packet,
     Source,
+    container_notes,
     write_container,
     write_images,
     write_y4m,
     y4m_header,
 )
+from ls3d.video.y4m import write_all
 
-__all__ = ["SegmentMaker", "join", "make_segment", "plan_job", "run", "run_to_pipe"]
+__all__ = ["SegmentMaker", "expected_frames", "join", "make_segment", "plan_job", "run", "run_to_pipe"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ def run(
     enhancer: Enhancer | None = None,
     resume: bool = True,
     progress: ProgressCallback | None = None,
+    overwrite: bool = False,
 ) -> EnhanceReport:
     """Do a job, or the rest of it. The target appears when it is complete.
 
@@ -57,34 +61,57 @@ def run(
         enhancer: the job's network on its device, if it is loaded already.
         resume: continue an unfinished job with the same signature; False starts over.
         progress: is called after every source frame.
+        overwrite: whether to replace a target that exists. A job that is finished already is not done again, unless
+            ``resume`` is false.
 
     Raises:
-        InputError: no frame can be decoded, the source has changed, or the format can't hold this.
+        OutputExistsError: the target exists and is not to be overwritten.
+        InputError: no frame can be decoded, the source has changed, the format can't hold this, or another process
+            works on the same target.
         OSError: a file can't be read or written; finished segments are kept.
     """
     workspace = job.workspace()
-    with _explained(workspace.target, job.settings):
-        if job.source is None and resume and workspace.exists():
-            log.warning("%s is made from a pipe, so its unfinished job can't be resumed; starting over", job.target)
-            resume = False
-        workspace.prepare(job.signature(), resume)
-        known = workspace.plans()
-        finished = [segment for plan in known if (segment := workspace.finished(plan)) is not None]
-        meter = ProgressMeter(_expected_frames(job), progress, finished)
-        enhancer = enhancer or job.enhancer()
-        if job.source is None:
-            sink = SegmentSink(job.settings, job.info.color, workspace)
-            made = process(scan_segments(source, job.segmentation), job.frame_task(enhancer), sink, meter.step)
-        else:
-            indices = {segment.plan.index for segment in finished}
-            plans = (plan for plan in plan_job(job, source, known) if plan.index not in indices)
-            with prefetch(plans, _PLANNED_AHEAD, "ls3d-plan") as planned:
-                made = SegmentMaker(job, enhancer).make(planned, meter.step)
-        meter.show("joining")
-        notes = join(job, [*finished, *made])
+    with _explained(workspace.target, job.settings), workspace.locked():
+        finished = workspace.finished_report(job.signature()) if resume and job.source is not None else None
+        if finished is not None:
+            workspace.delete()
+            return replace(finished, finished_before=True)
+        workspace.check_target(overwrite)
+        return _make_and_join(job, source, enhancer, resume, progress, overwrite)
+
+
+def _make_and_join(
+    job: Job,
+    source: Source,
+    enhancer: Enhancer | None,
+    resume: bool,
+    progress: ProgressCallback | None,
+    overwrite: bool,
+) -> EnhanceReport:
+    workspace = job.workspace()
+    log.info("%s", job.describe())
+    for note in _notes(job):
+        log.warning("%s", note)
+    if job.source is None and resume and workspace.exists():
+        log.warning("%s is made from a pipe, so its unfinished job can't be resumed; starting over", job.target)
+        resume = False
+    workspace.prepare(job.signature(), resume)
+    known = workspace.plans()
+    finished = [segment for plan in known if (segment := workspace.finished(plan)) is not None]
+    meter = ProgressMeter(expected_frames(job), progress, finished)
+    enhancer = enhancer or job.enhancer()
+    if job.source is None:
+        sink = SegmentSink(job.settings, job.info.color, workspace)
+        made = process(scan_segments(source, job.segmentation), job.frame_task(enhancer), sink, meter.step)
+    else:
+        indices = {segment.plan.index for segment in finished}
+        plans = (plan for plan in plan_job(job, source, known) if plan.index not in indices)
+        with prefetch(plans, _PLANNED_AHEAD, "ls3d-plan") as planned:
+            made = SegmentMaker(job, enhancer).make(planned, meter.step)
+    meter.show("joining")
     report = EnhanceReport.of(str(job.target), [*finished, *made], meter.seconds())
     report.resumed = len(finished)
-    report.notes = notes
+    join(job, [*finished, *made], report, overwrite)
     return report
 
 
@@ -104,8 +131,9 @@ def run_to_pipe(
         enhancer: the job's network on its device, if it is loaded already.
         progress: is called after every source frame.
     """
-    file.write(y4m_header(job.settings))
-    meter = ProgressMeter(_expected_frames(job), progress)
+    log.info("%s", job.describe())
+    write_all(file, y4m_header(job.settings))
+    meter = ProgressMeter(expected_frames(job), progress)
     sink = PipeSink(job.settings, job.info.color, file)
     task = job.frame_task(enhancer or job.enhancer())
     segments = process(scan_segments(source, job.segmentation), task, sink, meter.step)
@@ -134,28 +162,46 @@ def plan_job(job: Job, source: Source, known: Sequence[SegmentPlan] = ()) -> Ite
             yield plan
 
 
-def join(job: Job, segments: Iterable[Segment]) -> list[str]:
+def join(
+    job: Job, segments: Iterable[Segment], report: EnhanceReport | None = None, overwrite: bool = True
+) -> EnhanceReport:
     """Join the finished segments of a job into its target, and delete the workspace.
 
     Args:
         job: what was done.
         segments: all segments, in any order.
+        report: of the job, if it is known better than from the segments.
+        overwrite: whether to replace a target that exists.
 
     Returns:
-        Sentences on what the output format can't hold as it is.
+        The report; its notes say what the output format can't hold as it is.
 
     Raises:
+        OutputExistsError: the target exists and is not to be overwritten.
         ValueError: a segment is missing.
     """
     workspace = job.workspace()
     ordered = sorted(segments, key=lambda segment: segment.plan.index)
     if [segment.plan.index for segment in ordered] != list(range(len(ordered))) or not ordered[-1].plan.is_last:
         raise ValueError(f"{job.target}: not all segments are finished")
+    report = report or EnhanceReport.of(str(job.target), ordered, seconds=0)
     temporary = workspace.temporary("joined")
     encoded = [workspace.encoded(segment) for segment in ordered]
-    notes = _write(job, encoded, temporary)
-    workspace.deliver(temporary)
-    return notes
+    report.notes = _write(job, encoded, temporary)
+    workspace.deliver(temporary, job.signature(), report, overwrite)
+    return report
+
+
+def _notes(job: Job) -> list[str]:
+    """What the output format can't hold as it is, found out before the work."""
+    if job.container in ("images", "y4m"):
+        return []
+    return container_notes(job.container, job.settings, job.info, _other_streams(job), job.segmentation.span)
+
+
+def _other_streams(job: Job) -> Path | None:
+    """The file whose other streams are copied."""
+    return job.source.path if job.source is not None and job.source.path.is_file() else None
 
 
 def _write(job: Job, encoded: Sequence[EncodedSegment], path: Path) -> list[str]:
@@ -167,9 +213,8 @@ def _write(job: Job, encoded: Sequence[EncodedSegment], path: Path) -> list[str]
             file.write(y4m_header(job.settings))
             write_y4m(file, _packets(encoded))
         return []
-    other_streams = job.source.path if job.source is not None and job.source.path.is_file() else None
     span = job.segmentation.span
-    return write_container(path, job.container, job.settings, encoded, job.info, other_streams, span).notes
+    return write_container(path, job.container, job.settings, encoded, job.info, _other_streams(job), span).notes
 
 
 def _packets(encoded: Iterable[EncodedSegment]) -> Iterator[Packet]:
@@ -177,7 +222,8 @@ def _packets(encoded: Iterable[EncodedSegment]) -> Iterator[Packet]:
         yield from segment.read()
 
 
-def _expected_frames(job: Job) -> int | None:
+def expected_frames(job: Job) -> int | None:
+    """Number of source frames that a job will process, as far as the source states it."""
     info = job.info
     span = job.segmentation.span
     if span.start == 0 and span.end is None:
@@ -193,6 +239,8 @@ def _explained(target: Path, settings: EncoderSettings) -> Iterator[None]:
     """Name the output in errors of the system and of FFmpeg."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         message = f"{target}: {reason}; finished segments are kept, run the same command again to resume"

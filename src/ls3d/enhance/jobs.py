@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import BinaryIO
 
-from ls3d.enhance._frame_tasks import NoiseLevel
+from ls3d.enhance._arguments import check_interpolation, read_noise_level
 from ls3d.enhance._setup import (
     PathLike,
     PreparedJob,
@@ -31,9 +31,6 @@ from ls3d.video import exact_rate
 
 __all__ = ["PreparedJob", "prepare_denoising", "prepare_interpolation", "prepare_upscaling"]
 
-_FACTORS = (2, 4, 8)
-_MAX_RATE = 1000  # frames per second
-
 
 def prepare_interpolation(
     source: PathLike | BinaryIO,
@@ -46,17 +43,12 @@ def prepare_interpolation(
     options: EnhanceOptions,
 ) -> PreparedJob:
     """The job of ``ls3d.enhance.interpolate``, which explains arguments and errors."""
-    if fps is not None and (factor is not None or slow_motion):
-        raise InputError(f"{fps}: can't be combined with a factor or slow motion", argument="fps")
-    if factor not in (None, *_FACTORS):
-        raise InputError(f"{factor}: expected 2, 4 or 8", argument="factor")
-    if fps is not None and not 0 < fps <= _MAX_RATE:
-        raise InputError(f"{fps}: expected frames per second, more than 0 and at most {_MAX_RATE}", argument="fps")
+    check_interpolation(factor, fps, slow_motion)
     opened = open_source(source, options)
-    checked = check_target(target, opened)
+    checked = check_target(target, opened, options.overwrite)
     times = factor or 2
-    timeline: Timeline = Multiply(times) if fps is None else Constant(exact_rate(fps), opened.span.start)
-    network, enhancer = load_enhancer(model, "interpolation", options)
+    timeline: Timeline = Multiply(times) if fps is None else Constant(exact_rate(fps, "fps"), opened.span.start)
+    network, enhancer = load_enhancer(model, "interpolation", options, opened.source.info)
     return prepare_job(opened, checked, network, enhancer, timeline, options, stretch=times if slow_motion else 1)
 
 
@@ -70,8 +62,8 @@ def prepare_upscaling(
 ) -> PreparedJob:
     """The job of ``ls3d.enhance.upscale``, which explains arguments and errors."""
     opened = open_source(source, options)
-    checked = check_target(target, opened)
-    network, enhancer = load_enhancer(model, "super-resolution", options)
+    checked = check_target(target, opened, options.overwrite)
+    network, enhancer = load_enhancer(model, "super-resolution", options, opened.source.info)
     if scale not in (None, enhancer.traits.scale):
         raise InputError(f"{scale}: the model {network.name} enlarges {enhancer.traits.scale} times", argument="scale")
     return prepare_job(opened, checked, network, enhancer, Multiply(1), options)
@@ -86,29 +78,12 @@ def prepare_denoising(
     options: EnhanceOptions,
 ) -> PreparedJob:
     """The job of ``ls3d.enhance.denoise``, which explains arguments and errors."""
-    level = None if sigma is None else _noise_level(sigma)
+    level = None if sigma is None else read_noise_level(sigma)
     opened = open_source(source, options)
-    checked = check_target(target, opened)
-    network, enhancer = load_enhancer(model, "denoising", options)
+    checked = check_target(target, opened, options.overwrite)
+    network, enhancer = load_enhancer(model, "denoising", options, opened.source.info)
     if not enhancer.traits.takes_sigma and level is not None:
         raise InputError(f"{sigma}: the model {network.name} takes no noise level", argument="sigma")
     if enhancer.traits.takes_sigma and level is None:
         level = "auto"
     return prepare_job(opened, checked, network, enhancer, Multiply(1), options, sigma=level)
-
-
-def _noise_level(sigma: float | str) -> NoiseLevel:
-    """Check a noise level.
-
-    Raises:
-        InputError: it is not a number in [0, 255] and not ``"auto"``.
-    """
-    if sigma == "auto":
-        return "auto"
-    try:
-        level = float(sigma)
-    except ValueError as error:
-        raise InputError(f"{sigma}: expected a number from 0 to 255, or auto", argument="sigma") from error
-    if not 0 <= level <= 255:
-        raise InputError(f"{sigma}: expected a number from 0 to 255, or auto", argument="sigma")
-    return level

@@ -11,11 +11,18 @@ from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from ls3d.errors import InputError
+from ls3d.video.names import DEFAULT_MAX_PIXELS
 
 # The same as ``ls3d.video.OnError`` and ``ls3d.inference.Precision``, whose modules take long to import.
 OnError = Literal["skip", "repeat", "stop"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
+_LONGEST = 10**9  # seconds that can be asked for, more than thirty years
+_LOWEST_RATE = 1e-5  # frames per second, as in ``ls3d.video.exact_rate``
+_HIGHEST_RATE = 1000
+
+#: An output's name and this is the name of the folder of its unfinished job.
+WORKSPACE_SUFFIX = ".ls3d"
 
 #: The network of each job unless another is given. Scores decide: see the tables in the README.
 DEFAULT_INTERPOLATION = "bilateral"
@@ -32,6 +39,10 @@ def _about(help: str, valid: Callable[[Any], bool] | None = None, expected: str 
         expected: completes "expected ..." in the error.
     """
     return {"help": help, "valid": valid, "expected": expected}
+
+
+def _is_time(value: Fraction | float) -> bool:
+    return 0 <= value < _LONGEST
 
 
 def _about_choice(help: str, choices: Any) -> dict[str, Any]:
@@ -68,20 +79,29 @@ class EnhanceOptions:
     max_memory: int | None = field(
         default=None,
         metadata=_about(
-            "Main memory to use at most on a CPU, in bytes; determines the size of tiles.",
+            "Main memory to use at most on a CPU, in bytes, for decoding, network and encoding; determines the size of "
+            "tiles.",
             lambda value: value > 0,
             "more than 0 bytes",
         ),
     )
+    max_pixels: int = field(
+        default=DEFAULT_MAX_PIXELS,
+        metadata=_about(
+            "Maximum number of pixels in a picture of the source. Larger ones are refused before they are decoded.",
+            lambda value: 0 < value < 2**31,
+            "a number from 1 to 2147483647",
+        ),
+    )
     start: Fraction | float = field(
         default=0,
-        metadata=_about("Start this many seconds into the source.", lambda value: value >= 0, "seconds, 0 or more"),
+        metadata=_about("Start this many seconds into the source.", _is_time, "seconds, 0 or more"),
     )
     duration: Fraction | float | None = field(
         default=None,
         metadata=_about(
             "Process this many seconds of the source. By default, everything up to its end.",
-            lambda value: value > 0,
+            lambda value: _is_time(value) and value > 0,
             "seconds, more than 0",
         ),
     )
@@ -99,6 +119,13 @@ class EnhanceOptions:
     )
     resume: bool = field(
         default=True, metadata=_about("Resume an unfinished job that had the same settings, or start over.")
+    )
+    overwrite: bool = field(
+        default=False,
+        metadata=_about(
+            "Replace an output that exists. By default, it is an error, unless the same job has made it: then nothing "
+            "is done."
+        ),
     )
     cut_threshold: float = field(
         default=4.0,
@@ -119,7 +146,9 @@ class EnhanceOptions:
     image_rate: Fraction | float = field(
         default=25,
         metadata=_about(
-            "Frames per second of a folder of images.", lambda value: value > 0, "more than 0 frames per second"
+            "Frames per second of a folder of images.",
+            lambda value: _LOWEST_RATE <= value <= _HIGHEST_RATE,
+            f"frames per second, more than 0 and at most {_HIGHEST_RATE}",
         ),
     )
     threads: int = field(

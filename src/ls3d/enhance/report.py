@@ -26,6 +26,7 @@ class EnhanceReport:
         retimed_frames: source frames whose own timestamps could not be used.
         notes: sentences on streams that the output format can't hold as they are.
         seconds: duration of this run.
+        finished_before: whether an earlier run had finished the job, so that this one did nothing.
     """
 
     target: str
@@ -39,6 +40,7 @@ class EnhanceReport:
     retimed_frames: int = 0
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    finished_before: bool = False
 
     @classmethod
     def of(cls, target: str, segments: Sequence[Segment], seconds: float) -> EnhanceReport:

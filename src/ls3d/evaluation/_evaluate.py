@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +58,15 @@ def evaluate(
     Raises:
         InputError: the model, protocol, data set or device is unknown, the network is for another task, the data or
             the folder of a report does not exist, or no clip is long enough.
-        NonFiniteOutputError: the network returned NaN or infinity; the message names the clip and the frame.
+        NetworkOutputError: what the network returned is not as promised; the message names the clip and the frame.
     """
     for path in (json_path, html_path):
-        if path and not Path(path).parent.is_dir():
+        if path is None:
+            continue
+        if not Path(path).parent.is_dir():
             raise InputError(f"{os.fspath(path)} can't be written: there is no folder {Path(path).parent}")
+        if Path(path).is_dir():
+            raise InputError(f"{os.fspath(path)} can't be written: it is a folder")
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     name, network = _open_model(model, protocol)
     device = resolve_device(device)
@@ -69,16 +74,17 @@ def evaluate(
     config = network.config.to_dict() if network.config else {}
     journal = Journal(json_path, _identity(name, network, protocol, device)) if json_path else None
     scorer = protocol.scorer(network, device)
-    scores = _score_clips(scorer, clips, journal, resume, progress)
-    if not scores:
-        folder = f" in {os.fspath(data)}" if isinstance(data, (str, os.PathLike)) else ""
-        raise InputError(f"no clip{folder} is long enough for {protocol.name}")
-    report = EvaluationReport(protocol, name, config, scores, str(device))
-    if html_path:
-        write_page(report, html_path, scorer, clips)
-    if json_path and journal:
-        report.save(json_path)
-        journal.remove()
+    with journal.locked() if journal else nullcontext():
+        scores = _score_clips(scorer, clips, journal, resume, progress)
+        if not scores:
+            folder = f" in {os.fspath(data)}" if isinstance(data, (str, os.PathLike)) else ""
+            raise InputError(f"no clip{folder} is long enough for {protocol.name}")
+        report = EvaluationReport(protocol, name, config, scores, str(device))
+        if html_path:
+            write_page(report, html_path, scorer, clips)
+        if json_path and journal:
+            report.save(json_path)
+            journal.remove()
     return report
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ls3d.errors import InputError
 from ls3d.evaluation.protocol import ClipScore
+from ls3d.files import atomic_write, exclusive, remove_leftovers
 
 log = logging.getLogger(__name__)
 
@@ -25,28 +29,58 @@ class Journal:
     """
 
     def __init__(self, report_path: str | os.PathLike[str], identity: Mapping[str, Any] | None) -> None:
+        self.report_path = Path(report_path)
         self.path = Path(f"{os.fspath(report_path)}.part")
         self.identity = json.loads(json.dumps(identity, default=str))
         self._pending = [json.dumps(self.identity)]
         self._started = False
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing the same report.
+
+        Raises:
+            InputError: another process does.
+        """
+        lock = exclusive(f"{self.path}.lock", delete=True)
+        try:
+            lock.__enter__()
+        except BlockingIOError as error:
+            raise InputError(f"{self.report_path}: another process is writing this report") from error
+        try:
+            remove_leftovers(self.path)
+            remove_leftovers(self.report_path)
+            yield
+        finally:
+            lock.__exit__(None, None, None)
+
     def read(self) -> dict[str, ClipScore]:
-        """The finished clips of an interrupted run of the same evaluation, by name. Incomplete lines are ignored."""
+        """The finished clips of an interrupted run of the same evaluation, by name. Damaged lines are ignored."""
         if self.identity is None or not self.path.is_file():
             return {}
-        head, *lines = [_parse(line) for line in self.path.read_text(encoding="utf-8").splitlines()] or [None]
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        head, *lines = [_parse(line) for line in text.splitlines()] or [None]
         if head != self.identity:
             log.warning("%s belongs to another evaluation; starting from the first clip", self.path)
             return {}
-        finished = [line for line in lines if line]
-        self._pending += [json.dumps(line) for line in finished]
-        return {line["clip"]: ClipScore(**line["score"]) for line in finished}
+        finished = {}
+        for line in lines:
+            with contextlib.suppress(KeyError, TypeError):
+                score = ClipScore(**line["score"])
+                finished[str(line["clip"])] = score
+                self._pending.append(json.dumps(line))
+        return finished
 
     def add(self, clip: str, score: ClipScore) -> None:
         """Record a clip as finished."""
         self._pending.append(json.dumps({"clip": clip, "score": asdict(score)}))
-        with self.path.open("a" if self._started else "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in self._pending)
+        text = "".join(f"{line}\n" for line in self._pending)
+        if self._started:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        else:
+            with atomic_write(self.path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         self._pending.clear()
         self._started = True
 
@@ -59,5 +93,5 @@ def _parse(line: str) -> Any:
     """A line's content; None if the line is incomplete."""
     try:
         return json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None

@@ -86,7 +86,7 @@ class ClipScorer(typing.Protocol):
         """Score a clip; None if it is too short to have a scored frame.
 
         Raises:
-            NonFiniteOutputError: the network returned NaN or infinity.
+            NetworkOutputError: what the network returned is not as promised.
         """
         ...
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from ls3d.evaluation.protocol import MetricInfo, Protocol
 from ls3d.evaluation.registry import PROTOCOLS
 from ls3d.evaluation.report import EvaluationReport
+from ls3d.terminal import console as plain_console
 
 #: With more clips than this, the terminal shows only their mean.
 _MAX_CLIPS = 40
@@ -35,7 +36,7 @@ class TableRow:
 
 def show(report: EvaluationReport, console: Console | None = None) -> None:
     """Print a report: the clips, then the table of methods."""
-    (console or Console()).print(render(report))
+    (console or plain_console()).print(render(report))
 
 
 def render(report: EvaluationReport) -> RenderableType:
@@ -117,4 +118,4 @@ def show_protocols(console: Console | None = None) -> None:
         table.add_column(column)
     for protocol in PROTOCOLS.values():
         table.add_row(protocol.name, f"{protocol.task}: {protocol.title}", protocol.data_set.source)
-    (console or Console()).print(table)
+    (console or plain_console()).print(table)

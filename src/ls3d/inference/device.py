@@ -17,7 +17,7 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=device).item()  # fails on "meta", which holds no values
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"{name}: this machine has no such device", argument="device") from error
     return device

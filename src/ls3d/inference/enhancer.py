@@ -27,7 +27,11 @@ _SAMPLE_SIDE = 128  # height and width of the frames on which memory is measured
 _BASE_MEMORY = 700 << 20  # bytes that Python, torch and the codecs need
 
 
-class NonFiniteOutputError(InputError):
+class NetworkOutputError(InputError):
+    """What a network returned is not what its traits promise."""
+
+
+class NonFiniteOutputError(NetworkOutputError):
     """A network returned NaN or infinity: its weights are damaged, or the precision's range is too small for it."""
 
 
@@ -35,10 +39,10 @@ class Enhancer:
     """Runs an enhancement network: device, precision, value range, padding, tiles, times between two frames.
 
     Frames go in and come out with values in [0, 1], whatever the network's own value range. The output is float32, on
-    the network's device and not clamped.
+    the network's device and not clamped. Whatever a network returns is checked: its type, shape and values.
 
     Args:
-        network: is moved to the device and set to evaluation mode.
+        network: is moved to the device, converted to float32 and set to evaluation mode.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         precision: the half-precision types run under autocast.
         tile: maximum side of a tile in source pixels; None runs on whole frames. Halved when memory runs out.
@@ -64,7 +68,7 @@ class Enhancer:
         if precision not in get_args(Precision):
             raise InputError(f"{precision}: expected {', '.join(get_args(Precision))}", argument="precision")
         self.device = resolve_device(device)
-        self.network = network.eval().to(self.device)
+        self.network = network.eval().to(self.device, torch.float32)
         self.traits = network.traits
         self.precision = precision
         self.tiler = Tiler(multiple=self.traits.size_multiple, scale=self.traits.scale, tile=tile)
@@ -82,12 +86,12 @@ class Enhancer:
 
         Raises:
             ValueError: the network can't make a frame at one of the times.
-            NonFiniteOutputError: the network returned NaN or infinity.
+            NetworkOutputError: the network returned something else, such as another shape, NaN or infinity.
         """
         for time in times:
             if not 0 < time < 1 or time != self.nearest_time(time):
                 raise ValueError(f"no frame can be made at {time}: expected a time in (0, 1) from nearest_time")
-        frames = frames.to(self.device)
+        frames = frames.to(self.device, torch.float32)
         if self.traits.times == "any":
             return self._run(frames, [float(time) for time in times])
         made = self._bisect(frames, times)
@@ -110,7 +114,7 @@ class Enhancer:
 
         Raises:
             ValueError: the network takes a noise level, and ``sigma`` is None.
-            NonFiniteOutputError: the network returned NaN or infinity.
+            NetworkOutputError: the network returned something else, such as another shape, NaN or infinity.
         """
         output = self.restore_window(frames, sigma)
         return output[:, :, 0 if output.shape[2] == 1 else self.traits.frames_before]
@@ -129,14 +133,18 @@ class Enhancer:
             if sigma is None:
                 raise ValueError("sigma is None, but the network takes a noise level")
             low, high = self.traits.value_range
-            arguments = [sigma.to(self.device) * (high - low)]
-        return self._run(frames.to(self.device), *arguments)
+            arguments = [sigma.to(self.device, torch.float32) * (high - low)]
+        return self._run(frames.to(self.device, torch.float32), *arguments)
 
     @torch.inference_mode()
-    def fit_memory(self, limit: int) -> int:
+    def fit_memory(self, limit: int, reserved: int = 0) -> int:
         """Limit tiles to a size with which the process needs at most ``limit`` bytes of main memory.
 
         The memory that the network needs per pixel is measured on a small frame.
+
+        Args:
+            limit: for the whole process.
+            reserved: bytes that are needed for something else, such as decoded frames.
 
         Returns:
             The maximum side of a tile.
@@ -151,11 +159,12 @@ class Enhancer:
             arguments = ([0.25, 0.5, 0.75],)
         elif self.traits.takes_sigma:
             arguments = (torch.zeros(1, device=self.device),)
-        side = largest_tile(lambda part: self._run(part, *arguments), sample, max(limit - _BASE_MEMORY, 0))
+        side = largest_tile(lambda part: self._run(part, *arguments), sample, max(limit - reserved - _BASE_MEMORY, 0))
         if side < SMALLEST_TILE:
-            raise InputError(
-                f"{limit >> 20} MiB: too little for the smallest tiles, {SMALLEST_TILE} pixels", argument="max_memory"
-            )
+            message = f"{limit >> 20} MiB: too little for the smallest tiles, {SMALLEST_TILE} pixels"
+            if reserved:
+                message += f", besides {reserved >> 20} MiB for frames and {_BASE_MEMORY >> 20} MiB for the program"
+            raise InputError(message, argument="max_memory")
         self.tiler.tile = min(side, self.tiler.tile or side)
         return self.tiler.tile
 
@@ -175,7 +184,24 @@ class Enhancer:
 
     def _forward(self, frames: Tensor, *arguments: Any) -> Tensor:
         with self._autocast():
-            output: Tensor = self.network(frames, *arguments)
+            output: object = self.network(frames, *arguments)
+        return self._checked(output, frames, arguments)
+
+    def _checked(self, output: object, frames: Tensor, arguments: Sequence[Any]) -> Tensor:
+        """The output as float32, if it has the type and shape that the traits promise for these arguments."""
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            found = f"a tensor of {output.dtype}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+            raise NetworkOutputError(f"{self.network.name} returned {found}; expected a tensor of floating point")
+        batch, _, length, height, width = frames.shape
+        lengths = (len(arguments[0]),) if self.traits.times else tuple({1, length})
+        size = (height * self.traits.scale, width * self.traits.scale)
+        shapes = [(batch, 3, each, *size) for each in lengths]
+        if tuple(output.shape) not in shapes:
+            expected = " or ".join(map(str, shapes))
+            raise NetworkOutputError(
+                f"{self.network.name} returned a tensor of shape {tuple(output.shape)} for frames of shape "
+                f"{tuple(frames.shape)}; expected {expected}"
+            )
         return output.float()
 
     def _autocast(self) -> AbstractContextManager[object]:

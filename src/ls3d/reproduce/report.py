@@ -18,6 +18,7 @@ from rich.text import Text
 
 from ls3d.files import atomic_write
 from ls3d.reproduce.tables import Column, Table, TableRow
+from ls3d.terminal import console as plain_console
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Reproduction:
 
     def show(self, console: Console | None = None) -> None:
         """Print the paper's table next to ours, and whether its order holds."""
-        (console or Console()).print(self.render())
+        (console or plain_console()).print(self.render())
 
     def render(self) -> RenderableType:
         """What ``show`` prints."""

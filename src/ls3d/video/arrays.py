@@ -14,21 +14,35 @@ import numpy as np
 import numpy.typing as npt
 
 from ls3d.errors import InputError
+from ls3d.video.opening import open_video
 
 
 def read_video(path: str | os.PathLike[str]) -> Iterator[npt.NDArray[np.uint8]]:
     """Decode the frames of a video file in presentation order, each ``(H, W, 3)`` uint8 RGB.
 
     Raises:
+        FileNotFoundError: there is no such file.
         InputError: the file is not a video, or is damaged.
     """
     try:
-        with av.open(os.fspath(path)) as container:
-            container.streams.video[0].thread_type = "AUTO"
-            for picture in container.decode(video=0):
-                yield picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    except (av.InvalidDataError, IndexError) as error:
-        raise InputError(f"{os.fspath(path)} is not a video that can be decoded") from error
+        with open_video(path) as (container, stream):
+            stream.thread_type = "AUTO"
+            for picture in container.decode(stream):
+                yield rgb_of(picture)
+    except av.FFmpegError as error:
+        raise InputError(f"{os.fspath(path)} is not a video that can be decoded ({error.strerror})") from error
+
+
+def rgb_of(picture: av.VideoFrame) -> npt.NDArray[np.uint8]:
+    """Convert a picture of any pixel format to ``(H, W, 3)`` uint8 RGB.
+
+    Raises:
+        InputError: FFmpeg can't convert its pixel format.
+    """
+    try:
+        return picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    except (ValueError, av.FFmpegError) as error:
+        raise InputError(f"pictures of pixel format {picture.format.name} can't be converted to RGB") from error
 
 
 def yuv420p_to_rgb(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import av
 
 from ls3d.errors import InputError
-from ls3d.video.color import Color
 from ls3d.video.pixels import Layout, layout_of
+
+if TYPE_CHECKING:
+    from ls3d.video.color import Color
 
 
 @dataclass(frozen=True)
@@ -41,32 +44,7 @@ CODECS: dict[str, Codec] = {
     "y4m": Codec(""),
 }
 
-#: Codecs that follow from the output format and can't be asked for.
-_IMPLIED = frozenset({"png", "y4m"})
-
-_ALIASES = {
-    "h265": "hevc",
-    "x265": "hevc",
-    "x264": "h264",
-    "avc": "h264",
-    "libx264": "h264",
-    "libx265": "hevc",
-}
-
 _Y4M_FORMATS = ("yuv420p", "yuv422p", "yuv444p", "gray")
-
-
-def codec_named(name: str) -> str:
-    """The key in ``CODECS`` that a name or alias stands for.
-
-    Raises:
-        InputError: there is no such codec, or it can't be asked for.
-    """
-    key = _ALIASES.get(name.lower(), name.lower())
-    choices = [known for known in CODECS if known not in _IMPLIED]
-    if key not in choices:
-        raise InputError(f"{name}: expected one of {', '.join(choices)}", argument="codec")
-    return key
 
 
 def pixel_formats(codec: str) -> list[str]:

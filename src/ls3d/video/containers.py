@@ -1,43 +1,14 @@
-"""Container formats: which one a file name asks for, and what each can hold."""
+"""Container formats: what each can hold."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import av
 
-from ls3d.errors import InputError
 from ls3d.video.codecs import CODECS
 
 _GLOBAL_HEADER = 0x40  # AVFMT_GLOBALHEADER
-
-#: FFmpeg's names of formats, by suffix.
-_CONTAINERS = {
-    ".mp4": "mp4",
-    ".m4v": "mp4",
-    ".mov": "mov",
-    ".mkv": "matroska",
-    ".webm": "webm",
-    ".avi": "avi",
-    ".ts": "mpegts",
-    ".m2ts": "mpegts",
-    ".mts": "mpegts",
-    ".y4m": "y4m",
-}
-
-
-def container_of(path: str | os.PathLike[str]) -> str:
-    """FFmpeg's name of the format that a file's suffix stands for; ``"y4m"`` for YUV4MPEG2.
-
-    Raises:
-        InputError: the suffix is not that of a video format.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _CONTAINERS:
-        found = f"suffix {suffix}" if suffix else "name without suffix"
-        raise InputError(f"{path}: {found} is not a video format; expected one of {', '.join(_CONTAINERS)}")
-    return _CONTAINERS[suffix]
 
 
 def supports_codec(container: str, codec: str) -> bool:

@@ -18,15 +18,9 @@ from typing import Any, BinaryIO, NamedTuple
 import av
 
 from ls3d.errors import InputError
-from ls3d.video.probe import (
-    FirstPictures,
-    VideoInfo,
-    describe,
-    first_pictures,
-    main_video_stream,
-    open_container,
-    probe,
-)
+from ls3d.video.names import DEFAULT_MAX_PIXELS
+from ls3d.video.opening import OpenVideo, interruptible, main_video_stream, open_pipe, open_video
+from ls3d.video.properties import FirstPictures, VideoInfo, describe, first_pictures, probe
 from ls3d.video.source import Frame, Mark, OnError, conform, read_marked
 
 log = logging.getLogger(__name__)
@@ -44,16 +38,20 @@ class VideoFile:
     Args:
         path: the file.
         on_error: what to do where frames can't be decoded.
+        max_pixels: a file with larger pictures is refused before one is decoded.
 
     Raises:
         FileNotFoundError: there is no such file.
         InputError: it is not a video, or no frame of it can be decoded.
     """
 
-    def __init__(self, path: str | os.PathLike[str], on_error: OnError = "skip") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], on_error: OnError = "skip", max_pixels: int = DEFAULT_MAX_PIXELS
+    ) -> None:
         self.path = Path(path)
         self.on_error = on_error
-        self.info = probe(path)
+        self.max_pixels = max_pixels
+        self.info = probe(path, max_pixels)
         self.undecodable_at_end = 0
 
     def frames(self, after: Sequence[Mark] = (), start: Fraction = Fraction(0)) -> Iterator[Frame]:
@@ -80,10 +78,10 @@ class VideoFile:
         for margin in _SEEK_MARGINS:
             if margin is not None and target - margin <= 0:
                 continue
-            with open_container(self.path) as container:
+            with open_video(self.path, self.max_pixels) as video:
                 if margin is not None:
-                    self._seek(container, target - margin)
-                decoder = _Decoder(container, self.info, self.on_error, threaded)
+                    self._seek(video, target - margin)
+                decoder = _Decoder(video.container, self.info, self.on_error, threaded)
                 frames = decoder.frames()
                 first = read_marked(frames, after) if after else _read_from(frames, start, margin is None)
                 if first is not None:
@@ -91,10 +89,10 @@ class VideoFile:
                     return
         yield None
 
-    def _seek(self, container: av.container.InputContainer, time: Fraction) -> None:
-        stream = main_video_stream(container, self.info.name)
+    def _seek(self, video: OpenVideo, time: Fraction) -> None:
+        ticks = int((time + self.info.start) / self.info.time_base)
         try:
-            container.seek(int((time + self.info.start) / self.info.time_base), stream=stream, backward=True)
+            video.container.seek(ticks, stream=video.stream, backward=True)
         except av.FFmpegError as error:
             log.debug("%s: seeking to %.3f s failed (%s)", self.path, float(time), error)
 
@@ -107,22 +105,24 @@ class VideoPipe:
     Args:
         file: a binary file, for example ``sys.stdin.buffer``.
         on_error: what to do where frames can't be decoded.
+        max_pixels: a video with larger pictures is refused before one is decoded.
 
     Raises:
         InputError: the content is not a video, or no frame of it can be decoded.
     """
 
-    def __init__(self, file: BinaryIO, on_error: OnError = "skip") -> None:
+    def __init__(self, file: BinaryIO, on_error: OnError = "skip", max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
         name = "standard input"
-        try:
-            self._container = av.open(file, "r", metadata_errors="replace")
-        except av.FFmpegError as error:
-            raise InputError(f"{name} is not a video that can be read ({error.strerror})") from error
-        stream = main_video_stream(self._container, name)
-        self._first = first_pictures(self._container, stream, name)
-        if on_error == "stop" and self._first.undecodable_packets:
-            raise InputError(f"{name}: the first frame can't be decoded")
-        self.info = replace(describe(self._container, stream, self._first.pictures[0], name), seekable=False)
+        with interruptible(file) as reader:
+            self._container, stream = open_pipe(reader, name, max_pixels)
+            try:
+                self._first = first_pictures(self._container, stream, name)
+                if on_error == "stop" and self._first.undecodable_packets:
+                    raise InputError(f"{name}: the first frame can't be decoded")
+                self.info = replace(describe(self._container, stream, self._first.pictures[0], name), seekable=False)
+            except BaseException:
+                self._container.close()
+                raise
         self.undecodable_at_end = 0
         self._on_error = on_error
 

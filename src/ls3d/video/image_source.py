@@ -14,8 +14,9 @@ from pathlib import Path
 import av
 
 from ls3d.errors import InputError
-from ls3d.video.images import IMAGE_SUFFIXES
-from ls3d.video.probe import first_pictures, main_video_stream, open_container, probe
+from ls3d.video.names import DEFAULT_MAX_PIXELS, is_image
+from ls3d.video.opening import open_video
+from ls3d.video.properties import first_pictures, probe
 from ls3d.video.source import Frame, Mark, OnError, conform, read_marked
 
 log = logging.getLogger(__name__)
@@ -27,9 +28,10 @@ class ImageSequence:
     Implements ``ls3d.video.Source``. The first image determines size and pixel format.
 
     Args:
-        folder: files whose suffix is not in ``IMAGE_SUFFIXES`` are ignored.
+        folder: files whose suffix is not in ``ls3d.video.names.IMAGE_SUFFIXES`` are ignored.
         rate: frames per second.
         on_error: what to do with an image that can't be decoded.
+        max_pixels: larger images are not decoded.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -37,18 +39,22 @@ class ImageSequence:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], rate: Fraction = Fraction(25), on_error: OnError = "skip"
+        self,
+        folder: str | os.PathLike[str],
+        rate: Fraction = Fraction(25),
+        on_error: OnError = "skip",
+        max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         self.folder = Path(folder)
         self.rate = rate
         self.on_error = on_error
-        images = (path for path in self.folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        self.paths = sorted(images, key=_natural_order)
+        self.max_pixels = max_pixels
+        self.paths = images_in_order(self.folder)
         if not self.paths:
             raise InputError(f"{folder} holds no images; expected PNG, TIFF, JPEG, BMP, WebP, PPM or DPX files")
         count = len(self.paths)
         self.info = replace(
-            probe(self.paths[0]),
+            probe(self.paths[0], max_pixels),
             name=str(folder),
             container="images",
             rate=rate,
@@ -93,18 +99,23 @@ class ImageSequence:
     def _load(self, path: Path) -> av.VideoFrame | None:
         """The picture in a file; None if it can't be decoded."""
         try:
-            with open_container(path) as container:
-                stream = main_video_stream(container, str(path))
+            with open_video(path, self.max_pixels) as (container, stream):
                 picture = first_pictures(container, stream, str(path)).pictures[0]
+            return conform(picture, self.info)
         except InputError:
             if self.on_error == "stop":
                 raise
             log.warning("%s can't be decoded as an image", path)
             return None
-        return conform(picture, self.info)
+
+
+def images_in_order(folder: Path) -> list[Path]:
+    """The images directly in a folder, in the natural order of their names; nothing is opened."""
+    images = (path for path in folder.iterdir() if is_image(path))
+    return sorted(images, key=lambda path: (_natural_order(path), path.name))
 
 
 def _natural_order(path: Path) -> tuple[tuple[int, int | str], ...]:
     """A sorting key that compares digits as numbers."""
-    parts = re.split(r"(\d+)", path.name)
-    return tuple((1, int(part)) if part.isdigit() else (0, part) for part in parts)
+    parts = re.split(r"([0-9]+)", path.name)
+    return tuple((1, int(part)) if number % 2 else (0, part) for number, part in enumerate(parts))

@@ -8,17 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
 import numpy.typing as npt
 
 from ls3d.errors import InputError
+from ls3d.video.arrays import rgb_of
 from ls3d.video.encoder import Packet
-
-#: Suffixes of the files that are read as images, in lower case.
-IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".dpx"})
+from ls3d.video.opening import open_video
 
 
 def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
@@ -36,12 +34,12 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         InputError: the file is not an image that can be decoded.
     """
     try:
-        with av.open(os.fspath(path)) as container:
-            for frame in container.decode(video=0):
-                return cast(npt.NDArray[np.uint8], frame.to_ndarray(format="rgb24"))
-    except (av.InvalidDataError, IndexError) as error:
-        raise InputError(f"{os.fspath(path)} is not an image that can be decoded") from error
-    raise InputError(f"{os.fspath(path)} holds no picture")
+        with open_video(path) as (container, stream):
+            for picture in container.decode(stream):
+                return rgb_of(picture)
+    except av.FFmpegError as error:
+        raise InputError(f"{os.fspath(path)} is not an image that can be decoded ({error.strerror})") from error
+    raise InputError(f"{os.fspath(path)} holds no picture that can be decoded")
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -6,6 +6,7 @@ the encoder's delay.
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import av
 
 from ls3d.video.codecs import CODECS
 from ls3d.video.encoder import Packet
+from ls3d.video.opening import open_container
 from ls3d.video.other_streams import (
     StreamReport,
     TimeRange,
@@ -25,7 +27,7 @@ from ls3d.video.other_streams import (
     current_metadata,
     other_packets,
 )
-from ls3d.video.probe import VideoInfo, open_container
+from ls3d.video.properties import VideoInfo
 from ls3d.video.settings import EncoderSettings
 
 
@@ -114,7 +116,7 @@ def write_container(
     report = StreamReport(notes=_aspect_ratio_notes(container, settings))
     try:
         with av.open(
-            str(target), "w", format=container, options={"fflags": "+bitexact"}, container_options=options
+            f"file:{target}", "w", format=container, options={"fflags": "+bitexact"}, container_options=options
         ) as output:
             video = _add_video(output, container, settings, info)
             output.metadata.update(current_metadata(info.metadata))
@@ -128,6 +130,17 @@ def write_container(
     finally:
         if inputs is not None:
             inputs.close()
+
+
+def container_notes(
+    container: str, settings: EncoderSettings, info: VideoInfo, source: Path | None, span: TimeRange
+) -> list[str]:
+    """What ``write_container`` will leave out or change, with the same arguments; nothing is written."""
+    report = StreamReport(notes=_aspect_ratio_notes(container, settings))
+    if source is not None:
+        with open_container(source) as inputs, av.open(io.BytesIO(), "w", format=container) as output:
+            add_streams(output, inputs, info, span, report)
+    return report.notes
 
 
 def _container_options(container: str, settings: EncoderSettings) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import av
 from av.subtitles.codeccontext import SubtitleCodecContext
 
-from ls3d.video.probe import StreamInfo, VideoInfo
+from ls3d.video.properties import StreamInfo, VideoInfo
 
 log = logging.getLogger(__name__)
 

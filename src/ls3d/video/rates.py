@@ -20,7 +20,7 @@ _NOMINAL_STEPS = (12, 15)
 _TOLERANCE = Fraction(1, 200)
 
 
-def exact_rate(rate: Fraction | float) -> Fraction:
+def exact_rate(rate: Fraction | float, argument: str | None = None) -> Fraction:
     """The exact frame rate that a number stands for.
 
     Decimal approximations of NTSC rates (23.976 or 23.98, 29.97, 59.94, 119.88) become fractions over 1001; integers
@@ -28,6 +28,7 @@ def exact_rate(rate: Fraction | float) -> Fraction:
 
     Args:
         rate: frames per second.
+        argument: name of the argument that has this value, for the message.
 
     Returns:
         Frames per second, with a denominator of at most 100,000.
@@ -36,7 +37,8 @@ def exact_rate(rate: Fraction | float) -> Fraction:
         InputError: the rate is not a number, infinite, or less than 0.00001.
     """
     if not _LOWEST <= rate < math.inf:
-        raise InputError(f"frame rate {rate}: expected frames per second, at least {_LOWEST:f}")
+        value = f"{float(rate):g}" if argument else f"frame rate {float(rate):g}"
+        raise InputError(f"{value}: expected frames per second, at least {_LOWEST:f}", argument=argument)
     exact = Fraction(rate).limit_denominator(100_000)
     nominal = round(exact * _NTSC_DIVISOR)
     ntsc = nominal / _NTSC_DIVISOR

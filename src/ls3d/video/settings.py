@@ -10,11 +10,12 @@ from typing import NamedTuple
 from av.video.codeccontext import VideoCodecContext
 
 from ls3d.errors import InputError
-from ls3d.video.codecs import CODECS, codec_named, nearest_pixel_format
+from ls3d.video.codecs import CODECS, nearest_pixel_format
 from ls3d.video.color import Color
 from ls3d.video.containers import needs_global_header, supports_codec
+from ls3d.video.names import codec_named
 from ls3d.video.pixels import FULL_RANGE, LIMITED_RANGE, Layout, layout_of
-from ls3d.video.probe import MasteringDisplay, VideoInfo
+from ls3d.video.properties import MasteringDisplay, VideoInfo
 
 _MAX_DENOMINATOR = 2**31 - 1  # of FFmpeg's AVRational
 _MAX_RATE_DENOMINATOR = 65535  # MPEG-4 and MOV store rates in 16 bits
@@ -38,6 +39,10 @@ _HDR_OPTIONS = {
     "h264": _HdrOption("x264-params", "mastering-display", "cll"),
     "av1": _HdrOption("svtav1-params", "mastering-display", "content-light"),
 }
+
+
+#: Largest constant rate factor of the encoders that don't go up to 63.
+_HIGHEST_CRF = {"h264": 51, "hevc": 51}
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,8 @@ def _choose_options(
     """Options for FFmpeg's encoder."""
     options = dict(CODECS[codec].options)
     default_crf = CODECS[codec].crf
+    if crf is not None and codec in _HIGHEST_CRF and crf > _HIGHEST_CRF[codec]:
+        raise InputError(f"{crf}: expected at most {_HIGHEST_CRF[codec]} for {codec}", argument="crf")
     if default_crf is not None:
         options["crf"] = str(default_crf if crf is None else crf)
     elif crf is not None:

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import av
 
 from ls3d.video.pixels import copy_properties, planar, planes_of
-from ls3d.video.probe import VideoInfo
+from ls3d.video.properties import VideoInfo
 
 #: What to do where frames can't be decoded: hold the previous frame for longer (``"skip"``), repeat it at the times
 #: of the missing frames (``"repeat"``), or raise an error (``"stop"``).

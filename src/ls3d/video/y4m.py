@@ -58,5 +58,12 @@ def write_y4m(file: BinaryIO, packets: Iterable[Packet]) -> None:
         packets: raw samples, as ``Encoder`` gives them for the codec ``"y4m"``.
     """
     for packet in packets:
-        file.write(b"FRAME\n")
-        file.write(packet.data)
+        write_all(file, b"FRAME\n")
+        write_all(file, packet.data)
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write all bytes to a file, which may be unbuffered and then takes only some of them at a time."""
+    rest = memoryview(data)
+    while len(rest):
+        rest = rest[file.write(rest) :]

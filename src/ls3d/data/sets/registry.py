@@ -11,7 +11,7 @@ from typing import TypeVar
 from ls3d.data.clips import FileClip, ImageClip
 from ls3d.data.lookup import look_up
 from ls3d.errors import InputError
-from ls3d.video.images import IMAGE_SUFFIXES
+from ls3d.video.names import is_image
 
 #: Reads the clips of a data set from its folder, in the order of the official list.
 ClipReader = Callable[[Path], list[FileClip]]
@@ -83,11 +83,6 @@ def get_data_set(name: str) -> DataSet:
     return look_up(DATA_SETS, name, "data set")
 
 
-def is_image(path: Path) -> bool:
-    """Whether the suffix is that of an image file."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
-
-
 def folders_in(root: Path) -> list[Path]:
     """The folders directly below ``root``, sorted by name."""
     return sorted(path for path in root.iterdir() if path.is_dir())
@@ -110,8 +105,15 @@ def read_frame_folders(root: Path, subfolder: str = "") -> list[FileClip]:
 
 
 def read_list(path: Path) -> list[str]:
-    """The words of an official list; none if the file does not exist."""
-    return path.read_text().split() if path.is_file() else []
+    """The words of an official list; none if the file does not exist.
+
+    Raises:
+        InputError: it is not a text file.
+    """
+    try:
+        return path.read_text().split() if path.is_file() else []
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file; expected a list of clips") from error
 
 
 def image_clip(name: str, paths: Sequence[Path]) -> ImageClip:

@@ -11,12 +11,12 @@ from ls3d.data.sets.registry import (
     folders_in,
     image_clip,
     images_in,
-    is_image,
     read_frame_folders,
     read_list,
     register_data_set,
 )
 from ls3d.errors import InputError
+from ls3d.video.names import is_image
 
 
 @register_data_set(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ls3d.data.clips import FileClip, ImageClip
 from ls3d.data.sets.registry import folders_in, image_clip, images_in, read_list, register_data_set
+from ls3d.errors import InputError
 
 #: Stems of the file names in Middlebury's archives, which later triplet sets took over.
 _MIDDLEBURY_STEMS = ("frame10", "frame10i11", "frame11")
@@ -98,6 +99,8 @@ def _triplet_folders(root: Path, stems: tuple[str, str, str]) -> list[FileClip]:
 def _snu_film(root: Path, level: str) -> list[FileClip]:
     """The triplets of one list. Its paths begin with a folder on its authors' disk, which is ignored."""
     listed = read_list(root / f"eval_modes/test-{level}.txt") or read_list(root / f"test-{level}.txt")
+    if len(listed) % 3:
+        raise InputError(f"the list {level} of {root} names {len(listed)} frames; expected three for each clip")
     paths = [Path(path.partition("test/")[2] or path) for path in listed]
     clips: list[FileClip] = []
     for triplet in zip(paths[::3], paths[1::3], paths[2::3], strict=True):

@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 from ls3d.data.clips import FileClip, ImageClip, VideoClip, YuvClip
-from ls3d.data.sets.registry import is_image, register_data_set
+from ls3d.data.sets.registry import register_data_set
 from ls3d.errors import InputError
-from ls3d.video import ImageSequence
+from ls3d.video.image_source import images_in_order
+from ls3d.video.names import is_image
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".y4m"})
 
@@ -49,8 +50,11 @@ def mlb_youtube(root: Path, subset: str = "testing") -> list[FileClip]:
     lists = sorted(root.rglob("mlb-youtube-segmented.json"))
     if not lists:
         return []
-    segments = json.loads(lists[0].read_text())
-    wanted = {name for name, segment in segments.items() if segment["subset"] == subset}
+    try:
+        segments = json.loads(lists[0].read_text())
+        wanted = {name for name, segment in segments.items() if segment["subset"] == subset}
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{lists[0]} is not the list of MLB-YouTube; expected an object with a subset each") from error
     return [VideoClip(path.stem, path) for path in _videos_below(root) if path.stem in wanted]
 
 
@@ -65,7 +69,7 @@ def folder(root: Path) -> list[FileClip]:
     clips: list[FileClip] = [VideoClip(path.relative_to(root).as_posix(), path) for path in _videos_below(root)]
     for parent in sorted({path.parent for path in root.rglob("*") if is_image(path)}):
         name = root.name if parent == root else parent.relative_to(root).as_posix()
-        clips.append(ImageClip(name, ImageSequence(parent).paths))
+        clips.append(ImageClip(name, images_in_order(parent)))
     return clips
 
 

@@ -74,7 +74,7 @@ class FidelityProtocol(Protocol):
             only: index of the one frame to make, None for all that are scored.
 
         Raises:
-            NonFiniteOutputError: the network returned NaN or infinity; the message names the clip and the frame.
+            NetworkOutputError: what the network returned is not as promised; the message names the clip and the frame.
         """
         if self.size:
             clip = ResizedClip(clip, self.size)

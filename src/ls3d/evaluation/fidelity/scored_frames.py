@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ls3d.data import Clip, Degradation
 from ls3d.data.clips import Pixels
-from ls3d.inference import Enhancer, NonFiniteOutputError
+from ls3d.errors import InputError
+from ls3d.inference import Enhancer, NetworkOutputError
 
 
 @dataclass(frozen=True)
@@ -67,19 +68,19 @@ def interpolated_frames(
         only: index of the one frame to make, None for all.
 
     Raises:
-        NonFiniteOutputError: the network returned NaN or infinity; the message names the clip and the frames.
+        NetworkOutputError: what the network returned is not as promised; the message names the clip and the frames.
     """
     for start in window.starts(len(clip)):
         targets = [target for target in window.targets if only in (None, start + target)]
         if not targets:
             continue
         first = _to_tensor(clip[start])
-        second = _to_tensor(clip[start + window.span])
+        second = _same_size(clip, start + window.span, first)
         times = [Fraction(target, window.span) for target in targets]
         with _named_in_errors(clip, [start + target for target in targets]):
             outputs = enhancer.interpolate(torch.stack([first, second], dim=1)[None], times)[0].cpu()
         for target, output in zip(targets, outputs.unbind(1), strict=True):
-            yield ScoredFrame(start + target, first, output, _to_tensor(clip[start + target]))
+            yield ScoredFrame(start + target, first, output, _same_size(clip, start + target, first))
 
 
 def restored_frames(
@@ -95,7 +96,7 @@ def restored_frames(
         only: index of the one frame to restore, None for all.
 
     Raises:
-        NonFiniteOutputError: the network returned NaN or infinity; the message names the clip and the frame.
+        NetworkOutputError: what the network returned is not as promised; the message names the clip and the frame.
     """
     before = enhancer.traits.frames_before
     after = enhancer.traits.frames_after
@@ -109,6 +110,8 @@ def restored_frames(
         if index > last or only not in (None, index):
             continue
         window = [degraded(min(max(n, 0), last)) for n in range(index - before, index + after + 1)]
+        if len({frame.shape for frame in window}) > 1:
+            raise InputError(f"clip {clip.name} has frames of different sizes around frame {index}")
         with _named_in_errors(clip, [index]):
             output = enhancer.restore(torch.stack(window, dim=1)[None], torch.tensor([degradation.sigma / 255]))
         yield ScoredFrame(index, window[before], output[0].cpu(), degradation.crop(_to_tensor(clip[index])))
@@ -116,12 +119,25 @@ def restored_frames(
 
 @contextmanager
 def _named_in_errors(clip: Clip, indices: Sequence[int]) -> Iterator[None]:
-    """Put the clip and the frames in front of the message of a ``NonFiniteOutputError``."""
+    """Put the clip and the frames in front of the message of a ``NetworkOutputError``."""
     try:
         yield
-    except NonFiniteOutputError as error:
+    except NetworkOutputError as error:
         frames = ", ".join(map(str, indices))
-        raise NonFiniteOutputError(f"clip {clip.name}, frame {frames}: {error.message}") from error
+        raise type(error)(f"clip {clip.name}, frame {frames}: {error.message}") from error
+
+
+def _same_size(clip: Clip, index: int, first: Tensor) -> Tensor:
+    """A frame as ``_to_tensor`` gives it.
+
+    Raises:
+        InputError: its size differs from that of the first frame.
+    """
+    frame = _to_tensor(clip[index])
+    if frame.shape != first.shape:
+        sizes = [f"{each.shape[2]} x {each.shape[1]}" for each in (frame, first)]
+        raise InputError(f"clip {clip.name}: frame {index} has {sizes[0]} pixels, expected {sizes[1]} as before")
+    return frame
 
 
 def _to_tensor(pixels: Pixels) -> Tensor:

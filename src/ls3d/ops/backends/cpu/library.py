@@ -19,6 +19,11 @@ from torch import Tensor
 ABI = 2
 """The number of the C interface, ``kAbi`` in ``csrc/ls3d.h``."""
 
+# In a forked process, OpenMP waits for threads that exist only in its parent. Torch has the same fault, so its data
+# loaders do this in their workers.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
 
 INTERPOLATIONS = ("bilinear", "bicubic")
 """In the order of the enumeration in ``csrc/ls3d.h``."""

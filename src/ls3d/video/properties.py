@@ -7,7 +7,6 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
@@ -15,10 +14,15 @@ from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 
 from ls3d.errors import InputError
+from ls3d.video._pyav_internals import side_data
 from ls3d.video.color import Color
+from ls3d.video.names import DEFAULT_MAX_PIXELS
+from ls3d.video.opening import open_video
 from ls3d.video.pixels import FULL_RANGE, planar
 
 _MICROSECOND = Fraction(1, 1_000_000)  # FFmpeg's AV_TIME_BASE
+_LOWEST_RATE = Fraction(1, 86_400)  # frames per second
+_HIGHEST_RATE = 1_000_000
 _UNSPECIFIED = {"colorspace": 2, "color_primaries": 2, "color_trc": 2, "color_range": 0}  # FFmpeg's numbers
 
 
@@ -110,61 +114,20 @@ class VideoInfo:
     seekable: bool = True
 
 
-def probe(path: str | os.PathLike[str]) -> VideoInfo:
+def probe(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS) -> VideoInfo:
     """Read the properties of a video file.
+
+    Args:
+        path: the file.
+        max_pixels: a file with larger pictures is refused before one is decoded.
 
     Raises:
         FileNotFoundError: there is no such file.
         InputError: it is not a video, or no frame of it can be decoded.
     """
-    with open_container(path) as container:
-        stream = main_video_stream(container, str(path))
+    with open_video(path, max_pixels) as (container, stream):
         picture = first_pictures(container, stream, str(path)).pictures[0]
         return describe(container, stream, picture, str(path))
-
-
-def open_container(path: str | os.PathLike[str], **options: Any) -> av.container.InputContainer:
-    """Open a file with FFmpeg.
-
-    Args:
-        path: the file.
-        options: further arguments of ``av.open``.
-
-    Raises:
-        OSError: the file doesn't exist or can't be read.
-        InputError: FFmpeg doesn't recognize it.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; expected a video file")
-    if path.stat().st_size == 0 and path.is_file():
-        raise InputError(f"{path} is empty; expected a video")
-    try:
-        container: av.container.InputContainer = av.open(str(path), metadata_errors="replace", **options)
-    except PermissionError as error:
-        raise PermissionError(f"{path}: no permission to read it") from error
-    except av.FFmpegError as error:
-        raise InputError(f"{path} is not a video that can be read ({error.strerror})") from error
-    return container
-
-
-def main_video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
-    """The video stream to process: the first that can be decoded and isn't a cover picture.
-
-    Args:
-        container: an open file.
-        name: of the file, for messages.
-
-    Raises:
-        InputError: there is none.
-    """
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None:
-            return stream
-    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-    raise InputError(f"{name} has no video stream that can be decoded (it holds {kinds})")
 
 
 class FirstPictures(NamedTuple):
@@ -215,10 +178,13 @@ def describe(
         stream: its main video stream.
         picture: the first picture of this stream.
         name: of the file, for messages.
+
+    Raises:
+        InputError: the file states an impossible frame rate.
     """
     tags = _tags(stream, picture)
     time_base = stream.time_base or Fraction(1, 90_000)
-    rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
+    rate = _rate(stream, name)
     duration = _duration(container, stream)
     return VideoInfo(
         name=name,
@@ -230,7 +196,7 @@ def describe(
         tags=tags,
         rotation=picture.rotation,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
-        rate=Fraction(rate),
+        rate=rate,
         time_base=Fraction(time_base),
         start=(container.start_time or 0) * _MICROSECOND,
         duration=duration,
@@ -249,6 +215,16 @@ def describe(
 def _stream_info(stream: av.stream.Stream) -> StreamInfo:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
     return StreamInfo(stream.index, stream.type, codec, dict(stream.metadata))
+
+
+def _rate(stream: av.VideoStream, name: str) -> Fraction:
+    """The first of the stream's frame rates that is possible; 25 if it states none."""
+    stated = [Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
+    possible = [rate for rate in stated if _LOWEST_RATE <= rate <= _HIGHEST_RATE]
+    if stated and not possible:
+        limits = f"one a day to {_HIGHEST_RATE:,} a second"
+        raise InputError(f"{name} states {float(stated[0]):.3g} frames per second; expected {limits}")
+    return possible[0] if possible else Fraction(25)
 
 
 def _duration(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
@@ -279,13 +255,14 @@ def _color(picture: av.VideoFrame, tags: Mapping[str, int]) -> Color:
 def _mastering(picture: av.VideoFrame) -> MasteringDisplay:
     """HDR metadata from a frame's side data."""
     mastering = MasteringDisplay()
-    side_data: Any = picture.side_data  # its type says that iteration yields keys; indices yield the data
-    for data in (side_data[index] for index in range(len(side_data))):
-        if data.type == SideDataType.MASTERING_DISPLAY_METADATA:
-            mastering = replace(_read_mastering_display(data), light_level=mastering.light_level)
-        elif data.type == SideDataType.CONTENT_LIGHT_LEVEL:
-            maximum, average = struct.unpack_from("=2I", bytes(data))  # AVContentLightMetadata
-            mastering = replace(mastering, light_level=(maximum, average))
+    found = side_data(picture)
+    display = found.get(SideDataType.MASTERING_DISPLAY_METADATA)
+    if display is not None:
+        mastering = _read_mastering_display(display)
+    light_level = found.get(SideDataType.CONTENT_LIGHT_LEVEL)
+    if light_level is not None:
+        maximum, average = struct.unpack_from("=2I", bytes(light_level))  # AVContentLightMetadata
+        mastering = replace(mastering, light_level=(maximum, average))
     return mastering
 
 

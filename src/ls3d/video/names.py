@@ -1,0 +1,95 @@
+"""Names: what suffixes and the names of codecs stand for, and whether there is a file.
+
+This module imports nothing heavy, so that arguments can be checked before PyAV and torch are imported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from ls3d.errors import InputError
+
+#: Pixels of a picture that are decoded unless another limit is given: 8192 x 8192.
+DEFAULT_MAX_PIXELS = 1 << 26
+
+#: Suffixes of the files that are read as images, in lower case.
+IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".dpx"})
+
+#: FFmpeg's names of formats, by suffix.
+_CONTAINERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
+    ".ts": "mpegts",
+    ".m2ts": "mpegts",
+    ".mts": "mpegts",
+    ".y4m": "y4m",
+}
+
+#: The codecs that can be asked for.
+CODEC_NAMES = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
+
+_ALIASES = {
+    "h265": "hevc",
+    "x265": "hevc",
+    "x264": "h264",
+    "avc": "h264",
+    "libx264": "h264",
+    "libx265": "hevc",
+}
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:/")
+
+
+def container_of(path: str | os.PathLike[str]) -> str:
+    """FFmpeg's name of the format that a file's suffix stands for; ``"y4m"`` for YUV4MPEG2.
+
+    Raises:
+        InputError: the suffix is not that of a video format.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _CONTAINERS:
+        found = f"suffix {suffix}" if suffix else "name without suffix"
+        raise InputError(f"{path}: {found} is not a video format; expected one of {', '.join(_CONTAINERS)}")
+    return _CONTAINERS[suffix]
+
+
+def codec_named(name: str) -> str:
+    """The name in ``CODEC_NAMES`` that a name or alias stands for.
+
+    Raises:
+        InputError: there is no such codec.
+    """
+    key = _ALIASES.get(name.lower(), name.lower())
+    if key not in CODEC_NAMES:
+        raise InputError(f"{name}: expected one of {', '.join(CODEC_NAMES)}", argument="codec")
+    return key
+
+
+def is_image(path: Path) -> bool:
+    """Whether the suffix is that of an image file."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def check_file(path: Path) -> None:
+    """Check that there is a file that may be a video, without opening it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InputError: it is an address, a folder, a device or a pipe, or empty.
+    """
+    if not path.exists():
+        if _URL.match(os.fspath(path)):
+            raise InputError(f"{path}: expected a file; nothing is read from the network")
+        raise FileNotFoundError(f"{path}: no such file")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected a video file")
+    if not path.is_file():
+        raise InputError(f"{path} is a device or a pipe; expected a file, or - for standard input")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty; expected a video")

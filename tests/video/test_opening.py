@@ -1,0 +1,91 @@
+"""Opening of files: whatever their names and content ask for, nothing else is read, and no large picture decoded."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+import pytest
+from helpers.videos import Clip
+
+from ls3d.errors import InputError
+from ls3d.video import ImageSequence, probe
+from ls3d.video.images import encode_png, read_image
+from ls3d.video.opening import open_video
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (40, 64, 3), dtype=np.uint8)
+EXIF = b"MM\0*" + struct.pack(">IHHHIII", 8, 1, 0x0112, 3, 1, 1 << 16, 0)
+
+
+def with_exif(image: bytes) -> bytes:
+    """A PNG file with EXIF data after its header, as cameras and phones write it."""
+    kind = b"eXIf" + EXIF
+    return image[:33] + struct.pack(">I", len(EXIF)) + kind + struct.pack(">I", zlib.crc32(kind)) + image[33:]
+
+
+def test_images_with_exif(tmp_path: Path) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.png").write_bytes(with_exif(encode_png(PIXELS)))
+    assert len(list(ImageSequence(tmp_path).frames())) == 3
+    assert np.array_equal(read_image(tmp_path / "0.png"), PIXELS)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("tiff", "tiff"), ("bmp", "bmp"), ("ppm", "ppm"), ("webp", "libwebp")])
+def test_other_images(tmp_path: Path, suffix: str, codec: str) -> None:
+    encoder = cast(av.VideoCodecContext, av.CodecContext.create(codec, "w"))
+    encoder.height, encoder.width = PIXELS.shape[:2]
+    encoder.pix_fmt = {"bmp": "bgr24", "webp": "yuv420p"}.get(suffix, "rgb24")
+    encoder.time_base = Fraction(1, 25)
+    picture = av.VideoFrame.from_ndarray(PIXELS, format="rgb24").reformat(format=encoder.pix_fmt)
+    (tmp_path / f"1.{suffix}").write_bytes(b"".join(map(bytes, [*encoder.encode(picture), *encoder.encode(None)])))
+    info = ImageSequence(tmp_path).info
+    assert (info.width, info.height) == (64, 40)
+
+
+@pytest.mark.parametrize(
+    "name", ["12:30 talk.mkv", "http:x.mkv", "concat:a.mkv", "file:x.mkv", "%d.mkv", "-x.mkv", "?"]
+)
+def test_names_are_only_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Clip(3).write(tmp_path / "a.mkv").rename(tmp_path / name)
+    assert probe(name).frames == 3
+
+
+def test_patterns_and_playlists_open_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(encode_png(PIXELS))
+    (tmp_path / "%d.png").write_bytes(encode_png(PIXELS[:20]))
+    assert read_image(tmp_path / "%d.png").shape == (20, 64, 3)
+    Clip(3).write(tmp_path / "a.ts")
+    (tmp_path / "a.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(InputError, match=r"not a video|no video stream|no frame"):
+        probe(tmp_path / "a.m3u8")
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "png"])
+def test_large_pictures_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"in.{suffix}"
+    if suffix == "png":
+        path.write_bytes(encode_png(PIXELS))
+    else:
+        Clip(2, (40, 64)).write(path)
+    with (
+        pytest.raises(InputError, match=r"^max_pixels 2559: .*in\.\w+ has pictures of 64 x 40 pixels$"),
+        open_video(path, 2559),
+    ):
+        pass
+    with open_video(path, 2560) as (container, stream):
+        assert sum(1 for _ in container.decode(stream)) >= 1
+
+
+def test_odd_digits_in_names(tmp_path: Path) -> None:
+    names = ["x².png", "x³.png", "x10.png", "x9.png", "٣.png"]
+    for name in names:
+        (tmp_path / name).write_bytes(encode_png(PIXELS))
+    found = [path.name for path in ImageSequence(tmp_path).paths]
+    assert sorted(found) == sorted(names)
+    assert found.index("x9.png") < found.index("x10.png")
