@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from helpers.recipes import losses, recipe, train_until
 
 from ls3d.errors import InputError
+from ls3d.metrics import psnr
 from ls3d.models import create_model, load_enhancement_model, load_model, read_metadata
 from ls3d.training import train
 from ls3d.training._lightning_internals import set_logged_step
@@ -193,6 +195,20 @@ def test_validation_is_what_the_enhancer_returns(tmp_path: Path) -> None:
     assert read_metadata(trained.output / "weights.safetensors")["metrics"]["psnr"] == pytest.approx(
         sum(values) / len(values), abs=1e-3
     )
+
+
+def test_the_psnr_loss_is_the_negative_mean_psnr(tmp_path: Path) -> None:
+    """Up to a constant factor, and to what keeps equal frames finite."""
+    values = recipe(tmp_path, optimization={"loss": "psnr"})
+    network = create_model("vfi_ls3d_plus_s", width=8)
+    module = values.training_task(network).module()
+    target = torch.rand(3, 3, 1, 16, 16)
+    noise = torch.tensor([0.02, 0.1, 0.3]).view(3, 1, 1, 1, 1)
+    output = target + noise * torch.randn(target.shape)
+    scores = psnr(output.flatten(1, 2), target.flatten(1, 2), peak=1.0)
+    expected = -scores.mean().float() * math.log(10) / 100
+    torch.testing.assert_close(module._distance(output, target), expected, atol=0.002, rtol=0)
+    assert torch.isfinite(module._distance(target, target))
 
 
 def test_equal_frames_have_a_finite_psnr() -> None:

@@ -137,6 +137,8 @@ class EnhancementModule(lightning.LightningModule):
         difference = output - target
         if self.optimization.loss == "l1":
             return difference.abs().mean()
+        if self.optimization.loss == "psnr":
+            return 0.1 * (difference.square().mean((1, 2, 3, 4)) + 1e-5).log().mean()
         return (difference.square() + 1e-6).sqrt().mean()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -122,12 +122,13 @@ class EnhancementOptimization(OptimizationSection):
     """The optimizer and the losses.
 
     Attributes:
-        loss: of the pixels.
+        loss: of the pixels: the mean absolute difference, its smooth variant, or the logarithm of each sample's mean
+            squared difference, which is what the mean PSNR of many samples measures.
         coarse_loss: weight of the same loss at the coarser scales of the network's ``forward_pyramid``.
         adversarial: None trains without adversarial losses.
     """
 
-    loss: Literal["l1", "charbonnier"] = "l1"
+    loss: Literal["l1", "charbonnier", "psnr"] = "l1"
     coarse_loss: float = Field(default=0.0, ge=0)
     adversarial: AdversarialSection | None = None
 
