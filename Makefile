@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel test slow gpu coverage lint types format docs bench clean
+.PHONY: help setup kernel test slow faults gpu coverage lint types format docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: ## the tests (minutes)
 
 slow: ## the slow tests, too long for every change
 	$(BIN)/pytest -m slow
+
+faults: ## the tests of hostile and damaged input (minutes)
+	$(BIN)/pytest tests/faults
 
 gpu: ## the tests marked gpu (needs a CUDA device)
 	$(BIN)/pytest -m gpu -n 0

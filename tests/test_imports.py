@@ -77,3 +77,9 @@ def test_packages_are_required_in_their_home() -> None:
     for module, package in found:
         allowed = homes()[package.partition(".")[0]]
         assert any(f"{module}.".startswith(f"{home}.") for home in allowed), f"{module} requires {package}"
+
+
+def test_all_tests_but_those_of_faults_run_by_default() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    folders = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert {*settings["testpaths"], "tests/faults"} == {"tests/test_*.py", *folders}
