@@ -148,7 +148,7 @@ def test_tiles_and_memory_limits_change_no_pixel(tmp_path: Path) -> None:
     whole, tiled, limited = (tmp_path / f"{n}.mkv" for n in ("whole", "tiled", "limited"))
     interpolate(source, whole, model="blend", options=EnhanceOptions(codec="ffv1"))
     interpolate(source, tiled, model="blend", options=EnhanceOptions(codec="ffv1", tile=64))
-    interpolate(source, limited, model="blend", options=EnhanceOptions(codec="ffv1", max_memory=703 << 20))
+    interpolate(source, limited, model="blend", options=EnhanceOptions(codec="ffv1", max_memory=710 << 20))
     for path in (tiled, limited):
         for a, b in zip(decode(whole), decode(path), strict=True):
             assert all(np.abs(x - y).max() <= 1 for x, y in zip(planes(a), planes(b), strict=True))

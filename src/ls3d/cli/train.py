@@ -54,9 +54,6 @@ def train(
 @contextmanager
 def _shown_stop() -> Iterator[None]:
     """Show that a signal stopped the training, and exit with 128 plus its number, as shells do."""
-    from ls3d.errors import require
-
-    require("lightning", "train")
     from ls3d.training.interruption import TrainingStoppedError
 
     try:

@@ -29,10 +29,10 @@ def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], leve
     For every position x at time t it finds the motion v of the whole interval for which the first frame at
     ``x - t * v`` looks like the second at ``x + (1 - t) * v``. It searches a pyramid from coarse to fine: at each
     level, the best of a position's own motion, its neighbors' and none, then a grid around it, the sub-pixel part by
-    a parabola, and a 3x3 median. Where a texture repeats and several motions fit, the smallest is found by a second grid
-    around no motion. What is compared are colors without their local mean and, weaker, without the mean
-    of each frame, so a change in brightness between the frames costs little. Compare bilateral motion estimation
-    in "BMBC" (arXiv:2007.12622), which learns it.
+    a parabola, and a 3x3 median. Where a texture repeats and several motions fit, a second grid around no motion finds
+    the smallest. What is compared are colors without their local mean and, weaker, without the mean of each frame, so a
+    change in brightness between the frames costs little. Compare bilateral motion estimation in "BMBC"
+    (arXiv:2007.12622), which learns it.
 
     No gradient flows through: the result is the argument of a minimum.
 
