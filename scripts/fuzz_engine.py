@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import av
 import numpy as np
-from fuzz import Kind
+
+from scripts.fuzz import Kind, mutate_bytes
 
 _SIZE = (48, 64)
 
@@ -83,8 +84,6 @@ def _workspace_files() -> list[bytes]:
 
 
 def _mutate_content(content: bytes, draw: Any) -> bytes:
-    from fuzz import mutate_bytes
-
     name, _, rest = content.partition(b"\n")
     return name + b"\n" + mutate_bytes(rest, draw)
 

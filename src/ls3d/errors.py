@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
+from pathlib import Path
 from types import ModuleType
 
 
@@ -36,6 +38,19 @@ class OutputExistsError(InputError):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(f"{os.fspath(path)} exists; expected another name, unless it is to be overwritten")
         self.path = path
+
+
+class TrainingStoppedError(Exception):
+    """Training was stopped by a signal; its state is saved.
+
+    Attributes:
+        signal: the signal.
+    """
+
+    def __init__(self, number: signal.Signals, step: int | None, folder: Path) -> None:
+        done = f" after step {step}" if step is not None else ""
+        super().__init__(f"stopped by {number.name}{done}; the same command resumes from the state in {folder}")
+        self.signal = number
 
 
 class MissingExtraError(ImportError):

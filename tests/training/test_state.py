@@ -139,8 +139,8 @@ class TestRecipes:
     @pytest.mark.parametrize("step", [0, 2, 3])
     def test_a_signal_saves_the_state(self, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Training resumes from the middle of an epoch to the same weights and losses."""
+        from ls3d.errors import TrainingStoppedError
         from ls3d.training.enhancement.module import EnhancementModule
-        from ls3d.training.interruption import TrainingStoppedError
 
         options: dict[str, Any] = {"optimization": {"steps": 12}, "steps_per_epoch": 4}
         whole = read_metadata(train(recipe(tmp_path / "whole", **options)))

@@ -54,7 +54,7 @@ def train(
 @contextmanager
 def _shown_stop() -> Iterator[None]:
     """Show that a signal stopped the training, and exit with 128 plus its number, as shells do."""
-    from ls3d.training.interruption import TrainingStoppedError
+    from ls3d.errors import TrainingStoppedError
 
     try:
         yield

@@ -13,20 +13,9 @@ from typing import Any
 import lightning.pytorch as lightning
 from lightning.pytorch.callbacks import Callback
 
+from ls3d.errors import TrainingStoppedError
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class TrainingStoppedError(Exception):
-    """Training was stopped by a signal; its state is saved.
-
-    Attributes:
-        signal: the signal.
-    """
-
-    def __init__(self, number: signal.Signals, step: int | None, folder: Path) -> None:
-        done = f" after step {step}" if step is not None else ""
-        super().__init__(f"stopped by {number.name}{done}; the same command resumes from the state in {folder}")
-        self.signal = number
 
 
 class StopOnSignal(Callback):
