@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ls3d._torch_internals import ConvNd
 from ls3d.errors import InputError
-from ls3d.models.network import EnhancementNetwork, Network
+from ls3d.models.network import EnhancementNetwork, Network, RestorationNetwork
 from ls3d.models.registry import create_model, model_info
 from ls3d.nn import LS3DConv3d
 
@@ -101,15 +101,19 @@ def summarize(model: str | Network, *sizes: Sequence[int], **arguments: Any) -> 
     network = create_model(model, **arguments) if isinstance(model, str) else copy.deepcopy(model)
     network = network.to("meta")
     name = network.name
-    inputs = [torch.empty(1, *size, device="meta") for size in sizes or _default_sizes(name)]
+    inputs = [torch.empty(1, *size, device="meta") for size in sizes or _default_sizes(network)]
     return _count(network.eval(), name, inputs)
 
 
-def _default_sizes(name: str) -> list[tuple[int, ...]]:
-    info = model_info(name)
+def _default_sizes(network: Network) -> list[tuple[int, ...]]:
+    info = model_info(network.name)
     if info.input_size is None:
-        raise InputError(f"{name} has no default input size; give one, such as 3x16x112x112")
-    return [info.input_size] if info.audio_size is None else [info.input_size, info.audio_size]
+        raise InputError(f"{network.name} has no default input size; give one, such as 3x16x112x112")
+    size = info.input_size
+    if isinstance(network, RestorationNetwork):  # its window may depend on its arguments
+        channels, _, *sides = size
+        size = (channels, network.traits.frames_before + 1 + network.traits.frames_after, *sides)
+    return [size] if info.audio_size is None else [size, info.audio_size]
 
 
 def _count(network: Network, name: str, inputs: Sequence[Tensor]) -> Summary:
