@@ -14,6 +14,7 @@ from ls3d.models import load_model
 from ls3d.training import load_recipe, train
 from ls3d.training.enhancement.adversarial import AdversarialLoss
 from ls3d.training.enhancement.recipe import AdversarialSection
+from ls3d.training.state import load_state
 
 ON = {"weight_2d": 0.05, "weight_3d": 0.05, "width": 4}
 
@@ -88,7 +89,7 @@ def test_a_resumed_training_restores_both_sides(tmp_path: Path, monkeypatch: pyt
     train(whole)
     train_until(3, stopped, monkeypatch)
     train(stopped)
-    one, other = (torch.load(run.output / "last.ckpt", weights_only=False) for run in (whole, stopped))
+    one, other = (load_state(run.output / "last.ckpt").values for run in (whole, stopped))
     for key in ("state_dict", "current_model_state"):
         assert all(torch.equal(one[key][name], other[key][name]) for name in one[key])
         assert not any("discriminator" in name for name in one[key])

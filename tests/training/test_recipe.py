@@ -62,7 +62,7 @@ def test_overrides_are_yaml(recipe: Path) -> None:
         ("optimization.steps=many", r"optimization\.steps.*integer.*'many'"),
         ("data.crop", "section.key=value"),
         ("output.folder=1", "output is not a section"),
-        ("data.crop=[1,", "the value is not YAML"),
+        ("data.crop=[1,", "is not YAML"),
         ("data.scale=[1.0, 0.5]", "not a range from low to high"),
         ("data.scale=[0.0, 1.0]", "not a range from low to high"),
         ("data.size=[0, 640]", "not a height and a width"),
