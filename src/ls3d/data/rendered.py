@@ -75,20 +75,22 @@ def motion(layers: Sequence[Layer], time: float, size: tuple[int, int]) -> Tenso
     return result
 
 
-def random_texture(generator: torch.Generator, size: int = 128, slope: float | None = None) -> Tensor:
+def random_texture(
+    generator: torch.Generator, size: int = 128, slope: float | None = None, cutoff: float = 0.35
+) -> Tensor:
     """Band-limited noise ``(3, size, size)`` in [0, 1] with the spectrum ``1 / f**slope`` of natural images.
 
     Args:
         generator: of all randomness.
         size: height and width; the texture repeats without a seam.
         slope: 1 is natural, 0 white; None draws it from [0.6, 1.6].
+        cutoff: highest frequency, in cycles per pixel. Above 0.35 a sample between pixels is not resolved by them.
     """
     if slope is None:
         slope = 0.6 + float(torch.rand((), generator=generator))
     frequency = torch.fft.fftfreq(size)
     radius = torch.sqrt(frequency[:, None] ** 2 + frequency[None] ** 2)
-    # Nothing above 0.35 cycles per pixel: what is sampled between pixels must be resolved by them.
-    amplitude = torch.where((radius > 0) & (radius < 0.35), radius.clamp(min=1 / size) ** -slope, 0.0)
+    amplitude = torch.where((radius > 0) & (radius < cutoff), radius.clamp(min=1 / size) ** -slope, 0.0)
     noise = torch.randn(4, size, size, generator=generator)
     channels = torch.fft.ifft2(torch.fft.fft2(noise) * amplitude).real
     channels = channels / channels.std(dim=(1, 2), keepdim=True)
@@ -120,7 +122,12 @@ def random_outline(generator: torch.Generator, size: int = 128, radius: float = 
 
 
 def random_scene(
-    generator: torch.Generator, size: tuple[int, int], speed: float, sprites: int = 1, radius: float | None = None
+    generator: torch.Generator,
+    size: tuple[int, int],
+    speed: float,
+    sprites: int = 1,
+    radius: float | None = None,
+    cutoff: float = 0.35,
 ) -> list[Layer]:
     """A background and sprites that all move at the same speed in independent directions.
 
@@ -130,6 +137,7 @@ def random_scene(
         speed: pixels from t = 0 to t = 1 of every layer.
         sprites: layers in front of the background.
         radius: of the sprites, in pixels; a quarter of the smaller side by default.
+        cutoff: of the textures, see :func:`random_texture`.
     """
     radius = min(size) / 4 if radius is None else radius
     layers = []
@@ -138,7 +146,7 @@ def random_scene(
         place = torch.rand(2, generator=generator).tolist()
         layers.append(
             Layer(
-                texture=random_texture(generator),
+                texture=random_texture(generator, cutoff=cutoff),
                 shape=random_outline(generator, radius=radius) if number else None,
                 center=(place[0] * size[0], place[1] * size[1]),
                 velocity=(speed * math.sin(direction), speed * math.cos(direction)),
