@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 #: Radius of the square window whose mean is removed from the first three of the six features.
 MEAN_RADIUS = 3
 
@@ -63,3 +65,11 @@ def check_times(times: Sequence[float]) -> None:
     """Raise ``ValueError`` for a time outside the interval."""
     if any(not 0 <= time <= 1 for time in times):
         raise ValueError(f"times are {list(times)}, expected values from 0 to 1")
+
+
+def too_large(kernel: str, first: Tensor) -> str | None:
+    """Why a kernel with 32-bit positions can't take the frames ``(N, 3, H, W)``, in a sentence; None when it can."""
+    height, width = half_size(first.shape[2], first.shape[3])
+    if height * width < 2**28:
+        return None
+    return f"the {kernel} counts the features of a frame with 32 bits, and these frames have more"

@@ -18,6 +18,7 @@ from ls3d.ops._motion_plan import (
     half_size,
     rest_radii,
     search_radii,
+    too_large,
 )
 from ls3d.ops.backends.cpu import library
 
@@ -53,9 +54,8 @@ def supports(first: Tensor) -> str | None:
     """Why this backend can't run, in a sentence; None when it can."""
     if first.device.type != "cpu":
         return f"the CPU kernel runs on CPUs, not on {first.device.type} devices"
-    height, width = half_size(first.shape[2], first.shape[3])
-    if height * width >= 2**28:
-        return "the CPU kernel counts the features of a frame with 32 bits, and these frames have more"
+    if sentence := too_large("CPU kernel", first):
+        return sentence
     compiled, why_not = library.load()
     if compiled is None:
         return why_not

@@ -20,6 +20,7 @@ from ls3d.ops._motion_plan import (
     half_size,
     rest_radii,
     search_radii,
+    too_large,
 )
 from ls3d.ops.backends.reference_motion import enlarge, length, pyramid
 from ls3d.ops.backends.triton.backend import on_device_of, unsupported_device
@@ -36,10 +37,7 @@ _FEATURES = 6
 
 def supports(first: Tensor) -> str | None:
     """Why this backend can't run, in a sentence; None when it can."""
-    height, width = half_size(first.shape[2], first.shape[3])
-    if height * width >= 2**28:
-        return "the Triton kernels count the features of a frame with 32 bits, and these frames have more"
-    return unsupported_device(first.device)
+    return too_large("Triton kernel", first) or unsupported_device(first.device)
 
 
 def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], levels: int) -> Tensor:
