@@ -71,17 +71,16 @@ class Workspace:
         if self.folder.is_dir() and not (self.folder / _JOB).exists() and self._foreign():
             raise InputError(f"{self.folder} exists and is not an unfinished job; move it away")
         self.folder.mkdir(exist_ok=True)
-        lock = exclusive(self.folder / _LOCK)
-        try:
-            lock.__enter__()
-        except BlockingIOError as error:
-            raise InputError(f"{self.target}: another process is working on this output") from error
-        try:
-            yield
-        finally:
-            if self.folder.is_dir() and {path.name for path in self.folder.iterdir()} <= {_LOCK}:
-                self.delete()
-            lock.__exit__(None, None, None)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(self.folder / _LOCK))
+            except BlockingIOError as error:
+                raise InputError(f"{self.target}: another process is working on this output") from error
+            try:
+                yield
+            finally:
+                if self.folder.is_dir() and {path.name for path in self.folder.iterdir()} <= {_LOCK}:
+                    self.delete()
 
     def check_target(self, overwrite: bool) -> None:
         """Check that the output may be written.
