@@ -17,7 +17,7 @@ export PYTHONPATH=$PWD/src${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1 TRITON_
 limit=${LS3D_LIMIT:-540}
 
 part_tests() {
-    python3 -m pytest -p no:cacheprovider -n 0 -m gpu --override-ini addopts=-q tests \
+    python3 -m pytest -p no:cacheprovider -n 0 -m gpu --override-ini 'addopts=-q --import-mode=importlib' tests \
         --junit-xml "$out/tests.xml" --durations 10
 }
 
@@ -30,7 +30,7 @@ part_operator() { # torchvision's operator, one of the alternatives, supports fl
 }
 
 part_motion() { # correctness first: without it, times mean nothing
-    python3 -m pytest -p no:cacheprovider -n 0 -m gpu --override-ini addopts=-q tests/ops/test_triton_motion.py &&
+    python3 -m pytest -p no:cacheprovider -n 0 -m gpu --override-ini 'addopts=-q --import-mode=importlib' tests/ops/test_triton_motion.py &&
         python3 benchmarks/motion.py --device cuda --json "$out/motion.json"
 }
 

@@ -54,7 +54,7 @@ def make_clips(count: int, side: int, speeds: Sequence[float], cutoff: float, se
 
 
 def draw_batch(clips: Tensor, crop: int, size: int, generator: torch.Generator) -> Tensor:
-    """Random crops ``(size, 3, 5, crop, crop)`` in [0, 1], flipped and transposed at random."""
+    """Random crops ``(size, 3, 5, crop, crop)`` in [0, 1], flipped and transposed at random, on the clips' device."""
     batch = []
     for index in torch.randint(len(clips), (size,), generator=generator).tolist():
         y, x = torch.randint(clips.shape[-1] - crop + 1, (2,), generator=generator).tolist()
@@ -68,7 +68,7 @@ def draw_batch(clips: Tensor, crop: int, size: int, generator: torch.Generator) 
 def train_row(blocks: Sequence[int], clips: Tensor, settings: argparse.Namespace, seed: int) -> tuple[Any, list[float]]:
     """A trained network, and the mean training loss of each tenth of the steps."""
     torch.manual_seed(seed)
-    model = create_model("vfi_ls3d", width=settings.width, ls3d_blocks=tuple(blocks))
+    model = create_model("vfi_ls3d", width=settings.width, ls3d_blocks=tuple(blocks)).to(clips.device)
     groups = parameter_groups(model, settings.learning_rate, settings.offset_factor)
     optimizer = torch.optim.AdamW(groups, weight_decay=1e-4)
     decay = settings.steps // 2
@@ -78,7 +78,7 @@ def train_row(blocks: Sequence[int], clips: Tensor, settings: argparse.Namespace
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     generator = torch.Generator().manual_seed(seed)
-    losses = []
+    losses: Any = []
     for _ in range(settings.steps):
         clean = draw_batch(clips, settings.crop, settings.batch, generator)
         loss = F.l1_loss(model(clean[:, :, [0, 4]], NEW), clean[:, :, 1:4])
@@ -87,7 +87,8 @@ def train_row(blocks: Sequence[int], clips: Tensor, settings: argparse.Namespace
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         scheduler.step()
-        losses.append(loss.item())
+        losses.append(loss.detach())
+    losses = torch.stack(losses).tolist()
     tenth = max(1, settings.steps // 10)
     return model.eval(), [
         sum(part) / len(part) for part in (losses[i : i + tenth] for i in range(0, len(losses), tenth))
@@ -111,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="JSON file; entries in it are not trained again")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--batch", type=int, default=4)
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1500, help="rendered scenes for training")
     # Finer textures would measure what passes the network's bottleneck at a quarter of the size, not motion.
     parser.add_argument("--cutoff", type=float, default=0.1, help="highest frequency, in cycles per pixel")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     settings = parser.parse_args()
     torch.set_num_threads(settings.threads)
@@ -135,13 +137,13 @@ def main() -> None:
             raise SystemExit(f"{settings.output} was made with other settings: {known['settings']}")
         results = known
     finished = {(entry["row"], entry["seed"]) for entry in results["trainings"]}
-    todo = [(row, seed) for seed in range(settings.seeds) for row in settings.rows if (row, seed) not in finished]
+    todo = [(row, seed) for seed in settings.seeds for row in settings.rows if (row, seed) not in finished]
     if not todo:
         return
-    test = make_clips(24 * len(DISTANCES), 64, DISTANCES, settings.cutoff, seed=1)
+    test = make_clips(24 * len(DISTANCES), 64, DISTANCES, settings.cutoff, seed=1).to(settings.device)
     if "blend" not in results:
         results["blend"] = score(create_model("blend"), test, margin=8)
-    training = make_clips(settings.clips, 64, (), settings.cutoff, seed=2)
+    training = make_clips(settings.clips, 64, (), settings.cutoff, seed=2).to(settings.device)
     for row, seed in todo:
         begin = time.monotonic()
         model, losses = train_row(ROWS[row], training, settings, seed)

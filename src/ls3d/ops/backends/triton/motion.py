@@ -1,10 +1,12 @@
 """The GPU backend of ``bilateral_motion``: Triton kernels for the passes over each level, torch for the pyramid.
 
-Samples and times are computed one after the other, so that the workspace is that of a single pair of frames.
+Small frames take little longer in a batch than one alone: a launch costs more than the work in it. Times are computed
+one after the other.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,6 +33,9 @@ WORKSPACE_BYTES = 128 * 2**20
 BLOCK = 128
 """Elements that a program computes. Not tuned."""
 
+SAMPLES = 256
+"""Most samples that are computed at once."""
+
 _CANDIDATES = 6
 _FEATURES = 6
 
@@ -44,28 +49,30 @@ def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], leve
     """The motion ``(N, len(times), 2, h, w)``; shapes as in :func:`ls3d.ops.bilateral_motion`, frames in float32."""
     count, _, height, width = first.shape
     result = first.new_empty((count, len(times), 2, *half_size(height, width)))
+    if count == 0:
+        return result
     with on_device_of(first):
-        for sample in range(count):
-            frames = pyramid(first[sample : sample + 1], second[sample : sample + 1], levels)
-            pairs = [(ours[0].contiguous(), theirs[0].contiguous()) for ours, theirs in frames]
+        for part, *frames in zip(result.split(SAMPLES), first.split(SAMPLES), second.split(SAMPLES), strict=True):
+            pairs = [(ours.contiguous(), theirs.contiguous()) for ours, theirs in pyramid(*frames, levels)]
             for number, time in enumerate(times):
-                torch.mul(_motion(pairs, time), 2, out=result[sample, number])
+                torch.mul(_motion(pairs, time), 2, out=part[:, number])
     return result
 
 
 def _motion(pairs: Sequence[tuple[Tensor, Tensor]], time: float) -> Tensor:
-    """The motion ``(2, h, w)`` at one time, in pixels of the finest level; features are ``(6, h, w)``."""
-    motion = pairs[0][0].new_zeros(2, *pairs[0][0].shape[1:])
+    """The motion ``(N, 2, h, w)`` at one time, in pixels of the finest level; features are ``(N, 6, h, w)``."""
+    count, _, height, width = pairs[0][0].shape
+    motion = pairs[0][0].new_zeros(count, 2, height, width)
     radii = zip(search_radii(len(pairs)), rest_radii(len(pairs)), strict=True)
     for number, (pair, (radius, rest_radius)) in enumerate(zip(pairs, radii, strict=True)):
         if number:
-            motion = enlarge(motion[None], *pair[0].shape[1:])[0].contiguous()
+            motion = enlarge(motion, *pair[0].shape[2:]).contiguous()
             motion = _pass(pair, motion, time, None)
         motion = _pass(pair, motion, time, radius)
         if rest_radius:
             small = _pass(pair, torch.zeros_like(motion), time, rest_radius)
             fits = _cost(pair, small, time) < _cost(pair, motion, time) * SHARE + TOLERANCE
-            motion = torch.where(fits & (length(small[None]) < length(motion[None]))[0], small, motion)
+            motion = torch.where(fits & (length(small) < length(motion)), small, motion)
         motion = _median(motion)
     return motion
 
@@ -74,11 +81,11 @@ def _pass(pair: tuple[Tensor, Tensor], motion: Tensor, time: float, radius: int 
     """The best motion of the grid of ``radius`` around ``motion``, or for None the best of the neighbors' motions."""
     from ls3d.ops.backends.triton import motion_kernels as kernels
 
-    _, height, width = motion.shape
+    height, width = motion.shape[2:]
     found = torch.empty_like(motion)
     for first, costs in _costs(pair, motion, time, radius):
-        band = {"costs": costs, "first": first, "count": costs.shape[1], "height": height, "width": width}
-        grid = _grid(costs[0])
+        band = {"costs": costs, "first": first, "count": costs.shape[2], "height": height, "width": width}
+        grid = _grid(costs[:, 0])
         if radius is None:
             kernels.select_kernel[grid](
                 motion=motion, chosen=found, penalty=PENALTY, NEIGHBOR=NEIGHBOR, **band, **_options()
@@ -89,25 +96,25 @@ def _pass(pair: tuple[Tensor, Tensor], motion: Tensor, time: float, radius: int 
 
 
 def _cost(pair: tuple[Tensor, Tensor], motion: Tensor, time: float) -> Tensor:
-    """Mean difference ``(h, w)`` of the two frames along ``motion``, over features and window."""
-    return torch.cat([costs[0] for _, costs in _costs(pair, motion, time, 0)])
+    """Mean difference ``(N, 1, h, w)`` of the two frames along ``motion``, over features and window."""
+    return torch.cat([costs for _, costs in _costs(pair, motion, time, 0)], dim=2)
 
 
 def _costs(
     pair: tuple[Tensor, Tensor], motion: Tensor, time: float, radius: int | None
 ) -> Iterator[tuple[int, Tensor]]:
-    """The costs ``(candidates, count, w)`` of bands of rows, and the first row of each; as in ``_pass``."""
+    """The costs ``(N, candidates, count, w)`` of bands of rows, and the first row of each; as in ``_pass``."""
     from ls3d.ops.backends.triton import motion_kernels as kernels
 
-    _, height, width = motion.shape
-    penalties = _penalties(radius).to(motion.device, non_blocking=True)
+    samples, _, height, width = motion.shape
+    penalties = _penalties(radius, motion.device)
     candidates = len(penalties)
     size = {"height": height, "width": width}
-    for first, count in _bands(height, width, candidates):
+    for first, count in _bands(height, width, samples * candidates):
         top = max(first - WINDOW_RADIUS, 0)
         rows = min(first + count + WINDOW_RADIUS, height) - top
-        differences = motion.new_empty(candidates, rows, width)
-        costs = motion.new_empty(candidates, count, width)
+        differences = motion.new_empty(samples, candidates, rows, width)
+        costs = motion.new_empty(samples, candidates, count, width)
         kernels.difference_kernel[_grid(differences)](
             first=pair[0],
             second=pair[1],
@@ -141,17 +148,21 @@ def _costs(
         yield first, costs
 
 
-def _penalties(radius: int | None) -> Tensor:
+@functools.cache
+def _penalties(radius: int | None, device: torch.device) -> Tensor:
     """What each candidate costs besides the difference of the frames; the grid is numbered row by row."""
     if radius is None:
-        return torch.zeros(_CANDIDATES)
+        return torch.zeros(_CANDIDATES, device=device)
     steps = range(-radius, radius + 1)
-    return torch.tensor([PENALTY * (abs(y) + abs(x)) for y in steps for x in steps])
+    return torch.tensor([PENALTY * (abs(y) + abs(x)) for y in steps for x in steps], device=device)
 
 
-def _bands(height: int, width: int, candidates: int) -> Iterator[tuple[int, int]]:
-    """First row and number of rows of bands whose differences and costs fit the workspace."""
-    most = WORKSPACE_BYTES // (2 * 4 * candidates * width) - 2 * WINDOW_RADIUS
+def _bands(height: int, width: int, volumes: int) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of bands whose differences and costs fit the workspace.
+
+    ``volumes`` is the number of candidates of all samples.
+    """
+    most = WORKSPACE_BYTES // (2 * 4 * volumes * width) - 2 * WINDOW_RADIUS
     rows = min(height, max(1, most))
     return ((first, min(rows, height - first)) for first in range(0, height, rows))
 
@@ -159,15 +170,15 @@ def _bands(height: int, width: int, candidates: int) -> Iterator[tuple[int, int]
 def _median(motion: Tensor) -> Tensor:
     from ls3d.ops.backends.triton import motion_kernels as kernels
 
-    _, height, width = motion.shape
+    height, width = motion.shape[2:]
     smooth = torch.empty_like(motion)
     kernels.median_kernel[_grid(motion)](motion=motion, smooth=smooth, height=height, width=width, **_options())
     return smooth
 
 
-def _grid(result: Tensor) -> tuple[int]:
-    """The programs that compute all elements of ``result``."""
-    return (-(-result.numel() // BLOCK),)
+def _grid(result: Tensor) -> tuple[int, int]:
+    """The programs that compute all elements of ``result``, sample by sample."""
+    return -(-result[0].numel() // BLOCK), len(result)
 
 
 def _options() -> dict[str, Any]:

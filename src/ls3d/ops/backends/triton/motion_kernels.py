@@ -6,13 +6,20 @@ Everything is added in the order of the reference, and launches switch the fusio
 backends round alike and find the same minimum.
 
 Planes are ``(height, width)`` and contiguous, float32. A motion has two of them, y and x, in pixels of the level. A
-volume has a plane of some rows for each candidate. A program computes ``BLOCK`` consecutive elements of its result.
+volume has a plane of some rows for each candidate. Shapes are those of one sample; the second axis of every grid is the
+sample. A program computes ``BLOCK`` consecutive elements of its result.
 """
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
+
+
+@triton.jit
+def of_sample(pointer, elements):
+    """The program's sample in a tensor with so many ``elements`` per sample."""
+    return pointer + tl.program_id(1).to(tl.int64) * elements
 
 
 @triton.jit
@@ -74,8 +81,12 @@ def difference_kernel(
     """Write the difference of the frames, summed over features, in rows ``top`` to ``top + rows``.
 
     With SEARCH, the candidates are the grid of ``radius`` around ``motion``, else those of :func:`candidate`. The
-    factors of the motion are -t and 1 - t. Grid: (blocks of the volume,).
+    factors of the motion are -t and 1 - t. Grid: (blocks of the volume, N).
     """
+    first = of_sample(first, 6 * height * width)
+    second = of_sample(second, 6 * height * width)
+    motion = of_sample(motion, 2 * height * width)
+    volume = of_sample(volume, candidates * rows * width)
     index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     number = index // (rows * width)
     exists = number < candidates
@@ -118,8 +129,10 @@ def cost_kernel(
 ):  # fmt: skip
     """Write the mean difference over a window plus the penalty, in rows ``first`` to ``first + count``.
 
-    ``scale`` is one over the number of values; beyond the edge, the edge. Grid: (blocks of costs,).
+    ``scale`` is one over the number of values; beyond the edge, the edge. Grid: (blocks of costs, N).
     """
+    differences = of_sample(differences, candidates * rows * width)
+    costs = of_sample(costs, candidates * count * width)
     index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     number = index // (count * width)
     exists = number < candidates
@@ -166,11 +179,14 @@ def search_kernel(
     found,  # (2, height, width), rows `first` to `first + count` are written
     height, width, first, count, radius, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The best motion of the grid around ``center``, with its sub-pixel part. Grid: (blocks of pixels,)."""
+    """The best motion of the grid around ``center``, with its sub-pixel part. Grid: (blocks of pixels, N)."""
+    side = 2 * radius + 1
+    costs = of_sample(costs, side * side * count * width)
+    center = of_sample(center, 2 * height * width)
+    found = of_sample(found, 2 * height * width)
     pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     size = count * width
     exists = pixel < count * width
-    side = 2 * radius + 1
     best = tl.load(costs + pixel, mask=exists, other=0.0)
     index = tl.zeros((BLOCK,), tl.int32)
     for number in range(1, side * side):
@@ -193,7 +209,10 @@ def select_kernel(
     chosen,  # (2, height, width), rows `first` to `first + count` are written
     penalty, height, width, first, count, NEIGHBOR: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The best of the motions of :func:`candidate`; ``penalty`` is that of a pixel. Grid: (blocks of pixels,)."""
+    """The best of the motions of :func:`candidate`; ``penalty`` is that of a pixel. Grid: (blocks of pixels, N)."""
+    costs = of_sample(costs, 6 * count * width)
+    motion = of_sample(motion, 2 * height * width)
+    chosen = of_sample(chosen, 2 * height * width)
     pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     size = count * width
     exists = pixel < count * width
@@ -238,11 +257,13 @@ def median_kernel(
     smooth,  # (2, height, width), written
     height, width, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The 3x3 median of each component. Grid: (blocks of motion,).
+    """The 3x3 median of each component. Grid: (blocks of motion, N).
 
     It is the median of three values: the largest of the rows' minima, the median of their medians, and the smallest of
     their maxima.
     """
+    motion = of_sample(motion, 2 * height * width)
+    smooth = of_sample(smooth, 2 * height * width)
     index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     exists = index < 2 * height * width
     y = index // width % height
