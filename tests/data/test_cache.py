@@ -11,7 +11,8 @@ import pytest
 import torch
 from helpers import videos
 
-from ls3d.data.cache import CachedClip, open_clips
+from ls3d.data.cache import CachedClip, open_clips, render_clips
+from ls3d.data.clips import ArrayClip
 from ls3d.data.windows import RandomWindows
 from ls3d.errors import InputError
 from ls3d.nn.resize import imresize
@@ -81,3 +82,20 @@ def test_a_cached_clip_is_mapped_only_while_it_is_read(tmp_path: Path) -> None:
         pytest.skip("only Linux lists the files that are mapped")
     windows[0]
     assert "clip.npy" not in maps.read_text()
+
+
+def test_rendered_clips_depend_on_their_number_alone_and_are_kept(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 130, 140, 3), dtype=np.uint8)
+    sources = [ArrayClip("a", pixels), ArrayClip("too small", pixels[:, :64])]
+    two = render_clips(sources, 2, tmp_path)
+    assert [clip.frames.shape for clip in two] == [(9, 256, 256, 3)] * 2
+    assert not np.array_equal(two[0].frames, two[1].frames)
+    assert np.array_equal(render_clips(sources, 1, tmp_path / "other")[0].frames, two[0].frames)
+    before = two[0].path.stat().st_mtime_ns
+    assert [clip.path for clip in render_clips(sources, 2, tmp_path)] == [clip.path for clip in two]
+    assert two[0].path.stat().st_mtime_ns == before
+
+
+def test_clips_that_are_too_small_for_textures_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no clip has 128 x 128 pixels"):
+        render_clips([ArrayClip("a", np.zeros((2, 64, 200, 3), np.uint8))], 1, tmp_path)

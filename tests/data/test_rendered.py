@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ls3d.data.rendered import Layer, motion, random_outline, random_scene, random_texture, render
+from ls3d.data.rendered import (
+    Layer,
+    mirrored,
+    motion,
+    occluding_scene,
+    random_outline,
+    random_scene,
+    random_texture,
+    render,
+)
 
 SIZE = (32, 40)
 
@@ -69,3 +80,21 @@ def test_textures_are_band_limited_and_repeat() -> None:
     high = torch.hypot(frequency[:, None], frequency[None]) > 0.36
     clipped = bool(((texture == 0) | (texture == 1)).any())
     assert clipped or float(spectrum[:, high].max()) < 1e-3 * float(spectrum.max())
+
+
+@given(st.integers(0, 30))
+def test_occluding_sprites_show_their_textures_and_keep_to_the_speed(seed: int) -> None:
+    colors = iter(range(1, 9))
+    scene = occluding_scene(generator(seed), SIZE, 20.0, lambda: torch.full((3, 16, 16), next(colors) / 10))
+    assert 2 <= len(scene) <= 5
+    assert max(math.hypot(*layer.velocity) for layer in scene) <= 20
+    shown = render(scene, [0.0], SIZE)
+    assert shown.min() >= 0.1 - 1e-4
+    assert shown.max() <= len(scene) / 10 + 1e-4
+
+
+def test_mirrored_textures_have_no_seam() -> None:
+    texture = mirrored(torch.arange(12.0).view(1, 3, 4))
+    assert texture.shape == (1, 6, 8)
+    assert torch.equal(texture[..., 0], texture[..., -1])
+    assert torch.equal(texture[:, 0], texture[:, -1])

@@ -1,4 +1,4 @@
-"""Training clips, decoded once and kept on disk.
+"""Training clips, decoded or rendered once and kept on disk.
 
 Training reads every clip hundreds of times and decoding is slow, so each clip is decoded into one ``.npy`` file in a
 cache folder and mapped into memory from there. A clip that can't be decoded is left out, with a warning.
@@ -9,17 +9,29 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import torch
 
-from ls3d.data.clips import FileClip, Pixels, resize_frame
+from ls3d.data.clips import DecodedClip, FileClip, Pixels, resize_frame
+from ls3d.data.rendered import mirrored, occluding_scene, render
 from ls3d.data.training_sets import open_training_set
 from ls3d.errors import InputError
 from ls3d.files import atomic_write
 
 log = logging.getLogger(__name__)
+
+#: Height and width of the textures that are cut from frames, in pixels.
+_TEXTURE_SIDE = 128
+
+#: Rendered clips: frames, height and width, and pixels that the fastest layer moves from the first to the last frame.
+_RENDERED_FRAMES = 9
+_RENDERED_SIDE = 256
+_RENDERED_SPEED = 40.0
 
 
 class CachedClip:
@@ -82,6 +94,60 @@ def open_clips(
     if not clips:
         raise InputError(f"{root} holds no clip that can be decoded")
     return clips
+
+
+def render_clips(
+    clips: Sequence[DecodedClip], count: int, cache: str | os.PathLike[str] | None = None
+) -> list[CachedClip]:
+    """Render clips of sprites that move in front of a background, and of each other, with textures cut from ``clips``.
+
+    They show occlusions and large motion more often than footage does. Clip ``i`` depends only on ``i`` and on the
+    names, sizes and first frames of ``clips``.
+
+    Args:
+        clips: of at least 128 x 128 pixels; smaller ones are not used.
+        count: how many to render; 9 frames of 256 x 256 pixels each.
+        cache: as for ``open_clips``.
+
+    Raises:
+        InputError: no clip is large enough.
+    """
+    sources = [clip for clip in clips if min(clip.frames.shape[1:3]) >= _TEXTURE_SIDE]
+    if count and not sources:
+        raise InputError(f"no clip has {_TEXTURE_SIDE} x {_TEXTURE_SIDE} pixels, from which textures are cut")
+    digest = hashlib.sha256()
+    for clip in sources:
+        digest.update(f"{clip.name}|{clip.frames.shape}|".encode() + clip.frames[0].tobytes())
+    folder = (Path(cache) if cache else _default_cache()) / f"rendered-{digest.hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def render_clip(number: int) -> CachedClip:
+        target = folder / f"{number}.npy"
+        if not target.exists():
+            with atomic_write(target) as temporary, temporary.open("wb") as file:
+                np.save(file, _render_clip(sources, number))
+        return CachedClip(f"rendered {number}", target)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(render_clip, range(count)))
+
+
+def _render_clip(sources: Sequence[DecodedClip], number: int) -> Pixels:
+    """The frames ``(T, H, W, 3)`` of one rendered clip."""
+    rng = np.random.default_rng(number)
+
+    def draw_texture() -> torch.Tensor:
+        frames = sources[int(rng.integers(len(sources)))].frames
+        frame = frames[rng.integers(len(frames))]
+        y, x = rng.integers(np.subtract(frame.shape[:2], _TEXTURE_SIDE) + 1)
+        texture = torch.from_numpy(np.array(frame[y : y + _TEXTURE_SIDE, x : x + _TEXTURE_SIDE]))
+        return mirrored(texture.permute(2, 0, 1).float() / 255)
+
+    size = (_RENDERED_SIDE, _RENDERED_SIDE)
+    scene = occluding_scene(torch.Generator().manual_seed(number), size, _RENDERED_SPEED, draw_texture)
+    frames = render(scene, torch.linspace(0, 1, _RENDERED_FRAMES).tolist(), size)
+    pixels: Pixels = (frames * 255).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy()
+    return pixels
 
 
 def _default_cache() -> Path:

@@ -10,7 +10,7 @@ Scenes depend on nothing but the generator that they are drawn with.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -153,6 +153,45 @@ def random_scene(
             )
         )
     return layers
+
+
+def occluding_scene(
+    generator: torch.Generator, size: tuple[int, int], speed: float, draw_texture: Callable[[], Tensor]
+) -> list[Layer]:
+    """A background and one to four sprites, which each move and turn in their own way.
+
+    Args:
+        generator: of all randomness but that of ``draw_texture``.
+        size: height and width of the frames.
+        speed: of the fastest layers, in pixels from t = 0 to t = 1; a quarter of them is slower than a sixteenth of it.
+        draw_texture: returns the texture of a layer, see ``Layer``.
+    """
+
+    def uniform(low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=generator))
+
+    layers = []
+    for number in range(1 + int(torch.randint(1, 5, (), generator=generator))):
+        radius = round(min(size) * uniform(0.08, 0.3))
+        direction, length = uniform(0, 2 * math.pi), speed * uniform(0, 1) ** 2
+        turns = bool(torch.randint(2, (), generator=generator))
+        layers.append(
+            Layer(
+                texture=draw_texture(),
+                shape=random_outline(generator, 4 * radius, radius) if number else None,
+                center=(uniform(0, size[0]), uniform(0, size[1])),
+                velocity=(length * math.sin(direction), length * math.cos(direction)),
+                angle=uniform(0, 2 * math.pi) if number else 0.0,
+                spin=uniform(-0.5, 0.5) if number and turns else 0.0,
+            )
+        )
+    return layers
+
+
+def mirrored(texture: Tensor) -> Tensor:
+    """A texture ``(3, S, S)`` as ``(3, 2 * S, 2 * S)`` that repeats without a seam."""
+    wide = torch.cat([texture, texture.flip(-1)], dim=-1)
+    return torch.cat([wide, wide.flip(-2)], dim=-2)
 
 
 def _pixel_grid(size: tuple[int, int], samples: int) -> Tensor:

@@ -26,6 +26,8 @@ def split_clips(data: DataSection) -> tuple[list[CachedClip], list[CachedClip]]:
     clips = cache.open_clips(data.root, data.cache, data.set, data.size)
     held_out = _held_out_names([clip.name for clip in clips], data)
     training = [clip for clip in clips if clip.name not in held_out]
+    if data.rendered:
+        training += cache.render_clips(training, data.rendered, data.cache)
     return training, [clip for clip in clips if clip.name in held_out]
 
 

@@ -28,6 +28,7 @@ class DataSection(Section):
         size: height and width to which all frames are resized first.
         cache: where decoded frames are kept; None is the user's cache folder.
         held_out: names of the clips that are kept for validation, or their number.
+        rendered: number of clips that are rendered from the training clips' textures and trained on, too.
         crop: height and width of a sample in pixels.
         scale: range of the random factor by which a sample is scaled down.
         candidates: number of random crops of which the one with most motion is used.
@@ -39,6 +40,7 @@ class DataSection(Section):
     size: tuple[int, int] | None = None
     cache: Path | None = None
     held_out: list[str] | int = Field(default=[])
+    rendered: int = Field(default=0, ge=0, le=1_000_000)
     crop: int = Field(default=128, gt=0, le=8192)
     scale: Range = (0.5, 1.0)
     candidates: int = Field(default=2, gt=0, le=1000)

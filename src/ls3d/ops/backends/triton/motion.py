@@ -52,8 +52,8 @@ def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], leve
     if count == 0:
         return result
     with on_device_of(first):
-        for part, *frames in zip(result.split(SAMPLES), first.split(SAMPLES), second.split(SAMPLES), strict=True):
-            pairs = [(ours.contiguous(), theirs.contiguous()) for ours, theirs in pyramid(*frames, levels)]
+        for part, ours, theirs in zip(*(tensor.split(SAMPLES) for tensor in (result, first, second)), strict=True):
+            pairs = [(one.contiguous(), other.contiguous()) for one, other in pyramid(ours, theirs, levels)]
             for number, time in enumerate(times):
                 torch.mul(_motion(pairs, time), 2, out=part[:, number])
     return result
