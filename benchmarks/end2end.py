@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ls3d.models import create_model
+from ls3d.nn import make_channels_last
 
 SIZES = ((256, 512), (360, 720))
 NETWORKS = ("vfi_ls3d", "vfi_conv3d", "vfi_ls3d_plus_s")
@@ -66,7 +67,8 @@ def measure(
 ) -> list[dict[str, Any]]:
     """The rows of the result for one network and size."""
     torch.manual_seed(0)
-    network = create_model(name).to(device, memory_format=torch.channels_last_3d)
+    network = create_model(name).to(device)
+    make_channels_last(network)
     multiple = network.traits.size_multiple
     height, width = (-(-n // multiple) * multiple for n in size)
     frames = torch.rand(1, 3, 2, height, width, device=device).contiguous(memory_format=torch.channels_last_3d)

@@ -1,7 +1,7 @@
-"""Writes docs/benchmarks.md and its chart from the JSON files of ``operator.py`` and ``engine.py``.
+"""Writes docs/benchmarks.md and its chart from the JSON files of the other scripts.
 
-    python -P benchmarks/plot.py benchmarks/results/*.json --engine benchmarks/results/engine/*.json \\
-        --page docs/benchmarks.md --chart docs/benchmarks.svg
+    cd benchmarks/results; python -P ../plot.py *.json --networks networks/*.json --motion motion/*.json \\
+        --engine engine/*.json --page ../../docs/benchmarks.md --chart ../../docs/benchmarks.svg
 
 -P, because this folder has a module named operator. The chart needs matplotlib. Every figure on the page comes from a
 file.
@@ -39,6 +39,11 @@ def describe_layer(row: dict[str, Any]) -> str:
     return f"{tuple(row['input'])}, {kernel} to {row['out_channels']}"
 
 
+def format_ms(time: float) -> str:
+    """Milliseconds with one decimal, or with two below 10."""
+    return f"{time:.1f}" if time >= 10 else f"{time:.2f}"
+
+
 def table(rows: list[dict[str, Any]], direction: str) -> list[str]:
     """A Markdown table with one row for each layer."""
     present = [name for name in IMPLEMENTATIONS if any(name in row[direction] for row in rows)]
@@ -46,7 +51,7 @@ def table(rows: list[dict[str, Any]], direction: str) -> list[str]:
     lines.append("|---|---|" + "---:|" * (len(present) + 1))
     for row in rows:
         times = row[direction]
-        cells = [f"{times[name]:.1f}" if name in times else "" for name in present]
+        cells = [format_ms(times[name]) if name in times else "" for name in present]
         ratio = f"{times['ls3d'] / times['conv3d']:.2f}" if "conv3d" in times and "ls3d" in times else ""
         lines.append(f"| {row['name']} | {describe_layer(row)} | " + " | ".join(cells) + f" | {ratio} |")
     return lines
@@ -58,7 +63,7 @@ def summarize(results: dict[str, Any]) -> list[str]:
     for direction, title in (("forward", "forward"), ("both", "forward + backward")):
         lines += [f"- {title}: {key}: {value}" for key, value in results.get("summary", {}).get(direction, {}).items()]
     lines += [f"- peak extra memory, {key}: {value} MiB" for key, value in results.get("peak extra MiB", {}).items()]
-    return lines
+    return lines + [f"- {note}" for note in results.get("notes", [])]
 
 
 def page(files: list[Path], chart: Path | None, folder: Path) -> str:
@@ -80,6 +85,45 @@ def page(files: list[Path], chart: Path | None, folder: Path) -> str:
             ]
             lines += [f"| {row['name']} | {row['forward']} | {row['both']} |" for row in results["scaling"]] + [""]
     return "\n".join(lines)
+
+
+def network_section(files: list[Path]) -> str:
+    """The section on whole networks."""
+    lines = [
+        "",
+        "## Whole networks",
+        "",
+        "Three new frames between two, and a training step with a batch of one. Measured by `benchmarks/end2end.py`.",
+        "",
+        "| machine | network | size | dtype | what | ms | peak memory |",
+        "|---|---|---|---|---|---:|---:|",
+    ]
+    for file in files:
+        for row in json.loads(file.read_text())["rows"]:
+            size = "x".join(map(str, row["size"]))
+            memory = f"{row['peak_mib']:.0f} MiB" if "peak_mib" in row else ""
+            cells = (file.stem, row["network"], size, row["dtype"], row["what"], format_ms(row["ms"]), memory)
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def motion_section(files: list[Path]) -> str:
+    """The section on ``bilateral_motion``."""
+    lines = [
+        "",
+        "## Motion",
+        "",
+        "One `bilateral_motion` between two frames, by the kernel and in plain torch, and the whole model `bilateral`.",
+        "In milliseconds. Measured by `benchmarks/motion.py`.",
+        "",
+        "| machine | size | kernel | plain torch | model |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for file in files:
+        for row in json.loads(file.read_text())["rows"]:
+            times = [format_ms(row[key]) for key in ("kernel", "plain_torch", "model")]
+            lines.append(f"| {' | '.join((file.stem, row['size'], *times))} |")
+    return "\n".join([*lines, ""])
 
 
 def engine_section(files: list[Path]) -> str:
@@ -126,6 +170,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--engine", nargs="*", type=Path, default=[], help="JSON files of benchmarks/engine.py")
+    parser.add_argument("--networks", nargs="*", type=Path, default=[], help="JSON files of benchmarks/end2end.py")
+    parser.add_argument("--motion", nargs="*", type=Path, default=[], help="JSON files of benchmarks/motion.py")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--chart", type=Path)
     options = parser.parse_args()
@@ -133,7 +179,12 @@ def main() -> None:
         draw(options.files, options.chart)
     if options.page:
         text = page(options.files, options.chart, options.page.parent)
-        options.page.write_text(text + (engine_section(options.engine) if options.engine else ""))
+        sections = (
+            (network_section, options.networks),
+            (motion_section, options.motion),
+            (engine_section, options.engine),
+        )
+        options.page.write_text(text + "".join(section(files) for section, files in sections if files))
 
 
 if __name__ == "__main__":

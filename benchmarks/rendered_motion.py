@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -96,15 +97,16 @@ def train_row(blocks: Sequence[int], clips: Tensor, settings: argparse.Namespace
 
 
 @torch.inference_mode()
-def score(model: Any, clips: Tensor, margin: int) -> dict[str, float]:
-    """Mean PSNR of the three new frames by distance; ``margin`` pixels at the borders are left out."""
-    result = {}
+def score(model: Any, clips: Tensor, margin: int) -> dict[str, float | None]:
+    """Mean PSNR of the three new frames by distance, None if infinite; ``margin`` pixels at the borders don't count."""
+    result: dict[str, float | None] = {}
     for place, distance in enumerate(DISTANCES):
         clean = clips[place :: len(DISTANCES)].float() / 255
         made = torch.cat([model(pair, NEW) for pair in clean[:, :, [0, 4]].split(8)]).clamp(0, 1)
         inner = (..., slice(margin, -margin), slice(margin, -margin))
         frames = [part.transpose(1, 2).flatten(0, 1)[inner] for part in (made, clean[:, :, 1:4])]
-        result[str(distance)] = round(float(psnr(frames[0], frames[1], peak=1.0).mean()), 3)
+        mean = float(psnr(frames[0], frames[1], peak=1.0).mean())
+        result[str(distance)] = round(mean, 3) if math.isfinite(mean) else None
     return result
 
 
@@ -128,7 +130,9 @@ def main() -> None:
     torch.set_num_threads(settings.threads)
 
     conditions = {
-        key: value for key, value in vars(settings).items() if key not in ("output", "rows", "seeds", "threads")
+        key: value
+        for key, value in vars(settings).items()
+        if key not in ("output", "rows", "seeds", "device", "threads")
     }
     results: dict[str, Any] = {"settings": conditions, "versions": {"torch": torch.__version__}, "trainings": []}
     if settings.output.exists():
@@ -152,6 +156,8 @@ def main() -> None:
             "seed": seed,
             "psnr": score(model, test, margin=8),
             "loss": [round(loss, 5) for loss in losses],
+            "torch": torch.__version__,
+            "device": torch.cuda.get_device_name() if training.is_cuda else "CPU",
             "seconds": round(time.monotonic() - begin),
         }
         results["trainings"].append(entry)

@@ -15,9 +15,10 @@ from helpers.recipes import losses, recipe, train_until
 from ls3d.errors import InputError
 from ls3d.metrics import psnr
 from ls3d.models import create_model, load_enhancement_model, load_model, read_metadata
+from ls3d.nn import make_channels_last
 from ls3d.training import train
 from ls3d.training._lightning_internals import set_logged_step
-from ls3d.training._network import create_or_load, make_channels_last
+from ls3d.training._network import create_or_load
 from ls3d.training.enhancement.loaders import split_clips
 from ls3d.training.recipe.sections import ModelSection
 from ls3d.training.state import load_state

@@ -6,6 +6,7 @@ from ls3d.nn.blocks import LS3DResBlock, ResBlock2d
 from ls3d.nn.conv import LS3DConv3d
 from ls3d.nn.convert import convert
 from ls3d.nn.initialize import initialize
+from ls3d.nn.memory_format import make_channels_last
 from ls3d.nn.non_local import NonLocalBlock3d
 from ls3d.nn.offsets import limit_offsets, parameter_groups
 from ls3d.nn.statistics import OffsetStatistics, offset_statistics
@@ -19,6 +20,7 @@ __all__ = [
     "convert",
     "initialize",
     "limit_offsets",
+    "make_channels_last",
     "offset_statistics",
     "parameter_groups",
 ]

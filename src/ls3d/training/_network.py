@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-
 from ls3d.errors import InputError
 from ls3d.models import Network, create_model, load_model
-from ls3d.nn import limit_offsets
+from ls3d.nn import limit_offsets, make_channels_last
 from ls3d.training.recipe.sections import BaseRecipe, ModelSection
 
 
@@ -41,11 +38,3 @@ def create_or_load(section: ModelSection) -> Network:
             f"the recipe asks for {section.name} {section.arguments}"
         )
     return network.train()
-
-
-def make_channels_last(network: nn.Module) -> None:
-    """Keep the weights of 2D and 3D convolutions channels-last; ``Module.to`` can do only one of the two."""
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for parameter in network.parameters():
-        if parameter.dim() in formats:
-            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
