@@ -78,6 +78,13 @@ def test_restart_starts_over(source: Path, tmp_path: Path) -> None:
     assert denoise(source, target, model=Mean(), options=options).resumed == 0
 
 
+def test_restart_replaces_the_output(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"of another job")
+    assert denoise(source, target, model="identity", options=replace(OPTIONS, resume=False)).frames_out == 40
+    assert len(list(decode(target))) == 40
+
+
 def test_a_damaged_segment_is_made_again(source: Path, tmp_path: Path) -> None:
     whole, resumed = tmp_path / "whole.mp4", tmp_path / "resumed.mp4"
     denoise(source, whole, model=Mean(), options=OPTIONS)

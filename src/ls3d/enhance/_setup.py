@@ -242,7 +242,7 @@ def prepare_job(
         container=target.container,
         target=target.path,
     )
-    return PreparedJob(job, source.source, enhancer, target.pipe, options.overwrite)
+    return PreparedJob(job, source.source, enhancer, target.pipe, options.replaces_output)
 
 
 def _encoder_settings(

@@ -60,7 +60,7 @@ def interpolate(
         progress: is called after every source frame.
 
     Raises:
-        OutputExistsError: the target exists, and ``options.overwrite`` is false.
+        OutputExistsError: the target exists, and ``options.replaces_output`` is false.
         InputError: the source can't be decoded, or an argument is not what is expected.
         OSError: a file can't be read or written.
     """
@@ -95,7 +95,7 @@ def upscale(
         progress: is called after every source frame.
 
     Raises:
-        OutputExistsError: the target exists, and ``options.overwrite`` is false.
+        OutputExistsError: the target exists, and ``options.replaces_output`` is false.
         InputError: the source can't be decoded, or an argument is not what is expected.
         OSError: a file can't be read or written.
     """
@@ -128,7 +128,7 @@ def denoise(
         progress: is called after every source frame.
 
     Raises:
-        OutputExistsError: the target exists, and ``options.overwrite`` is false.
+        OutputExistsError: the target exists, and ``options.replaces_output`` is false.
         InputError: the source can't be decoded, or an argument is not what is expected.
         OSError: a file can't be read or written.
     """

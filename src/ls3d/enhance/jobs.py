@@ -45,7 +45,7 @@ def prepare_interpolation(
     """The job of ``ls3d.enhance.interpolate``, which explains arguments and errors."""
     check_interpolation(factor, fps, slow_motion)
     opened = open_source(source, options)
-    checked = check_target(target, opened, options.overwrite)
+    checked = check_target(target, opened, options.replaces_output)
     times = factor or 2
     timeline: Timeline = Multiply(times) if fps is None else Constant(exact_rate(fps, "fps"), opened.span.start)
     network, enhancer = load_enhancer(model, "interpolation", options, opened.source.info)
@@ -62,7 +62,7 @@ def prepare_upscaling(
 ) -> PreparedJob:
     """The job of ``ls3d.enhance.upscale``, which explains arguments and errors."""
     opened = open_source(source, options)
-    checked = check_target(target, opened, options.overwrite)
+    checked = check_target(target, opened, options.replaces_output)
     network, enhancer = load_enhancer(model, "super-resolution", options, opened.source.info)
     if scale not in (None, enhancer.traits.scale):
         raise InputError(f"{scale}: the model {network.name} enlarges {enhancer.traits.scale} times", argument="scale")
@@ -80,7 +80,7 @@ def prepare_denoising(
     """The job of ``ls3d.enhance.denoise``, which explains arguments and errors."""
     level = None if sigma is None else read_noise_level(sigma)
     opened = open_source(source, options)
-    checked = check_target(target, opened, options.overwrite)
+    checked = check_target(target, opened, options.replaces_output)
     network, enhancer = load_enhancer(model, "denoising", options, opened.source.info)
     if not enhancer.traits.takes_sigma and level is not None:
         raise InputError(f"{sigma}: the model {network.name} takes no noise level", argument="sigma")

@@ -118,7 +118,8 @@ class EnhanceOptions:
         ),
     )
     resume: bool = field(
-        default=True, metadata=_about("Resume an unfinished job that had the same settings, or start over.")
+        default=True,
+        metadata=_about("Resume an unfinished job that had the same settings, or start over and replace the output."),
     )
     overwrite: bool = field(
         default=False,
@@ -170,6 +171,11 @@ class EnhanceOptions:
             valid = option.metadata["valid"]
             if value is not None and valid is not None and not valid(value):
                 raise InputError(f"{value}: expected {option.metadata['expected']}", argument=option.name)
+
+    @property
+    def replaces_output(self) -> bool:
+        """Whether an output that exists is replaced."""
+        return self.overwrite or not self.resume
 
 
 def _attributes() -> str:
