@@ -3,6 +3,9 @@
     cd benchmarks/results; python -P ../plot.py *.json --networks networks/*.json --motion motion/*.json \\
         --engine engine/*.json --page ../../docs/benchmarks.md --chart ../../docs/benchmarks.svg
 
+    python -P benchmarks/plot.py --rendered-motion benchmarks/results/reproduce/rendered_motion.json \\
+        docs/rendered_motion.svg
+
 -P, because this folder has a module named operator. The chart needs matplotlib. Every figure on the page comes from a
 file.
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -165,16 +169,51 @@ def draw(files: list[Path], target: Path) -> None:
     figure.savefig(target, metadata={"Date": None})
 
 
+def draw_rendered_motion(file: Path, target: Path) -> None:
+    """PSNR against motion: the baseline and the blend, and how far the other rows are from the baseline."""
+    from matplotlib import pyplot
+
+    results = json.loads(file.read_text())
+    by_row: dict[str, dict[int, dict[str, float]]] = {}
+    for training in results["trainings"]:
+        by_row.setdefault(training["row"], {})[training["seed"]] = training["psnr"]
+    baseline = by_row.pop("baseline")
+    distances = list(next(iter(baseline.values())))
+    places = [int(distance) for distance in distances]
+    figure, (level, change) = pyplot.subplots(2, 1, figsize=(7, 7), layout="constrained", sharex=True)
+    means = [statistics.fmean(psnr[distance] for psnr in baseline.values()) for distance in distances]
+    level.plot(places, means, "k", label="baseline: no LS3D-Conv")
+    shown = [distance for distance in distances if (results["blend"][distance] or 99) < 40]
+    level.plot(
+        [int(distance) for distance in shown], [results["blend"][distance] for distance in shown], ":", label="blend"
+    )
+    level.set_ylabel("PSNR, dB")
+    for number, (row, seeds) in enumerate(by_row.items()):
+        gains = [[psnr[distance] - baseline[seed][distance] for seed, psnr in seeds.items()] for distance in distances]
+        errors = [statistics.stdev(gain) / len(gain) ** 0.5 for gain in gains]
+        shifted = [place + 0.08 * (number - 2) for place in places]
+        change.errorbar(shifted, [statistics.fmean(gain) for gain in gains], errors, marker=".", capsize=2, label=row)
+    change.axhline(0, color="black", linewidth=0.8)
+    change.set_ylabel("dB above the baseline of the same seed")
+    change.set_xlabel("motion between the two given frames, pixels")
+    level.legend(fontsize=8)
+    change.legend(fontsize=8)
+    figure.savefig(target, metadata={"Date": None})
+
+
 def main() -> None:
     """Parse the arguments and write the chart and the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--engine", nargs="*", type=Path, default=[], help="JSON files of benchmarks/engine.py")
     parser.add_argument("--networks", nargs="*", type=Path, default=[], help="JSON files of benchmarks/end2end.py")
     parser.add_argument("--motion", nargs="*", type=Path, default=[], help="JSON files of benchmarks/motion.py")
+    parser.add_argument("--rendered-motion", nargs=2, type=Path, metavar=("JSON", "CHART"))
     parser.add_argument("--page", type=Path)
     parser.add_argument("--chart", type=Path)
     options = parser.parse_args()
+    if options.rendered_motion:
+        draw_rendered_motion(*options.rendered_motion)
     if options.chart:
         draw(options.files, options.chart)
     if options.page:
