@@ -22,6 +22,7 @@ from ls3d.enhance import EnhanceOptions, EnhanceReport
 from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import make_segment, plan_job
 from ls3d.enhance.jobs import prepare_interpolation
+from ls3d.enhance.options import QUALITIES
 from ls3d.video import probe
 from ls3d.video.images import encode_png
 
@@ -54,6 +55,12 @@ def test_factor_and_the_bar(source: Path, tmp_path: Path) -> None:
     output = run("interpolate", source, tmp_path / "out.mp4", "--factor", 4, "--model", "blend", "--preview", 0.2)
     assert len(decode(tmp_path / "out.mp4")) == 20
     assert "5 frames became 20" in output
+
+
+@pytest.mark.parametrize(("quality", "model"), QUALITIES.items())
+def test_quality_chooses_the_network(quality: str, model: str, source: Path, tmp_path: Path) -> None:
+    output = run("interpolate", source, tmp_path / "out.mp4", "--quality", quality, "--preview", 0.1)
+    assert f"; {model} on " in output
 
 
 def test_fps(source: Path, tmp_path: Path) -> None:
@@ -101,6 +108,7 @@ def test_the_other_flags(source: Path, tmp_path: Path) -> None:
         (["--crf", "99"], "--crf 99: expected a number from 0 to 63"),
         (["--start", "99"], "--start 99: expected less than"),
         (["--device", "warp"], "--device warp: this machine has no such device"),
+        (["--quality", "best", "--model", "blend"], "--quality best: expected either a quality or a model"),
         (["--model", "bicubic"], "--model bicubic: its task is super-resolution, expected interpolation"),
         (["--max-memory", "1M"], "--max-memory 1 MiB: too little"),
     ],

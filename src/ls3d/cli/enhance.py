@@ -11,8 +11,8 @@ import typer
 from ls3d.cli._enhance_options import read_fraction, with_enhance_options
 from ls3d.enhance.options import (
     DEFAULT_DENOISING,
-    DEFAULT_INTERPOLATION,
     DEFAULT_SUPER_RESOLUTION,
+    QUALITIES,
     EnhanceOptions,
 )
 from ls3d.enhance.report import EnhanceReport
@@ -21,6 +21,7 @@ from ls3d.progress import ProgressCallback
 
 _STANDARD_STREAM = "-"
 
+Quality = Literal["fast", "best"]
 Source = Annotated[str, typer.Argument(metavar="IN", help="A video, a folder of images, or - for y4m on stdin.")]
 Target = Annotated[str, typer.Argument(metavar="OUT", help="A video, a folder for PNG images, or - for y4m on stdout.")]
 
@@ -41,9 +42,13 @@ def interpolate(
     slow_motion: Annotated[
         bool, typer.Option("--slow-motion", help="Keep the frame rate: the video gets longer, and loses its audio.")
     ] = False,
+    quality: Annotated[
+        Quality | None, typer.Option(help="fast is the network bilateral, best is vfi. By default, fast.")
+    ] = None,
     model: Annotated[
-        str, typer.Option(help="A network's name (bilateral needs no weights), or its weights file (.safetensors).")
-    ] = DEFAULT_INTERPOLATION,
+        str | None,
+        typer.Option(help="Instead of --quality: a network's name, or its weights file (.safetensors)."),
+    ] = None,
     *,
     options: EnhanceOptions,
     progress: ProgressCallback | None,
@@ -54,13 +59,15 @@ def interpolate(
     """
     from ls3d import enhance
 
+    if quality is not None and model is not None:
+        raise InputError(f"{quality}: expected either a quality or a model", argument="quality")
     return enhance.interpolate(
         _input(source),
         _output(target),
         factor=factor,
         fps=read_fraction(fps, "fps"),
         slow_motion=slow_motion,
-        model=model,
+        model=model or QUALITIES[quality or "fast"],
         options=options,
         progress=progress,
     )

@@ -29,6 +29,9 @@ DEFAULT_INTERPOLATION = "bilateral"
 DEFAULT_SUPER_RESOLUTION = "vsr"
 DEFAULT_DENOISING = "vdn"
 
+#: The networks of `ls3d interpolate --quality`. "best" takes about twice as long as "fast".
+QUALITIES = {"fast": DEFAULT_INTERPOLATION, "best": "vfi"}
+
 
 def _about(help: str, valid: Callable[[Any], bool] | None = None, expected: str = "") -> dict[str, Any]:
     """Metadata of a field of ``EnhanceOptions``.
