@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.flop_counter import conv_flop_count, flop_registry, register_flop_formula
 
 ConvNd = nn.modules.conv._ConvNd
 """The base class of all convolutions, ``nn.Conv1d`` to ``nn.ConvTranspose3d``."""
@@ -12,6 +16,32 @@ ConvNd = nn.modules.conv._ConvNd
 def are_functorch_transforms_active() -> bool:
     """Whether the caller runs under a transform of ``torch.func``, such as ``grad`` or ``vmap``."""
     return torch._C._are_functorch_transforms_active()
+
+
+def is_forward_ad_active() -> bool:
+    """Whether the caller runs within ``torch.autograd.forward_ad.dual_level``."""
+    return bool(torch.autograd.forward_ad._current_level >= 0)
+
+
+def onednn_convolution(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    padding: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+) -> Tensor:
+    """A convolution by oneDNN, whatever torch would choose; the arguments are those of ``torch.nn.functional``'s."""
+    output: Tensor = torch.ops.aten.mkldnn_convolution(input, weight, bias, padding, stride, dilation, 1)
+    return output
+
+
+def _onednn_flops(input: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return conv_flop_count(input, weight, out_shape)
+
+
+if torch.ops.aten.mkldnn_convolution not in flop_registry:
+    register_flop_formula(torch.ops.aten.mkldnn_convolution)(_onednn_flops)
 
 
 def reversed_padding(conv: ConvNd) -> list[int]:

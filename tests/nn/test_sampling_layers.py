@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ls3d.models import create_model
-from ls3d.nn import LS3DConv3d, LS3DResBlock, convert, offset_statistics, parameter_groups
+from ls3d.nn import Conv3d, LS3DConv3d, LS3DResBlock, convert, offset_statistics, parameter_groups
 from ls3d.ops import ls3d_conv3d
 
 CONVOLUTIONS = {
@@ -90,7 +90,7 @@ def test_a_layer_samples_bicubically_on_request() -> None:
 def test_residual_block_is_figure_2a(learnable: bool) -> None:
     block, clip = LS3DResBlock(4, learnable_sampling=learnable), torch.randn(1, 4, 2, 5, 6)
     assert isinstance(block.conv1, LS3DConv3d) == learnable
-    assert type(block.conv2) is nn.Conv3d
+    assert type(block.conv2) is Conv3d
     torch.testing.assert_close(block(clip), clip + block.conv2(block.conv1(clip).relu()))
 
 
@@ -169,7 +169,7 @@ def test_conversion_chooses_by_pattern_and_by_function() -> None:
     model = _Branches()
     convert(model)
     assert model.shared is model.again
-    assert type(model.sampled.predictor) is nn.Conv3d
+    assert type(model.sampled.predictor) is Conv3d
 
 
 def test_converting_a_convolution_returns_the_layer() -> None:

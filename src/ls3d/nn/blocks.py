@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ls3d.nn.conv import LS3DConv3d
+from ls3d.nn.dense import Conv3d
 
 
 class LS3DResBlock(nn.Module):
@@ -27,9 +28,9 @@ class LS3DResBlock(nn.Module):
         if learnable_sampling:
             self.conv1 = LS3DConv3d(channels, channels, 3, padding=1, modulation=modulation)
         else:
-            self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
+            self.conv1 = Conv3d(channels, channels, 3, padding=1)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.conv2 = Conv3d(channels, channels, 3, padding=1)
 
     def forward(self, input: Tensor) -> Tensor:
         residual: Tensor = self.conv2(self.relu(self.conv1(input)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ls3d._torch_internals import reversed_padding
+from ls3d.nn.dense import Conv3d
 from ls3d.ops import Interpolation, ls3d_conv3d
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -79,7 +80,7 @@ class LS3DConv3d(nn.Conv3d):
         self.offset_groups = offset_groups
         self.interpolation = interpolation
         taps = self.kernel_size[0] * self.kernel_size[1] * self.kernel_size[2]
-        self.predictor = nn.Conv3d(
+        self.predictor = Conv3d(
             in_channels,
             offset_groups * taps * (3 if modulation else 2),
             kernel_size,

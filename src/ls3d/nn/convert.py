@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from torch import nn
 
 from ls3d.nn.conv import LS3DConv3d
+from ls3d.nn.dense import Conv3d
 
 Where = str | Iterable[str] | Callable[[str, nn.Conv3d], bool] | None
 """Which convolutions: shell patterns of qualified names, a function of name and module, or None."""
@@ -17,7 +18,7 @@ def convert(model: nn.Module, where: Where = None, *, modulation: bool = True, o
     """Replace 3D convolutions of ``model`` by :class:`LS3DConv3d`; its output stays the same until it is trained.
 
     The model is changed in place. A convolution that is used in several places stays shared. Subclasses of
-    ``torch.nn.Conv3d`` are never replaced.
+    ``torch.nn.Conv3d`` other than :class:`Conv3d` are never replaced.
 
     Args:
         model: any network, or a ``torch.nn.Conv3d``.
@@ -36,7 +37,7 @@ def convert(model: nn.Module, where: Where = None, *, modulation: bool = True, o
     found = {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)
-        if type(module) is nn.Conv3d and not _is_predictor(model, name) and selected(name, module)
+        if type(module) in (nn.Conv3d, Conv3d) and not _is_predictor(model, name) and selected(name, module)
     }
     if not found:
         raise ValueError(f"no 3D convolution of the model matches where={where!r}")

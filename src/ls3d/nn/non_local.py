@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ls3d.nn.dense import Conv3d
+
 Mode = Literal["softmax", "dot_product"]
 PoolPlace = Literal["before", "after", "none"]
 
@@ -54,10 +56,10 @@ class NonLocalBlock3d(nn.Module):
         self.scale = scale
         self.pool_place = pool
         self.groups = groups
-        self.theta = nn.Conv3d(channels, inner, 1)
-        self.phi = nn.Conv3d(channels, inner, 1)
-        self.g = nn.Conv3d(channels, inner, 1)
-        self.out = nn.Conv3d(inner, channels, 1)
+        self.theta = Conv3d(channels, inner, 1)
+        self.phi = Conv3d(channels, inner, 1)
+        self.g = Conv3d(channels, inner, 1)
+        self.out = Conv3d(inner, channels, 1)
         self.bn = nn.BatchNorm3d(channels, eps=bn_eps)
         self.pool = nn.Identity() if pool == "none" else nn.MaxPool3d((1, 2, 2))
         self.reset_parameters()

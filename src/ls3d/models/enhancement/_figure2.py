@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from ls3d.errors import InputError
-from ls3d.nn import LS3DResBlock
+from ls3d.nn import Conv3d, LS3DResBlock
 
 
 def residual_blocks(width: int, count: int, ls3d_blocks: Iterable[int] | None = None) -> list[LS3DResBlock]:
@@ -65,9 +65,9 @@ def make_encoder(in_channels: int, width: int) -> nn.Sequential:
     """Make two strided convolutions: ``(N, in_channels, T, H, W)`` to ``(N, width, T, H / 4, W / 4)``."""
     half = width // 2
     return nn.Sequential(
-        nn.Conv3d(in_channels, half, 3, stride=(1, 2, 2), padding=1),
+        Conv3d(in_channels, half, 3, stride=(1, 2, 2), padding=1),
         nn.ReLU(inplace=True),
-        nn.Conv3d(half, width, 3, stride=(1, 2, 2), padding=1),
+        Conv3d(half, width, 3, stride=(1, 2, 2), padding=1),
         nn.ReLU(inplace=True),
     )
 

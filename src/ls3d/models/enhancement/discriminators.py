@@ -13,6 +13,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from ls3d.nn import Conv3d
+
 
 class PatchDiscriminator(nn.Sequential):
     """Strided convolutions that classify every patch as real or generated.
@@ -37,10 +39,10 @@ class PatchDiscriminator(nn.Sequential):
         for level in range(levels):
             out_channels = width * 2**level
             # A kernel of 4 at stride 2 reads every pixel equally often: no checkerboard artifacts in the gradient.
-            conv = nn.Conv3d(channels, out_channels, (frames, 4, 4), stride=(1, 2, 2), padding=(frames // 2, 1, 1))
+            conv = Conv3d(channels, out_channels, (frames, 4, 4), stride=(1, 2, 2), padding=(frames // 2, 1, 1))
             layers += [spectral_norm(conv), nn.LeakyReLU(0.2, inplace=True)]
             channels = out_channels
-        head = nn.Conv3d(channels, 1, (frames, 3, 3), padding=(frames // 2, 1, 1))
+        head = Conv3d(channels, 1, (frames, 3, 3), padding=(frames // 2, 1, 1))
         super().__init__(*layers, spectral_norm(head))
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from ls3d.models.enhancement._motion import (
     warp,
 )
 from ls3d.models.network import RestorationNetwork, required_sigma
-from ls3d.nn import ResBlock2d, initialize
+from ls3d.nn import Conv3d, ResBlock2d, initialize
 from ls3d.nn.resize import imresize
 from ls3d.ops import ls3d_conv3d
 
@@ -79,7 +79,7 @@ class RestorationNetPlus(RestorationNetwork):
         self.refine = two_convolutions(3 * width + 2, width)
         self.fine = nn.Conv2d(width, 2, 3, padding=1)
         self.sampling = nn.Conv2d(3 * width + 2, 3 * _TAPS, 3, padding=1)
-        self.fusion = nn.Conv3d(width, width, (2 * side, 3, 3))
+        self.fusion = Conv3d(width, width, (2 * side, 3, 3))
         self.trunk = nn.Sequential(*(ResBlock2d(width) for _ in range(blocks)))
         self.synthesis = nn.Conv2d(width, 3 * (fold * scale) ** 2, 3, padding=1)
         initialize(self)

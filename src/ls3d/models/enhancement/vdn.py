@@ -20,7 +20,7 @@ from ls3d.models.enhancement.restoration_plus import SIDE, RestorationNetPlus
 from ls3d.models.metadata import PublishedFidelity
 from ls3d.models.network import EnhancementTraits, RestorationNetwork, required_sigma
 from ls3d.models.registry import register_model
-from ls3d.nn import initialize
+from ls3d.nn import Conv3d, initialize
 
 
 class DenoisingNet(RestorationNetwork):
@@ -88,8 +88,8 @@ class _Decoder(nn.Module):
         # A kernel of 4 at stride 2 contributes equally often to every output pixel: no checkerboard artifacts.
         self.to_half = nn.ConvTranspose3d(width, half, (3, 4, 4), stride=(1, 2, 2), padding=1)
         self.to_full = nn.ConvTranspose3d(half, quarter, (3, 4, 4), stride=(1, 2, 2), padding=1)
-        self.mix = nn.Conv3d(quarter + 4, quarter, 3, padding=1)
-        self.output = nn.Conv3d(quarter, 3, 3, padding=1)
+        self.mix = Conv3d(quarter + 4, quarter, 3, padding=1)
+        self.output = Conv3d(quarter, 3, 3, padding=1)
 
     def forward(self, quarter: Tensor, half: Tensor, inputs: Tensor) -> Tensor:
         """Decode features at 1/4 and 1/2 of the size, and the inputs of the network, to ``(N, 3, T, H, W)``."""

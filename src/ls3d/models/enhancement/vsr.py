@@ -20,7 +20,7 @@ from ls3d.models.enhancement.restoration_plus import SIDE, RestorationNetPlus
 from ls3d.models.metadata import PublishedFidelity
 from ls3d.models.network import EnhancementTraits, RestorationNetwork
 from ls3d.models.registry import register_model
-from ls3d.nn import LS3DConv3d, initialize
+from ls3d.nn import Conv3d, LS3DConv3d, initialize
 from ls3d.nn.resize import imresize
 
 
@@ -40,7 +40,7 @@ class P3DBlock(nn.Module):
 
     def __init__(self, channels: int, learnable_sampling: bool = True) -> None:
         super().__init__()
-        self.spatial = nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1))
+        self.spatial = Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1))
         self.relu = nn.ReLU(inplace=True)
         temporal = LS3DConv3d if learnable_sampling else nn.Conv3d
         self.temporal: nn.Conv3d = temporal(channels, channels, (3, 1, 1), padding=(1, 0, 0))
@@ -80,12 +80,12 @@ class SuperResolutionNet(RestorationNetwork):
         super().__init__()
         self.residual = residual
         self.traits = replace(self.traits, scale=scale)
-        self.head = nn.Conv3d(3, width, 3, padding=1)
+        self.head = Conv3d(3, width, 3, padding=1)
         self.blocks = nn.Sequential(*blocks)
-        self.fuse = nn.Conv3d(width, width, 3, padding=1)
+        self.fuse = Conv3d(width, width, 3, padding=1)
         # The sub-pixel layer of the paper's reference 42 (ESPCN): one convolution computes the scale**2 pixels at each
         # position, frame by frame, because the layers before have fused the frames.
-        self.sub_pixel = nn.Conv3d(width, 3 * scale**2, (1, 3, 3), padding=(0, 1, 1))
+        self.sub_pixel = Conv3d(width, 3 * scale**2, (1, 3, 3), padding=(0, 1, 1))
         initialize(self)
         if residual:
             nn.init.zeros_(self.sub_pixel.weight)

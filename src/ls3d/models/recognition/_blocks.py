@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d.errors import InputError
+from ls3d.nn import Conv3d
 
 Stride = tuple[int, int, int]
 Midplanes = Literal["vmz", "torchvision"]
@@ -35,26 +36,26 @@ def batch_norm(eps: float) -> NormMaker:
 
 def conv3d(in_channels: int, out_channels: int, stride: Stride, norm: NormMaker, block_channels: int = 0) -> nn.Module:
     """Make a 3x3x3 convolution."""
-    return nn.Conv3d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+    return Conv3d(in_channels, out_channels, 3, stride, padding=1, bias=False)
 
 
 def conv2d(in_channels: int, out_channels: int, stride: Stride, norm: NormMaker, block_channels: int = 0) -> nn.Module:
     """Make a 1x3x3 convolution: frame by frame."""
-    return nn.Conv3d(in_channels, out_channels, (1, 3, 3), stride, padding=(0, 1, 1), bias=False)
+    return Conv3d(in_channels, out_channels, (1, 3, 3), stride, padding=(0, 1, 1), bias=False)
 
 
 def depthwise(
     in_channels: int, out_channels: int, stride: Stride, norm: NormMaker, block_channels: int = 0
 ) -> nn.Module:
     """Make a depthwise 3x3x3 convolution: the interaction-reduced convolution of CSN."""
-    return nn.Conv3d(in_channels, out_channels, 3, stride, padding=1, groups=in_channels, bias=False)
+    return Conv3d(in_channels, out_channels, 3, stride, padding=1, groups=in_channels, bias=False)
 
 
 def pointwise_depthwise(
     in_channels: int, out_channels: int, stride: Stride, norm: NormMaker, block_channels: int = 0
 ) -> nn.Module:
     """Make 1x1x1, normalization, no ReLU, depthwise 3x3x3: the interaction-preserved convolution of CSN."""
-    pointwise = nn.Conv3d(in_channels, out_channels, 1, bias=False)
+    pointwise = Conv3d(in_channels, out_channels, 1, bias=False)
     return nn.Sequential(pointwise, norm(out_channels), depthwise(out_channels, out_channels, stride, norm))
 
 
@@ -64,10 +65,10 @@ def conv2plus1d(
     """Make 1x3x3, normalization, ReLU, 3x1x1: section 3.5 of arXiv:1711.11248."""
     middle = factorized_width(block_channels if midplanes == "torchvision" else in_channels, out_channels)
     return nn.Sequential(
-        nn.Conv3d(in_channels, middle, (1, 3, 3), (1, *stride[1:]), padding=(0, 1, 1), bias=False),
+        Conv3d(in_channels, middle, (1, 3, 3), (1, *stride[1:]), padding=(0, 1, 1), bias=False),
         norm(middle),
         nn.ReLU(inplace=True),
-        nn.Conv3d(middle, out_channels, (3, 1, 1), (stride[0], 1, 1), padding=(1, 0, 0), bias=False),
+        Conv3d(middle, out_channels, (3, 1, 1), (stride[0], 1, 1), padding=(1, 0, 0), bias=False),
     )
 
 
@@ -113,7 +114,7 @@ def make_shortcut(
 
 def project(in_channels: int, out_channels: int, stride: Stride, norm: NormMaker) -> nn.Module:
     """Make a 1x1x1 convolution with normalization."""
-    return nn.Sequential(nn.Conv3d(in_channels, out_channels, 1, stride, bias=False), norm(out_channels))
+    return nn.Sequential(Conv3d(in_channels, out_channels, 1, stride, bias=False), norm(out_channels))
 
 
 class BasicBlock(nn.Module):
@@ -184,11 +185,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         out_channels = width * self.expansion
         kernel = (first_kernel, 1, 1)
-        first = nn.Conv3d(in_channels, width, kernel, padding=(first_kernel // 2, 0, 0), bias=False)
+        first = Conv3d(in_channels, width, kernel, padding=(first_kernel // 2, 0, 0), bias=False)
         middle = make_conv(width, width, stride, norm, in_channels)
         self.conv1 = nn.Sequential(first, norm(width), nn.ReLU(inplace=True))
         self.conv2 = nn.Sequential(middle, norm(width), nn.ReLU(inplace=True))
-        self.conv3 = nn.Sequential(nn.Conv3d(width, out_channels, 1, bias=False), norm(out_channels))
+        self.conv3 = nn.Sequential(Conv3d(width, out_channels, 1, bias=False), norm(out_channels))
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
         self.non_local = non_local
@@ -225,7 +226,7 @@ def stem3d(
         temporal_padding: frames of padding at either end; None keeps the length at a temporal stride of 1.
     """
     padding = (kernel // 2 if temporal_padding is None else temporal_padding, 3, 3)
-    conv = nn.Conv3d(in_channels, 64, (kernel, 7, 7), (temporal_stride, 2, 2), padding, bias=False)
+    conv = Conv3d(in_channels, 64, (kernel, 7, 7), (temporal_stride, 2, 2), padding, bias=False)
     return nn.Sequential(conv, norm(64), nn.ReLU(inplace=True))
 
 
@@ -235,10 +236,10 @@ def stem2plus1d(in_channels: int, kernel: int, norm: NormMaker, width: int) -> n
     VMZ and torchvision set the width to 45, 3D-ResNets to 110; ``factorized_width`` would be 83.
     """
     return nn.Sequential(
-        nn.Conv3d(in_channels, width, (1, 7, 7), (1, 2, 2), padding=(0, 3, 3), bias=False),
+        Conv3d(in_channels, width, (1, 7, 7), (1, 2, 2), padding=(0, 3, 3), bias=False),
         norm(width),
         nn.ReLU(inplace=True),
-        nn.Conv3d(width, 64, (kernel, 1, 1), padding=(kernel // 2, 0, 0), bias=False),
+        Conv3d(width, 64, (kernel, 1, 1), padding=(kernel // 2, 0, 0), bias=False),
         norm(64),
         nn.ReLU(inplace=True),
     )

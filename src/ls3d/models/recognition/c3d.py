@@ -19,6 +19,7 @@ from ls3d.models.network import RecognitionTraits
 from ls3d.models.recognition._base import RecognitionArguments, RecognitionNet, make_classifier
 from ls3d.models.recognition._learnable import Learnable, make_learnable
 from ls3d.models.registry import register_model
+from ls3d.nn import Conv3d
 
 Pool5 = Literal["ceil", "floor", "padded"]
 
@@ -86,7 +87,7 @@ class C3D(RecognitionNet):
         for number, group in enumerate(groups, 1):
             for name, width in group:
                 norm = [nn.BatchNorm3d(width, eps=bn_eps)] if normalize else []
-                conv = nn.Conv3d(channels, width, 3, padding=1)
+                conv = Conv3d(channels, width, 3, padding=1)
                 self.add_module(name, nn.Sequential(conv, *norm, nn.ReLU(inplace=True)))
                 names.append(name)
                 channels = width
