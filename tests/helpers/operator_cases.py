@@ -51,7 +51,10 @@ class Arguments(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """Sizes of a call. There are ``channels`` in each of ``groups * offset_groups`` parts of the input."""
+    """Sizes of a call. There are ``channels`` in each of ``groups * offset_groups`` parts of the input.
+
+    If it is ``depthwise``, each channel is a group; ``groups`` and ``out_channels`` have no effect.
+    """
 
     batch: int = 2
     channels: int = 4
@@ -66,11 +69,22 @@ class Case:
     mask: bool = True
     bias: bool = True
     interpolation: Interpolation = "bilinear"
+    depthwise: bool = False
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the input."""
+        return self.channels * self.offset_groups * (1 if self.depthwise else self.groups)
+
+    @property
+    def all_groups(self) -> int:
+        """Groups of the convolution."""
+        return self.in_channels if self.depthwise else self.groups
 
     @property
     def sizes(self) -> tuple[Triple, Triple, Triple, int]:
         """The arguments that follow the tensors in a call of any convolution."""
-        return self.stride, self.padding, self.dilation, self.groups
+        return self.stride, self.padding, self.dilation, self.all_groups
 
     @property
     def options(self) -> tuple[Triple, Triple, Triple, int, Interpolation]:
@@ -84,7 +98,8 @@ class Case:
         def normal(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-        channels, out_channels = self.channels * self.groups * self.offset_groups, self.out_channels * self.groups
+        channels = self.in_channels
+        out_channels = channels if self.depthwise else self.out_channels * self.groups
         taps = self.kernel[0] * self.kernel[1] * self.kernel[2]
         out_size = [
             (n + 2 * p - d * (k - 1) - 1) // s + 1
@@ -93,7 +108,7 @@ class Case:
         offset = normal(self.batch, 2 * taps * self.offset_groups, *out_size) * spread
         offset = offset.floor() + 0.1 + 0.8 * (offset - offset.floor())
         mask = normal(self.batch, taps * self.offset_groups, *out_size) if self.mask else None
-        weight = normal(out_channels, channels // self.groups, *self.kernel)
+        weight = normal(out_channels, channels // self.all_groups, *self.kernel)
         bias = normal(out_channels) if self.bias else None
         return Arguments(normal(self.batch, channels, *self.size), offset, mask, weight, bias).to(dtype)
 
@@ -106,7 +121,11 @@ CASES = {
     "usual": Case(),
     "no mask": Case(mask=False, bias=False),
     "groups": Case(groups=2, offset_groups=3, channels=2),
-    "depthwise": Case(groups=5, channels=1, out_channels=1, size=(2, 5, 6)),
+    "depthwise": Case(channels=5, size=(2, 5, 6), depthwise=True),
+    "depthwise, offset groups": Case(channels=19, offset_groups=3, size=(2, 5, 6), stride=(1, 2, 1), depthwise=True),
+    "depthwise, wide": Case(batch=1, channels=300, size=(2, 3, 4), mask=False, depthwise=True),
+    "depthwise, bicubic": Case(channels=17, size=(2, 5, 6), bias=False, depthwise=True, interpolation="bicubic"),
+    "depthwise, twice as many outputs": Case(groups=5, channels=1, out_channels=2, size=(2, 5, 6)),
     "uneven": Case(
         channels=5, size=(5, 9, 6), kernel=(2, 3, 1), stride=(2, 1, 3), padding=(0, 2, 1), dilation=(2, 1, 1)
     ),

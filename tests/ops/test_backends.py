@@ -132,6 +132,8 @@ SCHEDULES = {
     "many frames": Case(batch=5, channels=6, out_channels=5, size=(4, 5, 6), kernel=(3, 1, 2), padding=(1, 0, 0)),
     "many weights": Case(batch=1, channels=256, out_channels=300, size=(2, 3, 3), kernel=(3, 3, 3)),
     "bicubic": Case(batch=1, channels=17, out_channels=9, size=(3, 17, 19), interpolation="bicubic"),
+    "depthwise": Case(batch=1, channels=35, offset_groups=2, size=(1, 17, 19), depthwise=True),
+    "depthwise, many frames": Case(batch=5, channels=9, size=(4, 5, 6), depthwise=True),
     "frames that no tap reads": Case(
         batch=1, channels=4, out_channels=3, size=(7, 9, 11), kernel=(1, 3, 3), stride=(3, 1, 1)
     ),
@@ -358,6 +360,7 @@ def geometries() -> st.SearchStrategy[Case]:
         mask=st.booleans(),
         bias=st.booleans(),
         interpolation=st.sampled_from(["bilinear", "bicubic"]),
+        depthwise=st.sampled_from([False, False, True]),
     ).filter(
         lambda c: all(
             n + 2 * p >= d * (k - 1) + 1 for n, k, p, d in zip(c.size, c.kernel, c.padding, c.dilation, strict=True)

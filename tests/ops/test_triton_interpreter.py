@@ -105,7 +105,7 @@ def test_agrees_with_the_reference(case: Case) -> None:
     """The CPU kernel's cases, but with fewer taps than 27: the interpreter takes a millisecond for each program."""
     if case.kernel == (3, 3, 3):
         case = replace(case, kernel=(2, 1, 3), padding=(1, 0, 1), size=(2, 4, 5))
-    RandomCall(replace(case, batch=1)).check()
+    RandomCall(replace(case, batch=1, channels=min(case.channels, 20))).check()
 
 
 @interpreted

@@ -9,6 +9,7 @@
 // the same number of threads.
 #pragma once
 
+#include "depthwise.h"
 #include "pack.h"
 #include "sample.h"
 #include "schedule.h"
@@ -114,10 +115,10 @@ struct Workspace {
   Buffer<T> outputs, sums;
   int64_t outputs_size, sums_row, sums_size;
 
-  Workspace(const KernelCall& call, const Sizes& sizes)
+  Workspace(const KernelCall& call, const Sizes& sizes, bool depthwise)
       : scratch(allocate<BackwardScratch<Plan, T>>(call.threads)),
         outputs_size(divide_up(sizes.out_group, kDepth) * kTile * kRow),
-        sums_row(sizes.out_padded + kPad),
+        sums_row(depthwise ? 1 : sizes.out_padded + kPad),
         sums_size(call.groups * sizes.depth * sums_row) {
     outputs = allocate<T>(call.threads * outputs_size);
   }
@@ -143,6 +144,7 @@ struct BackwardPass {
   const Sizes& sizes;
   const Schedule& schedule;
   Workspace<Plan, T>& space;
+  bool depthwise;     // given as one group
   bool need_weight;   // the weight's gradient
   bool need_columns;  // the gradient of the columns, for the input, offsets or masks
   std::vector<Slice> slices;
@@ -150,8 +152,8 @@ struct BackwardPass {
   Buffer<T> packed;
 
   BackwardPass(const KernelCall& call, const Sizes& sizes, const Schedule& schedule, Workspace<Plan, T>& space,
-               bool need_weight)
-      : call(call), sizes(sizes), schedule(schedule), space(space), need_weight(need_weight) {
+               bool depthwise, bool need_weight)
+      : call(call), sizes(sizes), schedule(schedule), space(space), depthwise(depthwise), need_weight(need_weight) {
     need_columns = call.grad_input || call.grad_offset.data || call.grad_mask.data;
     const int64_t width = round_up(divide_up(sizes.in_group, schedule.slices), lanes<T>());
     int64_t size = 0;
@@ -164,7 +166,7 @@ struct BackwardPass {
           append_blocks(call, sizes, group, a, slices.back(), kDepth, blocks.back());
       }
     }
-    packed = allocate<T>(need_columns ? size : 0);
+    packed = allocate<T>(!need_columns ? 0 : depthwise ? sizes.depth : size);
   }
 
   T* sums_of(int64_t owner) { return need_weight ? &space.sums[owner * space.sums_size] : nullptr; }
@@ -176,14 +178,23 @@ struct BackwardPass {
     int64_t group = -1;
     for (const Block& block : blocks[task.slice * call.kernel[0] + a]) {
       if (block.group != group) pack_outputs(call, sizes, tile, group = block.group, outputs);
-      if (need_columns) {
+      if (depthwise && need_columns) {
+        for (const TapColumns& tap : block.taps)
+          depthwise_columns_gradient(&packed[tap.tap * call.channels + tap.channel], tap.channel, tap.count,
+                                     tile.size(), outputs, scratch.columns + tap.column);
+      } else if (need_columns) {
         const Slice& slice = slices[task.slice];
         const int64_t matrix = (group * call.kernel[0] + a) * transposed_size<T>(sizes, slice);
         columns_gradient(sizes, block.columns, tile.size(),
                          &packed[slice.packed + matrix + block.start * sizes.out_group], outputs, scratch.columns);
       }
       for (const TapColumns& tap : block.taps) backpropagate(block, tap, tile, scratch);
-      if (need_weight)
+      if (!need_weight) continue;
+      if (depthwise)
+        for (const TapColumns& tap : block.taps)
+          add_depthwise_products(tap.channel, tap.count, tile.size(), scratch.columns + tap.column, outputs,
+                                 sums_of(task.owner) + tap.tap * call.channels + tap.channel);
+      else
         add_weight_products(sizes, block, tile.size(), scratch.columns, outputs, sums_of(task.owner), space.sums_row);
     }
   }
@@ -225,7 +236,10 @@ struct BackwardPass {
     if (need_weight) std::memset(space.sums.get(), 0, schedule.owners * space.sums_size * sizeof(T));
 #pragma omp parallel num_threads(call.threads)
     {
-      if (need_columns) pack_transposed(call, sizes, distances, slices, packed.get());
+      if (need_columns && depthwise)
+        pack_depthwise(call, distances, packed.get());
+      else if (need_columns)
+        pack_transposed(call, sizes, distances, slices, packed.get());
 #pragma omp single
       for (const Task& task : schedule.tasks) {
         const Task* mine = &task;
@@ -234,7 +248,9 @@ struct BackwardPass {
         // clang-format on
         run_task(*mine, omp_get_thread_num());
       }
-      if (need_weight)
+      if (need_weight && depthwise)
+        add_depthwise_sums(call, tap_distances(call.grad_weight, call), space.sums.get(), schedule.owners);
+      else if (need_weight)
         add_weight_sums(call, sizes, tap_distances(call.grad_weight, call), space.sums.get(), schedule.owners,
                         space.sums_row);
     }
@@ -288,18 +304,21 @@ void backward_weight(const KernelCall& call, Sizes sizes, Workspace<Plan, T>& sp
 }
 
 template <template <class> class Plan, class T>
-int32_t backward(const KernelCall& call) {
-  if (call.batch * call.in_size[0] == 0) return kDone;
+int32_t backward(const KernelCall& given) {
+  if (given.batch * given.in_size[0] == 0) return kDone;
+  const bool depthwise = is_depthwise(given);
+  const KernelCall call = depthwise ? as_one_group(given) : given;
   Sizes sizes = Sizes::of(call, T());
   const Schedule schedule = make_schedule(call, sizes, lanes<T>());
-  Workspace<Plan, T> space(call, sizes);
+  Workspace<Plan, T> space(call, sizes, depthwise);
   if (!space.scratch || !space.outputs) return kNoMemory;
   const bool need_columns = call.grad_input || call.grad_offset.data || call.grad_mask.data;
   const bool need_weight = call.grad_weight.data;
-  const bool one_pass = need_weight && schedule.owners * space.sums_size * int64_t(sizeof(T)) <= kMaxWeightSumBytes;
+  const bool small = schedule.owners * space.sums_size * int64_t(sizeof(T)) <= kMaxWeightSumBytes;
+  const bool one_pass = need_weight && (small || depthwise);  // a depthwise weight is small
   if (need_columns || one_pass) {
     if (one_pass) space.sums = allocate<T>(schedule.owners * space.sums_size);
-    BackwardPass<Plan, T> pass(call, sizes, schedule, space, one_pass);
+    BackwardPass<Plan, T> pass(call, sizes, schedule, space, depthwise, one_pass);
     if (!pass.packed || (one_pass && !space.sums)) return kNoMemory;
     pass.run();
   }

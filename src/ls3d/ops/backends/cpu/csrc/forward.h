@@ -3,6 +3,7 @@
 // matrix never exists.
 #pragma once
 
+#include "depthwise.h"
 #include "pack.h"
 #include "sample.h"
 
@@ -68,8 +69,9 @@ void write_output(const KernelCall& call, const Sizes& sizes, const Tile& tile, 
   });
 }
 
+// `packed` are the weights of all groups, or of a depthwise convolution, which is given as one group.
 template <template <class> class Plan, class T>
-void forward_tile(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile,
+void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, const T* packed, const Tile& tile,
                   ForwardScratch<Plan, T>& scratch, T* sums) {
   const int64_t sums_row = call.groups * sizes.out_padded + kPad;
   const T* bias = static_cast<const T*>(call.bias);
@@ -79,21 +81,29 @@ void forward_tile(const KernelCall& call, const Sizes& sizes, const T* packed, c
       for (int64_t o = 0; o < call.out_channels; ++o)
         sums[k * sums_row + o / sizes.out_group * sizes.out_padded + o % sizes.out_group] = bias[o];
   const int64_t packed_group = round_up(sizes.out_group, panel_width<T>()) * sizes.depth;
-  for (int64_t group = 0; group < call.groups; ++group)
-    forward_group(call, sizes, packed + group * packed_group, tile, group, scratch, sums + group * sizes.out_padded,
-                  sums_row);
+  if (depthwise)
+    forward_depthwise(call, sizes, packed, tile, scratch.plan, sums, sums_row);
+  else
+    for (int64_t group = 0; group < call.groups; ++group)
+      forward_group(call, sizes, packed + group * packed_group, tile, group, scratch, sums + group * sizes.out_padded,
+                    sums_row);
   write_output(call, sizes, tile, sums, sums_row);
 }
 
 template <template <class> class Plan, class T>
-int32_t forward(const KernelCall& call) {
+int32_t forward(const KernelCall& given) {
+  const bool depthwise = is_depthwise(given);
+  const KernelCall call = depthwise ? as_one_group(given) : given;
   Sizes sizes = Sizes::of(call, T());
+  if (depthwise) sizes.tiles = maximum(sizes.tiles, divide_up(sizes.positions * call.channels, kMostSums));
   // Four tiles for each thread balance the load, as long as a tile has at least four rows of register tiles. Not tuned.
   const int64_t frames = maximum(1, call.batch * call.out_size[0]);
   const int64_t wanted = minimum(divide_up(4 * call.threads, frames), divide_up(sizes.positions, 4 * kRows));
   sizes.set_tiles(maximum(sizes.tiles, wanted), kRows);
-  const int64_t sums_size = kTile * (call.groups * sizes.out_padded + kPad);
-  auto packed = allocate<T>(call.groups * round_up(sizes.out_group, panel_width<T>()) * sizes.depth);
+  const int64_t sums_size = sizes.tile_size * (call.groups * sizes.out_padded + kPad);
+  const int64_t packed_size =
+      depthwise ? sizes.depth : call.groups * round_up(sizes.out_group, panel_width<T>()) * sizes.depth;
+  auto packed = allocate<T>(packed_size);
   auto scratch = allocate<ForwardScratch<Plan, T>>(call.threads);
   auto sums = allocate<T>(call.threads * sums_size);
   if (!packed || !scratch || !sums) return kNoMemory;
@@ -102,12 +112,15 @@ int32_t forward(const KernelCall& call) {
 #pragma omp parallel num_threads(call.threads)
   {
     const int64_t thread = omp_get_thread_num();
-    pack_forward(call, sizes, distances, packed.get());
+    if (depthwise)
+      pack_depthwise(call, distances, packed.get());
+    else
+      pack_forward(call, sizes, distances, packed.get());
 #pragma omp for schedule(dynamic)
     for (int64_t item = 0; item < work; ++item) {
       const int64_t frame = item / sizes.tiles;
       const Tile tile = sizes.tile(frame / call.out_size[0], frame % call.out_size[0], item % sizes.tiles);
-      forward_tile(call, sizes, packed.get(), tile, scratch[thread], &sums[thread * sums_size]);
+      forward_tile(call, sizes, depthwise, packed.get(), tile, scratch[thread], &sums[thread * sums_size]);
     }
   }
   return kDone;
