@@ -6,6 +6,7 @@
 Each row of the result is one layer. These are measured:
 
 - ``ls3d_conv3d`` and ``F.conv3d``, on contiguous and on channels-last features, of which the faster layout counts;
+- on CPUs oneDNN's convolution, which torch doesn't always choose: it has no backward pass of its own;
 - the composition of ``grid_sample`` and ``einsum``;
 - if torchvision is installed, ``torchvision.ops.deform_conv2d`` on frames that are stacked in the channels.
 
@@ -53,6 +54,20 @@ class Shape:
     input: tuple[int, int, int, int, int]
     kernel: tuple[int, int, int]
     out_channels: int
+    stride: tuple[int, int, int] = (1, 1, 1)
+    groups: int = 1
+    offset_groups: int = 1
+
+    @property
+    def plain(self) -> bool:
+        """Whether the composition and torchvision's operator can compute it as they are called here."""
+        return self.stride == (1, 1, 1) and self.groups == self.offset_groups == 1
+
+    @property
+    def out_size(self) -> list[int]:
+        """Frames, height and width of the output."""
+        sizes = zip(self.input[2:], self.kernel, self.padding, self.stride, strict=True)
+        return [(size + 2 * pad - kernel) // step + 1 for size, kernel, pad, step in sizes]
 
     @property
     def padding(self) -> tuple[int, ...]:
@@ -64,8 +79,8 @@ class Shape:
 
     @property
     def gflop(self) -> float:
-        n, c, t, h, w = self.input
-        return 2e-9 * n * c * t * h * w * self.taps * self.out_channels
+        n, c = self.input[:2]
+        return 2e-9 * n * (c // self.groups) * math.prod(self.out_size) * self.taps * self.out_channels
 
 
 def shapes() -> list[Shape]:
@@ -81,6 +96,16 @@ def shapes() -> list[Shape]:
         found.append(Shape(f"sweep {side}x{side}, {channels}", (1, channels, 5, side, side), (3, 3, 3), channels))
     found.append(Shape("many small clips", (4, 64, 5, 32, 32), (3, 3, 3), 64))
     found.append(Shape("frames of a wide picture", (1, 64, 3, 64, 128), (3, 3, 3), 64))
+    for channels, kernel in ((64, (3, 3, 3)), (24, (3, 3, 3)), (128, (1, 3, 3))):
+        found.append(Shape(f"depthwise, {channels}", (1, channels, 8, 56, 56), kernel, channels, groups=channels))
+    sampled = (1, 64, 5, 64, 64)
+    found += [Shape(f"{n} groups", sampled, (3, 3, 3), 64, groups=n) for n in (4, 16)]
+    found += [Shape(f"{n} offset groups", sampled, (3, 3, 3), 64, offset_groups=n) for n in (16, 64)]
+    for channels, out_channels in ((1, 16), (3, 16), (7, 16), (64, 3)):
+        found.append(Shape(f"{channels} to {out_channels}", (1, channels, 5, 128, 128), (3, 3, 3), out_channels))
+    found += [Shape(f"stem, {n}x7x7", (1, 3, 8, 112, 112), (n, 7, 7), 64, stride=(1, 2, 2)) for n in (1, 7)]
+    found.append(Shape("pointwise", (1, 64, 5, 64, 64), (1, 1, 1), 64))
+    found.append(Shape("tiny", (1, 8, 3, 8, 8), (3, 3, 3), 8))
     return found
 
 
@@ -98,10 +123,11 @@ def draw(
     def normal(*size: int) -> Tensor:
         return torch.randn(size, generator=generator).to(device, dtype)
 
-    n, c, *size = shape.input
-    input = normal(n, c, *size).contiguous(memory_format=layout)
-    offset, mask = 2 * normal(n, 2 * shape.taps, *size), normal(n, shape.taps, *size).sigmoid()
-    weight = normal(shape.out_channels, c, *shape.kernel) / math.sqrt(c * shape.taps)
+    n, c = shape.input[:2]
+    input = normal(*shape.input).contiguous(memory_format=layout)
+    taps, size = shape.taps * shape.offset_groups, shape.out_size
+    offset, mask = 2 * normal(n, 2 * taps, *size), normal(n, taps, *size).sigmoid()
+    weight = normal(shape.out_channels, c // shape.groups, *shape.kernel) / math.sqrt(c // shape.groups * shape.taps)
     grad = normal(n, shape.out_channels, *size).contiguous(memory_format=layout)
     return [*(tensor.requires_grad_() for tensor in (input, offset, mask, weight)), grad]
 
@@ -194,12 +220,19 @@ def implementations(shape: Shape, tensors: list[Tensor], layout: str) -> dict[st
     input, offset, mask, weight, grad = tensors
     plain = weight.detach().contiguous(memory_format=LAYOUTS[layout]).requires_grad_()
     four = [input, offset, mask, weight]
-    pad = shape.padding
+    pad, step, groups = shape.padding, shape.stride, shape.groups
     found: dict[str, tuple[Run, Run]] = {
-        "ls3d": directions(lambda: ls3d_conv3d(input, offset, mask, weight, None, 1, pad), four, grad),
-        "conv3d": directions(lambda: F.conv3d(input, plain, None, 1, pad), [input, plain], grad),
+        "ls3d": directions(lambda: ls3d_conv3d(input, offset, mask, weight, None, step, pad, 1, groups), four, grad),
+        "conv3d": directions(lambda: F.conv3d(input, plain, None, step, pad, 1, groups), [input, plain], grad),
     }
-    if layout == "contiguous":
+    if input.device.type == "cpu":
+
+        def onednn() -> Tensor:
+            result: Tensor = torch.ops.aten.mkldnn_convolution(input, plain, None, pad, step, (1, 1, 1), groups)
+            return result
+
+        found["onednn"] = directions(onednn, [input, plain], grad)
+    if layout == "contiguous" and shape.plain:
         found["composition"] = directions(functools.partial(composition, *four, shape), four, grad)
         if has_torchvision() and input.dtype != torch.bfloat16:  # not supported
             found["torchvision"] = directions(functools.partial(torchvision_operator, *four, shape), four, grad)
@@ -321,16 +354,17 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ratios of times over the rows with at least 32 channels."""
-    wide = [row for row in rows if row["input"][1] >= 32 and {"ls3d", "conv3d"} <= row["forward"].keys()]
+    """Ratios of times over the rows with one group and at least 32 channels; the convolution is the fastest one."""
+    known = [row for row in rows if {"ls3d", "conv3d"} <= row["forward"].keys()]
+    wide = [row for row in known if row["input"][1] >= 32 and row["groups"] == row["offset_groups"] == 1]
     if not wide:
         return {}
     found: dict[str, Any] = {}
     for direction in ("forward", "both"):
-        ratios = {row["name"]: row[direction]["ls3d"] / row[direction]["conv3d"] for row in wide}
+        ratios = {row["name"]: row[direction]["ls3d"] / fastest_convolution(row[direction]) for row in wide}
         found[direction] = {
-            "ls3d / conv3d, geometric mean": geometric_mean(list(ratios.values())),
-            "ls3d / conv3d, worst": round(max(ratios.values()), 3),
+            "ls3d / convolution, geometric mean": geometric_mean(list(ratios.values())),
+            "ls3d / convolution, worst": round(max(ratios.values()), 3),
             "worst shape": max(ratios, key=lambda name: ratios[name]),
         }
         for other in ("composition", "torchvision"):
@@ -338,6 +372,11 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
             if factors:
                 found[direction][f"{other} / ls3d, geometric mean"] = geometric_mean(factors)
     return found
+
+
+def fastest_convolution(times: dict[str, float]) -> float:
+    """The time of the fastest plain convolution among those that were measured."""
+    return min(times[name] for name in ("conv3d", "onednn") if name in times)
 
 
 def environment(device: torch.device) -> dict[str, Any]:
