@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from ls3d.models import create_model
 from ls3d.nn import Conv3d, LS3DConv3d, LS3DResBlock, convert, offset_statistics, parameter_groups
@@ -170,6 +171,40 @@ def test_conversion_chooses_by_pattern_and_by_function() -> None:
     convert(model)
     assert model.shared is model.again
     assert type(model.sampled.predictor) is Conv3d
+
+
+def test_subclasses_that_compute_the_same_are_converted() -> None:
+    class Simple(nn.Conv3d):
+        """As torchvision's: only the constructor differs."""
+
+        def __init__(self, channels: int) -> None:
+            super().__init__(channels, channels, 3, padding=1)
+
+    layer = Simple(2)
+    converted = convert(nn.Sequential(layer))[0]  # type: ignore[index]
+    clip = torch.rand(1, 2, 3, 5, 6)
+    assert type(converted) is LS3DConv3d
+    torch.testing.assert_close(converted(clip), layer(clip))
+
+
+def test_what_conversion_would_change_or_lose_is_left_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    class Doubled(nn.Conv3d):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(input)
+
+    hooked, parametrized, old = (nn.Conv3d(2, 2, 3) for _ in range(3))
+    hooked.register_forward_hook(lambda module, arguments, output: output + 1)
+    weight_norm(parametrized)
+    nn.utils.weight_norm(old)
+    layers = [Doubled(2, 2, 3), hooked, parametrized, old, nn.Conv3d(2, 2, 3)]
+    model = convert(nn.Sequential(*layers))
+    assert [new is layer for new, layer in zip(model.children(), layers, strict=True)] == [True] * 4 + [False]
+    assert [record.getMessage() for record in caplog.records] == [
+        "0 is not converted: it is a Doubled, which computes something else than torch.nn.Conv3d",
+        "1 is not converted: it has hooks",
+        "2 is not converted: it has parametrizations",
+        "3 is not converted: it has hooks",
+    ]
 
 
 def test_converting_a_convolution_returns_the_layer() -> None:

@@ -222,6 +222,22 @@ def test_samples_around_the_border_follow_the_rule(backend: Backend, y: float) -
         np.testing.assert_allclose(found[0, 0, 0], expected, rtol=0, atol=1e-12)
 
 
+@backends
+@pytest.mark.parametrize("place", [(-1.0, 1.0), (3.0, 1.0), (1.0, -1.0), (1.0, 4.0)])
+def test_a_sample_one_pixel_outside_has_no_gradient(backend: Backend, place: tuple[float, float]) -> None:
+    """As in MMCV's operator; torchvision's has the derivative from the inside there."""
+    input = torch.ones(1, 1, 1, 3, 4, dtype=torch.float64)
+    offset = torch.full((1, 2, 1, 3, 4), 0.5, dtype=torch.float64)
+    offset[0, :, 0, 0, 0] = torch.tensor(place)
+    tensors = Arguments(input, offset, torch.ones(1, 1, 1, 3, 4).double(), torch.ones(1, 1, 1, 1, 1).double(), None)
+    call = Case(kernel=(1, 1, 1), padding=(0, 0, 0)).call(tensors)
+    _, grad_offset, grad_mask, _ = backend.backward(call, torch.ones(1, 1, 1, 3, 4).double(), ALL)
+    assert grad_offset is not None
+    assert grad_mask is not None
+    assert grad_offset[0, :, 0, 0, 0].tolist() == [0, 0]
+    assert grad_mask[0, 0, 0, 0, 0] == 0
+
+
 def bicubic_samples(tensors: Arguments) -> Tensor:
     """``grid_sample`` at the positions of a call with a kernel of one tap."""
     *_, height, width = tensors.input.shape

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 from collections.abc import Callable, Iterable
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from ls3d.nn.conv import LS3DConv3d
 from ls3d.nn.dense import Conv3d
+
+log = logging.getLogger(__name__)
 
 Where = str | Iterable[str] | Callable[[str, nn.Conv3d], bool] | None
 """Which convolutions: shell patterns of qualified names, a function of name and module, or None."""
@@ -17,8 +21,9 @@ Where = str | Iterable[str] | Callable[[str, nn.Conv3d], bool] | None
 def convert(model: nn.Module, where: Where = None, *, modulation: bool = True, offset_groups: int = 1) -> nn.Module:
     """Replace 3D convolutions of ``model`` by :class:`LS3DConv3d`; its output stays the same until it is trained.
 
-    The model is changed in place. A convolution that is used in several places stays shared. Subclasses of
-    ``torch.nn.Conv3d`` other than :class:`Conv3d` are never replaced.
+    The model is changed in place. A convolution that is used in several places stays shared. A subclass of
+    ``torch.nn.Conv3d`` is replaced, too, if it computes what ``torch.nn.Conv3d`` does. Others are left as they are, and
+    so are convolutions with hooks or parametrizations, which the new layer would lose; a warning names them.
 
     Args:
         model: any network, or a ``torch.nn.Conv3d``.
@@ -34,11 +39,20 @@ def convert(model: nn.Module, where: Where = None, *, modulation: bool = True, o
         ValueError: no convolution is selected, or the offset groups don't divide a layer's channels.
     """
     selected = _selector(where)
-    found = {
+    wanted = {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)
-        if type(module) in (nn.Conv3d, Conv3d) and not _is_predictor(model, name) and selected(name, module)
+        if isinstance(module, nn.Conv3d)
+        and not isinstance(module, LS3DConv3d)
+        and not _is_predictor(model, name)
+        and selected(name, module)
     }
+    found = {}
+    for name, module in wanted.items():
+        if obstacle := _obstacle(module):
+            log.warning("%s is not converted: it %s", name or "the model", obstacle)
+        else:
+            found[name] = module
     if not found:
         raise ValueError(f"no 3D convolution of the model matches where={where!r}")
     converted = {
@@ -51,6 +65,19 @@ def convert(model: nn.Module, where: Where = None, *, modulation: bool = True, o
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, converted[conv])
     return model
+
+
+def _obstacle(conv: nn.Conv3d) -> str | None:
+    """Why a convolution can't be replaced, as the rest of a sentence; None if it can."""
+    if not isinstance(conv, Conv3d) and (
+        type(conv).forward is not nn.Conv3d.forward or type(conv)._conv_forward is not nn.Conv3d._conv_forward
+    ):
+        return f"is a {type(conv).__name__}, which computes something else than torch.nn.Conv3d"
+    if is_parametrized(conv):
+        return "has parametrizations"
+    if conv._forward_hooks or conv._forward_pre_hooks or conv._backward_hooks or conv._backward_pre_hooks:
+        return "has hooks"
+    return None
 
 
 def _is_predictor(model: nn.Module, name: str) -> bool:

@@ -56,7 +56,7 @@ def ls3d_conv3d(
     Frames outside the clip and pixels outside the frame are zero. So the sample of a position is zero unless
     ``-1 < y < H`` and ``-1 < x < W``, or for bicubic samples ``-2 < y < H+1`` and ``-2 < x < W+1``; NaN and infinity
     sample zero, too. At integer positions the gradient of the offset is the right-hand derivative; a bicubic sample has
-    only one.
+    only one. A bilinear sample exactly at -1 counts as outside: its gradients are zero.
 
     Args:
         input: ``(N, C, T, H, W)``, floating point, contiguous or ``channels_last_3d``; the output has the same layout.
