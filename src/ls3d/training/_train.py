@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ls3d.errors import InputError, require
-from ls3d.files import exclusive, remove_leftovers
 from ls3d.models import read_metadata, save_weights
+from ls3d.training._folder import WEIGHTS, locked
 from ls3d.training._network import build_network
 from ls3d.training.identity import OtherTrainingError, is_same_recipe, require_same_recipe
 from ls3d.training.recipe.sections import BaseRecipe
-from ls3d.training.state import NEWEST, TrainingState, UnreadableStateError, newest_state, remove_states
+from ls3d.training.state import TrainingState, UnreadableStateError, newest_state, remove_states
 
 log = logging.getLogger(__name__)
-
-WEIGHTS = "weights.safetensors"
-
-_LOCK = "lock"
 
 _WAY_OUT = "restart the training, or set another output"
 
@@ -49,30 +43,8 @@ def train(recipe: BaseRecipe, resume: bool = True) -> Path:
     if resume and is_same_recipe(_recorded_recipe(weights), recipe.conditions()):
         log.info("%s is already trained", weights)
         return weights
-    with _locked(recipe.output):
+    with locked(recipe.output):
         return _train(recipe, weights, resume)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Create the folder of a training, and keep other trainings out of it. Deletes it if it is empty at the end.
-
-    Raises:
-        InputError: another process is training there.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(exclusive(folder / _LOCK, delete=True))
-            except BlockingIOError as error:
-                raise InputError(f"{folder}: another process is training in this folder") from error
-            for name in (NEWEST, WEIGHTS):
-                remove_leftovers(folder / name)
-            yield
-    finally:
-        with contextlib.suppress(OSError):  # not empty
-            folder.rmdir()
 
 
 def _train(recipe: BaseRecipe, weights: Path, resume: bool) -> Path:
