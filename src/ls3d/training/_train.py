@@ -39,18 +39,20 @@ def train(recipe: BaseRecipe, resume: bool = True) -> Path:
         TrainingStoppedError: a signal stopped the training; its state is saved.
         MissingExtraError: the packages of the extra ``train`` are not installed.
     """
-    weights = recipe.output / WEIGHTS
-    if resume and is_same_recipe(_recorded_recipe(weights), recipe.conditions()):
-        log.info("%s is already trained", weights)
-        return weights
     with locked(recipe.output):
-        return _train(recipe, weights, resume)
+        return _train(recipe, resume)
 
 
-def _train(recipe: BaseRecipe, weights: Path, resume: bool) -> Path:
+def _train(recipe: BaseRecipe, resume: bool) -> Path:
     """Train in a locked folder; return the weights file."""
+    weights = recipe.output / WEIGHTS
     conditions = recipe.conditions()
-    state = _state_of(recipe, _recorded_recipe(weights)) if resume else None
+    state = None
+    if resume:
+        if is_same_recipe(recorded := _recorded_recipe(weights), conditions):
+            log.info("%s is already trained", weights)
+            return weights
+        state = _state_of(recipe, recorded)
     require("lightning", "train")
     # Lightning takes seconds to import.
     from lightning.pytorch import seed_everything
