@@ -87,7 +87,8 @@ OVERRIDES: dict[str, str] = {
     "data.root=missing": "missing",
     "=3": "not an override",
     "seed": "not an override",
-    "seed.x=3": "not a section",
+    "seed.x=3": "valid integer",
+    "steps_per_epoch.x=3": "not a section",
     "seed=[": "not YAML",
     "kind=smoothing": "kind",
 }
