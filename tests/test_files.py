@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,38 @@ def test_a_lock_excludes_and_ends(tmp_path: Path) -> None:
     with exclusive(path, delete=True):
         pass
     assert not path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_forked_process_does_not_hold_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    reader, writer = os.pipe()
+    with exclusive(path, delete=True):
+        child = os.fork()
+        if child == 0:
+            os.close(writer)
+            os.read(reader, 1)  # until the parent ends the lock
+            os._exit(0)
+    try:
+        with exclusive(path):
+            pass
+    finally:
+        os.close(writer)
+        os.close(reader)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_forked_process_that_leaves_the_block_does_not_end_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with exclusive(path, delete=True):
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            with pytest.raises(BlockingIOError), exclusive(path):
+                pass
+    if child == 0:
+        os._exit(0)
 
 
 @pytest.mark.parametrize("limit", [1 << 30, 100])

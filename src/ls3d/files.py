@@ -29,6 +29,9 @@ _BLOCK = 1 << 16  # bytes of a sample
 _BLOCKS = 256  # number of samples of a single file; several files share them
 _FEWEST_BLOCKS = 3
 
+#: Descriptors of the locks that this process holds.
+_held: set[int] = set()
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
@@ -69,7 +72,8 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
 def exclusive(path: str | os.PathLike[str], delete: bool = False) -> Iterator[None]:
     """Hold a lock on a file, which is created if there is none. The lock ends with the process, however that ends.
 
-    On file systems without locks, nothing is locked.
+    On file systems without locks, nothing is locked. Forked processes, such as those that load samples, don't hold the
+    lock: they may end later than this one.
 
     Args:
         path: the file.
@@ -78,18 +82,39 @@ def exclusive(path: str | os.PathLike[str], delete: bool = False) -> Iterator[No
     Raises:
         BlockingIOError: another process, or another thread of this one, holds it.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = _open_locked(path)
+    _held.add(descriptor)
     try:
-        while not _is_current(descriptor, path):  # the process that held the lock may have deleted the file
-            os.close(descriptor)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            yield
-        finally:
+        yield
+    finally:
+        if descriptor in _held:  # not in a forked process
             if delete:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
-    finally:
+            _held.remove(descriptor)
+            os.close(descriptor)
+
+
+def _close_in_child() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_close_in_child)
+
+
+def _open_locked(path: str | os.PathLike[str]) -> int:
+    """Open and lock a file; again if the process that held the lock has deleted the file meanwhile."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if _is_current(descriptor, path):
+                return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 

@@ -5,8 +5,8 @@ status. ``failures`` runs rows in a subprocess that imports ls3d once and forks 
 with limits of memory and time, in a folder of its own. Every row must end
 
 * with its status; 2 by default: an error in the input (``docs/exit-codes.md`` lists all);
-* with exactly one line on standard error, unless the status is 0: a sentence without control characters that contains
-  the row's ``says``;
+* with exactly one line on standard error besides notes (``note: ...``), unless the status is 0: a sentence without
+  control characters that contains the row's ``says``;
 * without a traceback, a signal, or a file that wasn't there before, except for those in ``leaves``.
 
 To add an entry point, write a module ``test_NAME.py`` with a list of rows and a test that calls ``check``.
@@ -123,8 +123,9 @@ def _wrong_outcome(row: Row, outcome: Outcome) -> list[str]:
         return [f"status {outcome.status} after {outcome.seconds:.1f} s, expected {row.status}: {end}"]
     if "Traceback" in outcome.stderr:
         return [f"traceback: {end}"]
-    if row.status and len(lines) != 1:
-        return [f"{len(lines)} lines on standard error, expected one: {end}"]
+    sentences = [line for line in lines if not line.startswith("note: ")]
+    if row.status and len(sentences) != 1:
+        return [f"{len(sentences)} lines on standard error, expected one: {end}"]
     if not all(line.isprintable() for line in lines):
         return [f"control characters: {end}"]
     if not re.search(row.says, shown):

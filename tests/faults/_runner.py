@@ -33,7 +33,7 @@ def _import_modules(targets: set[str]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    modules = ["ls3d.cli.main", "ls3d.enhance", "ls3d.models.checkpoints"]
+    modules = ["ls3d.cli.main", "ls3d.enhance.api", "ls3d.enhance.jobs", "ls3d.models.checkpoints"]
     if targets & {"train", "reproduce", "ls3d.training"}:
         modules += ["ls3d.training", "ls3d.training._trainer", "ls3d.training.enhancement.task"]
     if "evaluate" in targets:

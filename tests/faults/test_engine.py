@@ -111,7 +111,11 @@ SOURCES: dict[str, tuple[Make | None, str, str]] = {
     "y4m of 2^31 - 1 frames a second": (write("in.y4m", y4m("W4 H4 F2147483647:1")), "in.y4m", "frames per second"),
     "y4m of a frame in 68 years": (write("in.y4m", y4m("W4 H4 F1:2147483647")), "in.y4m", "frames per second"),
     "y4m without size": (write("in.y4m", y4m("F25:1")), "in.y4m", "not a video|no frame"),
-    "y4m of 2^31 pixels": (write("in.y4m", y4m("W100000 H100000 F25:1")), "in.y4m", "not a video|max.pixels|no frame"),
+    "y4m of 2^31 pixels": (
+        write("in.y4m", y4m("W100000 H100000 F25:1")),
+        "in.y4m",
+        "have 100000 x 100000 pixels",
+    ),
     "control characters": (None, "\x1b]0;title\x07\x9b1m\u202e.mkv", r"\\x1b.*no such file"),
     "markup": (None, "x[/y].mkv", r"x\[/y\]\.mkv: no such file"),
 }

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from faults._rows import Make, Row, check, chunks, write
+from ls3d.training import load_recipe
 from ls3d.training.state import NEWEST, PREVIOUS, save_state
 
 RECIPE = """
@@ -86,7 +87,8 @@ OVERRIDES: dict[str, str] = {
     "data.root=missing": "missing",
     "=3": "not an override",
     "seed": "not an override",
-    "seed.x=3": "not a section",
+    "seed.x=3": "valid integer",
+    "steps_per_epoch.x=3": "not a section",
     "seed=[": "not YAML",
     "kind=smoothing": "kind",
 }
@@ -99,7 +101,8 @@ def with_state(change: Callable[[bytes], bytes]) -> Make:
         write(NAME, RECIPE)(folder)
         (folder / "run").mkdir()
         values = {"state_dict": {"w": torch.zeros(100)}, "global_step": 1}
-        save_state(values, folder / "run" / NEWEST, {"recipe": {"seed": 7}})
+        other = load_recipe(folder / NAME, ["seed=7"]).conditions()
+        save_state(values, folder / "run" / NEWEST, {"recipe": other})
         content = change((folder / "run" / NEWEST).read_bytes())
         for name in (NEWEST, PREVIOUS):
             (folder / "run" / name).write_bytes(content)

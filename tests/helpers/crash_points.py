@@ -6,6 +6,7 @@ for writing, renaming and deleting of files and folders) before they happen. Pri
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
@@ -17,6 +18,8 @@ import torch
 
 from ls3d.enhance import EnhanceOptions, interpolate
 from ls3d.evaluation import evaluate
+from ls3d.models import read_metadata
+from ls3d.training import build_recipe, train
 
 KILLED = 77
 OPTIONS = EnhanceOptions(threads=1, segment_frames=3, overwrite=True)
@@ -32,13 +35,30 @@ def _evaluation(source: Path, folder: Path) -> None:
     evaluate("blend", "folder-x2", source.parent, json_path=folder / "out.json", device="cpu")
 
 
+def _training(source: Path, folder: Path) -> None:
+    """Two epochs, so that both states are written."""
+    values = {
+        "kind": "interpolation",
+        "model": {"name": "vfi_ls3d_plus_s", "arguments": {"width": 8}},
+        "data": {"root": str(source.parent), "crop": 16, "scale": [1, 1], "held_out": 1},
+        "optimization": {"steps": 2, "batch_size": 1, "warm_up": 1, "ema": 0.5},
+        "steps_per_epoch": 1,
+        "accelerator": "cpu",
+        "output": str(folder),
+    }
+    train(build_recipe(values, "recipe"))
+
+
 JOBS: dict[str, Job] = {
     "mp4": _video(".mp4"),
     "mkv": _video(".mkv"),
     "images": _video(""),
     "y4m": _video(".y4m"),
     "evaluation": _evaluation,
+    "training": _training,
 }
+
+WEIGHTS = "weights.safetensors"
 
 
 def _is_operation(event: str, arguments: tuple[Any, ...], folders: tuple[str, ...]) -> bool:
@@ -57,7 +77,7 @@ def run(job: Job, source: Path, folder: Path, kill_at: int | None) -> tuple[int,
     child = os.fork()
     if child == 0:
         count = 0
-        folders = (str(folder), os.environ["XDG_STATE_HOME"])
+        folders = (str(folder), os.environ["XDG_STATE_HOME"], os.environ["XDG_CACHE_HOME"])
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
             nonlocal count
@@ -82,8 +102,11 @@ def run(job: Job, source: Path, folder: Path, kill_at: int | None) -> tuple[int,
     return os.waitstatus_to_exitcode(raw), int(counted or 0)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files below a folder."""
+def contents(folder: Path, name: str) -> dict[str, object]:
+    """All files below a folder; of a training, the digest of the weights, and the names of what is next to them."""
+    if name == "training":
+        names = dict.fromkeys((path.name for path in sorted(folder.iterdir())), None)
+        return {**names, WEIGHTS: read_metadata(folder / WEIGHTS)["sha256"]}
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
@@ -92,21 +115,25 @@ def main() -> None:
     name, source, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     torch.set_num_threads(1)
     os.fsync = lambda descriptor: None  # type: ignore[assignment]  # slow, and only a power failure would show it
-    state = folder.with_name("state")
-    os.environ["XDG_STATE_HOME"] = str(state)
+    state, cache = folder.with_name("state"), folder.with_name("cache")
+    os.environ |= {"XDG_STATE_HOME": str(state), "XDG_CACHE_HOME": str(cache)}
     job = JOBS[name]
+    if name == "training":
+        importlib.import_module("ls3d.training._trainer")  # otherwise each child would
+        importlib.import_module("ls3d.training.enhancement.task")
     folder.mkdir()
     status, total = run(job, source, folder, None)
     assert status == 0
-    expected = contents(folder)
+    expected = contents(folder, name)
+    top = {Path(path).parts[0] for path in expected}
     for kill_at in range(total):
-        shutil.rmtree(folder)
-        shutil.rmtree(state, ignore_errors=True)
+        for used in (folder, state, cache):
+            shutil.rmtree(used, ignore_errors=True)
         folder.mkdir()
         assert run(job, source, folder, kill_at)[0] == KILLED, kill_at
         assert run(job, source, folder, None)[0] == 0, f"operation {kill_at} of {total}: doesn't resume"
-        assert contents(folder) == expected, f"operation {kill_at} of {total}: other content"
-        assert [path.name for path in folder.iterdir()] == [Path(next(iter(expected))).parts[0]], kill_at
+        assert contents(folder, name) == expected, f"operation {kill_at} of {total}: other content"
+        assert {path.name for path in folder.iterdir()} == top, kill_at
     sys.stdout.write(f"{total}\n")
 
 

@@ -96,6 +96,7 @@ def test_a_recipe_without_a_kind_is_refused(recipe: Path) -> None:
         ("denoising", "data.degradation=bi", r"data\.degradation: Extra inputs"),
         ("super-resolution", "data.sigma=[5, 5]", r"data\.sigma: Extra inputs"),
         ("super-resolution", "data.degradation=bicubic", "no degradation is called 'bicubic'; there are bi, bd, "),
+        ("super-resolution", "data.degradation=[bi]", r"data\.degradation: expected one of bi, bd, "),
         ("super-resolution", "data.degradation=mixed", "degradation mixed does not shrink; expected bi or bd"),
         ("super-resolution", "model.arguments.scale=2", r"enlarges 2 times, data\.degradation makes 4 times smaller"),
     ],

@@ -17,6 +17,7 @@ from ls3d.metrics import psnr
 from ls3d.models import create_model, load_enhancement_model, load_model, read_metadata
 from ls3d.nn import make_channels_last
 from ls3d.training import train
+from ls3d.training._folder import locked
 from ls3d.training._lightning_internals import set_logged_step
 from ls3d.training._network import create_or_load
 from ls3d.training.enhancement.loaders import split_clips
@@ -64,6 +65,20 @@ def test_a_restart_replaces_the_checkpoint(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "weights.safetensors").unlink()
     assert load_state(tmp_path / "last.ckpt").values["global_step"] == 2
     assert read_metadata(train(recipe(tmp_path)))["sha256"] == first["sha256"]
+
+
+def test_another_training_is_kept_out(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with locked(folder), pytest.raises(InputError, match=r"run: another process is training in this folder$"):
+        train(recipe(folder))
+    assert not folder.exists()
+
+
+def test_what_a_killed_training_left_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / ".last.ckpt.0123.tmp").write_bytes(b"unfinished")
+    (tmp_path / "lock").touch()
+    train(recipe(tmp_path, optimization={"steps": 1}))
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "log", "tensorboard", "weights.safetensors"}
 
 
 def test_weights_have_metadata(tmp_path: Path) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import struct
+import sys
+import threading
 import zlib
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -14,12 +20,14 @@ import pytest
 from helpers.videos import Clip
 
 from ls3d.errors import InputError
-from ls3d.video import ImageSequence, probe
+from ls3d.video import ImageSequence, VideoPipe, probe
 from ls3d.video.images import encode_png, read_image
-from ls3d.video.opening import open_video
+from ls3d.video.opening import interruptible, open_video
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 64, 3), dtype=np.uint8)
 EXIF = b"MM\0*" + struct.pack(">IHHHIII", 8, 1, 0x0112, 3, 1, 1 << 16, 0)
+
+SIGNALS: dict[int, type[BaseException]] = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}
 
 
 def with_exif(image: bytes) -> bytes:
@@ -80,6 +88,75 @@ def test_large_pictures_are_refused(tmp_path: Path, suffix: str) -> None:
         pass
     with open_video(path, 2560) as (container, stream):
         assert sum(1 for _ in container.decode(stream)) >= 1
+
+
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_the_size_of_pictures_beyond_all_limits_is_named(tmp_path: Path, is_pipe: bool) -> None:
+    """FFmpeg's error for such a y4m header is that of a busy device."""
+    path = tmp_path / "in.y4m"
+    path.write_bytes(b"YUV4MPEG2 W100000 H100000 F25:1\nFRAME\n" + bytes(24))
+    with path.open("rb") as file, pytest.raises(InputError, match=r"its pictures would have 100000 x 100000 pixels"):
+        VideoPipe(file) if is_pipe else probe(path)
+
+
+class Stopped(SystemExit):
+    """Raised by a handler of a signal, as by that of ``ls3d``."""
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Handlers that raise, for SIGINT as everywhere in Python, and for SIGTERM."""
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, stop)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other signals")
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize(("number", "error"), SIGNALS.items())
+def test_signals_end_a_pipe_that_stalls_before_the_header(number: int, error: type[BaseException]) -> None:
+    reading, writing = os.pipe()
+    with open(writing, "wb"), io.FileIO(reading) as file:
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), number))
+        timer.start()
+        with pytest.raises(error):
+            VideoPipe(file)
+        timer.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other signals")
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize(("number", "error"), SIGNALS.items())
+def test_a_signal_between_two_reads_ends_a_pipe(number: int, error: type[BaseException]) -> None:
+    """There, an exception would be raised in FFmpeg's call of ``read``, which ignores it."""
+    reading, writing = os.pipe()
+
+    def read_after_a_signal(file: io.FileIO) -> None:
+        with interruptible(file) as reader:
+            signal.raise_signal(number)
+            assert reader.read(1) == b""
+
+    with open(writing, "wb"), io.FileIO(reading) as file, pytest.raises(error):
+        read_after_a_signal(file)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other signals")
+def test_an_ignored_signal_is_ignored() -> None:
+    """As for programs that a shell has started in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible(io.BytesIO(b"content")) as reader:
+            signal.raise_signal(signal.SIGINT)
+            assert reader.read(7) == b"content"
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_odd_digits_in_names(tmp_path: Path) -> None:

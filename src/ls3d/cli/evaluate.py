@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,10 @@ def evaluate(
         raise InputError("expected ls3d evaluate MODEL --protocol NAME --data DIR; --list shows the protocols")
     name = TextColumn("{task.description}", markup=False)
     columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+    shown = console(stderr=True)
+    bar = Progress(*columns, console=shown, transient=True)
+    # Elsewhere than on a terminal, Rich shows an empty line instead of a bar.
+    with bar if shown.is_terminal else contextlib.nullcontext():
         task = bar.add_task("opening", total=None)
         report = run(
             model,

@@ -66,6 +66,8 @@ def main() -> None:
             _fail(shown, f"{error.format_message()}{hint}")
         except typer.Abort:
             _fail(shown, "stopped", status=1)
+        except KeyboardInterrupt:  # before or after Typer runs the command, which handles its own
+            status = INTERRUPTED
     if status == INTERRUPTED:  # what Typer makes of Ctrl-C
         shown.print("interrupted", soft_wrap=True)
     if status:

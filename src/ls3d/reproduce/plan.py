@@ -11,7 +11,7 @@ from pathlib import Path
 from ls3d.errors import InputError
 from ls3d.reproduce.tables import Column, Table, TableRow
 from ls3d.training import Recipe, load_recipe, train
-from ls3d.training._train import WEIGHTS
+from ls3d.training._folder import WEIGHTS
 
 #: Values that do not change the weights, by section.
 _IRRELEVANT = (

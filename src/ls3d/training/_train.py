@@ -8,14 +8,13 @@ from typing import Any
 
 from ls3d.errors import InputError, require
 from ls3d.models import read_metadata, save_weights
+from ls3d.training._folder import WEIGHTS, locked
 from ls3d.training._network import build_network
 from ls3d.training.identity import OtherTrainingError, is_same_recipe, require_same_recipe
 from ls3d.training.recipe.sections import BaseRecipe
 from ls3d.training.state import TrainingState, UnreadableStateError, newest_state, remove_states
 
 log = logging.getLogger(__name__)
-
-WEIGHTS = "weights.safetensors"
 
 _WAY_OUT = "restart the training, or set another output"
 
@@ -35,11 +34,17 @@ def train(recipe: BaseRecipe, resume: bool = True) -> Path:
 
     Raises:
         InputError: the clips or the network do not fit the recipe, the loss or a weight is not finite, or
-            ``recipe.output`` has no state that can be read.
+            ``recipe.output`` has no state that can be read, or another process is training there.
         OtherTrainingError: ``recipe.output`` holds a training of another recipe or on other clips.
         TrainingStoppedError: a signal stopped the training; its state is saved.
         MissingExtraError: the packages of the extra ``train`` are not installed.
     """
+    with locked(recipe.output):
+        return _train(recipe, resume)
+
+
+def _train(recipe: BaseRecipe, resume: bool) -> Path:
+    """Train in a locked folder; return the weights file."""
     weights = recipe.output / WEIGHTS
     conditions = recipe.conditions()
     state = None

@@ -6,11 +6,17 @@ other files. Here it gets a file descriptor instead of a name, and may use no ot
 
 from __future__ import annotations
 
+import io
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import select
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, BinaryIO, NamedTuple
 
 import av
@@ -20,6 +26,8 @@ from ls3d.video.names import DEFAULT_MAX_PIXELS, check_file, is_image
 
 #: FFmpeg's protocol that reads an open file descriptor, and the only one that is allowed.
 _PROTOCOL = "fd"
+
+_POLL = 0.1  # seconds between checks for signals
 
 _TOO_LARGE = re.compile(r"Picture size (\d+)x(\d+) (?:exceeds|is invalid)")
 
@@ -44,37 +52,37 @@ def open_container(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_P
     """
     path = Path(path)
     check_file(path)
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        return _open_descriptor(descriptor, max_pixels)
+        return _open_path(path, max_pixels)
     except av.FFmpegError as error:
         kind = "an image" if is_image(path) else "a video"
-        raise InputError(f"{path} is not {kind} that can be decoded ({error.strerror})") from error
-    finally:
-        os.close(descriptor)  # FFmpeg has duplicated it
+        reason = _reason(error, _refused_size(path, max_pixels))
+        raise InputError(f"{path} is not {kind} that can be decoded ({reason})") from error
 
 
 class PipeReader:
-    """Passes the bytes of a file to FFmpeg, which ignores the interruption of a ``read``: it becomes the end of file.
+    """Passes the bytes of a file to FFmpeg, which ignores exceptions such as ``KeyboardInterrupt``.
 
     Args:
         file: a binary file.
 
     Attributes:
-        interrupted: whether Ctrl-C ended a ``read``.
+        signal: the signal that ended reading, if one did.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self.interrupted = False
+        self.signal: int | None = None
         self._file = file
+        # Python handles a signal between two calls only. Other files may have bytes in a buffer.
+        self._waits = isinstance(file, io.FileIO) and sys.platform != "win32"
 
     def read(self, size: int) -> bytes:
-        """At most ``size`` bytes."""
-        try:
-            return b"" if self.interrupted else self._file.read(size)
-        except KeyboardInterrupt:
-            self.interrupted = True
-            return b""
+        """At most ``size`` bytes; none after a signal."""
+        while self.signal is None:
+            if not self._waits or select.select([self._file], [], [], _POLL)[0]:
+                data = self._file.read(size)
+                return b"" if self.signal is not None else data
+        return b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
@@ -82,13 +90,30 @@ class PipeReader:
 
 @contextmanager
 def interruptible(file: BinaryIO) -> Iterator[PipeReader]:
-    """Yield a reader for a file, and raise ``KeyboardInterrupt`` at the end of the block if it was interrupted."""
+    """Yield a reader for a file. SIGINT and SIGTERM end the file, and are handled at the end of the block.
+
+    Signals that are ignored, or that end the process without Python code, are left alone. So are all signals in other
+    threads than the main one, which don't handle any.
+    """
     reader = PipeReader(file)
+    if threading.current_thread() is not threading.main_thread():
+        yield reader
+        return
+
+    def record(number: int, _frame: FrameType | None) -> None:
+        reader.signal = number
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    replaced = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in replaced:
+        signal.signal(number, record)
     try:
         yield reader
     finally:
-        if reader.interrupted:
-            raise KeyboardInterrupt
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+        if reader.signal is not None:
+            signal.raise_signal(reader.signal)
 
 
 @contextmanager
@@ -107,7 +132,7 @@ def open_video(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXEL
     with open_container(path, max_pixels) as container:
         stream = main_video_stream(container, str(path))
         size = (stream.codec_context.width, stream.codec_context.height)
-        _check_size(_refused_size(path, max_pixels) if 0 in size else size, str(path), max_pixels)
+        _check_size(_refused_size(Path(path), max_pixels) if 0 in size else size, str(path), max_pixels)
         yield OpenVideo(container, stream)
 
 
@@ -122,10 +147,12 @@ def open_pipe(file: PipeReader, name: str, max_pixels: int = DEFAULT_MAX_PIXELS)
     Raises:
         InputError: as for ``open_video``.
     """
-    try:
-        container = av.open(file, "r", metadata_errors="replace", options=_restrictions(max_pixels))
-    except av.FFmpegError as error:
-        raise InputError(f"{name} is not a video that can be decoded ({error.strerror})") from error
+    with _logged_errors() as messages:
+        try:
+            container = av.open(file, "r", metadata_errors="replace", options=_restrictions(max_pixels))
+        except av.FFmpegError as error:
+            reason = _reason(error, _size_in(messages))
+            raise InputError(f"{name} is not a video that can be decoded ({reason})") from error
     try:
         _limit_decoders(container, max_pixels)
         stream = main_video_stream(container, name)
@@ -153,6 +180,14 @@ def main_video_stream(container: av.container.InputContainer, name: str) -> av.V
     raise InputError(f"{name} has no video stream that can be decoded (it holds {kinds})")
 
 
+def _open_path(path: Path, max_pixels: int) -> av.container.InputContainer:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        return _open_descriptor(descriptor, max_pixels)
+    finally:
+        os.close(descriptor)  # FFmpeg has duplicated it
+
+
 def _open_descriptor(descriptor: int, max_pixels: int) -> av.container.InputContainer:
     options = {"fd": str(descriptor), **_restrictions(max_pixels)}
     container: av.container.InputContainer = av.open(f"{_PROTOCOL}:", metadata_errors="replace", options=options)
@@ -178,18 +213,34 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
         raise InputError(f"{max_pixels}: {name} has pictures of {width} x {height} pixels", argument="max_pixels")
 
 
-def _refused_size(path: str | os.PathLike[str], max_pixels: int) -> tuple[int, int]:
-    """Width and height of pictures that were refused for their size; zeros if that isn't why the size is unknown.
+def _reason(error: av.FFmpegError, size: tuple[int, int]) -> str | None:
+    """Why something can't be opened; the error's own text may be that of an unrelated error of the system."""
+    return error.strerror if size == (0, 0) else f"its pictures would have {size[0]} x {size[1]} pixels"
 
-    FFmpeg forgets the size, but logs it.
-    """
-    level = av.logging.get_level()
+
+def _refused_size(path: Path, max_pixels: int) -> tuple[int, int]:
+    """Width and height of pictures that were refused for their size; zeros if that isn't why the size is unknown."""
+    with _logged_errors() as messages, suppress(av.FFmpegError), _open_path(path, max_pixels):
+        pass
+    return _size_in(messages)
+
+
+@contextmanager
+def _logged_errors() -> Iterator[Sequence[tuple[int, str, str]]]:
+    """Yield a list of what FFmpeg logs within the block, in this thread."""
+    level, skips_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
     try:
-        with av.logging.Capture() as messages, open_container(path, max_pixels):
-            pass
+        with av.logging.Capture() as messages:
+            yield messages
     finally:
+        av.logging.set_skip_repeated(skips_repeated)
         av.logging.set_level(level)
+
+
+def _size_in(messages: Sequence[tuple[int, str, str]]) -> tuple[int, int]:
+    """The size that FFmpeg has refused, according to what it logged: an error doesn't hold the size."""
     found = (_TOO_LARGE.search(message) for _, _, message in messages)
     match = next(filter(None, found), None)
     return (0, 0) if match is None else (int(match[1]), int(match[2]))

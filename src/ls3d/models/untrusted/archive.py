@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ls3d.models.untrusted.opcodes import DamagedError
+from ls3d.models.untrusted.show import printable
 
 _LARGEST_DIRECTORY = 8 << 20  # bytes of the list of entries; ZipFile makes objects of about 10 times its size
 _EXTRA_CONTENT = 32 << 20  # bytes that the entries may have together beyond the archive's size
@@ -82,7 +83,7 @@ def _as_damage() -> Iterator[None]:
     except DamagedError:
         raise
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error) as error:
-        raise DamagedError(f"it is no intact zip file ({error})") from error
+        raise DamagedError(f"it is no intact zip file ({printable(str(error))})") from error
 
 
 def _check_directory(buffer: mmap) -> None:

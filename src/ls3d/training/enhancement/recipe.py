@@ -57,8 +57,12 @@ class DataSection(Section):
         return self
 
 
-def _get_degradation(value: str | Degradation) -> Degradation:
-    return value if isinstance(value, Degradation) else get_degradation(value)
+def _get_degradation(value: object) -> Degradation:
+    if isinstance(value, Degradation):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"expected one of {', '.join(DEGRADATIONS)}")
+    return get_degradation(value)
 
 
 class SuperResolutionData(DataSection):
