@@ -36,6 +36,13 @@ def test_images_come_in_the_natural_order_of_their_names(tmp_path: Path) -> None
         assert np.array_equal(frame.picture.to_ndarray(format="rgb24"), moving_picture(n, 24, 32))
 
 
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    write_images(tmp_path, 3)
+    for n in range(3):
+        (tmp_path / f"._frame{n}.png").write_bytes(b"\0\5\26\7\0\2\0\0Mac OS X        " + bytes(100))
+    assert len(list(ImageSequence(tmp_path, RATE, on_error="stop").frames())) == 3
+
+
 def test_properties_are_those_of_a_video(tmp_path: Path) -> None:
     info = ImageSequence(write_images(tmp_path, 12), RATE).info
     assert (info.name, info.container, info.codec) == (str(tmp_path), "images", "png")

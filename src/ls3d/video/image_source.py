@@ -110,8 +110,11 @@ class ImageSequence:
 
 
 def images_in_order(folder: Path) -> list[Path]:
-    """The images directly in a folder, in the natural order of their names; nothing is opened."""
-    images = (path for path in folder.iterdir() if is_image(path))
+    """The images directly in a folder, in the natural order of their names; nothing is opened.
+
+    Hidden files are no images: macOS writes a file ``._name`` next to every file on foreign disks.
+    """
+    images = (path for path in folder.iterdir() if is_image(path) and not path.name.startswith("."))
     return sorted(images, key=lambda path: (_natural_order(path), path.name))
 
 
