@@ -198,3 +198,23 @@ def test_dispositions_are_copied(full: Path, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert container.streams.audio[1].disposition & av.stream.Disposition.comment
         assert not container.streams.audio[0].disposition & av.stream.Disposition.comment
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_what_an_edit_list_hides_stays_hidden(tmp_path: Path, suffix: str) -> None:
+    """A cut that was made without encoding: one second of audio comes before the first frame that is shown."""
+    clip = Clip(50, audio=["eng"], options={"crf": "20", "bf": "0"}, container_options={"movflags": "+faststart"})
+    whole = clip.write(tmp_path / "whole.mp4")
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "in.mp4"), "w") as output:
+        streams = {stream.index: output.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None and packet.pts is not None:
+                shift = round(1 / Fraction(packet.time_base))
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = streams[packet.stream.index]
+                output.mux(packet)
+    rewrite(tmp_path / "in.mp4", tmp_path / f"out.{suffix}", "h264")
+    begins = {}
+    for kind in ("video", "audio"):
+        begins[kind] = packets(tmp_path / f"out.{suffix}", kind)[0][1]
+    assert abs(begins["audio"] - begins["video"]) < Fraction(1, 8)

@@ -30,6 +30,7 @@ from ls3d.video import (
     choose_settings,
     exact_rate,
 )
+from ls3d.video.settings import keeps_fields
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +90,6 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
     end = None
     if options.duration is not None:
         end = start + Fraction(options.duration).limit_denominator(_MAX_TIME_DENOMINATOR)
-    if info.interlaced:
-        log.warning("%s is interlaced; its frames are processed as if they were progressive", info.name)
     if info.alpha:
         log.warning("%s has a transparency channel, which is left out", info.name)
     return OpenSource(opened, file, TimeRange(start, end))
@@ -218,7 +217,14 @@ def prepare_job(
         InputError: codec, quality and format don't fit together.
     """
     traits = enhancer.traits
-    settings = _encoder_settings(source.source.info, target.container, traits.scale, timeline, stretch, options)
+    info = source.source.info
+    same_lines = traits.scale == 1 and traits.task != "interpolation"
+    settings = _encoder_settings(info, target.container, traits.scale, timeline, stretch, options, same_lines)
+    if info.field_order:
+        result = (
+            "" if same_lines and keeps_fields(info, settings.codec) else ", and the output is marked as progressive"
+        )
+        log.warning("%s is interlaced; its frames are processed as if they were progressive%s", info.name, result)
     segmentation = Segmentation(
         span=TimeRange(source.span.start, source.span.end, Fraction(stretch)),
         timeline=timeline,
@@ -231,7 +237,7 @@ def prepare_job(
     )
     job = Job(
         source=source.file,
-        info=source.source.info,
+        info=info,
         network=network,
         device=options.device,
         precision=options.precision,
@@ -246,7 +252,13 @@ def prepare_job(
 
 
 def _encoder_settings(
-    info: VideoInfo, container: str, scale: int, timeline: Timeline, stretch: int, options: EnhanceOptions
+    info: VideoInfo,
+    container: str,
+    scale: int,
+    timeline: Timeline,
+    stretch: int,
+    options: EnhanceOptions,
+    same_lines: bool,
 ) -> EncoderSettings:
     rate = timeline.rate(info.rate) / stretch
     return choose_settings(
@@ -258,4 +270,5 @@ def _encoder_settings(
         codec=options.codec,
         crf=options.crf,
         threads=options.threads,
+        fields=same_lines,
     )

@@ -28,7 +28,11 @@ _TEXT_FORMATS = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", 
 
 #: Metadata that describes the source's bytes rather than its content: prefixes of keys, and whole keys.
 _STALE_PREFIXES = ("DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "_STATISTICS", "encoder", "ENCODER")
-_STALE_KEYS = frozenset({"major_brand", "minor_version", "compatible_brands"})
+_STALE_KEYS = frozenset({"major_brand", "minor_version", "compatible_brands", "alpha_mode", "ALPHA_MODE"})
+
+#: Packets that a file hides before its beginning are kept if they start at most this many seconds before it: decoders
+#: need them to decode the beginning. Apple's and FFmpeg's AAC encoders and Opus need less.
+_PREROLL = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class OutputStream:
 
 
 def current_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Metadata without the entries that describe the source's bytes (sizes, rates, encoder)."""
+    """Metadata without the entries that describe the source's bytes (sizes, rates, encoder) or its alpha."""
     return {
         key: value for key, value in metadata.items() if not key.startswith(_STALE_PREFIXES) and key not in _STALE_KEYS
     }
@@ -223,6 +227,8 @@ def other_packets(
         time_base = Fraction(packet.time_base)
         if not _move(packet, round(shift / time_base)) or not _is_within(packet, time_base, span):
             continue
+        if packet.is_discard and not -_PREROLL <= int(packet.pts or 0) * time_base < 0:
+            continue  # hidden by an edit list
         index = packet.stream.index
         decoded = int(packet.dts or 0)
         if index in latest and decoded <= latest[index]:
