@@ -37,6 +37,7 @@ def info(codec: str = "h264", pix_fmt: str = "yuv420p", **changes: Any) -> Video
         rotation=0,
         sample_aspect_ratio=Fraction(1),
         rate=Fraction(25),
+        base_rate=Fraction(25),
         time_base=Fraction(1, 1000),
         start=Fraction(0),
         duration=None,

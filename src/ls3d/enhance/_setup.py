@@ -47,6 +47,10 @@ _TENSOR_PIXEL = 12  # bytes of three float32 values
 
 _MAX_TIME_DENOMINATOR = 1_000_000
 
+#: A frame rate is variable if FFmpeg's rate for all times is more than this many times the average rate.
+_VARIABLE = Fraction(21, 20)
+_HIGHEST_CONSTANT_RATE = 240
+
 #: Formats that store no times of their own: their tick is one frame.
 _COUNTING_FRAMES = ("avi", "y4m", "images")
 
@@ -234,6 +238,7 @@ def prepare_job(
         min_frames=min(_MIN_SEGMENT_FRAMES, options.segment_frames),
         frames_before=traits.frames_before,
         frames_after=traits.frames_after,
+        every_tick=target.container in _COUNTING_FRAMES,
     )
     job = Job(
         source=source.file,
@@ -251,6 +256,21 @@ def prepare_job(
     return PreparedJob(job, source.source, enhancer, target.pipe, options.overwrite)
 
 
+def _constant_rate(info: VideoInfo) -> Fraction:
+    """The rate at which a source is shown by formats that store no times.
+
+    A variable rate becomes the one that represents all times. Twice the average rate is that of fields, which FFmpeg
+    estimates for some videos of constant rate.
+    """
+    ratio = info.base_rate / info.rate
+    is_variable = ratio > _VARIABLE and not 2 / _VARIABLE < ratio < 2 * _VARIABLE
+    if not is_variable or info.base_rate > _HIGHEST_CONSTANT_RATE:
+        return info.rate
+    rate = float(info.base_rate)
+    log.warning("%s has a variable frame rate; the output has %g frames per second, some repeated", info.name, rate)
+    return info.base_rate
+
+
 def _encoder_settings(
     info: VideoInfo,
     container: str,
@@ -260,7 +280,8 @@ def _encoder_settings(
     options: EnhanceOptions,
     same_lines: bool,
 ) -> EncoderSettings:
-    rate = timeline.rate(info.rate) / stretch
+    own_rate = _constant_rate(info) if container in _COUNTING_FRAMES else info.rate
+    rate = timeline.rate(own_rate) / stretch
     return choose_settings(
         info,
         container,

@@ -79,9 +79,14 @@ class Color:
         if layout.family == "rgb":
             matrix = _RGB
         elif matrix not in _LUMA_WEIGHTS and matrix != _YCGCO:
-            matrix = _BT709 if picture.height >= 720 or picture.width >= 1280 else _BT601
+            matrix = untagged_matrix(picture.height, picture.width)
         jpeg = full and picture.colorspace in (_UNSPECIFIED, _BT470BG)
         return cls(layout, matrix, full, _COSITED.get(location, (not jpeg, matrix in _BT2020)))
+
+
+def untagged_matrix(height: int, width: int) -> int:
+    """Number of the matrix in H.273 that players assume for a size if there is no tag: BT.709 for HD, or BT.601."""
+    return _BT709 if height >= 720 or width >= 1280 else _BT601
 
 
 def to_rgb(picture: av.VideoFrame, color: Color, device: torch.device | str = "cpu") -> Tensor:

@@ -58,6 +58,7 @@ class ImageSequence:
             name=str(folder),
             container="images",
             rate=rate,
+            base_rate=rate,
             time_base=1 / rate,
             start=Fraction(0),
             duration=count / rate,

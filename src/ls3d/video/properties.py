@@ -26,7 +26,13 @@ _HIGHEST_RATE = 1_000_000
 # FFmpeg's AVFieldOrder: which field is coded first, and which is shown first.
 _TOP_FIELD_FIRST = (2, 5)
 _BOTTOM_FIELD_FIRST = (3, 4)
-_UNSPECIFIED = {"colorspace": 2, "color_primaries": 2, "color_trc": 2, "color_range": 0}  # FFmpeg's numbers
+#: Values of the color tags that say nothing.
+UNSPECIFIED_TAGS = {"colorspace": 2, "color_primaries": 2, "color_trc": 2, "color_range": 0}  # FFmpeg's numbers
+
+
+#: Metadata that describes the source's bytes rather than its content: prefixes of keys, and whole keys.
+_STALE_PREFIXES = ("DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "_STATISTICS", "encoder", "ENCODER")
+_STALE_KEYS = frozenset({"major_brand", "minor_version", "compatible_brands", "alpha_mode", "ALPHA_MODE"})
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,11 @@ class StreamInfo:
     type: str
     codec: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Number, type and codec, for messages."""
+        return f"stream {self.index} ({self.type}{', ' + self.codec if self.codec else ''})"
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,8 @@ class VideoInfo:
         rotation: degrees counterclockwise, from the display matrix.
         sample_aspect_ratio: width of a sample divided by its height.
         rate: average frame rate, in frames per second.
+        base_rate: lowest frame rate that represents all times, by FFmpeg's estimate; more than ``rate`` if the frame
+            rate is variable.
         time_base: seconds per tick of the video stream.
         start: first timestamp of the file, in seconds.
         duration: in seconds; None if the file doesn't state it.
@@ -107,6 +120,7 @@ class VideoInfo:
     rotation: int
     sample_aspect_ratio: Fraction
     rate: Fraction
+    base_rate: Fraction
     time_base: Fraction
     start: Fraction
     duration: Fraction | None
@@ -122,6 +136,13 @@ class VideoInfo:
     stream_metadata: Mapping[str, str] = field(default_factory=dict)
     mastering: MasteringDisplay = MasteringDisplay()
     seekable: bool = True
+
+
+def current_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata without the entries that describe the source's bytes (sizes, rates, encoder) or its alpha."""
+    return {
+        key: value for key, value in metadata.items() if not key.startswith(_STALE_PREFIXES) and key not in _STALE_KEYS
+    }
 
 
 def probe(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS) -> VideoInfo:
@@ -215,6 +236,7 @@ def describe(
         rotation=picture.rotation,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         rate=rate,
+        base_rate=Fraction(stream.base_rate or rate),
         time_base=Fraction(time_base),
         start=(container.start_time or 0) * _MICROSECOND,
         duration=duration,
@@ -256,7 +278,7 @@ def _duration(container: av.container.InputContainer, stream: av.VideoStream) ->
 def _tags(stream: av.VideoStream, picture: av.VideoFrame) -> dict[str, int]:
     """Color tags of the frame, or of the stream where the frame has none."""
     tags = {}
-    for name, unspecified in _UNSPECIFIED.items():
+    for name, unspecified in UNSPECIFIED_TAGS.items():
         value = int(getattr(picture, name))
         tags[name] = value if value != unspecified else int(getattr(stream.codec_context, name))
     if picture.format.name.startswith("yuvj"):

@@ -11,11 +11,11 @@ from av.video.codeccontext import VideoCodecContext
 
 from ls3d.errors import InputError
 from ls3d.video.codecs import CODECS, nearest_pixel_format
-from ls3d.video.color import Color
+from ls3d.video.color import Color, untagged_matrix
 from ls3d.video.containers import needs_global_header, supports_codec
 from ls3d.video.names import codec_named
 from ls3d.video.pixels import FULL_RANGE, LIMITED_RANGE, Layout, layout_of
-from ls3d.video.properties import MasteringDisplay, VideoInfo
+from ls3d.video.properties import UNSPECIFIED_TAGS, MasteringDisplay, VideoInfo
 
 _MAX_DENOMINATOR = 2**31 - 1  # of FFmpeg's AVRational
 _MAX_RATE_DENOMINATOR = 65535  # MPEG-4 and MOV store rates in 16 bits
@@ -135,6 +135,8 @@ def choose_settings(
     name = _choose_codec(info, container, size, codec)
     pix_fmt = nearest_pixel_format(info.color, name, size)
     color, tags = _choose_color(info, layout_of(pix_fmt), name)
+    if tags["colorspace"] == UNSPECIFIED_TAGS["colorspace"] and color.matrix not in (_RGB, untagged_matrix(*size)):
+        tags["colorspace"] = color.matrix  # players would infer another one from the new size
     options = _choose_options(name, container, color, crf, threads, info.mastering)
     if fields and info.field_order:
         _add_options(options, _FIELD_OPTIONS.get(name, {}).get(info.field_order, {}))
