@@ -123,3 +123,17 @@ def test_a_folder_must_hold_images(tmp_path: Path) -> None:
         ImageSequence(tmp_path)
     with pytest.raises(FileNotFoundError):
         ImageSequence(tmp_path / "missing")
+
+
+def test_the_image_with_most_colors_determines_the_format(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, pix_fmt, size in (("1", "gray", 24), ("2", "rgb24", 24), ("3", "rgb48be", 48)):
+        picture = av.VideoFrame.from_ndarray(np.full((size, 32, 3), (200, 30, 10), np.uint8), format="rgb24")
+        with av.open(str(tmp_path / f"{name}.png"), "w", format="image2") as output:
+            stream = output.add_stream("png", rate=1)
+            stream.width, stream.height, stream.pix_fmt = 32, size, pix_fmt
+            output.mux([*stream.encode(picture.reformat(format=pix_fmt)), *stream.encode()])
+    source = ImageSequence(tmp_path, RATE)
+    assert source.info.color.layout.name == "gbrp16le"
+    assert "1 of 3 images are not of 32 x 24 pixels" in caplog.text
+    shown = [frame.picture.to_ndarray(format="rgb24").mean((0, 1)) for frame in source.frames()]
+    assert np.allclose(shown[1:], (200, 30, 10), atol=1)

@@ -37,11 +37,12 @@ class PacketTimes:
         self._name = name
         self._strict = strict
         self._main = main
-        self._restarts: list[Fraction] = []  # seconds from the first packet to each
+        self._restarts: list[Fraction] = []  # duration of all packets before each
         self._first: Fraction | None = None
         self._shift = Fraction(0)
         self._latest: Fraction | None = None
         self._end = Fraction(0)
+        self._durations = Fraction(0)  # of all packets: known better than their times where a clock starts anew
 
     def apply(self, packet: av.Packet[Any]) -> Fraction:
         """Set the times of a packet that has some.
@@ -54,7 +55,7 @@ class PacketTimes:
         if self._latest is not None and self._latest - decoded > _RESTART:
             restart = self._restart()
             log.warning("%s: its clock starts anew after %.3f s; it continues there", self._name, float(restart))
-            self._restarts.append(self._elapsed())
+            self._restarts.append(self._durations)
             self._shift += restart - decoded
             decoded = restart
         if self._first is None:
@@ -67,12 +68,9 @@ class PacketTimes:
         if delay:
             _delay(packet, delay, moved)
         self._latest = moved
+        self._durations += int(packet.duration or 0) * Fraction(packet.time_base)
         self._end = max(self._end, moved + int(packet.duration or 0) * time_base)
         return moved
-
-    def _elapsed(self) -> Fraction:
-        """Seconds from the first packet's time to the end of the last one."""
-        return Fraction(0) if self._first is None else self._end - self._first
 
     def _restart(self) -> Fraction:
         """The time at which a packet is shown with which the clock starts anew."""
@@ -80,7 +78,7 @@ class PacketTimes:
             return self._end
         count = len(self._restarts)
         known = self._main._restarts[count:]  # the main stream may have come to this restart already
-        return self._first + (known[0] if known else self._main._elapsed())
+        return self._first + (known[0] if known else self._main._durations)
 
 
 def _delay(packet: av.Packet[Any], delay: Fraction, decoded: Fraction) -> None:

@@ -34,6 +34,9 @@ _WRITER_KEYS = frozenset({"handler_name", "vendor_id", "HANDLER_NAME", "VENDOR_I
 #: Numbers of H.273 that stand for the same as another: BT.470 BG and BT.601 as matrix, the transfers of BT.709.
 _EQUIVALENT = {5: (6,), 6: (5, 1), 1: (6,), 14: (1,), 15: (1,)}
 
+#: MPEG audio: which of the three it is, FFmpeg finds out when it decodes.
+_LAYERS = {"mp1": "mp3", "mp2": "mp3"}
+
 #: Packets of the source that are read to find the first ones of its streams.
 _SEARCHED_PACKETS = 5000
 
@@ -150,7 +153,8 @@ def _is_in(file: io.BytesIO, stream: av.stream.Stream, container: str, has_packe
 
 
 def _is_same(written: av.stream.Stream, stream: av.stream.Stream) -> bool:
-    return written.type == stream.type and codec_of(written) == codec_of(stream)
+    codecs = [_LAYERS.get(name, name) for name in (codec_of(written), codec_of(stream))]
+    return written.type == stream.type and codecs[0] == codecs[1]
 
 
 def codec_of(stream: av.stream.Stream) -> str:
