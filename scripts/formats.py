@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,9 @@ _VIDEO = {
 }
 
 _AUDIO = (
-    ("aac", "mp2", "libmp3lame", "ac3", "eac3", "dca", "libopus", "flac", "alac")
-    + ("pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_u8", "pcm_mulaw")
-    + ("adpcm_ms", "adpcm_ima_wav", "wavpack", "tta")
+    *("aac", "mp2", "libmp3lame", "ac3", "eac3", "libopus", "flac", "alac"),
+    *("pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_u8", "pcm_mulaw"),
+    *("adpcm_ms", "adpcm_ima_wav", "wavpack", "tta"),
 )
 _SUBTITLES = ("subrip", "ass", "webvtt", "mov_text")
 _OTHERS = ("font", "JPEG cover", "chapters", "title", "timecode", "rotation", "mirroring", "sample aspect ratio")
@@ -104,7 +105,7 @@ def rewrite(source: Path, target: Path) -> Run:
 
     try:
         denoise(source, target, model="identity", options=EnhanceOptions(threads=1, cut_threshold=0), progress=step)
-    except Exception as error:  # noqa: BLE001 - every kind of failure is an outcome
+    except Exception as error:
         run.error = error
     finally:
         logger.removeHandler(handler)
@@ -148,7 +149,7 @@ def add_video(output: Any, codec: str, pix_fmt: str, options: dict[str, str], fu
     stream = output.add_stream(codec, rate=25, options=options)
     stream.height, stream.width = _SIZE
     stream.pix_fmt = pix_fmt
-    if output.format.name != "avi":
+    if output.format.name != "avi" and codec != "mpeg2video":
         stream.codec_context.time_base = Fraction(1, 1000)
     stream.codec_context.color_range = _FULL if full else _LIMITED
     return stream
@@ -168,26 +169,26 @@ def encode(output: Any, stream: Any, full: bool = False, variable: bool = False)
 def video_cells(folder: Path, targets: tuple[str, ...]) -> Iterator[Cell]:
     """Codecs, depths, ranges and kinds of rate."""
     for name, (encoder, formats, suffix, options) in _VIDEO.items():
-        for depth, pix_fmt in formats.items():
-            for full in (False, True):
-                if (
-                    full != (name == "mjpeg")
-                    and name in ("mjpeg", "rawvideo")
-                    or (pix_fmt.startswith("gbr") and not full)
-                ):
-                    continue
-                for variable in (False, True) if suffix == ".mkv" else (False,):
-                    words = [f"{depth} bits", "full range" if full else "limited range"]
-                    thing = f"{name}, {', '.join(words)}, {'variable' if variable else 'constant'} rate"
-                    source = folder / f"source{suffix}"
-                    with av.open(str(source), "w") as output:
-                        stream = add_video(output, encoder, pix_fmt, dict(options), full)
-                        encode(output, stream, full, variable)
-                    for target in targets:
-                        path = folder / f"out{target}"
-                        run = rewrite(source, path)
-                        yield Cell(thing, target, outcome_of(run, lambda s=source, p=path: _compare_video(s, p)))
-                        _remove(path)
+        rates = (False, True) if suffix == ".mkv" and name != "mpeg2video" else (False,)
+        for (depth, pix_fmt), variable in product(formats.items(), rates):
+            for full in _ranges(name, pix_fmt):
+                range_name = "full" if full else "limited"
+                thing = f"{name}, {depth} bits, {range_name} range, {'variable' if variable else 'constant'} rate"
+                source = folder / f"source{suffix}"
+                with av.open(str(source), "w") as output:
+                    encode(output, add_video(output, encoder, pix_fmt, dict(options), full), full, variable)
+                for target in targets:
+                    path = folder / f"out{target}"
+                    run = rewrite(source, path)
+                    yield Cell(thing, target, outcome_of(run, lambda s=source, p=path: _compare_video(s, p)))
+                    _remove(path)
+
+
+def _ranges(name: str, pix_fmt: str) -> tuple[bool, ...]:
+    """Whether the range is full, for all ranges that a codec has."""
+    if name == "mjpeg" or pix_fmt.startswith("gbr"):
+        return (True,)
+    return (False,) if name == "rawvideo" else (False, True)
 
 
 def _first(path: Path) -> Path:
@@ -290,7 +291,8 @@ def _open_text(folder: Path, thing: str) -> Any:
     """A file of subtitles, opened."""
     if thing.startswith("ass"):
         events = "[Events]\nFormat: Layer, Start, End, Style, Text\nDialogue: 0,0:00:00.04,0:00:00.20,Default,one\n"
-        content = f"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,Arial\n\n{events}"
+        styles = "[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,Arial"
+        content = f"[Script Info]\nScriptType: v4.00+\n\n{styles}\n\n{events}"
         path = folder / "text.ass"
     elif thing.startswith("webvtt"):
         content, path = "WEBVTT\n\n00:00.040 --> 00:00.200\none\n\n", folder / "text.vtt"
@@ -380,8 +382,8 @@ def page(cells: list[Cell], targets: tuple[str, ...]) -> str:
     lines = [
         "# What each output format keeps",
         "",
-        "Generated by `python scripts/formats.py`, which rewrites a small file of every kind with the identity model and",
-        "reads the output. Everything that is not kept is said before the first frame is made.",
+        "Generated by `python scripts/formats.py`, which rewrites a small file of every kind with the identity model",
+        "and reads the output. Everything that is not kept is said before the first frame is made.",
         "",
         "| outcome | cells |",
         "|---|---|",

@@ -30,6 +30,7 @@ from ls3d.video import (
     choose_settings,
     exact_rate,
 )
+from ls3d.video.properties import has_variable_rate
 from ls3d.video.settings import keeps_fields
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,7 @@ _TENSOR_PIXEL = 12  # bytes of three float32 values
 
 _MAX_TIME_DENOMINATOR = 1_000_000
 
-#: A frame rate is variable if FFmpeg's rate for all times is more than this many times the average rate.
-_VARIABLE = Fraction(21, 20)
+#: Frames per second of an output without times whose source has a variable rate.
 _HIGHEST_CONSTANT_RATE = 240
 
 #: Formats that store no times of their own: their tick is one frame.
@@ -223,7 +223,7 @@ def prepare_job(
     traits = enhancer.traits
     info = source.source.info
     same_lines = traits.scale == 1 and traits.task != "interpolation"
-    settings = _encoder_settings(info, target.container, traits.scale, timeline, stretch, options, same_lines)
+    settings = _encoder_settings(source, target.container, traits.scale, timeline, stretch, options, same_lines)
     if info.field_order:
         result = (
             "" if same_lines and keeps_fields(info, settings.codec) else ", and the output is marked as progressive"
@@ -256,23 +256,23 @@ def prepare_job(
     return PreparedJob(job, source.source, enhancer, target.pipe, options.overwrite)
 
 
-def _constant_rate(info: VideoInfo) -> Fraction:
+def _constant_rate(source: OpenSource) -> Fraction:
     """The rate at which a source is shown by formats that store no times.
 
-    A variable rate becomes the one that represents all times. Twice the average rate is that of fields, which FFmpeg
-    estimates for some videos of constant rate.
+    A variable rate becomes the one that represents all times, if FFmpeg's estimate of it is plausible.
     """
-    ratio = info.base_rate / info.rate
-    is_variable = ratio > _VARIABLE and not 2 / _VARIABLE < ratio < 2 * _VARIABLE
-    if not is_variable or info.base_rate > _HIGHEST_CONSTANT_RATE:
+    info = source.source.info
+    path = None if source.file is None or source.file.path.is_dir() else source.file.path
+    is_variable = info.container != "avi" and path is not None and has_variable_rate(path, info.rate)
+    if not is_variable:
         return info.rate
-    rate = float(info.base_rate)
-    log.warning("%s has a variable frame rate; the output has %g frames per second, some repeated", info.name, rate)
-    return info.base_rate
+    rate = info.base_rate if info.rate < info.base_rate <= _HIGHEST_CONSTANT_RATE else info.rate
+    log.warning("%s has a variable frame rate; the output has a constant one, so frames are repeated", info.name)
+    return rate
 
 
 def _encoder_settings(
-    info: VideoInfo,
+    source: OpenSource,
     container: str,
     scale: int,
     timeline: Timeline,
@@ -280,7 +280,8 @@ def _encoder_settings(
     options: EnhanceOptions,
     same_lines: bool,
 ) -> EncoderSettings:
-    own_rate = _constant_rate(info) if container in _COUNTING_FRAMES else info.rate
+    info = source.source.info
+    own_rate = _constant_rate(source) if container in _COUNTING_FRAMES else info.rate
     rate = timeline.rate(own_rate) / stretch
     return choose_settings(
         info,

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import av
@@ -21,6 +22,9 @@ from ls3d.video.opening import open_video
 from ls3d.video.pixels import FULL_RANGE, planar
 
 _MICROSECOND = Fraction(1, 1_000_000)  # FFmpeg's AV_TIME_BASE
+_TIMED_PACKETS = 500  # whose times are compared
+_MAX_REORDERING = 16  # packets; the times of the last ones read may be incomplete
+_EVEN = Fraction(1, 5)  # of the distance of two frames: larger differences from it are not called even
 _LOWEST_RATE = Fraction(1, 86_400)  # frames per second
 _HIGHEST_RATE = 1_000_000
 # FFmpeg's AVFieldOrder: which field is coded first, and which is shown first.
@@ -159,6 +163,27 @@ def probe(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS) ->
     with open_video(path, max_pixels) as (container, stream):
         picture = first_pictures(container, stream, str(path)).pictures[0]
         return describe(container, stream, picture, str(path))
+
+
+def has_variable_rate(path: str | os.PathLike[str], rate: Fraction) -> bool:
+    """Whether the first frames of a video are not evenly spaced; nothing is decoded.
+
+    Args:
+        path: a video file.
+        rate: its average frame rate.
+
+    Raises:
+        InputError: it is not a video.
+    """
+    with open_video(path) as (container, stream):
+        time_base = Fraction(stream.time_base or 0)
+        try:
+            packets = islice(container.demux(stream), _TIMED_PACKETS)
+            times = sorted(packet.pts * time_base for packet in packets if packet.pts is not None)
+        except av.FFmpegError:
+            return False
+    steps = [after - before for before, after in pairwise(times[:-_MAX_REORDERING] if len(times) > 50 else times)]
+    return any(abs(step - 1 / rate) > max(2 * time_base, _EVEN / rate) for step in steps)
 
 
 class FirstPictures(NamedTuple):
