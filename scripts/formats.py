@@ -60,9 +60,9 @@ _VIDEO = {
 
 _AUDIO = (
     *("aac", "mp2", "libmp3lame", "ac3", "eac3", "libopus", "flac", "alac"),
-    *("pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_u8", "pcm_mulaw"),
-    *("adpcm_ms", "adpcm_ima_wav", "wavpack", "tta"),
+    *("pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_u8", "pcm_mulaw", "adpcm_ms", "wavpack", "tta"),
 )
+_IN_AVI = ("pcm_mulaw audio", "adpcm_ms audio")  # which PyAV writes into no Matroska file
 _SUBTITLES = ("subrip", "ass", "webvtt", "mov_text")
 _OTHERS = ("font", "JPEG cover", "chapters", "title", "timecode", "rotation", "mirroring", "sample aspect ratio")
 
@@ -228,7 +228,7 @@ def stream_cells(folder: Path, targets: tuple[str, ...]) -> Iterator[Cell]:
 
 def _write_source(folder: Path, thing: str) -> Path:
     in_mov = thing in ("mov_text subtitles", "timecode", "rotation", "mirroring", "sample aspect ratio")
-    path = folder / ("source.mov" if in_mov else "source.mkv")
+    path = folder / ("source.mov" if in_mov else "source.avi" if thing in _IN_AVI else "source.mkv")
     with av.open(str(path), "w") as output:
         video = add_video(output, "libx264", "yuv420p", {"preset": "ultrafast"})
         audio = output.add_stream(thing.split()[0], rate=48000, layout="mono") if thing.endswith("audio") else None
@@ -237,7 +237,11 @@ def _write_source(folder: Path, thing: str) -> Path:
         if text is not None and thing.split()[0] in ("subrip", "ass", "webvtt"):
             copied = output.add_stream_from_template(text.streams[0])
         elif text is not None:
+            decoder = text.streams[0].codec_context
+            decoder.open(strict=False)
             copied = output.add_stream("mov_text")
+            copied.codec_context.time_base = Fraction(1, 1000)
+            copied.codec_context.subtitle_header = decoder.subtitle_header
         _add_other(output, video, thing)
         output.start_encoding()
         encode(output, video)
@@ -320,6 +324,9 @@ def _copy_text(output: Any, stream: Any, text: Any) -> None:
 
 
 def _compare_streams(thing: str, source: Path, path: Path) -> str:
+    if thing == "sample aspect ratio":
+        ratios = [VideoFile(each).info.sample_aspect_ratio for each in (source, _first(path))]
+        return KEPT if ratios[0] == ratios[1] else LEFT_OUT
     if path.is_dir() or path.suffix == ".y4m":
         return LEFT_OUT
     with av.open(str(source)) as old, av.open(str(path)) as new:
@@ -331,9 +338,6 @@ def _compare_streams(thing: str, source: Path, path: Path) -> str:
             return KEPT if any("01:00:00:00" in _values(each) for each in (new, *new.streams)) else LEFT_OUT
         if thing in ("rotation", "mirroring"):
             infos = [VideoFile(each).info.display_matrix for each in (source, path)]
-            return KEPT if infos[0] == infos[1] else LEFT_OUT
-        if thing == "sample aspect ratio":
-            infos = [VideoFile(each).info.sample_aspect_ratio for each in (source, path)]
             return KEPT if infos[0] == infos[1] else LEFT_OUT
     return _compare_packets(source, path)
 
@@ -361,7 +365,8 @@ def _content(path: Path) -> tuple[str, str, bytes] | None:
         if stream.type == "attachment":
             return "attachment", "", stream.data
         codec = stream.codec_context.codec.canonical_name
-        data = b"".join(bytes(packet) for packet in container.demux(stream) if packet.size)
+        packets = [bytes(packet) for packet in container.demux(stream)]
+        data = b"".join(packet for packet in packets if packet != b"\0\0")  # a pause in mov_text
         return stream.type, codec, data
 
 

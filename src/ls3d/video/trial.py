@@ -137,7 +137,9 @@ def keeps_stream(
                 output.start_encoding()
                 for packet in packets:
                     output.mux_one(packet.packet(copy))
-            return stream.type == "attachment" or _is_in(file, stream, container, bool(packets))
+            if stream.type == "attachment":
+                return container == "matroska"  # WebM's muxer drops them
+            return _is_in(file, stream, container, bool(packets))
     except (av.FFmpegError, ValueError, NotImplementedError) as error:
         log.debug("stream %d in %s: %s", stream.index, container, error)
         return False
