@@ -73,8 +73,8 @@ def copied(path: Path) -> dict[str, Any]:
     with av.open(str(path)) as container:
         streams = [each for each in container.streams if each.type != "video"]
         packets: dict[int, list[Any]] = {each.index: [] for each in streams}
-        for packet in container.demux([each for each in streams if each.type != "attachment"]):
-            if packet.size:
+        for packet in container.demux():
+            if packet.size and packet.stream.index in packets:
                 packets[packet.stream.index].append((packet.pts, bytes(packet)))
         return {
             "title": container.metadata.get("title"),
