@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def video_cells(folder: Path, targets: tuple[str, ...]) -> Iterator[Cell]:
                 for target in targets:
                     path = folder / f"out{target}"
                     run = rewrite(source, path)
-                    yield Cell(thing, target, outcome_of(run, lambda s=source, p=path: _compare_video(s, p)))
+                    yield Cell(thing, target, outcome_of(run, partial(_compare_video, source, path)))
                     _remove(path)
 
 
@@ -222,7 +223,7 @@ def stream_cells(folder: Path, targets: tuple[str, ...]) -> Iterator[Cell]:
         for target in targets:
             path = folder / f"out{target}"
             run = rewrite(source, path)
-            yield Cell(thing, target, outcome_of(run, lambda t=thing, s=source, p=path: _compare_streams(t, s, p)))
+            yield Cell(thing, target, outcome_of(run, partial(_compare_streams, thing, source, path)))
             _remove(path)
 
 
@@ -362,7 +363,7 @@ def _content(path: Path) -> tuple[str, str, bytes] | None:
         if not others:
             return None
         stream = others[0]
-        if stream.type == "attachment":
+        if isinstance(stream, av.stream.AttachmentStream):
             return "attachment", "", stream.data
         codec = stream.codec_context.codec.canonical_name
         packets = [bytes(packet) for packet in container.demux(stream)]

@@ -18,6 +18,11 @@ from ls3d.video import probe
 formats = load_script("formats")
 
 #: Files whose pictures the output holds without loss, in FFV1.
+_EXTRAS: dict[str, dict[str, Any]] = {
+    "audio": {"audio": ("eng", "deu"), "audio_codec": "flac"},
+    "text": {"subtitles": ((40, 120, "one"),), "metadata": {"title": "A title"}},
+    "attachment": {"attachment": b"a font", "chapters": ((0, 80, "one"),)},
+}
 CLIPS = {
     f"{codec}, {'variable' if pts else 'constant'} rate, {name}": Clip(
         4,
@@ -37,11 +42,7 @@ CLIPS = {
         ("ffv1", "ffv1", "yuv444p", {}, BT709),
     )
     for pts in (None, (0, 40, 200, 240))
-    for name, extra in {
-        "audio": {"audio": ("eng", "deu"), "audio_codec": "flac"},
-        "text": {"subtitles": ((40, 120, "one"),), "metadata": {"title": "A title"}},
-        "attachment": {"attachment": b"a font", "chapters": ((0, 80, "one"),)},
-    }.items()
+    for name, extra in _EXTRAS.items()
 }
 
 

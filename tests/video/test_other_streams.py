@@ -13,7 +13,7 @@ from helpers.encoding import rewrite
 from helpers.videos import Clip, decode
 
 from ls3d.video import TimeRange, probe
-from ls3d.video.properties import current_metadata
+from ls3d.video.metadata import current_metadata
 
 PacketTable = list[tuple[int, Fraction, Fraction, bytes]]
 

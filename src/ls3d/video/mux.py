@@ -20,6 +20,7 @@ from av.stream import Disposition
 from ls3d.errors import InputError
 from ls3d.video.codecs import CODECS
 from ls3d.video.encoder import Packet
+from ls3d.video.metadata import current_metadata
 from ls3d.video.opening import open_container
 from ls3d.video.other_streams import (
     ConvertedSubtitles,
@@ -29,7 +30,7 @@ from ls3d.video.other_streams import (
     add_streams,
     other_packets,
 )
-from ls3d.video.properties import VideoInfo, current_metadata
+from ls3d.video.properties import VideoInfo
 from ls3d.video.settings import EncoderSettings, pixel_notes
 from ls3d.video.trial import (
     UPRIGHT,

@@ -16,8 +16,9 @@ import av
 from av.stream import Disposition
 from av.subtitles.codeccontext import SubtitleCodecContext
 
+from ls3d.video.metadata import current_metadata
 from ls3d.video.packet_times import PacketTimes, is_strict
-from ls3d.video.properties import StreamInfo, VideoInfo, current_metadata
+from ls3d.video.properties import StreamInfo, VideoInfo
 from ls3d.video.trial import TriedPacket, codec_of, keeps_stream
 
 log = logging.getLogger(__name__)

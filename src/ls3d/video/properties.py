@@ -34,11 +34,6 @@ _BOTTOM_FIELD_FIRST = (3, 4)
 UNSPECIFIED_TAGS = {"colorspace": 2, "color_primaries": 2, "color_trc": 2, "color_range": 0}  # FFmpeg's numbers
 
 
-#: Metadata that describes the source's bytes rather than its content: prefixes of keys, and whole keys.
-_STALE_PREFIXES = ("DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "_STATISTICS", "encoder", "ENCODER")
-_STALE_KEYS = frozenset({"major_brand", "minor_version", "compatible_brands", "alpha_mode", "ALPHA_MODE"})
-
-
 @dataclass(frozen=True)
 class StreamInfo:
     """A stream of a file.
@@ -140,13 +135,6 @@ class VideoInfo:
     stream_metadata: Mapping[str, str] = field(default_factory=dict)
     mastering: MasteringDisplay = MasteringDisplay()
     seekable: bool = True
-
-
-def current_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Metadata without the entries that describe the source's bytes (sizes, rates, encoder) or its alpha."""
-    return {
-        key: value for key, value in metadata.items() if not key.startswith(_STALE_PREFIXES) and key not in _STALE_KEYS
-    }
 
 
 def probe(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS) -> VideoInfo:

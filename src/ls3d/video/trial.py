@@ -19,8 +19,9 @@ import numpy as np
 
 from ls3d.errors import InputError
 from ls3d.video.encoder import Encoder, Packet
+from ls3d.video.metadata import current_metadata
 from ls3d.video.pixels import picture_of
-from ls3d.video.properties import UNSPECIFIED_TAGS, VideoInfo, current_metadata, describe, first_pictures
+from ls3d.video.properties import UNSPECIFIED_TAGS, VideoInfo, describe, first_pictures
 from ls3d.video.settings import EncoderSettings
 
 log = logging.getLogger(__name__)
