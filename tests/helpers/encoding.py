@@ -16,6 +16,7 @@ from ls3d.video import (
     TimeRange,
     VideoFile,
     choose_settings,
+    container_notes,
     container_of,
     reorder_depth,
     write_container,
@@ -72,4 +73,7 @@ def rewrite(
         part = slice(first, first + segment_frames)
         packets = encode(settings, [frame.picture for frame in frames[part]], ticks[part])
         segments.append(segment_of(packets, [*ticks, end][min(first + segment_frames, len(frames))]))
-    return write_container(target, container_of(target), settings, segments, video.info, source, span)
+    container = container_of(target)
+    report = write_container(target, container, settings, segments, video.info, source, span)
+    report.notes = container_notes(container, settings, video.info, source, span)
+    return report

@@ -102,3 +102,13 @@ def test_frames_are_yielded_as_soon_as_the_lookahead_is_read() -> None:
 
     next(find_cuts(counted()))
     assert read == CUT_LOOKAHEAD + 2
+
+
+@pytest.mark.parametrize(("low", "high"), [(20, 230), (16, 48), (8, 30)])
+def test_cuts_between_dark_scenes_are_found(low: int, high: int) -> None:
+    def panning(index: int) -> Image:
+        shot, step = divmod(index, 15)
+        cells = np.random.default_rng(shot).integers(low, high, (12, 26, 3)).astype(np.uint8)
+        return np.ascontiguousarray(np.kron(cells, np.ones((8, 8, 1), np.uint8))[:, step : step + 128])
+
+    assert cuts(frames_of(30, panning)) == [14]

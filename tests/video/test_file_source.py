@@ -255,3 +255,18 @@ def test_undecodable_frames_of_a_pipe_are_counted(tmp_path: Path) -> None:
 def test_what_is_piped_must_be_a_video() -> None:
     with pytest.raises(InputError, match="standard input is not a video"):
         VideoPipe(io.BytesIO(b"not a video\n" * 50))
+
+
+@pytest.mark.parametrize("options", [{"bf": "0"}, {"x264-params": "bframes=3:b-adapt=0"}])
+@pytest.mark.parametrize("as_pipe", [False, True])
+def test_h264_in_avi_is_shown_from_its_first_tick_on(tmp_path: Path, options: dict[str, str], as_pipe: bool) -> None:
+    """AVI has no presentation times; those that FFmpeg guesses are late by the decoder's delay."""
+    path = Clip(12, options=options).write(tmp_path / "in.avi")
+    with path.open("rb") as file:
+        source = VideoPipe(file) if as_pipe else VideoFile(path)
+        frames = list(source.frames())
+    assert [frame.time for frame in frames] == [Fraction(n, 25) for n in range(12)]
+    assert not any(frame.retimed for frame in frames)
+    if not as_pipe:
+        marks = [frame.mark() for frame in frames[5:7]]
+        assert [frame.mark() for frame in VideoFile(path).frames(after=marks)] == [frame.mark() for frame in frames[5:]]

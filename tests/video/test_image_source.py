@@ -36,6 +36,13 @@ def test_images_come_in_the_natural_order_of_their_names(tmp_path: Path) -> None
         assert np.array_equal(frame.picture.to_ndarray(format="rgb24"), moving_picture(n, 24, 32))
 
 
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    write_images(tmp_path, 3)
+    for n in range(3):
+        (tmp_path / f"._frame{n}.png").write_bytes(b"\0\5\26\7\0\2\0\0Mac OS X        " + bytes(100))
+    assert len(list(ImageSequence(tmp_path, RATE, on_error="stop").frames())) == 3
+
+
 def test_properties_are_those_of_a_video(tmp_path: Path) -> None:
     info = ImageSequence(write_images(tmp_path, 12), RATE).info
     assert (info.name, info.container, info.codec) == (str(tmp_path), "images", "png")
@@ -116,3 +123,17 @@ def test_a_folder_must_hold_images(tmp_path: Path) -> None:
         ImageSequence(tmp_path)
     with pytest.raises(FileNotFoundError):
         ImageSequence(tmp_path / "missing")
+
+
+def test_the_image_with_most_colors_determines_the_format(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, pix_fmt, size in (("1", "gray", 24), ("2", "rgb24", 24), ("3", "rgb48be", 48)):
+        picture = av.VideoFrame.from_ndarray(np.full((size, 32, 3), (200, 30, 10), np.uint8), format="rgb24")
+        with av.open(str(tmp_path / f"{name}.png"), "w", format="image2") as output:
+            stream = output.add_stream("png", rate=1)
+            stream.width, stream.height, stream.pix_fmt = 32, size, pix_fmt
+            output.mux([*stream.encode(picture.reformat(format=pix_fmt)), *stream.encode()])
+    source = ImageSequence(tmp_path, RATE)
+    assert source.info.color.layout.name == "gbrp16le"
+    assert "1 of 3 images are not of 32 x 24 pixels" in caplog.text
+    shown = [frame.picture.to_ndarray(format="rgb24").mean((0, 1)) for frame in source.frames()]
+    assert np.allclose(shown[1:], (200, 30, 10), atol=1)

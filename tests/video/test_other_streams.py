@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from helpers.encoding import rewrite
 from helpers.videos import Clip, decode
 
 from ls3d.video import TimeRange, probe
-from ls3d.video.other_streams import current_metadata
+from ls3d.video.metadata import current_metadata
 
 PacketTable = list[tuple[int, Fraction, Fraction, bytes]]
 
@@ -168,15 +169,91 @@ def test_times_of_a_file_whose_clock_starts_late(tmp_path: Path) -> None:
         assert abs(before[1] - shift - after[1]) <= Fraction(1, 1000)
 
 
-def test_packets_out_of_order_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_streams_continue_where_their_clock_starts_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Two recordings, one after the other in one file: the clock jumps back in the middle."""
-    clip = Clip(10, options={"crf": "20", "bf": "0"}, audio=["eng"], audio_codec="mp2")
+    clip = Clip(30, options={"crf": "20", "bf": "0"}, audio=["eng"], audio_codec="mp2")
     parts = [clip.write(tmp_path / f"{number}.ts").read_bytes() for number in range(2)]
     (tmp_path / "in.ts").write_bytes(b"".join(parts))
     rewrite(tmp_path / "in.ts", tmp_path / "out.mkv", "ffv1")
-    assert "out of order" in caplog.text
-    contents = [[content for *_, content in packets(tmp_path / name, "audio")] for name in ("out.mkv", "0.ts")]
-    assert contents[0] == contents[1]
+    assert "stream 1: its clock starts anew" in caplog.text
+    copied, original = (packets(tmp_path / name, "audio") for name in ("out.mkv", "0.ts"))
+    assert [content for *_, content in copied] == 2 * [content for *_, content in original]
+    times = [time for _, time, _, _ in copied]
+    assert times == sorted(times)
+    assert abs(times[len(original)] - times[0] - Fraction(30, 25)) < Fraction(1, 10)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mov"])
+def test_packets_that_share_a_tick_are_all_copied(tmp_path: Path, suffix: str) -> None:
+    """Packets of 0.83 ms in Matroska, whose tick is 1 ms, as TrueHD's."""
+    clip = Clip(10).write(tmp_path / "video.mkv")
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "in.mkv"), "w") as output:
+        video = output.add_stream_from_template(source.streams[0])
+        audio = output.add_stream("pcm_s16le", rate=48000, layout="mono")
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 40), np.int16), format="s16", layout="mono")
+        samples.sample_rate = 48000
+        output.start_encoding()
+        for packet in source.demux(source.streams[0]):
+            if packet.size:
+                packet.stream = video
+                output.mux(packet)
+        for n in range(40):
+            samples.pts = 40 * n
+            samples.time_base = Fraction(1, 48000)
+            output.mux(audio.encode(samples))
+    target = tmp_path / f"out.{suffix}"
+    rewrite(tmp_path / "in.mkv", target, "h264")
+    old, new = packets(tmp_path / "in.mkv", "audio"), packets(target, "audio")
+    assert len({time for _, time, _, _ in old}) < len(old)
+    assert b"".join(content for *_, content in new) == b"".join(content for *_, content in old)
+
+
+def test_lines_that_overlap_begin_at_their_own_times(tmp_path: Path) -> None:
+    lines = [(100, 3000, "a long sign"), (1000, 1800, "meanwhile"), (2000, 2800, "together"), (2000, 2600, "with this")]
+    source = Clip(100, subtitles=lines).write(tmp_path / "in.mkv")
+    rewrite(source, tmp_path / "out.mp4")
+    shown = {content[2:]: time for _, time, _, content in packets(tmp_path / "out.mp4", "subtitle") if len(content) > 2}
+    assert shown == {b"a long sign": Fraction(1, 10), b"meanwhile": 1, b"together\nwith this": 2}
+
+
+def test_a_cover_stays_a_cover(tmp_path: Path) -> None:
+    clip = Clip(2).write(tmp_path / "video.mkv")
+    jpeg = cover()
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "in.mkv"), "w") as output:
+        video = output.add_stream_from_template(source.streams[0])
+        output.add_attachment("cover.jpg", "image/jpeg", jpeg)
+        for packet in source.demux(source.streams[0]):
+            if packet.size:
+                packet.stream = video
+                output.mux(packet)
+    for suffix in ("mkv", "mp4"):
+        rewrite(tmp_path / "in.mkv", tmp_path / f"out.{suffix}")
+        with av.open(str(tmp_path / f"out.{suffix}")) as container:
+            covers = [each for each in container.streams.video if each.disposition & av.stream.Disposition.attached_pic]
+            assert len(covers) == len(container.streams.video) - 1 == 1
+            assert [bytes(packet) for packet in container.demux(covers) if packet.size] == [jpeg]
+    report = rewrite(tmp_path / "in.mkv", tmp_path / "out.mov")
+    assert report.notes == ["stream 1 (video, mjpeg) left out: a mov file can't hold it"]
+
+
+def cover() -> bytes:
+    """A JPEG image."""
+    context = av.CodecContext.create("mjpeg", "w")
+    context.width, context.height, context.pix_fmt = 32, 24, "yuvj420p"
+    context.time_base = Fraction(1, 25)
+    picture = av.VideoFrame(32, 24, "yuvj420p")
+    return b"".join(bytes(packet) for packet in [*context.encode(picture), *context.encode(None)])
+
+
+@pytest.mark.parametrize("codec", ["flac", "pcm_s16le"])
+def test_streams_that_mpegts_would_make_unreadable_are_left_out(tmp_path: Path, codec: str) -> None:
+    source = Clip(5, audio=["eng"], audio_codec=codec, subtitles=[(0, 100, "line")]).write(tmp_path / "in.mkv")
+    report = rewrite(source, tmp_path / "out.ts")
+    assert [note.split(":")[0] for note in report.notes][:2] == [
+        f"stream 1 (audio, {codec}) left out",
+        "stream 2 (subtitle, subrip) left out",
+    ]
+    assert report.kept == []
 
 
 def test_metadata_about_the_bytes_of_the_source_is_left_out() -> None:
@@ -198,3 +275,23 @@ def test_dispositions_are_copied(full: Path, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert container.streams.audio[1].disposition & av.stream.Disposition.comment
         assert not container.streams.audio[0].disposition & av.stream.Disposition.comment
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_what_an_edit_list_hides_stays_hidden(tmp_path: Path, suffix: str) -> None:
+    """A cut that was made without encoding: one second of audio comes before the first frame that is shown."""
+    clip = Clip(50, audio=["eng"], options={"crf": "20", "bf": "0"}, container_options={"movflags": "+faststart"})
+    whole = clip.write(tmp_path / "whole.mp4")
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "in.mp4"), "w") as output:
+        streams = {stream.index: output.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None and packet.pts is not None:
+                shift = round(1 / Fraction(packet.time_base))
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = streams[packet.stream.index]
+                output.mux(packet)
+    rewrite(tmp_path / "in.mp4", tmp_path / f"out.{suffix}", "h264")
+    begins = {}
+    for kind in ("video", "audio"):
+        begins[kind] = packets(tmp_path / f"out.{suffix}", kind)[0][1]
+    assert abs(begins["audio"] - begins["video"]) < Fraction(1, 8)

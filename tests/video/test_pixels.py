@@ -179,3 +179,16 @@ def test_repacking_changes_no_sample(pix_fmt: str) -> None:
 def test_a_planar_picture_is_returned_as_it_is() -> None:
     picture = av.VideoFrame(16, 8, "yuv422p10le")
     assert planar(picture) is picture
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SUPPORTED if name.startswith(("yuva", "gbrap"))))
+def test_leaving_out_a_plane_of_alpha_changes_no_sample(name: str) -> None:
+    rng = np.random.default_rng(0)
+    picture = av.VideoFrame(34, 22, name)
+    layout = layout_of(name)
+    dtype = layout.dtype.newbyteorder(">") if name.endswith("be") else layout.dtype
+    for plane in picture.planes:
+        plane.update(rng.integers(0, 2**layout.depth, plane.buffer_size // dtype.itemsize).astype(dtype).tobytes())
+    for index, samples in enumerate(planes_of(planar(picture))):
+        height, width = samples.shape
+        assert np.array_equal(rows_of(picture, index, dtype)[:height, :width], samples)

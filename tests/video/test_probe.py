@@ -84,7 +84,7 @@ def test_transparency(tmp_path: Path, pix_fmt: str, layout: str) -> None:
 @pytest.mark.parametrize("interlaced", [False, True])
 def test_interlacing(tmp_path: Path, interlaced: bool) -> None:
     options = {"flags": "+ilme+ildct", "x264-params": "tff=1"} if interlaced else {}
-    assert probe(Clip(2, options=options).write(tmp_path / "in.mp4")).interlaced == interlaced
+    assert probe(Clip(2, options=options).write(tmp_path / "in.mp4")).field_order == ("top" if interlaced else "")
 
 
 def test_hdr_metadata(tmp_path: Path) -> None:
@@ -161,3 +161,35 @@ def test_a_video_without_a_decodable_frame_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content[:start] + bytes(end - start) + content[end:])
     with pytest.raises(InputError, match="no frame can be decoded"):
         probe(path)
+
+
+@pytest.mark.parametrize("location", ["left", "center", "topleft"])
+def test_chroma_siting(tmp_path: Path, location: str) -> None:
+    options = {"crf": "0", "chroma_sample_location": location}
+    info = probe(Clip(2, options=options).write(tmp_path / "in.mkv"))
+    assert info.chroma_location == location
+    assert info.color.cosited == (location != "center", location == "topleft")
+    assert probe(Clip(2, codec="ffv1", options={}).write(tmp_path / "silent.mkv")).chroma_location == ""
+
+
+def test_transparency_in_a_second_layer(tmp_path: Path) -> None:
+    picture = av.VideoFrame(64, 64, "yuva420p")
+    with av.open(str(tmp_path / "in.webm"), "w") as output:
+        stream = output.add_stream("libvpx-vp9", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        picture.pts = 0
+        output.mux([*stream.encode(picture), *stream.encode()])
+    assert probe(tmp_path / "in.webm").alpha
+
+
+def test_mirroring(tmp_path: Path) -> None:
+    matrix = (-(1 << 16), 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    picture = av.VideoFrame(64, 64, "yuv420p")
+    with av.open(str(tmp_path / "in.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.set_display_matrix(matrix)
+        picture.pts = 0
+        output.mux([*stream.encode(picture), *stream.encode()])
+    assert probe(tmp_path / "in.mp4").display_matrix == matrix

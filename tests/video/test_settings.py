@@ -6,11 +6,13 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import av
 import pytest
 
 from ls3d.errors import InputError
-from ls3d.video import CODECS, Color, EncoderSettings, VideoInfo, choose_settings, layout_of
+from ls3d.video import CODECS, Color, Encoder, EncoderSettings, VideoInfo, choose_settings, layout_of
 from ls3d.video.properties import MasteringDisplay
+from ls3d.video.settings import pixel_notes
 
 BT709 = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
 MASTERING = MasteringDisplay(
@@ -31,16 +33,20 @@ def info(codec: str = "h264", pix_fmt: str = "yuv420p", **changes: Any) -> Video
         height=48,
         color=Color(layout, 0 if layout.family == "rgb" else 1, full_range=layout.family == "rgb"),
         tags=BT709,
+        display_matrix=None,
         rotation=0,
         sample_aspect_ratio=Fraction(1),
         rate=Fraction(25),
+        base_rate=Fraction(25),
         time_base=Fraction(1, 1000),
         start=Fraction(0),
         duration=None,
         frames=None,
-        interlaced=False,
+        chroma_location="",
+        field_order="",
         alpha=False,
         index=0,
+        disposition=0,
         streams=(),
     )
     return replace(source, **changes)
@@ -209,3 +215,52 @@ def test_color_follows_the_source_unless_the_samples_are_of_another_kind(
 def test_siting_follows_the_source() -> None:
     color = Color(layout_of("yuv420p"), 9, full_range=False, cosited=(True, True))
     assert choose(info(color=color)).color == color
+
+
+@pytest.mark.parametrize(
+    ("source", "container", "codec", "depth"),
+    [
+        ("vp9", "webm", "av1", 10),
+        ("vp9", "matroska", "av1", 10),
+        ("hevc", "webm", "av1", 10),
+        ("av1", "mov", "h264", 10),
+    ],
+)
+def test_a_codec_is_chosen_that_keeps_ten_bits(source: str, container: str, codec: str, depth: int) -> None:
+    settings = choose(info(source, "yuv420p10le"), container)
+    assert (settings.codec, settings.color.layout.depth) == (codec, depth)
+
+
+def test_what_the_pixel_format_loses_is_said() -> None:
+    source = info("hevc", "yuv444p10le")
+    assert pixel_notes(source, choose(source)) == []
+    expected = "pixel format yuv444p10le becomes yuv444p with vp9, 10 bits become 8"
+    assert pixel_notes(source, choose(source, codec="vp9")) == [expected]
+    assert pixel_notes(source, choose(source, codec="av1")) == ["pixel format yuv444p10le becomes yuv420p10le with av1"]
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
+def test_png_has_full_range(pix_fmt: str) -> None:
+    settings = choose(info("h264", pix_fmt), "images")
+    assert settings.color.full_range
+    assert settings.tags["color_range"] == 2
+
+
+def test_av1_above_its_highest_rate_can_be_opened() -> None:
+    rate = Fraction(480)
+    encoder = Encoder(choose(info("av1"), rate=rate, time_base=1 / rate))
+    picture = av.VideoFrame(64, 48, "yuv420p")
+    packets = [packet for n in range(3) for packet in encoder.encode(picture, n)] + encoder.flush()
+    assert [packet.pts for packet in packets] == [0, 1, 2]
+
+
+def test_fields_are_marked_if_the_lines_stay() -> None:
+    source = info(field_order="bottom")
+    assert choose(source, fields=True).options["x264-params"].endswith("bff=1")
+    assert "bff" not in choose(source).options["x264-params"]
+
+
+def test_chroma_siting_is_passed_on() -> None:
+    source = info("hevc", chroma_location="topleft")
+    assert choose(source).options["chroma_sample_location"] == "topleft"
+    assert "chroma_sample_location" not in choose(source, "y4m").options

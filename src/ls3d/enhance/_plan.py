@@ -36,6 +36,7 @@ class Segmentation:
         min_frames: minimum number of source frames in a segment that ends at a cut.
         frames_before: frames that the network needs before the current one.
         frames_after: frames that the network needs after it.
+        every_tick: whether every tick needs a frame, as in formats that store no times.
     """
 
     span: TimeRange
@@ -46,6 +47,7 @@ class Segmentation:
     min_frames: int
     frames_before: int
     frames_after: int
+    every_tick: bool = False
 
     @property
     def context_length(self) -> int:
@@ -69,7 +71,7 @@ class Segmentation:
 
     def clock(self, earliest: int = 0) -> OutputClock:
         """Numbers output frames from the tick ``earliest`` on."""
-        return OutputClock(self.timeline, self.span, self.time_base, earliest)
+        return OutputClock(self.timeline, self.span, self.time_base, earliest, self.every_tick)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from ls3d.video import (
     choose_settings,
     exact_rate,
 )
+from ls3d.video.properties import has_variable_rate
+from ls3d.video.settings import keeps_fields
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,9 @@ _MAX_DECODER_THREADS = 16
 _TENSOR_PIXEL = 12  # bytes of three float32 values
 
 _MAX_TIME_DENOMINATOR = 1_000_000
+
+#: Frames per second of an output without times whose source has a variable rate.
+_HIGHEST_CONSTANT_RATE = 240
 
 #: Formats that store no times of their own: their tick is one frame.
 _COUNTING_FRAMES = ("avi", "y4m", "images")
@@ -89,8 +94,6 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
     end = None
     if options.duration is not None:
         end = start + Fraction(options.duration).limit_denominator(_MAX_TIME_DENOMINATOR)
-    if info.interlaced:
-        log.warning("%s is interlaced; its frames are processed as if they were progressive", info.name)
     if info.alpha:
         log.warning("%s has a transparency channel, which is left out", info.name)
     return OpenSource(opened, file, TimeRange(start, end))
@@ -218,7 +221,14 @@ def prepare_job(
         InputError: codec, quality and format don't fit together.
     """
     traits = enhancer.traits
-    settings = _encoder_settings(source.source.info, target.container, traits.scale, timeline, stretch, options)
+    info = source.source.info
+    same_lines = traits.scale == 1 and traits.task != "interpolation"
+    settings = _encoder_settings(source, target.container, traits.scale, timeline, stretch, options, same_lines)
+    if info.field_order:
+        result = (
+            "" if same_lines and keeps_fields(info, settings.codec) else ", and the output is marked as progressive"
+        )
+        log.warning("%s is interlaced; its frames are processed as if they were progressive%s", info.name, result)
     segmentation = Segmentation(
         span=TimeRange(source.span.start, source.span.end, Fraction(stretch)),
         timeline=timeline,
@@ -228,10 +238,11 @@ def prepare_job(
         min_frames=min(_MIN_SEGMENT_FRAMES, options.segment_frames),
         frames_before=traits.frames_before,
         frames_after=traits.frames_after,
+        every_tick=target.container in _COUNTING_FRAMES,
     )
     job = Job(
         source=source.file,
-        info=source.source.info,
+        info=info,
         network=network,
         device=options.device,
         precision=options.precision,
@@ -245,10 +256,33 @@ def prepare_job(
     return PreparedJob(job, source.source, enhancer, target.pipe, options.replaces_output)
 
 
+def _constant_rate(source: OpenSource) -> Fraction:
+    """The rate at which a source is shown by formats that store no times.
+
+    A variable rate becomes the one that represents all times, if FFmpeg's estimate of it is plausible.
+    """
+    info = source.source.info
+    path = None if source.file is None or source.file.path.is_dir() else source.file.path
+    is_variable = info.container != "avi" and path is not None and has_variable_rate(path, info.rate)
+    if not is_variable:
+        return info.rate
+    rate = info.base_rate if info.rate < info.base_rate <= _HIGHEST_CONSTANT_RATE else info.rate
+    log.warning("%s has a variable frame rate; the output has a constant one, so frames are repeated", info.name)
+    return rate
+
+
 def _encoder_settings(
-    info: VideoInfo, container: str, scale: int, timeline: Timeline, stretch: int, options: EnhanceOptions
+    source: OpenSource,
+    container: str,
+    scale: int,
+    timeline: Timeline,
+    stretch: int,
+    options: EnhanceOptions,
+    same_lines: bool,
 ) -> EncoderSettings:
-    rate = timeline.rate(info.rate) / stretch
+    info = source.source.info
+    own_rate = _constant_rate(source) if container in _COUNTING_FRAMES else info.rate
+    rate = timeline.rate(own_rate) / stretch
     return choose_settings(
         info,
         container,
@@ -258,4 +292,5 @@ def _encoder_settings(
         codec=options.codec,
         crf=options.crf,
         threads=options.threads,
+        fields=same_lines,
     )

@@ -136,9 +136,13 @@ class OutputClock:
         span: the part of the source that the output shows.
         time_base: seconds per tick.
         earliest: the first tick that is not taken yet.
+        every_tick: whether every tick needs a frame, as in formats without times: frames are repeated up to the next.
     """
 
-    def __init__(self, timeline: Timeline, span: TimeRange, time_base: Fraction, earliest: int = 0) -> None:
+    def __init__(
+        self, timeline: Timeline, span: TimeRange, time_base: Fraction, earliest: int = 0, every_tick: bool = False
+    ) -> None:
+        self._every_tick = every_tick
         self._timeline = timeline
         self._span = span
         self._time_base = time_base
@@ -146,12 +150,22 @@ class OutputClock:
 
     def slots(self, first: Fraction, second: Fraction) -> tuple[Slot, ...]:
         """The output frames between two consecutive source frames, given the times of these."""
-        return tuple(self._slot(output) for output in self._timeline.between(first, second))
+        outputs = self._timeline.between(first, second)
+        if not self._every_tick or second - first > MAX_HELD:
+            return tuple(self._slot(output) for output in outputs)
+        ends = [self._ticks(output.time) for output in outputs[1:]] + [self._ticks(second)]
+        return tuple(slot for output, end in zip(outputs, ends, strict=True) for slot in self._repeated(output, end))
 
     def finish(self, until: Fraction) -> int:
         """The tick at which the last output frame before ``until`` ends; none is shown earlier from now on."""
         self._earliest = max(self._ticks(self._timeline.end(until)), self._earliest)
         return self._earliest
+
+    def _repeated(self, output: OutputTime, end: int) -> list[Slot]:
+        """The output frame at every tick before ``end``, at least once."""
+        slot = self._slot(output)
+        self._earliest = max(self._earliest, end)
+        return [slot, *(Slot(slot.position, pts) for pts in range(slot.pts + 1, end))]
 
     def _slot(self, output: OutputTime) -> Slot:
         pts = max(self._ticks(output.time), self._earliest)

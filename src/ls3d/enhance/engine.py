@@ -36,6 +36,8 @@ from ls3d.video import (
     write_y4m,
     y4m_header,
 )
+from ls3d.video.mux import plain_notes
+from ls3d.video.settings import pixel_notes
 from ls3d.video.y4m import write_all
 
 __all__ = ["SegmentMaker", "expected_frames", "join", "make_segment", "plan_job", "run", "run_to_pipe"]
@@ -90,7 +92,8 @@ def _make_and_join(
 ) -> EnhanceReport:
     workspace = job.workspace()
     log.info("%s", job.describe())
-    for note in _notes(job):
+    notes = _notes(job)
+    for note in notes:
         log.warning("%s", note)
     if job.source is None and resume and workspace.exists():
         log.warning("%s is made from a pipe, so its unfinished job can't be resumed; starting over", job.target)
@@ -111,6 +114,7 @@ def _make_and_join(
     meter.show("joining")
     report = EnhanceReport.of(str(job.target), [*finished, *made], meter.seconds())
     report.resumed = len(finished)
+    report.notes = notes
     join(job, [*finished, *made], report, overwrite)
     return report
 
@@ -132,6 +136,8 @@ def run_to_pipe(
         progress: is called after every source frame.
     """
     log.info("%s", job.describe())
+    for note in _notes(job):
+        log.warning("%s", note)
     write_all(file, y4m_header(job.settings))
     meter = ProgressMeter(expected_frames(job), progress)
     sink = PipeSink(job.settings, job.info.color, file)
@@ -184,19 +190,26 @@ def join(
     ordered = sorted(segments, key=lambda segment: segment.plan.index)
     if [segment.plan.index for segment in ordered] != list(range(len(ordered))) or not ordered[-1].plan.is_last:
         raise ValueError(f"{job.target}: not all segments are finished")
-    report = report or EnhanceReport.of(str(job.target), ordered, seconds=0)
+    if report is None:
+        report = EnhanceReport.of(str(job.target), ordered, seconds=0)
+        report.notes = _notes(job)
     temporary = workspace.temporary("joined")
     encoded = [workspace.encoded(segment) for segment in ordered]
-    report.notes = _write(job, encoded, temporary)
+    _write(job, encoded, temporary)
     workspace.deliver(temporary, job.signature(), report, overwrite)
     return report
 
 
 def _notes(job: Job) -> list[str]:
-    """What the output format can't hold as it is, found out before the work."""
-    if job.container in ("images", "y4m"):
-        return []
-    return container_notes(job.container, job.settings, job.info, _other_streams(job), job.segmentation.span)
+    """What the output can't hold as it is, found out before the work."""
+    container, info = job.container, job.info
+    if container in ("images", "y4m"):
+        return [*plain_notes(container, info), *pixel_notes(info, job.settings)]
+    notes = container_notes(container, job.settings, info, _other_streams(job), job.segmentation.span)
+    if job.source is None:
+        others = [each for each in info.streams if each.index != info.index]
+        notes += [f"{each.title} left out: only the video of {info.name} is read" for each in others]
+    return notes
 
 
 def _other_streams(job: Job) -> Path | None:
@@ -204,17 +217,16 @@ def _other_streams(job: Job) -> Path | None:
     return job.source.path if job.source is not None and job.source.path.is_file() else None
 
 
-def _write(job: Job, encoded: Sequence[EncodedSegment], path: Path) -> list[str]:
+def _write(job: Job, encoded: Sequence[EncodedSegment], path: Path) -> None:
     if job.container == "images":
         write_images(path, _packets(encoded))
-        return []
-    if job.container == "y4m":
+    elif job.container == "y4m":
         with path.open("wb") as file:
             file.write(y4m_header(job.settings))
             write_y4m(file, _packets(encoded))
-        return []
-    span = job.segmentation.span
-    return write_container(path, job.container, job.settings, encoded, job.info, _other_streams(job), span).notes
+    else:
+        span = job.segmentation.span
+        write_container(path, job.container, job.settings, encoded, job.info, _other_streams(job), span)
 
 
 def _packets(encoded: Iterable[EncodedSegment]) -> Iterator[Packet]:

@@ -6,6 +6,7 @@ if one has a higher number. EXIF, which every camera writes, is 31.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,33 @@ def side_data(picture: av.VideoFrame) -> dict[SideDataType, SideData]:
     container: Any = picture.side_data  # its type says that iteration yields keys; indices yield the data
     known = set(SideDataType)
     return {data.type: data for data in (container[index] for index in range(len(container))) if data.type in known}
+
+
+_CHROMA_LOCATION = re.compile(r"\bcl:(\w+)")
+
+
+def chroma_location(picture: av.VideoFrame) -> str:
+    """FFmpeg's name of a picture's chroma siting, for example ``"left"``; empty if the picture doesn't say.
+
+    PyAV doesn't expose it, but FFmpeg's filter ``showinfo`` logs it.
+    """
+    graph = av.filter.Graph()
+    size = f"{picture.width}x{picture.height}"
+    source = graph.add("buffer", f"video_size={size}:pix_fmt={picture.format.name}:time_base=1/1000")
+    show = graph.add("showinfo", "checksum=0")
+    source.link_to(show)
+    show.link_to(graph.add("buffersink"))
+    graph.configure()
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture() as messages:
+            graph.push(picture)
+            graph.pull()
+    finally:
+        av.logging.set_level(level)
+    found = next(filter(None, (_CHROMA_LOCATION.search(message) for _, name, message in messages)), None)
+    return "" if found is None or found[1] in ("unspecified", "unknown") else found[1]
 
 
 @cache

@@ -44,6 +44,9 @@ _BT601 = 6
 _YCGCO = 8
 _BT2020 = (9, 10)
 
+#: Whether chroma samples coincide with luma samples, horizontally and vertically, by FFmpeg's name of their siting.
+_COSITED = {"left": (True, False), "center": (False, False), "topleft": (True, True), "top": (False, True)}
+
 
 @dataclass(frozen=True)
 class Color:
@@ -62,11 +65,13 @@ class Color:
     cosited: tuple[bool, bool] = (True, False)
 
     @classmethod
-    def of(cls, picture: av.VideoFrame) -> Color:
+    def of(cls, picture: av.VideoFrame, location: str = "") -> Color:
         """Read the tags of a picture. Missing ones are inferred as players do (BT.709 from 720 lines up).
 
-        Decoders don't report the siting, so it is the default of the standards: left for MPEG, top left for BT.2020,
-        center for full-range JPEG.
+        Args:
+            picture: its tags are read.
+            location: FFmpeg's name of its chroma siting. If it is empty, the default of the standards is assumed: left
+                for MPEG, top left for BT.2020, center for full-range JPEG.
         """
         layout = layout_of(picture.format.name)
         full = is_full_range(picture)
@@ -74,9 +79,14 @@ class Color:
         if layout.family == "rgb":
             matrix = _RGB
         elif matrix not in _LUMA_WEIGHTS and matrix != _YCGCO:
-            matrix = _BT709 if picture.height >= 720 or picture.width >= 1280 else _BT601
+            matrix = untagged_matrix(picture.height, picture.width)
         jpeg = full and picture.colorspace in (_UNSPECIFIED, _BT470BG)
-        return cls(layout, matrix, full, (not jpeg, matrix in _BT2020))
+        return cls(layout, matrix, full, _COSITED.get(location, (not jpeg, matrix in _BT2020)))
+
+
+def untagged_matrix(height: int, width: int) -> int:
+    """Number of the matrix in H.273 that players assume for a size if there is no tag: BT.709 for HD, or BT.601."""
+    return _BT709 if height >= 720 or width >= 1280 else _BT601
 
 
 def to_rgb(picture: av.VideoFrame, color: Color, device: torch.device | str = "cpu") -> Tensor:

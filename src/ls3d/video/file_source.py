@@ -185,6 +185,9 @@ class _Decoder:
         self.undecodable = 0
         self.previous: Frame | None = None
         self._pending_pts: set[int] = set()
+        #: AVI has no presentation times, and FFmpeg's guess is late by the decoder's delay. Frames are shown in order,
+        #: so each gets the earliest decoding time that isn't used yet.
+        self._decoding_times: list[int] | None = [] if info.container == "avi" else None
 
     def frames(self, first: FirstPictures | None = None) -> Iterator[Frame]:
         """All frames from the container's position on, after the ``first`` ones if these are decoded already."""
@@ -216,20 +219,37 @@ class _Decoder:
     def _pictures(self, first: FirstPictures | None) -> Iterator[av.VideoFrame]:
         stream = main_video_stream(self.container, self.info.name)
         if first is not None:
-            yield from first.pictures
+            if self._decoding_times is not None:
+                self._decoding_times += first.decoding_times
+            yield from map(self._with_decoding_time, first.pictures)
         else:
             stream.thread_type = "AUTO" if self.threaded else "SLICE"
         for packet in self._packets(stream):
-            if packet.pts is not None and not packet.is_discard:
-                self._pending_pts.add(packet.pts)
+            self._register(packet)
             try:
                 pictures = packet.decode()
             except av.EOFError:  # the decoder was already drained to get the first pictures
                 continue
             except av.FFmpegError as error:
                 self._count_undecodable(error)
+                if self._decoding_times:
+                    self._decoding_times.pop()
                 continue
-            yield from pictures
+            yield from map(self._with_decoding_time, pictures)
+
+    def _register(self, packet: av.Packet[Any]) -> None:
+        """Record the time of a packet that is about to be decoded."""
+        if self._decoding_times is not None:
+            packet.pts = packet.dts
+        if packet.pts is not None and not packet.is_discard:
+            self._pending_pts.add(packet.pts)
+            if self._decoding_times is not None and packet.size:
+                self._decoding_times.append(packet.pts)
+
+    def _with_decoding_time(self, picture: av.VideoFrame) -> av.VideoFrame:
+        if self._decoding_times:
+            picture.pts = self._decoding_times.pop(0)
+        return picture
 
     def _packets(self, stream: av.VideoStream) -> Iterator[av.Packet[Any]]:
         try:

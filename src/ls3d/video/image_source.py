@@ -16,7 +16,8 @@ import av
 from ls3d.errors import InputError
 from ls3d.video.names import DEFAULT_MAX_PIXELS, is_image
 from ls3d.video.opening import open_video
-from ls3d.video.properties import first_pictures, probe
+from ls3d.video.pixels import Layout, layout_of
+from ls3d.video.properties import VideoInfo, first_pictures, probe
 from ls3d.video.source import Frame, Mark, OnError, conform, read_marked
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 class ImageSequence:
     """Images as a video of constant frame rate, in the natural order of their names (``frame9`` before ``frame10``).
 
-    Implements ``ls3d.video.Source``. The first image determines size and pixel format.
+    Implements ``ls3d.video.Source``. The first image determines the size, the one with most colors and bits the pixel
+    format.
 
     Args:
         folder: files whose suffix is not in ``ls3d.video.names.IMAGE_SUFFIXES`` are ignored.
@@ -54,10 +56,11 @@ class ImageSequence:
             raise InputError(f"{folder} holds no images; expected PNG, TIFF, JPEG, BMP, WebP, PPM or DPX files")
         count = len(self.paths)
         self.info = replace(
-            probe(self.paths[0], max_pixels),
+            _describe_all(self.paths, max_pixels),
             name=str(folder),
             container="images",
             rate=rate,
+            base_rate=rate,
             time_base=1 / rate,
             start=Fraction(0),
             duration=count / rate,
@@ -109,9 +112,44 @@ class ImageSequence:
             return None
 
 
+def _describe_all(paths: Sequence[Path], max_pixels: int) -> VideoInfo:
+    """The properties of the first image, with the colors of the one that has most.
+
+    A warning says if there are images of other sizes.
+    """
+    info = probe(paths[0], max_pixels)
+    widest, best = paths[0], _richness(info.color.layout)
+    others = 0
+    for path in paths[1:]:
+        try:
+            with open_video(path, max_pixels) as (_, stream):
+                context = stream.codec_context
+                others += (context.width, context.height) != (info.width, info.height)
+                richness = _richness(layout_of(context.pix_fmt or info.color.layout.name))
+        except InputError:
+            continue  # it is handled when it is decoded
+        if richness > best:
+            widest, best = path, richness
+    if others:
+        size = f"{info.width} x {info.height}"
+        log.warning("%d of %d images are not of %s pixels, as the first is: they are scaled", others, len(paths), size)
+    if widest == paths[0]:
+        return info
+    rich = probe(widest, max_pixels)
+    return replace(info, color=rich.color, tags=rich.tags)
+
+
+def _richness(layout: Layout) -> tuple[bool, int, int]:
+    """A sorting key: whether there is color, how many bits, how fine the chroma."""
+    return layout.family != "gray", layout.depth, -sum(layout.subsampling)
+
+
 def images_in_order(folder: Path) -> list[Path]:
-    """The images directly in a folder, in the natural order of their names; nothing is opened."""
-    images = (path for path in folder.iterdir() if is_image(path))
+    """The images directly in a folder, in the natural order of their names; nothing is opened.
+
+    Hidden files are no images: macOS writes a file ``._name`` next to every file on foreign disks.
+    """
+    images = (path for path in folder.iterdir() if is_image(path) and not path.name.startswith("."))
     return sorted(images, key=lambda path: (_natural_order(path), path.name))
 
 

@@ -15,20 +15,36 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
+from av.stream import Disposition
 
+from ls3d.errors import InputError
 from ls3d.video.codecs import CODECS
 from ls3d.video.encoder import Packet
+from ls3d.video.metadata import current_metadata
 from ls3d.video.opening import open_container
 from ls3d.video.other_streams import (
+    ConvertedSubtitles,
     StreamReport,
     TimeRange,
     add_chapters,
     add_streams,
-    current_metadata,
     other_packets,
 )
 from ls3d.video.properties import VideoInfo
-from ls3d.video.settings import EncoderSettings
+from ls3d.video.settings import EncoderSettings, pixel_notes
+from ls3d.video.trial import (
+    UPRIGHT,
+    TriedPacket,
+    first_packets,
+    lost_properties,
+    orientation,
+    quiet,
+    read_back,
+    try_encoder,
+)
+
+#: Metadata keys of QuickTime, which its files hold in a place of their own.
+_QUICKTIME_KEYS = "com.apple.quicktime."
 
 
 @dataclass(frozen=True)
@@ -111,19 +127,22 @@ def write_container(
     Returns:
         Which of the other streams are in the file.
     """
-    options = _container_options(container, settings)
     inputs = None if source is None else open_container(source)
-    report = StreamReport(notes=_aspect_ratio_notes(container, settings))
+    report = StreamReport()
     try:
         with av.open(
-            f"file:{target}", "w", format=container, options={"fflags": "+bitexact"}, container_options=options
+            f"file:{target}",
+            "w",
+            format=container,
+            options={"fflags": "+bitexact"},
+            container_options=_container_options(container, settings, info),
         ) as output:
             video = _add_video(output, container, settings, info)
             output.metadata.update(current_metadata(info.metadata))
             others: Iterator[tuple[Fraction, av.Packet[Any]]] = iter(())
-            if inputs is not None:
-                streams = add_streams(output, inputs, info, span, report)
-                others = other_packets(inputs, streams, span)
+            if inputs is not None and source is not None:
+                streams = add_streams(output, inputs, info, span, report, _first_packets(source, info))
+                others = other_packets(inputs, streams, span, info.index)
             add_chapters(output, info, span)
             _interleave(output, _video_packets(in_decoding_order(segments), video, settings.time_base), others)
         return report
@@ -135,31 +154,87 @@ def write_container(
 def container_notes(
     container: str, settings: EncoderSettings, info: VideoInfo, source: Path | None, span: TimeRange
 ) -> list[str]:
-    """What ``write_container`` will leave out or change, with the same arguments; nothing is written."""
-    report = StreamReport(notes=_aspect_ratio_notes(container, settings))
-    if source is not None:
-        with open_container(source) as inputs, av.open(io.BytesIO(), "w", format=container) as output:
-            add_streams(output, inputs, info, span, report)
-    return report.notes
+    """What ``write_container`` will leave out or change, with the same arguments.
 
+    A file of a few frames is written to memory and read back.
 
-def _container_options(container: str, settings: EncoderSettings) -> dict[str, str]:
-    """Options for FFmpeg's muxer."""
-    if container in ("mp4", "mov"):
-        return {"movflags": "+faststart", "movie_timescale": str(settings.time_base.denominator)}
-    return {}
-
-
-def _aspect_ratio_notes(container: str, settings: EncoderSettings) -> list[str]:
-    """A note if the file can't hold the sample aspect ratio.
-
-    PyAV doesn't pass it to Matroska's muxer, so there it is kept only by codecs whose bitstream contains it.
+    Raises:
+        InputError: the encoder doesn't work with these settings, or the format can't hold its video.
     """
-    not_in_bitstream = container in ("matroska", "webm") and settings.codec in ("vp9", "av1", "ffv1")
-    ratio = settings.sample_aspect_ratio
-    if ratio == 1 or not not_in_bitstream:
-        return []
-    return [f"sample aspect ratio {ratio} left out: {settings.codec} in a {container} file can't hold it"]
+    report = StreamReport()
+    packets = try_encoder(settings)
+    file = io.BytesIO()
+    options = _container_options(container, settings, info, in_memory=True)
+    try:
+        with quiet(), av.open(file, "w", format=container, container_options=options) as output:
+            video = _add_video(output, container, settings, info)
+            output.metadata.update(current_metadata(info.metadata))
+            others: list[av.Packet[Any]] = []
+            if source is not None:
+                others = _try_streams(output, source, info, span, report)
+            add_chapters(output, info, span)
+            output.start_encoding()
+            segment = EncodedSegment(lambda: packets, lambda: [each.pts for each in packets], 2, len(packets))
+            for _, packet in _video_packets(in_decoding_order([segment]), video, settings.time_base):
+                output.mux_one(packet)
+            for packet in others:
+                output.mux_one(packet)
+    except av.FFmpegError as error:
+        reason = error.strerror
+        raise InputError(f"a {container} file can't hold this video with {settings.codec} ({reason})") from error
+    return (
+        report.notes
+        + pixel_notes(info, settings)
+        + lost_properties(container, settings, info, read_back(file, container))
+    )
+
+
+def plain_notes(container: str, info: VideoInfo) -> list[str]:
+    """What a y4m file or a folder of images leaves out, which hold nothing but pictures.
+
+    Args:
+        container: ``"y4m"`` or ``"images"``.
+        info: properties of the source.
+    """
+    place = "a y4m file" if container == "y4m" else "a folder of images"
+    lost = [each.title for each in info.streams if each.index != info.index]
+    if info.display_matrix not in (None, UPRIGHT):
+        lost.append(orientation(info))
+    if info.chapters:
+        lost.append("chapters")
+    if current_metadata(info.metadata):
+        lost.append("metadata")
+    return [f"{each} left out: {place} can't hold {'it' if ' ' in each else 'them'}" for each in lost]
+
+
+def _try_streams(
+    output: av.container.OutputContainer, source: Path, info: VideoInfo, span: TimeRange, report: StreamReport
+) -> list[av.Packet[Any]]:
+    """Add the source's other streams to a file for a trial, and return the first packets of those that are copied."""
+    first = _first_packets(source, info)
+    with open_container(source) as inputs:
+        streams = add_streams(output, inputs, info, span, report, first)
+    copied = {index: each.stream for index, each in streams.items() if not isinstance(each, ConvertedSubtitles)}
+    return [packet.packet(stream) for index, stream in copied.items() for packet in first.get(index, ())]
+
+
+def _first_packets(source: Path, info: VideoInfo) -> dict[int, list[TriedPacket]]:
+    indices = [each.index for each in info.streams if each.index != info.index and each.type != "attachment"]
+    with open_container(source) as inputs:
+        return first_packets(inputs, indices)
+
+
+def _container_options(
+    container: str, settings: EncoderSettings, info: VideoInfo, in_memory: bool = False
+) -> dict[str, str]:
+    """Options for FFmpeg's muxer. It can't move the header of a file in memory to the front."""
+    if container not in ("mp4", "mov"):
+        return {}
+    has_quicktime_keys = any(key.startswith(_QUICKTIME_KEYS) for key in info.metadata)
+    flags = "" if in_memory else "+faststart"
+    flags += "+use_metadata_tags" if has_quicktime_keys else ""
+    scale = {"movie_timescale": str(settings.time_base.denominator)}
+    return {"movflags": flags, **scale} if flags else scale
 
 
 def _add_video(
@@ -172,8 +247,9 @@ def _add_video(
     stream.time_base = settings.time_base
     if settings.codec == "hevc" and container in ("mp4", "mov"):
         stream.codec_context.codec_tag = "hvc1"  # Apple's players open no other
-    if info.rotation:
-        stream.set_display_rotation(info.rotation)
+    if info.display_matrix is not None:
+        stream.set_display_matrix(info.display_matrix)
+    stream.disposition = Disposition(info.disposition)
     stream.metadata.update(current_metadata(info.stream_metadata))
     return stream
 

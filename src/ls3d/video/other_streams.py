@@ -6,7 +6,6 @@ stream that it can't hold is left out and reported.
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +13,13 @@ from fractions import Fraction
 from typing import Any, cast
 
 import av
+from av.stream import Disposition
 from av.subtitles.codeccontext import SubtitleCodecContext
 
+from ls3d.video.metadata import current_metadata
+from ls3d.video.packet_times import PacketTimes, is_strict
 from ls3d.video.properties import StreamInfo, VideoInfo
+from ls3d.video.trial import TriedPacket, codec_of, keeps_stream
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +29,9 @@ _TEXT_CODECS = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matrosk
 #: Codecs of text subtitles that can be converted.
 _TEXT_FORMATS = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"})
 
-#: Metadata that describes the source's bytes rather than its content: prefixes of keys, and whole keys.
-_STALE_PREFIXES = ("DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "_STATISTICS", "encoder", "ENCODER")
-_STALE_KEYS = frozenset({"major_brand", "minor_version", "compatible_brands"})
+#: Packets that a file hides before its beginning are kept if they start at most this many seconds before it: decoders
+#: need them to decode the beginning. Apple's and FFmpeg's AAC encoders and Opus need less.
+_PREROLL = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
@@ -60,42 +63,88 @@ class StreamReport:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
 class OutputStream:
-    """A stream of the output that is copied from the source or, if it has codecs, converted.
+    """A stream of the output that is copied from the source.
 
-    Attributes:
+    Args:
+        stream: the stream of the output.
+        strict: whether its format allows no equal times.
+    """
+
+    def __init__(self, stream: av.stream.Stream, strict: bool) -> None:
+        self.stream = stream
+        self.strict = strict
+
+    def convert(self, source: av.Packet[Any]) -> list[av.Packet[Any]]:
+        """The packets to write for a packet of the source."""
+        source.stream = self.stream
+        return [source]
+
+    def rest(self) -> list[av.Packet[Any]]:
+        """The packets that were held back, to be asked after the last one of the source."""
+        return []
+
+
+class ConvertedSubtitles(OutputStream):
+    """Text subtitles in another format.
+
+    ``mov_text`` shows one text at a time: of lines that overlap, the first ends where the second begins, and lines that
+    begin together become one text.
+
+    Args:
         stream: the stream of the output.
         decoder: decodes the source's subtitles.
         encoder: encodes them in the output's format.
     """
 
-    stream: av.stream.Stream
-    decoder: SubtitleCodecContext | None = None
-    encoder: SubtitleCodecContext | None = None
+    def __init__(self, stream: av.stream.Stream, decoder: SubtitleCodecContext, encoder: SubtitleCodecContext) -> None:
+        super().__init__(stream, strict=False)
+        self._decoder = decoder
+        self._encoder = encoder
+        self._one_at_a_time = encoder.name == "mov_text"
+        self._pending: av.Packet[Any] | None = None
 
-    def convert(self, source: av.Packet[Any]) -> av.Packet[Any] | None:
-        """The packet to write for a packet of the source; None if there is nothing to show."""
-        if self.decoder is None or self.encoder is None:
-            source.stream = self.stream
-            return source
-        subtitle = self.decoder.decode2(source)
+    def convert(self, source: av.Packet[Any]) -> list[av.Packet[Any]]:
+        """See ``OutputStream``."""
+        subtitle = self._decoder.decode2(source)
         if subtitle is None:
-            return None
-        packet = self.encoder.encode_subtitle(subtitle)
-        packet.pts = source.pts
-        packet.dts = source.dts
-        packet.duration = source.duration
-        packet.time_base = source.time_base
+            return []
+        packet = self._encoder.encode_subtitle(subtitle)
+        for name in ("pts", "dts", "duration", "time_base"):
+            setattr(packet, name, getattr(source, name))
         packet.stream = self.stream
-        return packet
+        if not self._one_at_a_time:
+            return [packet]
+        before, self._pending = self._pending, packet
+        if before is None:
+            return []
+        if _begin(before) == _begin(packet):
+            self._pending = _joined(before, packet)
+            return []
+        before.duration = min(int(before.duration or 0), round((_begin(packet) - _begin(before)) / before.time_base))
+        return [before]
+
+    def rest(self) -> list[av.Packet[Any]]:
+        """See ``OutputStream``."""
+        return [] if self._pending is None else [self._pending]
 
 
-def current_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Metadata without the entries that describe the source's bytes (sizes, rates, encoder)."""
-    return {
-        key: value for key, value in metadata.items() if not key.startswith(_STALE_PREFIXES) and key not in _STALE_KEYS
-    }
+def _begin(packet: av.Packet[Any]) -> Fraction:
+    return int(packet.pts or 0) * Fraction(packet.time_base)
+
+
+def _joined(first: av.Packet[Any], second: av.Packet[Any]) -> av.Packet[Any]:
+    """One text of two, without the styles; a sample of ``mov_text`` begins with the text's length in two bytes."""
+    texts = []
+    for packet in (first, second):
+        data = bytes(packet)
+        texts.append(data[2 : 2 + int.from_bytes(data[:2], "big")])
+    text = b"\n".join(filter(None, texts))
+    packet = av.Packet(len(text).to_bytes(2, "big") + text)
+    for name in ("pts", "dts", "time_base", "stream"):
+        setattr(packet, name, getattr(first, name))
+    packet.duration = max(int(first.duration or 0), int(second.duration or 0))
+    return packet
 
 
 def add_streams(
@@ -104,6 +153,7 @@ def add_streams(
     info: VideoInfo,
     span: TimeRange,
     report: StreamReport,
+    first: Mapping[int, Sequence[TriedPacket]],
 ) -> dict[int, OutputStream]:
     """Add every stream of the source except its main video stream to the output, where the format can hold it.
 
@@ -113,20 +163,28 @@ def add_streams(
         info: properties of the source.
         span: the part of the source that is wanted.
         report: gets an entry for every stream.
+        first: the first packets of the streams, by index.
 
     Returns:
-        The added streams, by the index of the source's stream.
+        The added streams whose packets are to be copied, by the index of the source's stream.
     """
     streams: dict[int, OutputStream] = {}
     for stream in source.streams:
         if stream.index == info.index:
             continue
         about = next(each for each in info.streams if each.index == stream.index)
-        name = f"stream {stream.index} ({about.type}{', ' + about.codec if about.codec else ''})"
-        if span.stretch != 1 and stream.type in ("audio", "subtitle", "data"):
+        name = about.title
+        packets = first.get(stream.index, ())
+        if stream.disposition & Disposition.attached_pic and output.format.name == "matroska" and packets:
+            _add_cover(output, stream, about, packets[0].data)
+            report.kept.append(about)
+            continue
+        if stream.type == "data" and "timecode" in stream.metadata and output.format.name in ("mp4", "mov"):
+            report.kept.append(about)  # FFmpeg's muxer writes it anew, from the metadata
+        elif span.stretch != 1 and stream.type in ("audio", "subtitle", "data"):
             report.notes.append(f"{name} left out: it can't be slowed down with the video")
-        elif _can_hold(output.format.name, stream):
-            streams[stream.index] = OutputStream(_add_copy(output, stream))
+        elif _can_hold(output.format.name, stream, packets):
+            streams[stream.index] = OutputStream(_add_copy(output, stream), is_strict(output.format.name))
             report.kept.append(about)
         elif isinstance(stream, av.subtitles.stream.SubtitleStream) and _is_convertible(about, output.format.name):
             streams[stream.index] = _add_converted(output, stream)
@@ -137,11 +195,21 @@ def add_streams(
     return streams
 
 
+def _add_cover(output: av.container.OutputContainer, stream: av.stream.Stream, about: StreamInfo, data: bytes) -> None:
+    """Add a cover picture as an attachment, which is where Matroska has it."""
+    kind = "jpeg" if about.codec == "mjpeg" else about.codec
+    name = stream.metadata.get("filename") or f"cover.{'jpg' if kind == 'jpeg' else kind}"
+    attachment = output.add_attachment(name, stream.metadata.get("mimetype") or f"image/{kind}", data)
+    attachment.metadata.update({key: value for key, value in stream.metadata.items() if key != "mimetype"})
+
+
 def _is_convertible(about: StreamInfo, container: str) -> bool:
     return about.codec in _TEXT_FORMATS and container in _TEXT_CODECS
 
 
-def _add_converted(output: av.container.OutputContainer, stream: av.subtitles.stream.SubtitleStream) -> OutputStream:
+def _add_converted(
+    output: av.container.OutputContainer, stream: av.subtitles.stream.SubtitleStream
+) -> ConvertedSubtitles:
     """Add text subtitles in the text format of the container."""
     decoder = stream.codec_context
     decoder.open(strict=False)
@@ -151,7 +219,7 @@ def _add_converted(output: av.container.OutputContainer, stream: av.subtitles.st
     encoder.subtitle_header = decoder.subtitle_header
     added.metadata.update(current_metadata(stream.metadata))
     added.disposition = stream.disposition
-    return OutputStream(added, decoder, encoder)
+    return ConvertedSubtitles(added, decoder, encoder)
 
 
 def _add_copy(output: av.container.OutputContainer, stream: av.stream.Stream) -> av.stream.Stream:
@@ -166,20 +234,10 @@ def _add_copy(output: av.container.OutputContainer, stream: av.stream.Stream) ->
     return copy
 
 
-def _can_hold(container: str, stream: av.stream.Stream) -> bool:
-    """Whether a format can hold a stream, found by writing a file header with it to memory."""
-    level = av.logging.get_level()
-    av.logging.set_level(None)
-    try:
-        with av.open(io.BytesIO(), "w", format=container) as trial:
-            _add_copy(trial, stream)
-            trial.start_encoding()
-        return True
-    except (av.FFmpegError, ValueError, NotImplementedError) as error:
-        log.debug("stream %d in %s: %s", stream.index, container, error)
-        return False
-    finally:
-        av.logging.set_level(level)
+def _can_hold(container: str, stream: av.stream.Stream, packets: Sequence[TriedPacket]) -> bool:
+    if stream.disposition & Disposition.attached_pic:
+        return container == "mp4" and codec_of(stream) in ("mjpeg", "png", "bmp")
+    return keeps_stream(container, stream, _add_copy, packets)
 
 
 def add_chapters(output: av.container.OutputContainer, info: VideoInfo, span: TimeRange) -> None:
@@ -200,7 +258,7 @@ def add_chapters(output: av.container.OutputContainer, info: VideoInfo, span: Ti
 
 
 def other_packets(
-    source: av.container.InputContainer, streams: Mapping[int, OutputStream], span: TimeRange
+    source: av.container.InputContainer, streams: Mapping[int, OutputStream], span: TimeRange, video: int
 ) -> Iterator[tuple[Fraction, av.Packet[Any]]]:
     """Read the packets of the added streams within the time range.
 
@@ -208,6 +266,7 @@ def other_packets(
         source: the file to copy from.
         streams: what ``add_streams`` returned.
         span: the part of the source that is wanted.
+        video: index of the main video stream, whose clock the others follow.
 
     Yields:
         Decoding time in seconds of the output's clock, and the packet; in decoding order.
@@ -218,21 +277,23 @@ def other_packets(
     shift = Fraction(source.start_time or 0, 1_000_000) + span.start
     if span.start > 0:
         source.seek(int(shift * 1_000_000), backward=True)
-    latest: dict[int, int] = {}  # the last decoding time of each stream, in ticks
-    for packet in _demux(source, wanted):
+    main = PacketTimes(f"stream {video}", strict=False)
+    times = {index: PacketTimes(f"stream {index}", each.strict, main) for index, each in streams.items()}
+    for packet in _demux(source, [*wanted, source.streams[video]]):
         time_base = Fraction(packet.time_base)
+        if packet.stream.index == video:
+            if packet.dts is not None:
+                main.apply(packet)
+            continue
         if not _move(packet, round(shift / time_base)) or not _is_within(packet, time_base, span):
             continue
+        if packet.is_discard and not -_PREROLL <= int(packet.pts or 0) * time_base < 0:
+            continue  # hidden by an edit list
         index = packet.stream.index
-        decoded = int(packet.dts or 0)
-        if index in latest and decoded <= latest[index]:
-            time = float(decoded * time_base)
-            log.warning("stream %d: a packet at %.3f s left out, since it is out of order", index, time)
-            continue
-        latest[index] = decoded
-        converted = streams[index].convert(packet)
-        if converted is not None:
-            yield decoded * time_base, converted
+        decoded = times[index].apply(packet)
+        yield from ((decoded, each) for each in streams[index].convert(packet))
+    for each in streams.values():
+        yield from ((_begin(packet), packet) for packet in each.rest())
 
 
 def _move(packet: av.Packet[Any], ticks: int) -> bool:
@@ -240,6 +301,9 @@ def _move(packet: av.Packet[Any], ticks: int) -> bool:
     if packet.size == 0 and packet.stream.type != "subtitle":
         return False
     decoded = packet.dts if packet.dts is not None else packet.pts
+    if decoded is None and packet.stream.disposition & Disposition.attached_pic:
+        packet.pts = packet.dts = 0
+        return True
     if decoded is None:
         return False
     shown = packet.pts if packet.pts is not None else decoded

@@ -111,15 +111,35 @@ def planar(picture: av.VideoFrame) -> av.VideoFrame:
         copy_properties(picture, result)
         result.color_range = FULL_RANGE
         return result
+    if _has_alpha_plane(picture.format):
+        result = picture_of(_opaque_planes(picture, layout), layout)
+        copy_properties(picture, result)
+        return result
     if _SEMI_PLANAR.match(picture.format.name):
         result = picture_of(_separate_chroma(picture, layout), layout)
         copy_properties(picture, result)
         return result
     # The same range on both sides: otherwise FFmpeg's scaler would convert the codes.
     color_range = "JPEG" if is_full_range(picture) else "MPEG"
-    result = picture.reformat(format=layout.name, src_color_range=color_range, dst_color_range=color_range)
+    try:
+        result = picture.reformat(format=layout.name, src_color_range=color_range, dst_color_range=color_range)
+    except av.FFmpegError as error:
+        raise InputError(f"pixel format {picture.format.name} is not supported: FFmpeg can't convert it") from error
     copy_properties(picture, result)
     return result
+
+
+def _has_alpha_plane(pixel_format: av.VideoFormat) -> bool:
+    return pixel_format.name.startswith(("yuva", "gbrap"))
+
+
+def _opaque_planes(picture: av.VideoFrame, layout: Layout) -> list[Plane]:
+    """Planes of a planar picture without alpha, which comes last.
+
+    Done here because FFmpeg's scaler writes wrong samples when it drops the alpha of deep planar RGB.
+    """
+    planes = planes_of(picture)
+    return [plane.byteswap() for plane in planes] if picture.format.is_big_endian and layout.depth > 8 else planes
 
 
 def _separate_chroma(picture: av.VideoFrame, layout: Layout) -> list[Plane]:

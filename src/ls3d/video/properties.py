@@ -7,6 +7,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import av
@@ -14,16 +15,23 @@ from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 
 from ls3d.errors import InputError
-from ls3d.video._pyav_internals import side_data
+from ls3d.video._pyav_internals import chroma_location, side_data
 from ls3d.video.color import Color
 from ls3d.video.names import DEFAULT_MAX_PIXELS
 from ls3d.video.opening import open_video
 from ls3d.video.pixels import FULL_RANGE, planar
 
 _MICROSECOND = Fraction(1, 1_000_000)  # FFmpeg's AV_TIME_BASE
+_TIMED_PACKETS = 500  # whose times are compared
+_MAX_REORDERING = 16  # packets; the times of the last ones read may be incomplete
+_EVEN = Fraction(1, 5)  # of the distance of two frames: larger differences from it are not called even
 _LOWEST_RATE = Fraction(1, 86_400)  # frames per second
 _HIGHEST_RATE = 1_000_000
-_UNSPECIFIED = {"colorspace": 2, "color_primaries": 2, "color_trc": 2, "color_range": 0}  # FFmpeg's numbers
+# FFmpeg's AVFieldOrder: which field is coded first, and which is shown first.
+_TOP_FIELD_FIRST = (2, 5)
+_BOTTOM_FIELD_FIRST = (3, 4)
+#: Values of the color tags that say nothing.
+UNSPECIFIED_TAGS = {"colorspace": 2, "color_primaries": 2, "color_trc": 2, "color_range": 0}  # FFmpeg's numbers
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,11 @@ class StreamInfo:
     type: str
     codec: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Number, type and codec, for messages."""
+        return f"stream {self.index} ({self.type}{', ' + self.codec if self.codec else ''})"
 
 
 @dataclass(frozen=True)
@@ -71,16 +84,22 @@ class VideoInfo:
         color: how samples represent colors.
         tags: ``colorspace`` (matrix), ``color_primaries``, ``color_trc`` (transfer) as H.273 numbers, 2 meaning
             unspecified, and ``color_range`` as FFmpeg's number, 0 meaning unspecified.
+        display_matrix: the nine numbers of FFmpeg's display matrix, which rotates or mirrors; None if there is none.
         rotation: degrees counterclockwise, from the display matrix.
         sample_aspect_ratio: width of a sample divided by its height.
         rate: average frame rate, in frames per second.
+        base_rate: lowest frame rate that represents all times, by FFmpeg's estimate; more than ``rate`` if the frame
+            rate is variable.
         time_base: seconds per tick of the video stream.
         start: first timestamp of the file, in seconds.
         duration: in seconds; None if the file doesn't state it.
         frames: number of frames that the file states, or that duration and rate suggest; None if unknown.
-        interlaced: whether the first frame is flagged as interlaced.
+        chroma_location: FFmpeg's name of the chroma siting, for example ``"topleft"``; empty if not stated.
+        field_order: ``"top"`` or ``"bottom"``, the field of an interlaced video that is shown first; empty for
+            progressive video.
         alpha: whether there is a transparency channel, which is ignored.
         index: of the video stream.
+        disposition: of the video stream, as flags of ``av.stream.Disposition``.
         streams: all streams.
         chapters: as ``av.container.InputContainer.chapters`` returns them.
         metadata: of the file.
@@ -96,16 +115,20 @@ class VideoInfo:
     height: int
     color: Color
     tags: Mapping[str, int]
+    display_matrix: tuple[int, ...] | None
     rotation: int
     sample_aspect_ratio: Fraction
     rate: Fraction
+    base_rate: Fraction
     time_base: Fraction
     start: Fraction
     duration: Fraction | None
     frames: int | None
-    interlaced: bool
+    chroma_location: str
+    field_order: str
     alpha: bool
     index: int
+    disposition: int
     streams: tuple[StreamInfo, ...]
     chapters: tuple[Mapping[str, Any], ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -130,16 +153,39 @@ def probe(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS) ->
         return describe(container, stream, picture, str(path))
 
 
+def has_variable_rate(path: str | os.PathLike[str], rate: Fraction) -> bool:
+    """Whether the first frames of a video are not evenly spaced; nothing is decoded.
+
+    Args:
+        path: a video file.
+        rate: its average frame rate.
+
+    Raises:
+        InputError: it is not a video.
+    """
+    with open_video(path) as (container, stream):
+        time_base = Fraction(stream.time_base or 0)
+        try:
+            packets = islice(container.demux(stream), _TIMED_PACKETS)
+            times = sorted(packet.pts * time_base for packet in packets if packet.pts is not None)
+        except av.FFmpegError:
+            return False
+    steps = [after - before for before, after in pairwise(times[:-_MAX_REORDERING] if len(times) > 50 else times)]
+    return any(abs(step - 1 / rate) > max(2 * time_base, _EVEN / rate) for step in steps)
+
+
 class FirstPictures(NamedTuple):
     """The first pictures of a stream.
 
     Attributes:
         pictures: those decoded from the first packet that yields any; several if the decoder held them back.
         undecodable_packets: packets before it that could not be decoded.
+        decoding_times: of the packets that were decoded, in ticks.
     """
 
     pictures: list[av.VideoFrame]
     undecodable_packets: int
+    decoding_times: list[int]
 
 
 def first_pictures(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> FirstPictures:
@@ -154,6 +200,7 @@ def first_pictures(container: av.container.InputContainer, stream: av.VideoStrea
         InputError: no frame can be decoded.
     """
     undecodable = 0
+    decoding_times = []
     try:
         for packet in container.demux(stream):
             try:
@@ -161,8 +208,10 @@ def first_pictures(container: av.container.InputContainer, stream: av.VideoStrea
             except av.FFmpegError:
                 undecodable += 1
                 continue
+            if packet.dts is not None:
+                decoding_times.append(packet.dts)
             if pictures:
-                return FirstPictures(pictures, undecodable)
+                return FirstPictures(pictures, undecodable, decoding_times)
     except av.FFmpegError as error:
         raise InputError(f"{name}: no frame can be decoded ({error.strerror})") from error
     raise InputError(f"{name}: no frame can be decoded")
@@ -183,6 +232,8 @@ def describe(
         InputError: the file states an impossible frame rate.
     """
     tags = _tags(stream, picture)
+    location = chroma_location(picture)
+    transparent = any(component.is_alpha for component in picture.format.components)
     time_base = stream.time_base or Fraction(1, 90_000)
     rate = _rate(stream, name)
     duration = _duration(container, stream)
@@ -192,18 +243,22 @@ def describe(
         codec=stream.codec_context.codec.canonical_name,
         width=picture.width,
         height=picture.height,
-        color=_color(picture, tags),
+        color=_color(picture, tags, location),
         tags=tags,
+        display_matrix=_display_matrix(picture),
         rotation=picture.rotation,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         rate=rate,
+        base_rate=Fraction(stream.base_rate or rate),
         time_base=Fraction(time_base),
         start=(container.start_time or 0) * _MICROSECOND,
         duration=duration,
         frames=stream.frames or (round(duration * rate) if duration else None),
-        interlaced=bool(picture.interlaced_frame),
-        alpha=any(component.is_alpha for component in picture.format.components),
+        chroma_location=location,
+        field_order=_field_order(stream, picture),
+        alpha=transparent or _has_alpha_layer(stream),
         index=stream.index,
+        disposition=int(stream.disposition),
         streams=tuple(_stream_info(each) for each in container.streams),
         chapters=tuple(container.chapters()),
         metadata=dict(container.metadata),
@@ -236,7 +291,7 @@ def _duration(container: av.container.InputContainer, stream: av.VideoStream) ->
 def _tags(stream: av.VideoStream, picture: av.VideoFrame) -> dict[str, int]:
     """Color tags of the frame, or of the stream where the frame has none."""
     tags = {}
-    for name, unspecified in _UNSPECIFIED.items():
+    for name, unspecified in UNSPECIFIED_TAGS.items():
         value = int(getattr(picture, name))
         tags[name] = value if value != unspecified else int(getattr(stream.codec_context, name))
     if picture.format.name.startswith("yuvj"):
@@ -244,12 +299,30 @@ def _tags(stream: av.VideoStream, picture: av.VideoFrame) -> dict[str, int]:
     return tags
 
 
-def _color(picture: av.VideoFrame, tags: Mapping[str, int]) -> Color:
+def _display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
+    matrix = side_data(picture).get(SideDataType.DISPLAYMATRIX)
+    return None if matrix is None else struct.unpack_from("=9i", bytes(matrix))
+
+
+def _field_order(stream: av.VideoStream, picture: av.VideoFrame) -> str:
+    """The field shown first, by the first frame's flag or the stream's field order; some codecs have only one."""
+    order = stream.codec_context.field_order
+    if order in _BOTTOM_FIELD_FIRST:
+        return "bottom"
+    return "top" if picture.interlaced_frame or order in _TOP_FIELD_FIRST else ""
+
+
+def _has_alpha_layer(stream: av.VideoStream) -> bool:
+    """Whether a Matroska or WebM file says that its VP8 or VP9 has a second layer, which FFmpeg doesn't decode."""
+    return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
+
+
+def _color(picture: av.VideoFrame, tags: Mapping[str, int], location: str) -> Color:
     """How the samples of the planar picture represent colors, by the tags of frame and stream."""
     repacked = planar(picture)
     repacked.colorspace = tags["colorspace"]
     repacked.color_range = tags["color_range"]
-    return Color.of(repacked)
+    return Color.of(repacked, location)
 
 
 def _mastering(picture: av.VideoFrame) -> MasteringDisplay:

@@ -11,11 +11,11 @@ from av.video.codeccontext import VideoCodecContext
 
 from ls3d.errors import InputError
 from ls3d.video.codecs import CODECS, nearest_pixel_format
-from ls3d.video.color import Color
+from ls3d.video.color import Color, untagged_matrix
 from ls3d.video.containers import needs_global_header, supports_codec
 from ls3d.video.names import codec_named
 from ls3d.video.pixels import FULL_RANGE, LIMITED_RANGE, Layout, layout_of
-from ls3d.video.properties import MasteringDisplay, VideoInfo
+from ls3d.video.properties import UNSPECIFIED_TAGS, MasteringDisplay, VideoInfo
 
 _MAX_DENOMINATOR = 2**31 - 1  # of FFmpeg's AVRational
 _MAX_RATE_DENOMINATOR = 65535  # MPEG-4 and MOV store rates in 16 bits
@@ -40,6 +40,22 @@ _HDR_OPTIONS = {
     "av1": _HdrOption("svtav1-params", "mastering-display", "content-light"),
 }
 
+
+#: Bits per sample that are kept by changing the codec, where the source's own can't be written with them.
+_KEPT_DEPTH = 10
+
+#: Frames per second above which an encoder refuses to work; a lower rate in its headers changes nothing else.
+_HIGHEST_RATE = {"av1": Fraction(240)}
+
+#: Options of the encoders that can mark fields, by codec and by the field shown first.
+_FIELD_OPTIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "h264": {"top": {"x264-params": "tff=1"}, "bottom": {"x264-params": "bff=1"}},
+    "prores": {
+        "top": {"flags": "+ildct", "field_order": "tt"},
+        "bottom": {"flags": "+ildct", "field_order": "bb"},
+    },
+    "ffv1": {"top": {"field_order": "tt"}, "bottom": {"field_order": "bb"}},
+}
 
 #: Largest constant rate factor of the encoders that don't go up to 63.
 _HIGHEST_CRF = {"h264": 51, "hevc": 51}
@@ -81,7 +97,7 @@ class EncoderSettings:
         context.height = self.height
         context.pix_fmt = self.pix_fmt
         context.time_base = self.time_base
-        context.framerate = self.rate
+        context.framerate = min(self.rate, _HIGHEST_RATE.get(self.codec, self.rate))
         context.sample_aspect_ratio = self.sample_aspect_ratio
         for name, value in self.tags.items():
             setattr(context, name, value)
@@ -97,6 +113,7 @@ def choose_settings(
     codec: str | None = None,
     crf: int | None = None,
     threads: int = 0,
+    fields: bool = False,
 ) -> EncoderSettings:
     """Choose settings that follow the source as far as codec and container allow.
 
@@ -110,13 +127,21 @@ def choose_settings(
         crf: constant rate factor; lower means better quality and larger files. By default the codec's own in
             ``CODECS``.
         threads: number of threads of the encoder; 0 lets it choose.
+        fields: whether the lines of the output are those of the source, so that interlaced video stays interlaced.
 
     Raises:
         InputError: the codec is unknown, the container can't hold it, or ``crf`` is given and it has no such setting.
     """
-    name = _choose_codec(info, container, codec)
+    name = _choose_codec(info, container, size, codec)
     pix_fmt = nearest_pixel_format(info.color, name, size)
-    color, tags = _choose_color(info, layout_of(pix_fmt))
+    color, tags = _choose_color(info, layout_of(pix_fmt), name)
+    if tags["colorspace"] == UNSPECIFIED_TAGS["colorspace"] and color.matrix not in (_RGB, untagged_matrix(*size)):
+        tags["colorspace"] = color.matrix  # players would infer another one from the new size
+    options = _choose_options(name, container, color, crf, threads, info.mastering)
+    if fields and info.field_order:
+        _add_options(options, _FIELD_OPTIONS.get(name, {}).get(info.field_order, {}))
+    if info.chroma_location and color.layout.subsampling == info.color.layout.subsampling and CODECS[name].encoder:
+        options["chroma_sample_location"] = info.chroma_location
     return EncoderSettings(
         codec=name,
         color=color,
@@ -125,14 +150,41 @@ def choose_settings(
         height=size[0],
         time_base=time_base.limit_denominator(_MAX_DENOMINATOR),
         rate=rate.limit_denominator(_MAX_RATE_DENOMINATOR),
-        options=_choose_options(name, container, color, crf, threads, info.mastering),
+        options=options,
         tags=tags,
         sample_aspect_ratio=info.sample_aspect_ratio,
         global_header=needs_global_header(container),
     )
 
 
-def _choose_codec(info: VideoInfo, container: str, requested: str | None) -> str:
+def keeps_fields(info: VideoInfo, codec: str) -> bool:
+    """Whether ``choose_settings`` can mark the fields of an interlaced source in the output.
+
+    Args:
+        info: properties of the source.
+        codec: of the output.
+    """
+    return bool(info.field_order) and codec in _FIELD_OPTIONS
+
+
+def pixel_notes(info: VideoInfo, settings: EncoderSettings) -> list[str]:
+    """What the output's pixel format loses: a sentence if it has fewer bits, coarser chroma or no color."""
+    before, after = info.color.layout, settings.color.layout
+    coarser = any(new > old for new, old in zip(after.subsampling, before.subsampling, strict=True))
+    gray = after.family == "gray" != before.family
+    if after.depth >= before.depth and not coarser and not gray:
+        return []
+    bits = f", {before.depth} bits become {after.depth}" if after.depth < before.depth else ""
+    return [f"pixel format {before.name} becomes {after.name} with {settings.codec}{bits}"]
+
+
+def _add_options(options: dict[str, str], added: Mapping[str, str]) -> None:
+    """Add options in place; those that are lists of parameters are appended to."""
+    for key, value in added.items():
+        options[key] = f"{options[key]}:{value}" if key in options else value
+
+
+def _choose_codec(info: VideoInfo, container: str, size: tuple[int, int], requested: str | None) -> str:
     if container == "y4m":
         return "y4m"
     if container == "images":
@@ -144,16 +196,28 @@ def _choose_codec(info: VideoInfo, container: str, requested: str | None) -> str
             raise InputError(message, argument="codec")
         return name
     own = "ffv1" if info.codec in _LOSSLESS else info.codec
-    for name in (own, "h264", "vp9"):
-        if name in CODECS and supports_codec(container, name):
-            return name
-    raise InputError(f"a {container} file can hold none of the codecs {', '.join(CODECS)}")
+    successor = ("av1",) if own == "vp9" else ()
+    candidates = dict.fromkeys((own, *successor, "h264", "vp9", "hevc", "av1"))
+    usable = [name for name in candidates if name in CODECS and supports_codec(container, name)]
+    if not usable:
+        raise InputError(f"a {container} file can hold none of the codecs {', '.join(CODECS)}")
+    best: str = min(usable, key=lambda name: _lost_depth(info.color, name, size))  # the first of those that lose least
+    return best
 
 
-def _choose_color(info: VideoInfo, layout: Layout) -> tuple[Color, dict[str, int]]:
-    """Color and tags of the output: the source's own where the layout allows."""
+def _lost_depth(color: Color, codec: str, size: tuple[int, int]) -> int:
+    """How many of the first 10 bits per sample a codec can't hold."""
+    depth = layout_of(nearest_pixel_format(color, codec, size)).depth
+    return max(0, min(color.layout.depth, _KEPT_DEPTH) - depth)
+
+
+def _choose_color(info: VideoInfo, layout: Layout, codec: str) -> tuple[Color, dict[str, int]]:
+    """Color and tags of the output: the source's own where the layout allows. PNG has no limited range."""
     source = info.color
     tags = dict(info.tags)
+    if codec == "png" and layout.family == source.layout.family:
+        tags.update(color_range=FULL_RANGE)
+        return Color(layout, source.matrix, full_range=True, cosited=source.cosited), tags
     if layout.family == source.layout.family == "rgb":
         return Color(layout, source.matrix, source.full_range), tags
     if layout.family == "rgb":

@@ -18,6 +18,10 @@ from ls3d.video.settings import EncoderSettings
 _CHROMA_NAMES = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (2, 0): "411"}
 
 
+#: Names of 4:2:0 by whether chroma samples coincide with luma samples, horizontally and vertically.
+_SITINGS = {(True, False): "420mpeg2", (False, False): "420jpeg", (True, True): "420paldv"}
+
+
 def y4m_header(settings: EncoderSettings) -> bytes:
     """The header line of a YUV4MPEG2 stream.
 
@@ -46,7 +50,7 @@ def _color_space(settings: EncoderSettings) -> str:
     if deep:
         return f"{name}p{layout.depth}"
     if name == "420":
-        return "420mpeg2" if settings.color.cosited[0] else "420jpeg"
+        return _SITINGS.get(settings.color.cosited, "420mpeg2")
     return name
 
 
