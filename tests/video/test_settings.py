@@ -237,6 +237,8 @@ def test_what_the_pixel_format_loses_is_said() -> None:
     expected = "pixel format yuv444p10le becomes yuv444p with vp9, 10 bits become 8"
     assert pixel_notes(source, choose(source, codec="vp9")) == [expected]
     assert pixel_notes(source, choose(source, codec="av1")) == ["pixel format yuv444p10le becomes yuv420p10le with av1"]
+    images = replace(info("png", "gbrp"), container="images")
+    assert pixel_notes(images, choose(images, codec="av1")) == []
 
 
 @pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])

@@ -168,9 +168,14 @@ def keeps_fields(info: VideoInfo, codec: str) -> bool:
 
 
 def pixel_notes(info: VideoInfo, settings: EncoderSettings) -> list[str]:
-    """What the output's pixel format loses: a sentence if it has fewer bits, coarser chroma or no color."""
+    """What the output's pixel format loses: a sentence if it has fewer bits, coarser chroma or no color.
+
+    Images are RGB, so that any common video has coarser chroma: that is not worth a sentence.
+    """
     before, after = info.color.layout, settings.color.layout
-    coarser = any(new > old for new, old in zip(after.subsampling, before.subsampling, strict=True))
+    coarser = info.container != "images" and any(
+        new > old for new, old in zip(after.subsampling, before.subsampling, strict=True)
+    )
     gray = after.family == "gray" != before.family
     if after.depth >= before.depth and not coarser and not gray:
         return []
