@@ -37,6 +37,7 @@ train() {
         read -r crop batch steps <<<"${large[$task]}"
         settings+=(precision=bf16-mixed channels_last=true data.workers=4 "data.crop=$crop")
         settings+=("optimization.batch_size=$batch" "optimization.steps=$steps" steps_per_epoch=1000)
+        settings+=(optimization.warm_up=100 optimization.ema=0.998)
     fi
     "$python" -m ls3d train "recipes/$task/bundled.yaml" "${settings[@]}" "$@"
     install -m 644 "$output/weights.safetensors" "$weights"
