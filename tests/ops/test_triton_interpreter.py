@@ -102,10 +102,12 @@ SPECIAL = {
 @interpreted
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_agrees_with_the_reference(case: Case) -> None:
-    """The CPU kernel's cases, but with fewer taps than 27: the interpreter takes a millisecond for each program."""
+    """The CPU kernel's cases, but with fewer taps than 27 and few groups: each program takes a millisecond or more."""
     if case.kernel == (3, 3, 3):
         case = replace(case, kernel=(2, 1, 3), padding=(1, 0, 1), size=(2, 4, 5))
-    RandomCall(replace(case, batch=1, channels=min(case.channels, 20))).check()
+    if case.depthwise:
+        case = replace(case, channels=min(case.channels, 3))
+    RandomCall(replace(case, batch=1)).check()
 
 
 @interpreted
