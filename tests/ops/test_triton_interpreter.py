@@ -106,7 +106,7 @@ def test_agrees_with_the_reference(case: Case) -> None:
     if case.kernel == (3, 3, 3):
         case = replace(case, kernel=(2, 1, 3), padding=(1, 0, 1), size=(2, 4, 5))
     if case.depthwise:
-        case = replace(case, channels=min(case.channels, 3))
+        case = replace(case, channels=min(case.channels, 2))
     RandomCall(replace(case, batch=1)).check()
 
 
