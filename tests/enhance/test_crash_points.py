@@ -11,8 +11,12 @@ from helpers import crash_points
 from helpers.videos import Clip
 
 
+#: Minutes of deaths that differ little from those of the other jobs.
+SLOW = ("mkv", "y4m", "training")
+
+
 @pytest.mark.parametrize(
-    "job", [pytest.param(job, marks=pytest.mark.slow) if job == "training" else job for job in crash_points.JOBS]
+    "job", [pytest.param(job, marks=pytest.mark.slow) if job in SLOW else job for job in crash_points.JOBS]
 )
 def test_death_at_every_file_operation(job: str, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
