@@ -10,7 +10,6 @@ import pytest
 from helpers import crash_points
 from helpers.videos import Clip
 
-
 #: Minutes of deaths that differ little from those of the other jobs.
 SLOW = ("mkv", "y4m", "training")
 
