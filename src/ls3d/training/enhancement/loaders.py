@@ -26,8 +26,6 @@ def split_clips(data: DataSection) -> tuple[list[CachedClip], list[CachedClip]]:
     clips = cache.open_clips(data.root, data.cache, data.set, data.size)
     held_out = _held_out_names([clip.name for clip in clips], data)
     training = [clip for clip in clips if clip.name not in held_out]
-    if data.rendered:
-        training += cache.render_clips(training, data.rendered, data.cache)
     return training, [clip for clip in clips if clip.name in held_out]
 
 
@@ -60,6 +58,8 @@ def make_loaders(
     data = recipe.data
     batch_size = recipe.optimization.batch_size
     clips, held_out = split_clips(data)
+    if data.rendered:
+        clips += cache.render_clips(clips, data.rendered, data.cache)
     training = DataLoader(
         RandomWindows(clips, window, data.crop, data.scale, data.candidates, recipe.seed),
         batch_size,
