@@ -104,64 +104,59 @@ def page(files: list[Path], chart: Path | None, folder: Path) -> str:
     return "\n".join(lines)
 
 
+def section(title: str, about: list[str], head: list[str], rows: list[tuple[str, ...]]) -> str:
+    """A section with a table, whose head is two lines."""
+    return "\n".join(["", f"## {title}", "", *about, "", *head, *(f"| {' | '.join(row)} |" for row in rows), ""])
+
+
 def network_section(files: list[Path]) -> str:
     """The section on whole networks."""
-    lines = [
-        "",
-        "## Whole networks",
-        "",
-        "Three new frames between two, and a training step with a batch of one. Measured by `benchmarks/end2end.py`.",
-        "",
-        "| machine | network | size | dtype | what | ms | peak memory |",
-        "|---|---|---|---|---|---:|---:|",
+    about = [
+        "Three new frames between two, and a training step with a batch of one. Measured by `benchmarks/end2end.py`."
     ]
+    head = ["| machine | network | size | dtype | what | ms | peak memory |", "|---|---|---|---|---|---:|---:|"]
+    rows = []
     for file in files:
         for row in json.loads(file.read_text())["rows"]:
             size = "x".join(map(str, row["size"]))
             memory = f"{row['peak_mib']:.0f} MiB" if "peak_mib" in row else ""
-            cells = (file.stem, row["network"], size, row["dtype"], row["what"], format_ms(row["ms"]), memory)
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+            rows.append((file.stem, row["network"], size, row["dtype"], row["what"], format_ms(row["ms"]), memory))
+    return section("Whole networks", about, head, rows)
 
 
 def motion_section(files: list[Path]) -> str:
     """The section on ``bilateral_motion``."""
-    lines = [
-        "",
-        "## Motion",
-        "",
+    about = [
         "One `bilateral_motion` between two frames, by the kernel and in plain torch, and the whole model `bilateral`.",
         "In milliseconds. Measured by `benchmarks/motion.py`.",
-        "",
-        "| machine | size | kernel | plain torch | model |",
-        "|---|---|---:|---:|---:|",
     ]
+    head = ["| machine | size | kernel | plain torch | model |", "|---|---|---:|---:|---:|"]
+    rows = []
     for file in files:
         for row in json.loads(file.read_text())["rows"]:
             times = [format_ms(row[key]) for key in ("kernel", "plain_torch", "model")]
-            lines.append(f"| {' | '.join((file.stem, row['size'], *times))} |")
-    return "\n".join([*lines, ""])
+            rows.append((file.stem, row["size"], *times))
+    return section("Motion", about, head, rows)
 
 
 def engine_section(files: list[Path]) -> str:
     """The section on the video engine."""
-    lines = [
-        "",
-        "## The video engine",
-        "",
+    about = [
         "Output frames per second at factor 2: the bare network on frames in memory, and the whole engine on a file.",
         "Memory is the peak of a process that blends a short and a long video. Measured by `benchmarks/engine.py`.",
-        "",
+    ]
+    head = [
         "| machine | size | bare | engine | ratio | short video | long video | frames |",
         "|---|---|" + "---:|" * 6,
     ]
+    rows = []
     for file in files:
         result = json.loads(file.read_text())
         _, short, long = result["frames"]
-        speeds = f"{result['bare_fps']:.2f} | {result['engine_fps']:.2f} | {result['ratio']:.3f}"
-        memory = f"{result['short_mib']:.0f} MiB | {result['long_mib']:.0f} MiB | {short}, {long}"
-        lines.append(f"| {file.stem} | {result['size']} | {speeds} | {memory} |")
-    return "\n".join([*lines, ""])
+        speeds = f"{result['bare_fps']:.2f}", f"{result['engine_fps']:.2f}", f"{result['ratio']:.3f}"
+        memory = f"{result['short_mib']:.0f} MiB", f"{result['long_mib']:.0f} MiB"
+        rows.append((file.stem, str(result["size"]), *speeds, *memory, f"{short}, {long}"))
+    return section("The video engine", about, head, rows)
 
 
 def draw(files: list[Path], target: Path) -> None:
