@@ -29,7 +29,7 @@ DEFAULT_INTERPOLATION = "bilateral"
 DEFAULT_SUPER_RESOLUTION = "vsr"
 DEFAULT_DENOISING = "vdn"
 
-#: The networks of `ls3d interpolate --quality`. "best" takes about twice as long as "fast".
+#: The networks of `ls3d interpolate --quality`. "best" takes longer than "fast".
 QUALITIES = {"fast": DEFAULT_INTERPOLATION, "best": "vfi"}
 
 
