@@ -30,7 +30,7 @@ faults: ## the tests of hostile and damaged input (minutes)
 gpu: ## the tests marked gpu (needs a CUDA device)
 	$(BIN)/pytest -m gpu -n 0
 
-coverage: ## the tests with branch coverage, against the thresholds of CI
+coverage: ## the tests with branch coverage, against its thresholds
 	$(BIN)/pytest --cov --cov-report=
 	PATH=$(abspath $(BIN)):$$PATH scripts/coverage.sh
 

@@ -42,16 +42,32 @@ def test_version() -> None:
     ],
 )
 def test_a_wrong_input_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    sentence: str,
 ) -> None:
     (tmp_path / "bad.yaml").write_text("- this is a list\n")
     monkeypatch.chdir(tmp_path)
-    result = run(*arguments)
-    assert result.returncode == 2
-    assert sentence in result.stderr
-    assert "Traceback" not in result.stderr
-    assert len([line for line in result.stderr.splitlines() if line.strip()]) == 1
+    monkeypatch.setattr(sys, "argv", ["ls3d", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert_one_line(capsys.readouterr().err, sentence)
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_wrong_input_of_the_program() -> None:
+    result = run("interpolate", "no_such.mp4", "out.mp4")
+    assert result.returncode == 2
+    assert_one_line(result.stderr, "no_such.mp4")
+
+
+def assert_one_line(text: str, sentence: str) -> None:
+    assert sentence in text
+    assert "Traceback" not in text
+    assert len([line for line in text.splitlines() if line.strip()]) == 1
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

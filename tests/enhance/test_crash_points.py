@@ -11,7 +11,7 @@ from helpers import crash_points
 from helpers.videos import Clip
 
 #: Minutes of deaths that differ little from those of the other jobs.
-SLOW = ("mkv", "y4m", "training")
+SLOW = ("images", "mkv", "y4m", "training")
 
 
 @pytest.mark.parametrize(

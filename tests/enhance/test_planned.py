@@ -53,7 +53,7 @@ def test_order_does_not_change_a_byte(source: Path, tmp_path: Path) -> None:
     interpolate(source, whole, model="blend", options=OPTIONS)
     prepared = prepare_interpolation(source, target, model="blend", options=OPTIONS)
     chance = random.Random(0)
-    for number in range(20):
+    for number in range(8):
         plans = planned(prepared)
         assert len(plans) == 12
         chance.shuffle(plans)
@@ -89,7 +89,7 @@ def test_planned_segments_are_made_by_three_processes_at_once(source: Path, tmp_
     prepared = prepare_interpolation(source, target, model="blend", options=OPTIONS)
     plans = planned(prepared)
     random.Random(0).shuffle(plans)
-    with multiprocessing.get_context("spawn").Pool(3, maxtasksperchild=1) as pool:
+    with multiprocessing.get_context("spawn").Pool(3, maxtasksperchild=4) as pool:
         segments = pool.starmap(make_segment, [(prepared.job, plan) for plan in plans], chunksize=1)
     join(prepared.job, segments)
     assert target.read_bytes() == whole.read_bytes()

@@ -212,7 +212,7 @@ def _kill_and_repeat(tmp_path: Path, frames: int, kills: int) -> None:
 
 
 def test_killed_twice(tmp_path: Path) -> None:
-    _kill_and_repeat(tmp_path, frames=100, kills=2)
+    _kill_and_repeat(tmp_path, frames=60, kills=2)
 
 
 @pytest.mark.slow

@@ -27,8 +27,10 @@ def bicubic(frame: Array, y: float, x: float) -> float:
     """One sample of ``frame (H, W)`` with the cubic kernel of Keys 1981, a = -0.75; pixels outside are zero."""
     total, (height, width) = 0.0, frame.shape
     if math.isfinite(y) and math.isfinite(x):
-        for row, column in itertools.product(range(height), range(width)):
-            total += cubic(abs(y - row)) * cubic(abs(x - column)) * frame[row, column]
+        top, left = math.floor(y) - 1, math.floor(x) - 1
+        for row, column in itertools.product(range(top, top + 4), range(left, left + 4)):
+            if 0 <= row < height and 0 <= column < width:
+                total += cubic(abs(y - row)) * cubic(abs(x - column)) * frame[row, column]
     return total
 
 
@@ -52,24 +54,25 @@ def conv3d(
     groups: int,
     interpolation: str = "bilinear",
 ) -> Array:
-    """The output, one number at a time."""
+    """The output, one sample at a time."""
     sample = {"bilinear": bilinear, "bicubic": bicubic}[interpolation]
     batch, channels, frames = input.shape[:3]
     out_channels, group_channels, *kernel = weight.shape
     taps = math.prod(kernel)
     share = channels // (offset.shape[1] // (2 * taps))
     output = np.zeros((batch, out_channels, *offset.shape[2:]))
-    for n, o, t, h, w in np.ndindex(*output.shape):
-        total = 0.0 if bias is None else bias[o]
-        first = o // (out_channels // groups) * group_channels
-        for c, a, i, j in itertools.product(range(group_channels), *(range(k) for k in kernel)):
+    output += 0 if bias is None else bias[:, None, None, None]
+    outputs = output.reshape(batch, groups, out_channels // groups, *offset.shape[2:])
+    weights = weight.reshape(groups, out_channels // groups, *weight.shape[1:])
+    for n, g, t, h, w in np.ndindex(batch, groups, *offset.shape[2:]):
+        for c, a, i, j in np.ndindex(group_channels, *kernel):
             frame = t * stride[0] + a * dilation[0] - padding[0]
             if not 0 <= frame < frames:
                 continue
-            number = (first + c) // share * taps + (a * kernel[1] + i) * kernel[2] + j
+            channel = g * group_channels + c
+            number = channel // share * taps + (a * kernel[1] + i) * kernel[2] + j
             y = h * stride[1] + i * dilation[1] - padding[1] + offset[n, 2 * number, t, h, w]
             x = w * stride[2] + j * dilation[2] - padding[2] + offset[n, 2 * number + 1, t, h, w]
             strength = 1.0 if mask is None else mask[n, number, t, h, w]
-            total += strength * weight[o, c, a, i, j] * sample(input[n, first + c, frame], y, x)
-        output[n, o, t, h, w] = total
+            outputs[n, g, :, t, h, w] += strength * weights[g, :, c, a, i, j] * sample(input[n, channel, frame], y, x)
     return output

@@ -29,6 +29,7 @@ from helpers.foreign_checkpoints import (
     random_weights,
     run_unit,
 )
+from helpers.marks import slow_except
 from torch import Tensor
 
 from ls3d.errors import InputError
@@ -186,7 +187,11 @@ def double(weights: Weights) -> Weights:
     return {name: tensor.double() for name, tensor in weights.items()}
 
 
-@pytest.mark.parametrize("case", CASES)
+#: Others have the same layout and another depth or another kind of convolution.
+SLOW = ("VMZ r3d_18", "VMZ rmc3_18", "VMZ r2plus1d_50", "VMZ-pt r2plus1d_34", "SlowFast pkl i3d_nl")
+
+
+@pytest.mark.parametrize("case", slow_except(CASES, CASES.keys() - SLOW))
 def test_a_converted_network_has_the_outputs_of_its_weights(case: str, tmp_path: Path) -> None:
     plan, save, architecture, arguments = CASES[case]
     weights = random_weights(plan)

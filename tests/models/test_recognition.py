@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.marks import slow_except
 from helpers.networks import create
 from torch import Tensor, nn
 
@@ -53,6 +54,8 @@ NETWORKS = [
         if name not in SOME
     ),
 ]
+#: Compiled by a default run.
+COMPILED = ("mc3_18", "r2plus1d_18", "i3d_r50_nl", "audio_resnet_18")
 
 
 def make_inputs(name: str, batch: int = 2, channels: int = 3, longer: int = 0) -> tuple[Tensor, ...]:
@@ -135,10 +138,10 @@ def test_length_and_size_may_vary(name: str, arguments: dict[str, Any]) -> None:
         assert model(*inputs).shape == (len(inputs[0]), 7)
 
 
-@pytest.mark.parametrize(("name", "arguments"), NETWORKS)
+@pytest.mark.parametrize("name", slow_except(EVERY, COMPILED))
 @torch.no_grad()
-def test_compiles_to_one_graph(name: str, arguments: dict[str, Any]) -> None:
-    model = create_net(name, num_classes=7, **arguments).eval()
+def test_compiles_to_one_graph(name: str) -> None:
+    model = create_net(name, num_classes=7, **SOME.get(name, {})).eval()
     inputs = make_inputs(name)
     torch.compiler.reset()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
@@ -235,7 +238,9 @@ def test_optical_flow_has_two_channels(name: str) -> None:
         model(*make_inputs(name, channels=3))
 
 
-@pytest.mark.parametrize("name", ["r2plus1d_18", "c3d_ucf101", "i3d_r50_nl", "av_r3d_18"])
+@pytest.mark.parametrize(
+    "name", slow_except(["r2plus1d_18", "c3d_ucf101", "i3d_r50_nl", "av_r3d_18"], ["r2plus1d_18", "i3d_r50_nl"])
+)
 def test_checkpointing_changes_neither_gradients_nor_statistics(name: str) -> None:
     plain = randomize(create_net(name, num_classes=7, dropout=0.0)).train()
     checkpointed = copy.deepcopy(plain)

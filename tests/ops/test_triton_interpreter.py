@@ -1,21 +1,21 @@
 """The Triton kernels, forward and all gradients, against the reference in float64, in Triton's interpreter on the CPU.
 
-The interpreter must be selected before triton is imported, so a default run starts these tests in a process of their
-own. Its products of bfloat16 are wrong, so features are float32 and float16 here.
+The interpreter must be selected before triton is imported, so these tests run in a process of their own, which
+``test_in_the_interpreter`` starts. Its products of bfloat16 are wrong, so features are float32 and float16 here.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import get_args
 
 import pytest
 import torch
+from helpers.interpreter import INTERPRETED, interpreted, run_in_the_interpreter
+from helpers.marks import slow_except
 from helpers.operator_cases import CASES, Case, Results, assert_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,17 +29,10 @@ from ls3d.ops.backends import reference
 from ls3d.ops.backends.choose import Backend
 from ls3d.ops.backends.triton import backend as triton
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in a process with TRITON_INTERPRET=1")
-
-
 @pytest.mark.skipif(INTERPRETED, reason="starts the others")
-def test_in_the_interpreter() -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", __file__]
-    run = subprocess.run(command, env={**environment, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
-    assert " passed" in run.stdout
+@pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_in_the_interpreter(marked: str) -> None:
+    run_in_the_interpreter(__file__, marked)
 
 
 class RandomCall:
@@ -99,10 +92,14 @@ SPECIAL = {
 }
 
 
+QUICK = ("usual", "no mask", "depthwise", "uneven", "one tap", "one frame", "bicubic uneven")
+
+
 @interpreted
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_agrees_with_the_reference(case: Case) -> None:
+@pytest.mark.parametrize("name", slow_except(CASES, QUICK))
+def test_agrees_with_the_reference(name: str) -> None:
     """The CPU kernel's cases, but with fewer taps than 27 and few groups: each program takes a millisecond or more."""
+    case = CASES[name]
     if case.kernel == (3, 3, 3):
         case = replace(case, kernel=(2, 1, 3), padding=(1, 0, 1), size=(2, 4, 5))
     if case.depthwise:
@@ -110,8 +107,11 @@ def test_agrees_with_the_reference(case: Case) -> None:
     RandomCall(replace(case, batch=1)).check()
 
 
+SLOW = ("27 taps", "several tiles", "bicubic", "bicubic with long offsets")
+
+
 @interpreted
-@pytest.mark.parametrize("special", SPECIAL)
+@pytest.mark.parametrize("special", slow_except(SPECIAL, SPECIAL.keys() - SLOW))
 def test_agrees_in_special_cases_of_the_kernels(special: str) -> None:
     SPECIAL[special]().check()
 
@@ -146,6 +146,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 @interpreted
+@pytest.mark.slow
 @settings(max_examples=int(os.environ.get("LS3D_FUZZ", "8")))
 @given(
     cases(),
@@ -214,7 +215,7 @@ def deterministic() -> Iterator[None]:
 
 
 @interpreted
-@pytest.mark.parametrize("interpolation", get_args(Interpolation))
+@pytest.mark.parametrize("interpolation", slow_except(get_args(Interpolation), ["bilinear"]))
 def test_deterministic_gradients_are_exact_and_repeat(deterministic: None, interpolation: Interpolation) -> None:
     case = replace(POINTS, size=(1, 4, 20), kernel=(1, 1, 2), interpolation=interpolation)
     random_call = RandomCall(case, spread=15.0)

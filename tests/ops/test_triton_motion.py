@@ -1,17 +1,16 @@
 """The Triton kernels of ``bilateral_motion`` against the reference: in Triton's interpreter on the CPU, and on a GPU.
 
-The interpreter must be selected before triton is imported, so a default run starts these tests in a process of their
-own. With a GPU: `pytest -m gpu -n 0 tests/ops/test_triton_motion.py`.
+The interpreter must be selected before triton is imported, so these tests run in a process of their own, which
+``test_in_the_interpreter`` starts. With a GPU: `pytest -m gpu -n 0 tests/ops/test_triton_motion.py`.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
+from helpers.interpreter import INTERPRETED, interpreted, run_in_the_interpreter
 from helpers.motion_calls import random_call, shifted
 from torch import Tensor
 
@@ -21,9 +20,6 @@ from ls3d.ops import bilateral_motion, use_backend
 from ls3d.ops._motion_plan import default_levels
 from ls3d.ops.backends import reference_motion
 from ls3d.ops.backends.triton import motion as triton
-
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in a process with TRITON_INTERPRET=1")
 
 
 @pytest.fixture(autouse=True)
@@ -41,16 +37,13 @@ def assert_same(found: Tensor, expected: Tensor) -> None:
 
 
 @pytest.mark.skipif(INTERPRETED, reason="starts the others")
-def test_in_the_interpreter() -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", "-m", "not gpu", __file__]
-    run = subprocess.run(command, env={**environment, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
-    assert " passed" in run.stdout
+@pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_in_the_interpreter(marked: str) -> None:
+    run_in_the_interpreter(__file__, marked)
 
 
 @interpreted
-@pytest.mark.parametrize("seed", range(int(os.environ.get("LS3D_FUZZ", "8"))))
+@pytest.mark.parametrize("seed", range(2, 2 + int(os.environ.get("LS3D_FUZZ", "2"))))
 def test_random_geometries_agree_with_the_reference(seed: int) -> None:
     call = random_call(seed, most_levels=3)
     assert_same(triton.bilateral_motion(*call), reference_motion.bilateral_motion(*call))
