@@ -29,6 +29,7 @@ from ls3d.ops.backends import reference
 from ls3d.ops.backends.choose import Backend
 from ls3d.ops.backends.triton import backend as triton
 
+
 @pytest.mark.skipif(INTERPRETED, reason="starts the others")
 @pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
 def test_in_the_interpreter(marked: str) -> None:
