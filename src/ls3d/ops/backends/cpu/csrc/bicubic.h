@@ -2,6 +2,8 @@
 // parameter a is -0.75 (Keys, "Cubic convolution interpolation for digital image processing", 1981).
 #pragma once
 
+#include <cmath>
+
 #include "sampling_plan.h"
 
 namespace ls3d {
@@ -15,11 +17,11 @@ template <class T>
 struct BicubicPlan {
   static constexpr int kCorners = int(kCubic * kCubic);
 
-  int32_t row_start[kCubic][kTile];  // y * width
-  int32_t column_number[kCubic][kTile];
-  T row[kCubic][kTile], column[kCubic][kTile];              // weights
-  T row_slope[kCubic][kTile], column_slope[kCubic][kTile];  // their derivatives by the position
-  T mask[kTile];
+  int32_t row_start[kCubic][kPlanRow];  // y * width
+  int32_t column_number[kCubic][kPlanRow];
+  T row[kCubic][kPlanRow], column[kCubic][kPlanRow];              // weights
+  T row_slope[kCubic][kPlanRow], column_slope[kCubic][kPlanRow];  // their derivatives by the position
+  T mask[kPlanRow];
 
   bool outside(int64_t position) const { return row_start[0][position] == kOutside; }
 };

@@ -75,15 +75,15 @@ void add_offset_and_mask_gradients(const KernelCall& call, const Tile& tile, int
     for (int64_t k = 0; k < count; ++k) {
       const int64_t position = first + k;
       const T *dot = dots + 4 * position, *row = &plan.row[0][position], *column = &plan.column[0][position];
-      const T top = plan.row_inside[0][position] * (column[0] * dot[0] + column[kTile] * dot[1]);
-      const T bottom = plan.row_inside[1][position] * (column[0] * dot[2] + column[kTile] * dot[3]);
+      const T top = plan.row_inside[0][position] * (column[0] * dot[0] + column[kPlanRow] * dot[1]);
+      const T bottom = plan.row_inside[1][position] * (column[0] * dot[2] + column[kPlanRow] * dot[3]);
       if (need_offset) {
-        const T left = plan.column_inside[0][position] * (row[0] * dot[0] + row[kTile] * dot[2]);
-        const T right = plan.column_inside[1][position] * (row[0] * dot[1] + row[kTile] * dot[3]);
+        const T left = plan.column_inside[0][position] * (row[0] * dot[0] + row[kPlanRow] * dot[2]);
+        const T right = plan.column_inside[1][position] * (row[0] * dot[1] + row[kPlanRow] * dot[3]);
         dy[k * offset_step] += plan.mask[position] * (bottom - top);
         dy[k * offset_step + dy_to_dx] += plan.mask[position] * (right - left);
       }
-      if (need_mask) dm[k * mask_step] += row[0] * top + row[kTile] * bottom;
+      if (need_mask) dm[k * mask_step] += row[0] * top + row[kPlanRow] * bottom;
     }
   });
 }

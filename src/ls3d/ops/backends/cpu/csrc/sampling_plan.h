@@ -1,8 +1,6 @@
 // The sampling plan: where one tap samples at each position of a tile. Computed once and used for all channels.
 #pragma once
 
-#include <cmath>
-
 #include "ls3d.h"
 #include "simd.h"
 
@@ -12,6 +10,8 @@ namespace {
 // Most positions in a tile. A multiple of kRows (12 and 6), so that a full tile consists of full register tiles; a tile
 // of columns (kTile x kRow floats, sizes.h) is 255 KiB and stays in a second-level cache of 512 KiB. Not tuned further.
 constexpr int64_t kTile = 240;
+// Elements of a row of a plan: plans are written by whole vectors.
+constexpr int64_t kPlanRow = kTile + 16;
 
 // A range of the output positions of one frame, in row-major order.
 struct Tile {
@@ -30,48 +30,52 @@ template <class T>
 struct BilinearPlan {
   static constexpr int kCorners = 4;
 
-  int32_t pixel[4][kTile];    // y * width + x of (top, left), (top, right), (bottom, left), (bottom, right)
-  T row[2][kTile];            // bilinear weight of the top and of the bottom row
-  T column[2][kTile];         // bilinear weight of the left and of the right column
-  T row_inside[2][kTile];     // 1 if that row is inside the frame, else 0
-  T column_inside[2][kTile];  // 1 if that column is inside the frame, else 0
-  T mask[kTile];
+  int32_t pixel[4][kPlanRow];    // y * width + x of (top, left), (top, right), (bottom, left), (bottom, right)
+  T row[2][kPlanRow];            // bilinear weight of the top and of the bottom row
+  T column[2][kPlanRow];         // bilinear weight of the left and of the right column
+  T row_inside[2][kPlanRow];     // 1 if that row is inside the frame, else 0
+  T column_inside[2][kPlanRow];  // 1 if that column is inside the frame, else 0
+  T mask[kPlanRow];
 
   bool outside(int64_t position) const { return pixel[0][position] == kOutside; }
 };
 
-// Fills the plan for `count` positions of one row of the output, the first one being position `first` of the tile.
-// (y0, x0) is the grid position of the first one; `step` is the distance of grid positions. Callers pass literal
-// strides for the usual layouts, so that the inlined loop can be vectorized.
+// Fills the plan for `count` positions of one row of the output, the first one being position `first` of the tile, and
+// for the positions after them up to a whole vector. (y0, x0) is the grid position of the first one; `step` is the
+// distance of grid positions.
 template <class T>
 inline void plan_row(BilinearPlan<T>& plan, int64_t first, int64_t count, T y0, T x0, T step, int32_t height,
                      int32_t width, const T* dy, const T* dx, int64_t offset_step, const T* mask, int64_t mask_step) {
-  for (int64_t k = 0; k < count; ++k) {
-    T y = y0 + dy[k * offset_step], x = x0 + T(k) * step + dx[k * offset_step];
-    const bool inside = (y > T(-1)) & (y < T(height)) & (x > T(-1)) & (x < T(width));
-    y = inside ? y : T(0);
-    x = inside ? x : T(0);
-    const T top = std::floor(y), left = std::floor(x);
-    const int32_t r0 = int32_t(top), c0 = int32_t(left), r1 = r0 + 1, c1 = c0 + 1;
-    const T one_inside = inside ? T(1) : T(0);
-    const T r0_inside = r0 >= 0 ? one_inside : T(0), r1_inside = r1 < height ? one_inside : T(0);
-    const T c0_inside = c0 >= 0 ? one_inside : T(0), c1_inside = c1 < width ? one_inside : T(0);
-    const int32_t top_row = (r0 > 0 ? r0 : 0) * width, bottom_row = (r1 < height ? r1 : height - 1) * width;
-    const int32_t left_column = c0 > 0 ? c0 : 0, right_column = c1 < width ? c1 : width - 1;
+  using V = Vector<T>;
+  using I = Integers<T>;
+  constexpr int L = lanes<T>();
+  const V zero = {}, one = zero + T(1);
+  for (int64_t k = 0; k < count; k += L) {
+    V y = y0 + load_some(dy + k * offset_step, offset_step, count - k);
+    V x = x0 + (T(k) + indices<T>()) * step + load_some(dx + k * offset_step, offset_step, count - k);
+    const I inside = (y > T(-1)) & (y < T(height)) & (x > T(-1)) & (x < T(width));
+    y = inside ? y : zero;
+    x = inside ? x : zero;
+    const I r0 = floor_of<T>(y), c0 = floor_of<T>(x), r1 = r0 + 1, c1 = c0 + 1;
+    const V below = y - to_real<T>(r0), right = x - to_real<T>(c0);
+    const I r0_inside = inside & (r0 >= 0), r1_inside = inside & (r1 < height);
+    const I c0_inside = inside & (c0 >= 0), c1_inside = inside & (c1 < width);
+    const I top_row = (r0 & (r0 >= 0)) * width, bottom_row = (r1 < height ? r1 : I{} + (height - 1)) * width;
+    const I left_column = c0 & (c0 >= 0), right_column = c1 < width ? c1 : I{} + (width - 1);
     const int64_t position = first + k;
-    plan.pixel[0][position] = inside ? top_row + left_column : kOutside;
-    plan.pixel[1][position] = top_row + right_column;
-    plan.pixel[2][position] = bottom_row + left_column;
-    plan.pixel[3][position] = bottom_row + right_column;
-    plan.row[0][position] = r0_inside * (T(1) - (y - top));
-    plan.row[1][position] = r1_inside * (y - top);
-    plan.column[0][position] = c0_inside * (T(1) - (x - left));
-    plan.column[1][position] = c1_inside * (x - left);
-    plan.row_inside[0][position] = r0_inside;
-    plan.row_inside[1][position] = r1_inside;
-    plan.column_inside[0][position] = c0_inside;
-    plan.column_inside[1][position] = c1_inside;
-    plan.mask[position] = mask[k * mask_step];
+    store_integers<T>(plan.pixel[0] + position, inside ? top_row + left_column : I{} + kOutside);
+    store_integers<T>(plan.pixel[1] + position, top_row + right_column);
+    store_integers<T>(plan.pixel[2] + position, bottom_row + left_column);
+    store_integers<T>(plan.pixel[3] + position, bottom_row + right_column);
+    store<V>(plan.row[0] + position, r0_inside ? one - below : zero);
+    store<V>(plan.row[1] + position, r1_inside ? below : zero);
+    store<V>(plan.column[0] + position, c0_inside ? one - right : zero);
+    store<V>(plan.column[1] + position, c1_inside ? right : zero);
+    store<V>(plan.row_inside[0] + position, r0_inside ? one : zero);
+    store<V>(plan.row_inside[1] + position, r1_inside ? one : zero);
+    store<V>(plan.column_inside[0] + position, c0_inside ? one : zero);
+    store<V>(plan.column_inside[1] + position, c1_inside ? one : zero);
+    store<V>(plan.mask + position, load_some(mask + k * mask_step, mask_step, count - k));
   }
 }
 
@@ -110,12 +114,7 @@ void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, i
     const bool masked = call.mask.data != nullptr;
     const T* mask = masked ? element<T>(call.mask, tile.sample, channel, tile.frame, y, x) : &one;
     const int64_t mask_step = masked ? call.mask.stride[4] : 0;
-    if (offset_step == 1 && mask_step == 1)
-      plan_row(plan, first, count, y0, x0, step, height, width, dy, dx, 1, mask, 1);
-    else if (offset_step == 1 && mask_step == 0)
-      plan_row(plan, first, count, y0, x0, step, height, width, dy, dx, 1, mask, 0);
-    else
-      plan_row(plan, first, count, y0, x0, step, height, width, dy, dx, offset_step, mask, mask_step);
+    plan_row(plan, first, count, y0, x0, step, height, width, dy, dx, offset_step, mask, mask_step);
   });
 }
 

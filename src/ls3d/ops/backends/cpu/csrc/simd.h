@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <type_traits>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -46,6 +47,52 @@ inline void store(T* to, V value) {
 template <class T>
 constexpr int lanes() {
   return kVectorBytes / int(sizeof(T));
+}
+
+// Integers as wide as T: what a comparison of vectors of T gives, all bits set where it is true.
+template <class T>
+using Integer = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+
+template <class T>
+using Integers = Vector<Integer<T>>;
+
+// The elements from[0], from[step], ..., of which there are `count`; zeros follow if a vector holds more.
+template <class T>
+inline Vector<T> load_some(const T* from, int64_t step, int64_t count) {
+  constexpr int L = lanes<T>();
+  if (step == 1 && count >= L) return load<Vector<T>>(from);
+  Vector<T> value = {};
+  for (int i = 0; i < L; ++i)
+    if (i < count) value[i] = from[i * step];
+  return value;
+}
+
+// 0, 1, 2, ...
+template <class T>
+inline Vector<T> indices() {
+  Vector<T> value = {};
+  for (int i = 0; i < lanes<T>(); ++i) value[i] = T(i);
+  return value;
+}
+
+template <class T>
+inline Vector<T> to_real(Integers<T> value) {
+  return __builtin_convertvector(value, Vector<T>);
+}
+
+// The largest integers that aren't above the values, which must be in the range of an int32_t.
+template <class T>
+inline Integers<T> floor_of(Vector<T> value) {
+  const Integers<T> truncated = __builtin_convertvector(value, Integers<T>);
+  return truncated + (value < to_real<T>(truncated));
+}
+
+template <class T>
+inline void store_integers(int32_t* to, Integers<T> value) {
+  if constexpr (sizeof(T) == 4)
+    store(to, value);
+  else
+    store(to, __builtin_convertvector(value, typename VectorOf<int32_t, kVectorBytes / 2>::type));
 }
 
 template <class T>
