@@ -93,11 +93,12 @@ void columns_gradient(const Sizes& sizes, int64_t width, int64_t positions, cons
                       T* columns) {
   constexpr int W = panel_width<T>();
   const int64_t panel = sizes.out_group * W;
-  gemm<T, false, kRow, 1>(outputs, packed, panel, W, columns, kRow, positions, width, minimum(kDepth, sizes.out_group));
+  gemm<T, false, kRow, 1>(outputs, packed, panel, W, columns, kRow, positions, width,
+                          {minimum(kDepth, sizes.out_group)});
   for (int64_t first = kDepth; first < sizes.out_group; first += kDepth) {
     outputs += kTile * kRow;
     gemm<T, true, kRow, 1>(outputs, packed + first * W, panel, W, columns, kRow, positions, width,
-                           minimum(kDepth, sizes.out_group - first));
+                           {minimum(kDepth, sizes.out_group - first)});
   }
 }
 
@@ -133,7 +134,7 @@ void add_weight_products(const Sizes& sizes, const Block& block, int64_t positio
     for (int64_t first = 0; first < sizes.out_group; first += kDepth)
       gemm<T, true, 1, kRow>(columns + rows.column, outputs + first / kDepth * kTile * kRow, panel_width<T>(), kRow,
                              sums + rows.first * sums_row + first, sums_row, rows.count,
-                             minimum(kDepth, sizes.out_group - first), positions);
+                             minimum(kDepth, sizes.out_group - first), {positions});
 }
 
 // ---- All gradients, or all but the weight's.
@@ -274,7 +275,7 @@ void run_weight_block(const KernelCall& call, const Sizes& sizes, const Block& b
     pack_outputs(call, sizes, tile, block.group, outputs);
     for (const TapColumns& tap : block.taps) {
       make_sampling_plan(call, tile, tap.tap, tap.offset_group, scratch.plan);
-      sample(scratch.plan, tile.size(), features + tap.channel, call.input_pixel, tap.count,
+      sample(scratch.plan, tile.size(), features + tap.channel, input_end<T>(call), call.input_pixel, tap.count,
              scratch.columns + tap.column, kRow);
     }
     add_weight_products(sizes, block, tile.size(), scratch.columns, outputs, space.sums.get(), space.sums_row);

@@ -76,11 +76,11 @@ inline int64_t pixel_of(const BicubicPlan<T>& plan, int64_t position, int k) {
   return plan.row_start[k / kCubic][position] + plan.column_number[k % kCubic][position];
 }
 
-// The weights of a position's corners, times `scale`.
+// As the function of the same name for bilinear samples.
 template <class T>
-inline void find_weights(const BicubicPlan<T>& plan, int64_t position, T scale, T* weight) {
+inline void find_weights(const BicubicPlan<T>& plan, int64_t position, T* weight) {
   for (int64_t i = 0; i < kCubic; ++i) {
-    const T row = plan.row[i][position] * scale;
+    const T row = plan.row[i][position] * plan.mask[position];
     for (int64_t j = 0; j < kCubic; ++j) weight[kCubic * i + j] = row * plan.column[j][position];
   }
 }

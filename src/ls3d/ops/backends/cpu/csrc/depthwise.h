@@ -76,7 +76,7 @@ void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* pack
         const T* corner[Plan<T>::kCorners];
         T weight[Plan<T>::kCorners];
         for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] = frame + pixel_of(plan, position, k) * call.input_pixel;
-        find_weights(plan, position, plan.mask[position], weight);
+        find_weights(plan, position, weight);
         add_blend(corner, weight, factor, run, to);
       }
     }

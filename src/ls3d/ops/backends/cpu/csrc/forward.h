@@ -16,8 +16,8 @@ struct ForwardScratch {
   alignas(64) T columns[kTile * kRow];
 };
 
-// Adds the products of one group's samples and weights to `sums`, (positions, out_group). `packed` are the group's
-// weights.
+// Adds the products of samples and weights of one group, which is not in a bundle, to `sums`, (positions, out_group).
+// `packed` are the group's weights.
 template <template <class> class Plan, class T>
 void forward_group(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile, int64_t group,
                    ForwardScratch<Plan, T>& scratch, T* sums, int64_t sums_row) {
@@ -27,7 +27,7 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const T* packed, 
   auto multiply = [&] {
     if (filled)
       gemm<T, true, kRow, 1>(scratch.columns, packed + start * panel_width<T>(), sizes.depth * panel_width<T>(),
-                             panel_width<T>(), sums, sums_row, tile.size(), sizes.out_group, filled);
+                             panel_width<T>(), sums, sums_row, tile.size(), sizes.out_group, {filled});
     filled = 0;
   };
   for (int64_t tap = 0; tap < sizes.taps; ++tap) {
@@ -40,12 +40,49 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const T* packed, 
       while (c < run_end) {
         const int64_t count = minimum(run_end - c, kDepth - filled);
         if (!filled) start = tap * sizes.in_group + c - first;
-        sample(scratch.plan, tile.size(), frame + c, call.input_pixel, count, scratch.columns + filled, kRow);
+        sample(scratch.plan, tile.size(), frame + c, input_end<T>(call), call.input_pixel, count,
+               scratch.columns + filled, kRow);
         c += count;
         filled += count;
         if (filled == kDepth) multiply();
       }
     }
+  }
+  multiply();
+}
+
+// Adds the products of samples and weights of `groups` groups, from group `first` on, which have at most kDepth
+// channels, to `sums`, (positions, all groups, out_padded). `packed` are the weights of all groups.
+template <template <class> class Plan, class T>
+void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile, int64_t first,
+                    int64_t groups, ForwardScratch<Plan, T>& scratch, T* sums, int64_t sums_row) {
+  const int64_t begin = first * sizes.in_group, channels = groups * sizes.in_group, end = begin + channels;
+  const int64_t offset_channels = call.channels / call.offset_groups;
+  const int64_t packed_group = round_up(sizes.out_group, panel_width<T>()) * sizes.depth;
+  const int64_t most = kDepth / channels;  // taps
+  int64_t filled = 0, start = 0;           // taps
+  auto multiply = [&] {
+    for (int64_t group = 0; filled && group < groups; ++group)
+      gemm<T, true, kRow, 1>(
+          scratch.columns + group * sizes.in_group,
+          packed + (first + group) * packed_group + start * sizes.in_group * panel_width<T>(),
+          sizes.depth * panel_width<T>(), panel_width<T>(), sums + (first + group) * sizes.out_padded, sums_row,
+          tile.size(), sizes.out_group, {sizes.in_group, filled, channels - sizes.in_group});
+    filled = 0;
+  };
+  for (int64_t tap = 0; tap < sizes.taps; ++tap) {
+    const int64_t a = tap / sizes.spatial_taps;
+    if (!reads_clip(call, tile.frame, a)) continue;
+    const T* frame = frame_data<T>(call, tile, a);
+    if (!filled) start = tap;
+    for (int64_t c = begin; c < end;) {
+      const int64_t run_end = minimum(end, (c / offset_channels + 1) * offset_channels);
+      make_sampling_plan(call, tile, tap, c / offset_channels, scratch.plan);
+      sample(scratch.plan, tile.size(), frame + c, input_end<T>(call), call.input_pixel, run_end - c,
+             scratch.columns + filled * channels + c - begin, kRow);
+      c = run_end;
+    }
+    if (++filled == most) multiply();
   }
   multiply();
 }
@@ -83,6 +120,10 @@ void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, co
   const int64_t packed_group = round_up(sizes.out_group, panel_width<T>()) * sizes.depth;
   if (depthwise)
     forward_depthwise(call, sizes, packed, tile, scratch.plan, sums, sums_row);
+  else if (sizes.bundle > 1)
+    for (int64_t group = 0; group < call.groups; group += sizes.bundle)
+      forward_bundle(call, sizes, packed, tile, group, minimum(sizes.bundle, call.groups - group), scratch, sums,
+                     sums_row);
   else
     for (int64_t group = 0; group < call.groups; ++group)
       forward_group(call, sizes, packed + group * packed_group, tile, group, scratch, sums + group * sizes.out_padded,

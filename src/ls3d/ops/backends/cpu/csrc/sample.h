@@ -4,6 +4,7 @@
 #pragma once
 
 #include "bicubic.h"
+#include "sizes.h"
 
 namespace ls3d {
 namespace {
@@ -28,26 +29,39 @@ inline void blend(const T* const (&corner)[N], const T (&weight)[N], int64_t cha
   }
 }
 
+// As blend, for less than a vector of channels; writes a whole vector or four elements, and reads as many per corner.
+template <class T, int N>
+inline void blend_few(const T* const (&corner)[N], const T (&weight)[N], int64_t channels, T* to) {
+  const auto add = [&](auto sum) {
+    using V = decltype(sum);
+#pragma GCC unroll 16
+    for (int k = 0; k < N; ++k) sum += weight[k] * load<V>(corner[k]);
+    store<V>(to, sum);
+  };
+  if (channels > 4)
+    add(Vector<T>{});
+  else
+    add(Four<T>{});
+}
+
 // The number of a position's corner k in the frame.
 template <class T>
 inline int64_t pixel_of(const BilinearPlan<T>& plan, int64_t position, int k) {
   return plan.pixel[k][position];
 }
 
-// The bilinear weights of a position's four corners, times `scale`.
+// The weights of a position's corners, times the mask.
 template <class T>
-inline void find_weights(const BilinearPlan<T>& plan, int64_t position, T scale, T* weight) {
-  const T top = plan.row[0][position] * scale, bottom = plan.row[1][position] * scale;
-  weight[0] = top * plan.column[0][position];
-  weight[1] = top * plan.column[1][position];
-  weight[2] = bottom * plan.column[0][position];
-  weight[3] = bottom * plan.column[1][position];
+inline void find_weights(const BilinearPlan<T>& plan, int64_t position, T* weight) {
+  for (int k = 0; k < 4; ++k) weight[k] = plan.weight[k][position];
 }
 
-// Writes the samples, times the mask, of `channels` channels of `frame` to `columns`, whose row stride is `stride`.
+// Writes the samples, times the mask, of `channels` channels of `frame` to `columns`, whose row stride is `stride`, and
+// up to kPad - 1 elements after them. `end` is the end of the input.
 template <template <class> class Plan, class T>
-void sample(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixel_stride, int64_t channels, T* columns,
-            int64_t stride) {
+void sample(const Plan<T>& plan, int64_t positions, const T* frame, const T* end, int64_t pixel_stride,
+            int64_t channels, T* columns, int64_t stride) {
+  const int64_t whole = channels / lanes<T>() * lanes<T>(), rest = channels - whole;
   for (int64_t position = 0; position < positions; ++position, columns += stride) {
     if (plan.outside(position)) {
       for (int64_t c = 0; c < channels; ++c) columns[c] = T(0) * plan.mask[position];
@@ -56,8 +70,13 @@ void sample(const Plan<T>& plan, int64_t positions, const T* frame, int64_t pixe
     const T* corner[Plan<T>::kCorners];
     T weight[Plan<T>::kCorners];
     for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] = frame + pixel_of(plan, position, k) * pixel_stride;
-    find_weights(plan, position, plan.mask[position], weight);
-    blend(corner, weight, channels, columns);
+    find_weights(plan, position, weight);
+    // The last corner is the last one in memory.
+    const bool readable = end - corner[Plan<T>::kCorners - 1] >= whole + kPad;
+    blend(corner, weight, readable ? whole : channels, columns);
+    if (!rest || !readable) continue;
+    for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] += whole;
+    blend_few(corner, weight, rest, columns + whole);
   }
 }
 
@@ -157,7 +176,7 @@ void backpropagate_tap(const Plan<T>& plan, int64_t positions, const TapGradient
     const T* corner[Plan<T>::kCorners];
     T weight[Plan<T>::kCorners];
     for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] = tap.frame + pixel_of(plan, position, k) * tap.pixel_stride;
-    find_weights(plan, position, plan.mask[position], weight);
+    find_weights(plan, position, weight);
     if (tap.grad_frame) {
       T* to[Plan<T>::kCorners];
       for (int k = 0; k < Plan<T>::kCorners; ++k)

@@ -31,6 +31,7 @@ struct BilinearPlan {
   static constexpr int kCorners = 4;
 
   int32_t pixel[4][kPlanRow];    // y * width + x of (top, left), (top, right), (bottom, left), (bottom, right)
+  T weight[4][kPlanRow];         // bilinear weight of each corner, times the mask
   T row[2][kPlanRow];            // bilinear weight of the top and of the bottom row
   T column[2][kPlanRow];         // bilinear weight of the left and of the right column
   T row_inside[2][kPlanRow];     // 1 if that row is inside the frame, else 0
@@ -67,15 +68,19 @@ inline void plan_row(BilinearPlan<T>& plan, int64_t first, int64_t count, T y0, 
     store_integers<T>(plan.pixel[1] + position, top_row + right_column);
     store_integers<T>(plan.pixel[2] + position, bottom_row + left_column);
     store_integers<T>(plan.pixel[3] + position, bottom_row + right_column);
-    store<V>(plan.row[0] + position, r0_inside ? one - below : zero);
-    store<V>(plan.row[1] + position, r1_inside ? below : zero);
-    store<V>(plan.column[0] + position, c0_inside ? one - right : zero);
-    store<V>(plan.column[1] + position, c1_inside ? right : zero);
+    const V strength = load_some(mask + k * mask_step, mask_step, count - k);
+    const V row[2] = {r0_inside ? one - below : zero, r1_inside ? below : zero};
+    const V column[2] = {c0_inside ? one - right : zero, c1_inside ? right : zero};
+    for (int i = 0; i < 2; ++i) {
+      store<V>(plan.row[i] + position, row[i]);
+      store<V>(plan.column[i] + position, column[i]);
+      for (int j = 0; j < 2; ++j) store<V>(plan.weight[2 * i + j] + position, row[i] * strength * column[j]);
+    }
     store<V>(plan.row_inside[0] + position, r0_inside ? one : zero);
     store<V>(plan.row_inside[1] + position, r1_inside ? one : zero);
     store<V>(plan.column_inside[0] + position, c0_inside ? one : zero);
     store<V>(plan.column_inside[1] + position, c1_inside ? one : zero);
-    store<V>(plan.mask + position, load_some(mask + k * mask_step, mask_step, count - k));
+    store<V>(plan.mask + position, strength);
   }
 }
 

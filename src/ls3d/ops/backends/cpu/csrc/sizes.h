@@ -26,6 +26,7 @@ constexpr int64_t divide_up(int64_t value, int64_t unit) { return (value + unit 
 struct Sizes {
   int64_t taps, spatial_taps;   // all taps; taps that read one frame, kH * kW
   int64_t in_group, out_group;  // input and output channels of a group
+  int64_t bundle;               // groups that are sampled together
   int64_t out_padded;           // out_group, rounded up to whole vectors
   int64_t depth;                // taps * in_group
   int64_t positions;            // of an output frame
@@ -39,6 +40,8 @@ struct Sizes {
     sizes.taps = call.kernel[0] * sizes.spatial_taps;
     sizes.in_group = call.channels / call.groups;
     sizes.out_group = call.out_channels / call.groups;
+    // Groups with few channels share plans, and are sampled by whole vectors.
+    sizes.bundle = minimum(call.groups, maximum(1, kDepth / maximum(1, maximum(sizes.in_group, sizes.out_group))));
     sizes.out_padded = round_up(sizes.out_group, lanes<T>());
     sizes.depth = sizes.taps * sizes.in_group;
     sizes.positions = call.out_size[1] * call.out_size[2];
@@ -73,6 +76,14 @@ template <class T>
 const T* frame_data(const KernelCall& call, const Tile& tile, int64_t a) {
   return static_cast<const T*>(call.input) + tile.sample * call.input_sample +
          frame_read_by(call, tile.frame, a) * call.input_frame;
+}
+
+// The end of the input's elements.
+template <class T>
+const T* input_end(const KernelCall& call) {
+  return static_cast<const T*>(call.input) + (call.batch - 1) * call.input_sample +
+         (call.in_size[0] - 1) * call.input_frame + (call.in_size[1] * call.in_size[2] - 1) * call.input_pixel +
+         call.channels;
 }
 
 // The distance of each tap's weights from those of tap 0, in elements: a table instead of a division for each element.
