@@ -20,44 +20,53 @@ namespace {
 // Most bytes of all owners' sums for the weight's gradient. Bounds the workspace; not tuned for speed.
 constexpr int64_t kMaxWeightSumBytes = 32 << 20;
 
-// Columns of a block that belong to one tap: some channels of one offset group.
+// Columns of a block that belong to one tap: some channels of one offset group, perhaps of several groups.
 struct TapColumns {
   int64_t tap, offset_group, channel, count;
   int64_t column;  // the first one's number in the block
 };
 
-// Columns of a block that belong to consecutive rows of the weight's gradient, (groups * depth, out_group).
+// Columns of a block that belong to one group and consecutive rows of the weight's gradient, (groups * depth, out_group).
+// In a bundle, to one tap.
 struct WeightRows {
-  int64_t first, column, count;
+  int64_t group, first, column, count;
 };
 
-// Columns of one group and temporal tap that are computed together.
+// Columns of one group, or of several, and one temporal tap that are computed together.
 struct Block {
-  int64_t group, a;
-  int64_t start;    // number of the first column, counted over all blocks of the slice, group and temporal tap
+  int64_t first_group, groups, a;
+  int64_t start;    // number of the first column, counted over all blocks of the slice, groups and temporal tap
   int64_t columns;  // number of columns
   std::vector<TapColumns> taps;
   std::vector<WeightRows> rows;
 
   void add(const Sizes& sizes, TapColumns added) {
-    const int64_t row = group * sizes.depth + added.tap * sizes.in_group + added.channel - group * sizes.in_group;
-    if (rows.empty() || rows.back().first + rows.back().count != row) rows.push_back({row, columns, 0});
-    rows.back().count += added.count;
     added.column = columns;
     taps.push_back(added);
-    columns += added.count;
+    for (int64_t c = added.channel, end = c + added.count; c < end;) {
+      const int64_t group = c / sizes.in_group, count = minimum(end, (group + 1) * sizes.in_group) - c;
+      const int64_t row = group * sizes.depth + added.tap * sizes.in_group + c - group * sizes.in_group;
+      const bool new_tap = sizes.bundle > 1 && c % sizes.in_group == 0;
+      if (rows.empty() || new_tap || rows.back().group != group || rows.back().first + rows.back().count != row)
+        rows.push_back({group, row, columns, 0});
+      rows.back().count += count;
+      columns += count;
+      c += count;
+    }
   }
 };
 
-// Appends blocks of at most `most` columns for one slice, group and temporal tap.
-void append_blocks(const KernelCall& call, const Sizes& sizes, int64_t group, int64_t a, const Slice& slice,
-                   int64_t most, std::vector<Block>& blocks) {
+// Appends blocks of at most `most` columns for one slice, temporal tap and `groups` groups from group `first_group` on.
+void append_blocks(const KernelCall& call, const Sizes& sizes, int64_t first_group, int64_t groups, int64_t a,
+                   const Slice& slice, int64_t most, std::vector<Block>& blocks) {
   const int64_t offset_channels = call.channels / call.offset_groups;
-  const int64_t first = group * sizes.in_group + slice.first, last = group * sizes.in_group + slice.last;
-  blocks.push_back({group, a, 0, 0, {}, {}});
+  const int64_t first = first_group * sizes.in_group + slice.first;
+  const int64_t last = (first_group + groups - 1) * sizes.in_group + slice.last;
+  blocks.push_back({first_group, groups, a, 0, 0, {}, {}});
   for (int64_t tap = a * sizes.spatial_taps; tap < (a + 1) * sizes.spatial_taps; ++tap)
     for (int64_t c = first; c < last;) {
-      if (blocks.back().columns == most) blocks.push_back({group, a, blocks.back().start + most, 0, {}, {}});
+      if (blocks.back().columns == most)
+        blocks.push_back({first_group, groups, a, blocks.back().start + most, 0, {}, {}});
       Block& block = blocks.back();
       const int64_t run_end = minimum(last, (c / offset_channels + 1) * offset_channels);
       const int64_t count = minimum(run_end - c, most - block.columns);
@@ -66,13 +75,13 @@ void append_blocks(const KernelCall& call, const Sizes& sizes, int64_t group, in
     }
 }
 
-// Copies the output's gradient for one tile and group to packed, (ceil(out_group / kDepth), kTile, kRow).
+// Copies the output's gradient for one tile and some channels to packed, (ceil(channels / kDepth), kTile, kRow).
 template <class T>
-void pack_outputs(const KernelCall& call, const Sizes& sizes, const Tile& tile, int64_t group, T* packed) {
-  for (int64_t first_o = 0; first_o < sizes.out_group; first_o += kDepth, packed += kTile * kRow) {
-    const int64_t count = minimum(kDepth, sizes.out_group - first_o), padded = round_up(count, lanes<T>());
+void pack_outputs(const KernelCall& call, const Tile& tile, int64_t channel, int64_t channels, T* packed) {
+  for (int64_t first_o = 0; first_o < channels; first_o += kDepth, packed += kTile * kRow) {
+    const int64_t count = minimum(kDepth, channels - first_o), padded = round_up(count, lanes<T>());
     for_each_row(call, tile, [&](int64_t first, int64_t positions, int64_t y, int64_t x) {
-      const T* from = element<T>(call.output, tile.sample, group * sizes.out_group + first_o, tile.frame, y, x);
+      const T* from = element<T>(call.output, tile.sample, channel + first_o, tile.frame, y, x);
       for (int64_t k = 0; k < positions; ++k) {
         T* row = packed + (first + k) * kRow;
         const T* pixel = from + k * call.output.stride[4];
@@ -83,6 +92,22 @@ void pack_outputs(const KernelCall& call, const Sizes& sizes, const Tile& tile, 
         std::memset(row + count, 0, (padded - count) * sizeof(T));
       }
     });
+  }
+}
+
+// The gradient of a block's columns for one tile, (positions, kRow), from the packed output gradients. `packed` are the
+// weights of a bundle's tasks, (groups, kT, transposed_size); `a` is the temporal tap.
+template <class T>
+void bundle_gradient(const KernelCall& call, const Sizes& sizes, const Slice& slice, const Block& block,
+                     int64_t positions, const T* packed, const T* outputs, T* columns) {
+  constexpr int W = panel_width<T>();
+  for (const WeightRows& rows : block.rows) {  // in order: each writes a whole vector, of which the next one's are right
+    const int64_t tap = (rows.first - rows.group * sizes.depth) / sizes.in_group % sizes.spatial_taps;
+    const T* weights = packed + (rows.group * call.kernel[0] + block.a) * transposed_size<T>(sizes, slice) +
+                       tap * tap_width<T>(sizes, slice) * sizes.out_group;
+    gemm<T, false, kRow, 1>(outputs + (rows.group - block.first_group) * sizes.out_group, weights,
+                            sizes.out_group * W, W, columns + rows.column, kRow, positions, rows.count,
+                            {sizes.out_group});
   }
 }
 
@@ -118,7 +143,7 @@ struct Workspace {
 
   Workspace(const KernelCall& call, const Sizes& sizes, bool depthwise)
       : scratch(allocate<BackwardScratch<Plan, T>>(call.threads)),
-        outputs_size(divide_up(sizes.out_group, kDepth) * kTile * kRow),
+        outputs_size(divide_up(sizes.out_group, kDepth) * kTile * kRow),  // those of a bundle are at most kDepth
         sums_row(depthwise ? 1 : sizes.out_padded + kPad),
         sums_size(call.groups * sizes.depth * sums_row) {
     outputs = allocate<T>(call.threads * outputs_size);
@@ -130,11 +155,13 @@ struct Workspace {
 template <class T>
 void add_weight_products(const Sizes& sizes, const Block& block, int64_t positions, const T* columns, const T* outputs,
                          T* sums, int64_t sums_row) {
-  for (const WeightRows& rows : block.rows)
+  for (const WeightRows& rows : block.rows) {
+    const T* from = outputs + (rows.group - block.first_group) * sizes.out_group;
     for (int64_t first = 0; first < sizes.out_group; first += kDepth)
-      gemm<T, true, 1, kRow>(columns + rows.column, outputs + first / kDepth * kTile * kRow, panel_width<T>(), kRow,
+      gemm<T, true, 1, kRow>(columns + rows.column, from + first / kDepth * kTile * kRow, panel_width<T>(), kRow,
                              sums + rows.first * sums_row + first, sums_row, rows.count,
                              minimum(kDepth, sizes.out_group - first), {positions});
+  }
 }
 
 // ---- All gradients, or all but the weight's.
@@ -163,8 +190,12 @@ struct BackwardPass {
       size += call.groups * call.kernel[0] * transposed_size<T>(sizes, slices.back());
       for (int64_t a = 0; a < call.kernel[0]; ++a) {
         blocks.emplace_back();
-        for (int64_t group = 0; group < call.groups; ++group)
-          append_blocks(call, sizes, group, a, slices.back(), kDepth, blocks.back());
+        for (int64_t group = 0; group < call.groups; group += sizes.bundle) {
+          const int64_t groups = minimum(sizes.bundle, call.groups - group), channels = groups * sizes.in_group;
+          // A block of a bundle ends where a tap ends.
+          const int64_t most = sizes.bundle > 1 ? kDepth / channels * channels : kDepth;
+          append_blocks(call, sizes, group, groups, a, slices.back(), most, blocks.back());
+        }
       }
     }
     packed = allocate<T>(!need_columns ? 0 : depthwise ? sizes.depth : size);
@@ -178,11 +209,16 @@ struct BackwardPass {
     T* outputs = space.outputs_of(thread);
     int64_t group = -1;
     for (const Block& block : blocks[task.slice * call.kernel[0] + a]) {
-      if (block.group != group) pack_outputs(call, sizes, tile, group = block.group, outputs);
+      if (block.first_group != group) {
+        group = block.first_group;
+        pack_outputs(call, tile, group * sizes.out_group, block.groups * sizes.out_group, outputs);
+      }
       if (depthwise && need_columns) {
         for (const TapColumns& tap : block.taps)
           depthwise_columns_gradient(&packed[tap.tap * call.channels + tap.channel], tap.channel, tap.count,
                                      tile.size(), outputs, scratch.columns + tap.column);
+      } else if (need_columns && sizes.bundle > 1) {
+        bundle_gradient(call, sizes, slices[task.slice], block, tile.size(), packed.get(), outputs, scratch.columns);
       } else if (need_columns) {
         const Slice& slice = slices[task.slice];
         const int64_t matrix = (group * call.kernel[0] + a) * transposed_size<T>(sizes, slice);
@@ -272,7 +308,7 @@ void run_weight_block(const KernelCall& call, const Sizes& sizes, const Block& b
     const Tile tile = sizes.tile(frame / call.out_size[0], frame % call.out_size[0], item % sizes.tiles);
     if (!reads_clip(call, tile.frame, block.a)) continue;
     const T* features = frame_data<T>(call, tile, block.a);
-    pack_outputs(call, sizes, tile, block.group, outputs);
+    pack_outputs(call, tile, block.first_group * sizes.out_group, sizes.out_group, outputs);
     for (const TapColumns& tap : block.taps) {
       make_sampling_plan(call, tile, tap.tap, tap.offset_group, scratch.plan);
       sample(scratch.plan, tile.size(), features + tap.channel, input_end<T>(call), call.input_pixel, tap.count,
@@ -291,7 +327,7 @@ void backward_weight(const KernelCall& call, Sizes sizes, Workspace<Plan, T>& sp
   std::vector<Block> blocks;
   for (int64_t group = 0; group < call.groups; ++group)
     for (int64_t a = 0; a < call.kernel[0]; ++a)
-      append_blocks(call, sizes, group, a, {0, sizes.in_group, 0}, most, blocks);
+      append_blocks(call, sizes, group, 1, a, {0, sizes.in_group, 0}, most, blocks);
 #pragma omp parallel num_threads(call.threads)
   {
 #pragma omp for schedule(dynamic)

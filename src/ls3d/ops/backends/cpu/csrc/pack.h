@@ -60,14 +60,21 @@ struct Slice {
   int64_t width() const { return last - first; }
 };
 
+// Columns of a slice's packed weights for one group and tap. In a bundle every tap starts a panel.
+template <class T>
+int64_t tap_width(const Sizes& sizes, const Slice& slice) {
+  return sizes.bundle > 1 ? round_up(slice.width(), panel_width<T>()) : slice.width();
+}
+
 // The number of elements of a slice's packed weights for one group and temporal tap.
 template <class T>
 int64_t transposed_size(const Sizes& sizes, const Slice& slice) {
-  return round_up(sizes.spatial_taps * slice.width(), panel_width<T>()) * sizes.out_group;
+  return round_up(sizes.spatial_taps * tap_width<T>(sizes, slice), panel_width<T>()) * sizes.out_group;
 }
 
 // For the backward pass: packed is (groups, kT, panels, out_group, panel_width) for each slice. The columns of all
-// panels are (spatial tap, channel), so that the output's gradient times a panel is the gradient of columns.
+// panels are (spatial tap, channel), so that the output's gradient times a panel is the gradient of columns. What
+// belongs to no channel is zero.
 template <class T>
 void pack_transposed(const KernelCall& call, const Sizes& sizes, const std::vector<int64_t>& distances,
                      const std::vector<Slice>& slices, T* packed) {
@@ -79,19 +86,24 @@ void pack_transposed(const KernelCall& call, const Sizes& sizes, const std::vect
     const Slice& slice = slices[item / blocks % count];
     const int64_t group = item / blocks / count, size = transposed_size<T>(sizes, slice);
     const int64_t begin = item % blocks * kRun, end = minimum(begin + kRun, sizes.out_group);
+    const int64_t width = tap_width<T>(sizes, slice);
     T* to = packed + slice.packed + group * call.kernel[0] * size;
     for (int64_t o = begin; o < end; ++o) {
       const T* from = static_cast<const T*>(call.weight.data) + (group * sizes.out_group + o) * call.weight.stride[0];
       for (int64_t c = slice.first; c < slice.last; c += W)
         for (int64_t tap = 0; tap < sizes.taps; ++tap) {
           T* panel = to + tap / sizes.spatial_taps * size + o * W;
-          int64_t column = tap % sizes.spatial_taps * slice.width() + c - slice.first;
+          int64_t column = tap % sizes.spatial_taps * width + c - slice.first;
           for (int64_t k = c; k < minimum(c + W, slice.last); ++k, ++column)
             panel[column / W * sizes.out_group * W + column % W] = from[k * call.weight.stride[1] + distances[tap]];
         }
-      for (int64_t a = 0; a < call.kernel[0]; ++a)
-        for (int64_t column = sizes.spatial_taps * slice.width(); column % W != 0; ++column)
-          to[a * size + (column / W * sizes.out_group + o) * W + column % W] = T(0);
+      for (int64_t a = 0; a < call.kernel[0]; ++a) {
+        const auto clear = [&](int64_t column, int64_t last) {
+          for (; column < last; ++column) to[a * size + (column / W * sizes.out_group + o) * W + column % W] = T(0);
+        };
+        for (int64_t tap = 0; tap < sizes.spatial_taps; ++tap) clear(tap * width + slice.width(), (tap + 1) * width);
+        clear(sizes.spatial_taps * width, size / sizes.out_group);
+      }
     }
   }
 }

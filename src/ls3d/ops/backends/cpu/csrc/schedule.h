@@ -90,7 +90,8 @@ Schedule make_schedule(const KernelCall& call, Sizes& sizes, int64_t vector_lane
     return schedule;
   }
   schedule.parts = minimum(call.threads, divide_up(sizes.positions, fewest));
-  schedule.slices = minimum(divide_up(schedule.parts, frames), maximum(1, sizes.in_group / (2 * vector_lanes)));
+  const int64_t most_slices = sizes.bundle > 1 ? 1 : maximum(1, sizes.in_group / (2 * vector_lanes));
+  schedule.slices = minimum(divide_up(schedule.parts, frames), most_slices);
   schedule.parts = schedule.owners = minimum(schedule.parts, frames * schedule.slices);
   schedule.locks = frames * schedule.slices;
   sizes.set_tiles(round_up(sizes.tiles, schedule.parts), 1);
