@@ -11,7 +11,7 @@ namespace {
 // of columns (kTile x kRow floats, sizes.h) is 255 KiB and stays in a second-level cache of 512 KiB. Not tuned further.
 constexpr int64_t kTile = 240;
 // Elements of a row of a plan: plans are written by whole vectors.
-constexpr int64_t kPlanRow = kTile + 16;
+constexpr int64_t kPlanRow = kTile + 32;
 
 // A range of the output positions of one frame, in row-major order.
 struct Tile {
