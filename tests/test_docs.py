@@ -192,6 +192,24 @@ def test_published_figures_are_of_the_same_protocol() -> None:
             assert published[method] == float(figure)
 
 
+@pytest.mark.parametrize(
+    ("title", "stem"),
+    [
+        ("UCF101, 24 triplets", "ucf101_24"),
+        ("Middlebury-other, 3 real scenes", "middlebury_3"),
+        ("DAVIS, the 30 triplets of AdaCoF", "davis"),
+    ],
+)
+def test_documented_sharpness_is_what_was_measured(title: str, stem: str) -> None:
+    """``docs/interpolation.md`` has the means of each file in the order of its columns."""
+    result = json.loads((ROOT / "benchmarks" / "results" / "sharpness" / f"{stem}.json").read_text())
+    _, _, section = (ROOT / "docs" / "interpolation.md").read_text().partition("\n## Sharpness\n")
+    columns = ["blend", "minterpolate", "bilateral", "vfi"]
+    cells = [f"{result['models'][model]['mean']:.3f}" for model in columns]
+    assert f"| | {' | '.join(f'`{model}`' for model in columns)} |" in section
+    assert f"| {title} | {' | '.join(cells)} |" in section
+
+
 REPRODUCED = sorted((ROOT / "benchmarks" / "results" / "reproduce").glob("table*.json"))
 
 
