@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 import torch
 from helpers.pictures import SCENES, Triplet, render
+from helpers.scripts import load_script
 from torch import Tensor
 
 from ls3d.metrics import measure
@@ -110,3 +111,15 @@ def test_brightness_of_a_fade_is_halfway_between_the_frames(model: str) -> None:
     triplet = render_once("fade")
     output = interpolate(model, triplet.first, triplet.second)
     torch.testing.assert_close(output.mean((2, 3)), triplet.middle.mean((2, 3)), atol=2e-3, rtol=0)
+
+
+def test_a_strip_has_five_frames_above_their_errors() -> None:
+    script = load_script("picture_strips")
+    triplet = render_once("fade")
+    made = dict.fromkeys(script.MODELS, triplet.middle)
+    strip = script.make_strip(triplet, made)
+    height, width = (script.ZOOM * size for size in triplet.first.shape[-2:])
+    assert strip.shape == (1, 3, 2 * height, 5 * width)
+    errors = strip[..., height:, width:]
+    assert errors.abs().max() == 0
+    assert torch.equal(strip[..., :height:2, :width:2], triplet.first)
