@@ -47,8 +47,9 @@ format: ## format the code and apply ruff's safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: ## regenerate docs/models.md from the registry
+docs: ## regenerate docs/models.md from the registry, and the scores of `ls3d models` from benchmarks/results
 	$(BIN)/python scripts/model_table.py
+	$(BIN)/python scripts/measured_scores.py
 
 bench: ## time the operator and the engine on this machine; JSON files under runs/
 	mkdir -p runs

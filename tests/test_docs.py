@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from helpers.scripts import load_script
 from typer.core import TyperGroup
 
 from ls3d.cli.main import app
@@ -177,7 +178,8 @@ def test_quality_tables_agree_with_the_results(title: str) -> None:
     for model, figure in quality_rows()[title].items():
         if figure and model != "published":
             path = ROOT / "benchmarks" / "results" / folder / f"{model}_{stem}.json"
-            assert figure == f"{json.loads(path.read_text())['mean']['psnr']:.2f}"
+            _, score = load_script("measured_scores").read_report(path)
+            assert figure == f"{score.psnr:.2f}"
 
 
 def test_published_figures_are_of_the_same_protocol() -> None:
@@ -188,6 +190,24 @@ def test_published_figures_are_of_the_same_protocol() -> None:
         for quote in quoted[title].split(", "):
             method, figure = quote.split()
             assert published[method] == float(figure)
+
+
+@pytest.mark.parametrize(
+    ("title", "stem"),
+    [
+        ("UCF101, 24 triplets", "ucf101_24"),
+        ("Middlebury-other, 3 real scenes", "middlebury_3"),
+        ("DAVIS, the 30 triplets of AdaCoF", "davis"),
+    ],
+)
+def test_documented_sharpness_is_what_was_measured(title: str, stem: str) -> None:
+    """``docs/interpolation.md`` has the means of each file in the order of its columns."""
+    result = json.loads((ROOT / "benchmarks" / "results" / "sharpness" / f"{stem}.json").read_text())
+    _, _, section = (ROOT / "docs" / "interpolation.md").read_text().partition("\n## Sharpness\n")
+    columns = ["blend", "minterpolate", "bilateral", "vfi"]
+    cells = [f"{result['models'][model]['mean']:.3f}" for model in columns]
+    assert f"| | {' | '.join(f'`{model}`' for model in columns)} |" in section
+    assert f"| {title} | {' | '.join(cells)} |" in section
 
 
 REPRODUCED = sorted((ROOT / "benchmarks" / "results" / "reproduce").glob("table*.json"))

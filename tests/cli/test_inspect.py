@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from ls3d.cli.main import app
 from ls3d.errors import InputError
-from ls3d.models import create_model, list_models, load_model, save_weights
+from ls3d.models import create_model, list_models, load_model, measured_scores, model_info, save_weights
 
 runner = CliRunner()
 
 
-def run(*arguments: str) -> str:
-    result = runner.invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": "200"})
+def run(*arguments: str, columns: int = 200) -> str:
+    result = runner.invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": str(columns)})
     assert result.exit_code == 0
     return result.output
 
@@ -34,6 +34,33 @@ def test_models_as_json_and_by_task() -> None:
     assert [info["name"] for info in infos] == list_models(task="audio")
     assert {info["task"] for info in infos} == {"audio"}
     assert json.loads(run("models", "r3d_18", "--json"))[0]["facts"]["accuracy"]["top1"] == 62.3
+
+
+def test_models_puts_descriptions_on_their_own_lines_where_the_terminal_is_narrow() -> None:
+    lines = run("models", columns=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    names = [line.split()[0] for line in lines[1 : lines.index("")] if not line.startswith(" ")]
+    assert names == list_models()
+    assert lines[0].split() == ["model", "task", "weights", "parameters", "input"]
+    description = model_info("blend").description
+    assert lines[next(n for n, line in enumerate(lines) if line.startswith("blend")) + 1] == f"    {description}"
+
+
+def test_models_prints_measured_scores() -> None:
+    lines = [line.split() for line in run("models", "--task", "interpolation").splitlines()]
+    heading = next(line for line in lines if line[:2] == ["interpolation,", "PSNR"])
+    assert heading[4:] == ["ucf101", "davis-triplets", "middlebury"]
+    scores = [f"{score.psnr:.2f}" for score in measured_scores("vfi")]
+    assert ["vfi_ls3d_plus_s", *scores] in lines
+    assert "set8-25 (4 clips)" in run("models", "vdn", columns=80)
+    assert json.loads(run("models", "vsr", "--json"))[0]["facts"]["measured"][0]["protocol"] == "vid4-bi-y"
+
+
+def test_models_leaves_out_scores_over_fewer_clips() -> None:
+    """FFmpeg's minterpolate was measured on 24 of the 379 clips of UCF101."""
+    lines = run("models", "--task", "interpolation", columns=80).splitlines()
+    (row,) = (line.split() for line in lines if line.startswith("minterpolate") and "needed" not in line)
+    assert len(row) == 3
 
 
 def test_summary_shows_layers_and_every_count() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +17,10 @@ from ls3d.errors import InputError
 from ls3d.terminal import console
 
 if TYPE_CHECKING:
-    from ls3d.models import ModelInfo, Summary
+    from ls3d.models import MeasuredScore, ModelInfo, Summary
 
 _NOT_OF_NETWORKS = ("path", "output", "model", "average", "name", "inputs")  # parameters of our own functions
+_GAP = "  "  # between the columns of a list
 _Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="An argument of the network; may be given repeatedly."),
@@ -32,7 +36,7 @@ def models(
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """List the networks: name, task, weights, parameters, typical input, description."""
+    """List the networks: name, task, weights, parameters, typical input, description, and what was measured of them."""
     from ls3d.models import DEFAULTS, list_models, model_info
 
     infos = [model_info(name) for name in list_models(DEFAULTS.get(pattern, pattern))]
@@ -43,14 +47,12 @@ def models(
     if as_json:
         typer.echo(json.dumps([_to_json(info) for info in infos], indent=2))
         return
-    table = Table("model", "task", "weights", "parameters", "input", "description", box=None)
-    table.columns[0].min_width = max(len(info.name) for info in infos)
-    table.columns[3].justify = "right"
-    for info in infos:
-        parameters = f"{info.parameters:,}" if info.parameters is not None else ""
-        size = _size(info.input_size or ())
-        table.add_row(info.name, info.task, _weights(info), parameters, size, info.description)
-    console().print(table)
+    shown = console()
+    for line in _list_lines(infos, shown.width):
+        shown.print(line, soft_wrap=True)
+    for table in _score_tables(infos):
+        shown.print()
+        shown.print(table)
 
 
 def summary(
@@ -107,6 +109,52 @@ def convert(
         console().print(line, soft_wrap=True)
 
 
+def _list_lines(infos: Sequence[ModelInfo], width: int) -> Iterator[str]:
+    """Return the lines of the list; a description that doesn't fit into the width has lines of its own."""
+    rows = [("model", "task", "weights", "parameters", "input", "description")]
+    for info in infos:
+        parameters = f"{info.parameters:,}" if info.parameters is not None else ""
+        size = _size(info.input_size or ())
+        rows.append((info.name, info.task, _weights(info), parameters, size, info.description))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    fits = sum(widths) + len(_GAP) * (len(widths) - 1) <= width
+    for number, row in enumerate(rows):
+        cells = [cell.ljust(size) for cell, size in zip(row, widths, strict=True)]
+        cells[3] = row[3].rjust(widths[3])
+        yield _GAP.join(cells if fits else cells[:-1]).rstrip()
+        if number and not fits:
+            yield from textwrap.wrap(row[-1], width, initial_indent=2 * _GAP, subsequent_indent=2 * _GAP)
+
+
+def _score_tables(infos: Sequence[ModelInfo]) -> Iterator[Table]:
+    """Return a table for each task with measured networks: PSNR by network and protocol, on the most clips measured."""
+    from ls3d.models import measured_scores
+
+    for task in dict.fromkeys(info.task for info in infos):
+        scores = {info.name: measured_scores(info.name) for info in infos if info.task == task}
+        best: dict[str, MeasuredScore] = {}
+        for score in itertools.chain(*scores.values()):
+            if score.protocol not in best or score.clips > best[score.protocol].clips:
+                best[score.protocol] = score
+        if not best:
+            continue
+        table = Table(f"{task}, PSNR in dB", box=None, pad_edge=False)
+        for score in best.values():
+            table.add_column(score.protocol if score.complete else f"{score.protocol} ({score.clips} clips)")
+            table.columns[-1].justify = "right"
+        for name, measured in scores.items():
+            found = {score.protocol: score for score in measured}
+            cells = [_score(found.get(protocol), score.clips) for protocol, score in best.items()]
+            if any(cells):
+                table.add_row(name, *cells)
+        yield table
+
+
+def _score(score: MeasuredScore | None, clips: int) -> str:
+    """Return the PSNR; nothing if it was not measured on this number of clips."""
+    return f"{score.psnr:.2f}" if score and score.clips == clips else ""
+
+
 def _weights(info: ModelInfo) -> str:
     """Where a network's weights come from: the package, or nowhere, since it needs none; otherwise empty."""
     from ls3d.models import DEFAULTS, bundled_weights
@@ -119,8 +167,11 @@ def _weights(info: ModelInfo) -> str:
 
 def _to_json(info: ModelInfo) -> dict[str, Any]:
     """Return what ``ls3d models --json`` writes for one network; ``facts`` has what is known of some networks only."""
+    from ls3d.models import measured_scores
+
     values = asdict(info)
-    facts = {key: values.pop(key) for key in ("audio_size", "gmacs", "accuracy", "published", "preprocessing")}
+    facts: dict[str, Any] = {"measured": [asdict(score) for score in measured_scores(info.name)]}
+    facts |= {key: values.pop(key) for key in ("audio_size", "gmacs", "accuracy", "published", "preprocessing")}
     return {"task": info.task, **values, "facts": {key: value for key, value in facts.items() if value}}
 
 

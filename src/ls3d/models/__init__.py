@@ -18,6 +18,7 @@ from ls3d.models.checkpoints import convert_checkpoint, load_checkpoint
 from ls3d.models.checkpoints.inflate import inflate
 from ls3d.models.hub import push_to_hub, save_pretrained
 from ls3d.models.loading import from_pretrained, load_enhancement_model, load_model
+from ls3d.models.measured import MeasuredScore, measured_scores
 from ls3d.models.metadata import Preprocessing, PublishedAccuracy, PublishedFidelity
 from ls3d.models.network import (
     EnhancementNetwork,
@@ -41,6 +42,7 @@ __all__ = [
     "EnhancementTraits",
     "InterpolationNetwork",
     "Layer",
+    "MeasuredScore",
     "ModelConfig",
     "ModelInfo",
     "Network",
@@ -63,6 +65,7 @@ __all__ = [
     "load_checkpoint",
     "load_enhancement_model",
     "load_model",
+    "measured_scores",
     "model_info",
     "push_to_hub",
     "read_metadata",
