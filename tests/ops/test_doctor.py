@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import typer
@@ -48,6 +50,21 @@ def test_without_a_kernel_it_says_why(
     assert "reference" in result.output
     assert "the compiled kernel is missing" in result.output
     assert {choice.backend for choice in diagnosis.backend_choices() if choice.device == "cpu"} == {"reference"}
+
+
+def test_a_problem_of_the_build_is_shown(
+    program: typer.Typer, one_check: list[diagnosis.Check], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(library, "path", lambda: tmp_path / "libls3d.so")
+    (tmp_path / "build_problem.txt").write_text("error: cannot find -lgomp\n")
+    if library.instruction_set():
+        result = CliRunner().invoke(program, [], env={"COLUMNS": "200"})
+        assert "one thread, as it was built without OpenMP: error: cannot find -lgomp" in result.output
+    library.load.cache_clear()
+    try:
+        assert library.load()[1] == "the compiled kernel libls3d.so is missing (error: cannot find -lgomp)"
+    finally:
+        library.load.cache_clear()
 
 
 def test_backends_have_the_names_that_use_backend_takes() -> None:

@@ -52,6 +52,8 @@ def _devices() -> Table:
     table = Table("device", "description", title="Devices")
     instruction_set, why_not = diagnosis.cpu_kernel()
     kernel = f"kernel uses {instruction_set}" if instruction_set else why_not
+    if instruction_set and (problem := diagnosis.kernel_build_problem()):
+        kernel = f"{kernel} and one thread, as it was built without OpenMP: {problem}"
     table.add_row("cpu", f"{torch.get_num_threads()} threads; {kernel}")
     for device in diagnosis.devices()[1:]:
         properties = torch.cuda.get_device_properties(device)

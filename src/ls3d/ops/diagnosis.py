@@ -77,6 +77,11 @@ def cpu_kernel() -> tuple[str | None, str | None]:
     return library.instruction_set(), library.load()[1]
 
 
+def kernel_build_problem() -> str:
+    """Why the compiled CPU kernel uses one thread only; empty if it doesn't."""
+    return library.build_problem()
+
+
 def self_test(seconds: float = 10.0) -> list[Check]:
     """Compare every device's backend with the reference, forward and backward, for about so many seconds.
 

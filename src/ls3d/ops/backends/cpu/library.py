@@ -89,12 +89,19 @@ def path() -> Path:
     return Path(given) if given else Path(__file__).with_name(name)
 
 
+def build_problem() -> str:
+    """Why the kernel wasn't built at installation, or was built for one thread only, without OpenMP; else empty."""
+    file = path().with_name("build_problem.txt")
+    return file.read_text(encoding="utf-8", errors="replace").strip() if file.exists() else ""
+
+
 @functools.cache
 def load() -> tuple[ctypes.CDLL, None] | tuple[None, str]:
     """The library, or why there is none."""
     file = path()
     if not file.exists():
-        return None, f"the compiled kernel {file.name} is missing (no compiler was found at installation)"
+        reason = build_problem() or "no compiler was found at installation"
+        return None, f"the compiled kernel {file.name} is missing ({reason})"
     try:
         library = ctypes.CDLL(str(file))
         found = library.ls3d_abi()

@@ -39,7 +39,9 @@ LS3D_DECLARE(avx512)
 // The widest set that the processor has, or the set that the environment variable LS3D_ISA names if it has that one.
 static InstructionSet choose() {
   const char* wanted = std::getenv("LS3D_ISA");
-  auto allowed = [wanted](const char* name) { return !wanted || !*wanted || std::strcmp(wanted, name) == 0; };
+  [[maybe_unused]] const auto allowed = [wanted](const char* name) {
+    return !wanted || !*wanted || std::strcmp(wanted, name) == 0;
+  };
 #ifdef LS3D_HAS_AVX512
   if (allowed("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))

@@ -44,12 +44,12 @@ struct Match {
 inline Four<float> sum_lanes(const Eight v[4]) {
   Four<float> half[4];
   for (int k = 0; k < 4; ++k)
-    half[k] = __builtin_shufflevector(v[k], v[k], 0, 1, 2, 3) + __builtin_shufflevector(v[k], v[k], 4, 5, 6, 7);
+    half[k] = LS3D_SHUFFLE(v[k], v[k], 0, 1, 2, 3) + LS3D_SHUFFLE(v[k], v[k], 4, 5, 6, 7);
   const Four<float> even =
-      __builtin_shufflevector(half[0], half[1], 0, 4, 1, 5) + __builtin_shufflevector(half[0], half[1], 2, 6, 3, 7);
+      LS3D_SHUFFLE(half[0], half[1], 0, 4, 1, 5) + LS3D_SHUFFLE(half[0], half[1], 2, 6, 3, 7);
   const Four<float> odd =
-      __builtin_shufflevector(half[2], half[3], 0, 4, 1, 5) + __builtin_shufflevector(half[2], half[3], 2, 6, 3, 7);
-  return __builtin_shufflevector(even, odd, 0, 1, 4, 5) + __builtin_shufflevector(even, odd, 2, 3, 6, 7);
+      LS3D_SHUFFLE(half[2], half[3], 0, 4, 1, 5) + LS3D_SHUFFLE(half[2], half[3], 2, 6, 3, 7);
+  return LS3D_SHUFFLE(even, odd, 0, 1, 4, 5) + LS3D_SHUFFLE(even, odd, 2, 3, 6, 7);
 }
 
 inline Eight clamp(Eight value, float end) {
@@ -102,7 +102,7 @@ inline Eight difference(const Match& m, int64_t row, int64_t column, Eight y, Ei
     apart[k] = (Eight)((EightInts)d & 0x7fffffff);  // without its sign
   }
   const Four<float> low = sum_lanes(apart), high = sum_lanes(apart + 4);
-  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+  return LS3D_SHUFFLE(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
 }
 
 // A row of differences along `motion` plus (dy, dx).

@@ -9,6 +9,9 @@
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
+#ifdef _WIN32
+#include <malloc.h>
+#endif
 
 namespace ls3d {
 namespace {
@@ -98,15 +101,31 @@ inline void store_integers(int32_t* to, Integers<T> value) {
 template <class T>
 using Four = typename VectorOf<T, 4 * int(sizeof(T))>::type;
 
+#if defined(__clang__) || __GNUC__ >= 12
+#define LS3D_SHUFFLE(...) __builtin_shufflevector(__VA_ARGS__)
+#else
+// For compilers without the built-in function, and slower.
+template <class V, class... Places>
+inline auto shuffle(V a, V b, Places... places) {
+  using T = std::remove_reference_t<decltype(a[0])>;
+  constexpr int count = sizeof(V) / sizeof(T);
+  const int place[] = {places...};
+  typename VectorOf<std::remove_const_t<T>, int(sizeof...(places) * sizeof(T))>::type value = {};
+  for (int i = 0; i < int(sizeof...(places)); ++i) value[i] = place[i] < count ? a[place[i]] : b[place[i] - count];
+  return value;
+}
+#define LS3D_SHUFFLE(...) shuffle(__VA_ARGS__)
+#endif
+
 // Four partial sums of a vector's lanes. By shuffles: storing the vector and reading its elements stalls.
 template <class T>
 inline Four<T> fold_to_four(Vector<T> v) {
   if constexpr (lanes<T>() == 16) {
-    const auto half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
-                      __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
-    return __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+    const auto half = LS3D_SHUFFLE(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                      LS3D_SHUFFLE(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    return LS3D_SHUFFLE(half, half, 0, 1, 2, 3) + LS3D_SHUFFLE(half, half, 4, 5, 6, 7);
   } else if constexpr (lanes<T>() == 8) {
-    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+    return LS3D_SHUFFLE(v, v, 0, 1, 2, 3) + LS3D_SHUFFLE(v, v, 4, 5, 6, 7);
   } else if constexpr (lanes<T>() == 4) {
     return v;
   } else {
@@ -119,15 +138,23 @@ template <class T>
 inline Four<T> sums_of(const Vector<T> v[4]) {
   const Four<T> a = fold_to_four<T>(v[0]), b = fold_to_four<T>(v[1]), c = fold_to_four<T>(v[2]),
                 d = fold_to_four<T>(v[3]);
-  const Four<T> ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  const Four<T> cd = __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  const Four<T> ab = LS3D_SHUFFLE(a, b, 0, 4, 1, 5) + LS3D_SHUFFLE(a, b, 2, 6, 3, 7);
+  const Four<T> cd = LS3D_SHUFFLE(c, d, 0, 4, 1, 5) + LS3D_SHUFFLE(c, d, 2, 6, 3, 7);
+  return LS3D_SHUFFLE(ab, cd, 0, 1, 4, 5) + LS3D_SHUFFLE(ab, cd, 2, 3, 6, 7);
 }
 
 constexpr int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
+#ifdef _WIN32
+inline void* allocate_aligned(int64_t unit, int64_t bytes) { return _aligned_malloc(bytes, unit); }
+inline void free_aligned(void* block) { _aligned_free(block); }
+#else
+inline void* allocate_aligned(int64_t unit, int64_t bytes) { return std::aligned_alloc(unit, bytes); }
+inline void free_aligned(void* block) { std::free(block); }
+#endif
+
 struct Free {
-  void operator()(void* block) const { std::free(block); }
+  void operator()(void* block) const { free_aligned(block); }
 };
 
 template <class T>
@@ -139,7 +166,7 @@ template <class T>
 Buffer<T> allocate(int64_t count) {
   constexpr int64_t kLine = 64, kHugePage = 2 << 20, kLarge = 8 << 20;
   const int64_t bytes = (count > 0 ? count : 1) * int64_t(sizeof(T)), unit = bytes < kLarge ? kLine : kHugePage;
-  void* block = std::aligned_alloc(unit, round_up(bytes, unit));
+  void* block = allocate_aligned(unit, round_up(bytes, unit));
 #ifdef MADV_HUGEPAGE
   if (block && unit == kHugePage) (void)madvise(block, round_up(bytes, unit), MADV_HUGEPAGE);  // a hint
 #endif
