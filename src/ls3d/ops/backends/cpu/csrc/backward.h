@@ -26,8 +26,8 @@ struct TapColumns {
   int64_t column;  // the first one's number in the block
 };
 
-// Columns of a block that belong to one group and consecutive rows of the weight's gradient, (groups * depth, out_group).
-// In a bundle, to one tap.
+// Columns of a block that belong to one group, in a bundle also to one tap, and to consecutive rows of the weight's
+// gradient, (groups * depth, out_group).
 struct WeightRows {
   int64_t group, first, column, count;
 };
@@ -95,19 +95,19 @@ void pack_outputs(const KernelCall& call, const Tile& tile, int64_t channel, int
   }
 }
 
-// The gradient of a block's columns for one tile, (positions, kRow), from the packed output gradients. `packed` are the
-// weights of a bundle's tasks, (groups, kT, transposed_size); `a` is the temporal tap.
+// The gradient of the columns of a bundle's block for one tile, (positions, kRow), from the packed output gradients and
+// the packed weights of all groups, (groups, kT, transposed_size).
 template <class T>
 void bundle_gradient(const KernelCall& call, const Sizes& sizes, const Slice& slice, const Block& block,
                      int64_t positions, const T* packed, const T* outputs, T* columns) {
   constexpr int W = panel_width<T>();
-  for (const WeightRows& rows : block.rows) {  // in order: each writes a whole vector, of which the next one's are right
+  // In this order: each product writes whole vectors, and the next one overwrites what is too much.
+  for (const WeightRows& rows : block.rows) {
     const int64_t tap = (rows.first - rows.group * sizes.depth) / sizes.in_group % sizes.spatial_taps;
     const T* weights = packed + (rows.group * call.kernel[0] + block.a) * transposed_size<T>(sizes, slice) +
                        tap * tap_width<T>(sizes, slice) * sizes.out_group;
-    gemm<T, false, kRow, 1>(outputs + (rows.group - block.first_group) * sizes.out_group, weights,
-                            sizes.out_group * W, W, columns + rows.column, kRow, positions, rows.count,
-                            {sizes.out_group});
+    gemm<T, false, kRow, 1>(outputs + (rows.group - block.first_group) * sizes.out_group, weights, sizes.out_group * W,
+                            W, columns + rows.column, kRow, positions, rows.count, {sizes.out_group});
   }
 }
 

@@ -1,6 +1,6 @@
 // Depthwise convolutions: an output channel is the sum over taps of one input channel's samples times a weight. Groups
-// of one channel would make each product of matrices a product of two numbers, so all channels are treated as one group,
-// and samples, weights and gradients are multiplied element by element, a vector of channels at a time.
+// of one channel would make each product of matrices a product of two numbers, so all channels are treated as one
+// group, and samples, weights and gradients are multiplied element by element, a vector of channels at a time.
 #pragma once
 
 #include <cstring>
@@ -118,7 +118,8 @@ void add_depthwise_products(int64_t channel, int64_t count, int64_t positions, c
   });
 }
 
-// Adds the owners' sums, (owners, taps, channels), to the weight's gradient. Called by all threads of a parallel region.
+// Adds the owners' sums, (owners, taps, channels), to the weight's gradient. Called by all threads of a parallel
+// region.
 template <class T>
 void add_depthwise_sums(const KernelCall& call, const std::vector<int64_t>& distances, const T* sums, int64_t owners) {
   const int64_t taps = distances.size();

@@ -12,8 +12,8 @@ struct Depth {
   int64_t run, runs = 1, jump = 0;
 };
 
-// One register tile of C: M rows of N vectors. Row i of A starts at a + i * Row; row k of B starts at b + k * ldb, row i
-// of C at c + i * ldc.
+// One register tile of C: M rows of N vectors. Row i of A starts at a + i * Row; row k of B starts at b + k * ldb, row
+// i of C at c + i * ldc.
 template <class T, bool Add, int M, int N, int Row, int Step>
 inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, Depth depth) {
   using V = Vector<T>;

@@ -43,12 +43,9 @@ struct Match {
 // ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)) of the lanes of each of four vectors.
 inline Four<float> sum_lanes(const Eight v[4]) {
   Four<float> half[4];
-  for (int k = 0; k < 4; ++k)
-    half[k] = LS3D_SHUFFLE(v[k], v[k], 0, 1, 2, 3) + LS3D_SHUFFLE(v[k], v[k], 4, 5, 6, 7);
-  const Four<float> even =
-      LS3D_SHUFFLE(half[0], half[1], 0, 4, 1, 5) + LS3D_SHUFFLE(half[0], half[1], 2, 6, 3, 7);
-  const Four<float> odd =
-      LS3D_SHUFFLE(half[2], half[3], 0, 4, 1, 5) + LS3D_SHUFFLE(half[2], half[3], 2, 6, 3, 7);
+  for (int k = 0; k < 4; ++k) half[k] = LS3D_SHUFFLE(v[k], v[k], 0, 1, 2, 3) + LS3D_SHUFFLE(v[k], v[k], 4, 5, 6, 7);
+  const Four<float> even = LS3D_SHUFFLE(half[0], half[1], 0, 4, 1, 5) + LS3D_SHUFFLE(half[0], half[1], 2, 6, 3, 7);
+  const Four<float> odd = LS3D_SHUFFLE(half[2], half[3], 0, 4, 1, 5) + LS3D_SHUFFLE(half[2], half[3], 2, 6, 3, 7);
   return LS3D_SHUFFLE(even, odd, 0, 1, 4, 5) + LS3D_SHUFFLE(even, odd, 2, 3, 6, 7);
 }
 
@@ -350,21 +347,18 @@ inline int64_t match_workspace(int64_t radius, int64_t window, Size size) {
 template <typename Pass>
 void run_pass(const Match& m, float* workspace, Pass pass) {
   const int64_t share = match_workspace(m.radius, m.window, m.size);
-  for_bands(m.size.height, m.threads, [&](int64_t band, int64_t first, int64_t last) {
-    pass(Workspace{workspace + band * share}, first, last);
-  });
+  for_bands(m.size.height, m.threads,
+            [&](int64_t band, int64_t first, int64_t last) { pass(Workspace{workspace + band * share}, first, last); });
 }
 
 inline void select(const Match& m, Field motion, Field chosen, float* workspace) {
-  run_pass(m, workspace, [&](Workspace space, int64_t first, int64_t last) {
-    select_rows(m, motion, chosen, space, first, last);
-  });
+  run_pass(m, workspace,
+           [&](Workspace space, int64_t first, int64_t last) { select_rows(m, motion, chosen, space, first, last); });
 }
 
 inline void search(const Match& m, Field center, Field found, float* workspace) {
-  run_pass(m, workspace, [&](Workspace space, int64_t first, int64_t last) {
-    search_rows(m, center, found, space, first, last);
-  });
+  run_pass(m, workspace,
+           [&](Workspace space, int64_t first, int64_t last) { search_rows(m, center, found, space, first, last); });
 }
 
 inline void prefer_small(const Match& m, Field large, Field small, Field chosen, float* workspace) {

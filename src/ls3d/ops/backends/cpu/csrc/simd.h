@@ -121,8 +121,7 @@ inline auto shuffle(V a, V b, Places... places) {
 template <class T>
 inline Four<T> fold_to_four(Vector<T> v) {
   if constexpr (lanes<T>() == 16) {
-    const auto half = LS3D_SHUFFLE(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
-                      LS3D_SHUFFLE(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    const auto half = LS3D_SHUFFLE(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + LS3D_SHUFFLE(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
     return LS3D_SHUFFLE(half, half, 0, 1, 2, 3) + LS3D_SHUFFLE(half, half, 4, 5, 6, 7);
   } else if constexpr (lanes<T>() == 8) {
     return LS3D_SHUFFLE(v, v, 0, 1, 2, 3) + LS3D_SHUFFLE(v, v, 4, 5, 6, 7);
