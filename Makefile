@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+CSRC := src/ls3d/ops/backends/cpu/csrc/*
 .DEFAULT_GOAL := help
 .PHONY: help setup kernel test slow faults gpu coverage lint types format docs bench clean
 
@@ -37,6 +38,7 @@ coverage: ## the tests with branch coverage, against its thresholds
 lint: ## style, spelling and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(CSRC)
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 
@@ -46,6 +48,7 @@ types: ## mypy, strict
 format: ## format the code and apply ruff's safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CSRC)
 
 docs: ## regenerate docs/models.md from the registry, and the scores of `ls3d models` from benchmarks/results
 	$(BIN)/python scripts/model_table.py
