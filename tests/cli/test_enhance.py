@@ -63,6 +63,13 @@ def test_quality_chooses_the_network(quality: str, model: str, source: Path, tmp
     assert f"; {model} on " in output
 
 
+@pytest.mark.parametrize("factor", ["2.5", "5/2"])
+def test_a_factor_that_is_a_fraction(factor: str, source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    run("interpolate", source, target, "--factor", factor, "--model", "blend", "--preview", 0.4)
+    assert times(target) == [Fraction(2 * n, 125) for n in range(25)]
+
+
 def test_fps(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     run("interpolate", source, target, "--fps", "30000/1001", "--model", "repeat", "--duration", 1)
@@ -100,7 +107,7 @@ def test_the_other_flags(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--factor", "5"], "--factor 5: expected 2, 4 or 8"),
+        (["--factor", "1/2"], "--factor 1/2: expected a number from 1 to 100"),
         (["--fps", "many"], "--fps many: expected a number"),
         (["--preview", "1", "--duration", "1"], "--preview and --duration exclude each other"),
         (["--max-memory", "lots"], "--max-memory lots: expected bytes"),

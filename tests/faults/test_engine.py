@@ -230,7 +230,12 @@ ROWS = [
         )
         for rate in RATES
     ),
-    Row("--factor 3", ("interpolate", "in.mkv", "out.mkv", "--factor", "3"), clip("in.mkv"), "--factor 3"),
+    *(
+        Row(
+            f"--factor {factor!r}", ("interpolate", "in.mkv", "out.mkv", "--factor", factor), clip("in.mkv"), "--factor"
+        )
+        for factor in ("0", "0.5", "-2", "101", "inf", "nan", "1/0", "many", "", "1e99")
+    ),
     Row("--scale 3", ("upscale", "in.mkv", "out.mkv", "--scale", "3", "--model", "bicubic"), clip("in.mkv"), "--scale"),
     Row("--sigma loud", ("denoise", "in.mkv", "out.mkv", "--sigma", "loud"), clip("in.mkv"), "--sigma loud"),
     Row("standard input is no pipe", ("denoise", "-", "out.mkv", "--model", "identity"), None, "standard input"),

@@ -35,7 +35,10 @@ def register(app: typer.Typer) -> None:
 def interpolate(
     source: Source,
     target: Target,
-    factor: Annotated[int | None, typer.Option(help="How many times more frames: 2, 4 or 8. By default, 2.")] = None,
+    factor: Annotated[
+        str | None,
+        typer.Option(metavar="FACTOR", help="How many times more frames: 2, 3, 2.5, 5/2, ... By default, 2."),
+    ] = None,
     fps: Annotated[
         str | None, typer.Option(metavar="FPS", help="Frames per second instead of a factor, such as 60 or 60000/1001.")
     ] = None,
@@ -55,7 +58,7 @@ def interpolate(
 ) -> EnhanceReport:
     """Raise the frame rate of a video. Audio, subtitles and all other streams are kept.
 
-    Example: ls3d interpolate film.mkv smooth.mkv --factor 4
+    Example: ls3d interpolate film.mkv smooth.mkv --factor 2.5
     """
     from ls3d import enhance
 
@@ -64,7 +67,7 @@ def interpolate(
     return enhance.interpolate(
         _input(source),
         _output(target),
-        factor=factor,
+        factor=read_fraction(factor, "factor"),
         fps=read_fraction(fps, "fps"),
         slow_motion=slow_motion,
         model=model or QUALITIES[quality or "fast"],

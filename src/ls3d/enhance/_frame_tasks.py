@@ -16,6 +16,8 @@ from ls3d.inference import Enhancer, NetworkOutputError, estimate_sigma
 from ls3d.video import Frame, same_pixels, to_rgb
 from ls3d.video.color import Color
 
+_MADE_AT_ONCE = 8  # new frames in one call of a network, which are in memory together
+
 
 @dataclass(frozen=True)
 class Output:
@@ -83,16 +85,21 @@ class Interpolate:
     def outputs(self, window: Window) -> Iterator[Output]:
         """See ``FrameTask``."""
         slots = [(slot.pts, self._enhancer.nearest_time(slot.position)) for slot in window.slots]
-        moving = bool(window.after) and not same_pixels(window.frame.picture, window.after[0].picture)
-        times = sorted({time for _, time in slots if 0 < time < 1}) if moving else []
-        made = self._make([window.frame, window.after[0]], times) if times else {}
+        if not window.after or same_pixels(window.frame.picture, window.after[0].picture):
+            yield from (Output(pts, window.frame, held=time != 0) for pts, time in slots)
+            return
+        pair = (window.frame, window.after[0])
+        times = sorted({time for _, time in slots if 0 < time < 1})
+        at_once = _MADE_AT_ONCE if self._enhancer.traits.times == "any" else max(1, len(times))
+        made: dict[Fraction, Tensor] = {}
         for pts, time in slots:
-            if time in made:
-                yield Output(pts, made[time])
-            elif time == 1 and moving:
-                yield Output(pts, window.after[0])
-            else:
-                yield Output(pts, window.frame, held=time != 0)
+            if time in (0, 1):
+                yield Output(pts, pair[int(time)])
+                continue
+            if time not in made:
+                begin = times.index(time)
+                made = self._make(pair, times[begin : begin + at_once])
+            yield Output(pts, made[time])
 
     def _make(self, pair: Sequence[Frame], times: Sequence[Fraction]) -> dict[Fraction, Tensor]:
         made = self._enhancer.interpolate(self._tensors(pair), times)[0].unbind(1)
@@ -131,13 +138,13 @@ class Restore:
         return torch.full((1,), sigma, device=frame.device)
 
 
-def make_outputs(task: FrameTask, window: Window) -> list[Output]:
-    """The output frames of a window.
+def make_outputs(task: FrameTask, window: Window) -> Iterator[Output]:
+    """The output frames of a window, each when it is asked for.
 
     Raises:
         NetworkOutputError: the network returned something else than its traits promise; the message names the frame.
     """
     try:
-        return list(task.outputs(window))
+        yield from task.outputs(window)
     except NetworkOutputError as error:
         raise type(error)(f"the frame at {float(window.frame.time):.3f} s: {error}") from error

@@ -203,7 +203,7 @@ def prepare_job(
     options: EnhanceOptions,
     *,
     sigma: NoiseLevel | None = None,
-    stretch: int = 1,
+    stretch: Fraction = Fraction(1),
 ) -> PreparedJob:
     """Choose the encoder's settings and describe the job.
 
@@ -230,7 +230,7 @@ def prepare_job(
         )
         log.warning("%s is interlaced; its frames are processed as if they were progressive%s", info.name, result)
     segmentation = Segmentation(
-        span=TimeRange(source.span.start, source.span.end, Fraction(stretch)),
+        span=TimeRange(source.span.start, source.span.end, stretch),
         timeline=timeline,
         time_base=settings.time_base,
         cut_threshold=options.cut_threshold,
@@ -276,18 +276,19 @@ def _encoder_settings(
     container: str,
     scale: int,
     timeline: Timeline,
-    stretch: int,
+    stretch: Fraction,
     options: EnhanceOptions,
     same_lines: bool,
 ) -> EncoderSettings:
     info = source.source.info
-    own_rate = _constant_rate(source) if container in _COUNTING_FRAMES else info.rate
+    counts = container in _COUNTING_FRAMES
+    own_rate = _constant_rate(source) if counts else info.rate
     rate = timeline.rate(own_rate) / stretch
     return choose_settings(
         info,
         container,
         size=(info.height * scale, info.width * scale),
-        time_base=1 / rate if container in _COUNTING_FRAMES else timeline.time_base(info.time_base),
+        time_base=1 / rate if counts else timeline.time_base(info.time_base / stretch.denominator),
         rate=rate,
         codec=options.codec,
         crf=options.crf,

@@ -36,7 +36,7 @@ def interpolate(
     source: PathLike | BinaryIO,
     target: PathLike | BinaryIO,
     *,
-    factor: int | None = None,
+    factor: Fraction | float | None = None,
     fps: Fraction | float | None = None,
     slow_motion: bool = False,
     model: PathLike | EnhancementNetwork = DEFAULT_INTERPOLATION,
@@ -45,16 +45,18 @@ def interpolate(
 ) -> EnhanceReport:
     """Raise a video's frame rate: new frames are added between its own, which stay as they are.
 
-    n frames become n * factor frames of the same duration; the last frame is held for its own duration. Nothing is
-    interpolated across a hard cut. Audio and all other streams are copied.
+    n frames become n * factor frames, rounded up, of the same duration; the last frame is held for its own duration.
+    Output frame k is shown k / factor intervals after the first source frame, where an interval lasts from one source
+    frame to the next: frames of a variable rate keep their spacing. A source frame passes through unchanged where an
+    output frame has its time. Nothing is interpolated across a hard cut. Audio and all other streams are copied.
 
     Args:
         source: a video file, a folder of images, or a binary file from which a video (y4m) is read.
         target: a video file, a folder for PNG images (a name without suffix), or a binary file to which y4m is written.
-        factor: 2, 4 or 8; 2 unless ``fps`` is given.
-        fps: frames per second, instead of a factor. Networks that make frames at quarters of the interval between two
-            source frames are run repeatedly, and times are rounded to sixteenths of it.
-        slow_motion: keep the source's frame rate, so that the output is ``factor`` times longer, without audio.
+        factor: from 1 to 100, such as 3, 2.5 or ``Fraction(5, 2)``; 2 unless ``fps`` is given. Networks that make
+            frames at quarters of an interval are run repeatedly, and times are rounded to sixteenths of it.
+        fps: frames per second, instead of a factor; likewise.
+        slow_motion: keep the source's frame rate, so that the output is exactly ``factor`` times longer, without audio.
         model: an interpolation network: its name, its weights file, or the network itself.
         options: see ``EnhanceOptions``.
         progress: is called after every source frame.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import BinaryIO
 
-from ls3d.enhance._arguments import check_interpolation, read_noise_level
+from ls3d.enhance._arguments import check_interpolation, exact_factor, read_noise_level
 from ls3d.enhance._setup import (
     PathLike,
     PreparedJob,
@@ -36,7 +36,7 @@ def prepare_interpolation(
     source: PathLike | BinaryIO,
     target: PathLike | BinaryIO,
     *,
-    factor: int | None = None,
+    factor: Fraction | float | None = None,
     fps: Fraction | float | None = None,
     slow_motion: bool = False,
     model: PathLike | EnhancementNetwork = DEFAULT_INTERPOLATION,
@@ -46,10 +46,12 @@ def prepare_interpolation(
     check_interpolation(factor, fps, slow_motion)
     opened = open_source(source, options)
     checked = check_target(target, opened, options.replaces_output)
-    times = factor or 2
+    times = exact_factor(2 if factor is None else factor)
     timeline: Timeline = Multiply(times) if fps is None else Constant(exact_rate(fps, "fps"), opened.span.start)
     network, enhancer = load_enhancer(model, "interpolation", options, opened.source.info)
-    return prepare_job(opened, checked, network, enhancer, timeline, options, stretch=times if slow_motion else 1)
+    return prepare_job(
+        opened, checked, network, enhancer, timeline, options, stretch=times if slow_motion else Fraction(1)
+    )
 
 
 def prepare_upscaling(
@@ -66,7 +68,7 @@ def prepare_upscaling(
     network, enhancer = load_enhancer(model, "super-resolution", options, opened.source.info)
     if scale not in (None, enhancer.traits.scale):
         raise InputError(f"{scale}: the model {network.name} enlarges {enhancer.traits.scale} times", argument="scale")
-    return prepare_job(opened, checked, network, enhancer, Multiply(1), options)
+    return prepare_job(opened, checked, network, enhancer, Multiply(Fraction(1)), options)
 
 
 def prepare_denoising(
@@ -86,4 +88,4 @@ def prepare_denoising(
         raise InputError(f"{sigma}: the model {network.name} takes no noise level", argument="sigma")
     if enhancer.traits.takes_sigma and level is None:
         level = "auto"
-    return prepare_job(opened, checked, network, enhancer, Multiply(1), options, sigma=level)
+    return prepare_job(opened, checked, network, enhancer, Multiply(Fraction(1)), options, sigma=level)
