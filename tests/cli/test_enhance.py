@@ -105,6 +105,16 @@ def test_the_other_flags(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("flags", "size"),
+    [(["--scale", "3/2"], (96, 72)), (["--height", "72"], (96, 72)), (["--fit", "96x100"], (96, 72))],
+)
+def test_sizes(flags: list[str], size: tuple[int, int], source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    run("upscale", source, target, "--model", "bicubic", "--preview", 0.1, "--max-memory", "3G", *flags)
+    assert (probe(target).width, probe(target).height) == size
+
+
+@pytest.mark.parametrize(
     ("flags", "sentence"),
     [
         (["--factor", "1/2"], "--factor 1/2: expected a number from 1 to 100"),

@@ -180,6 +180,13 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "model is a video": ("--model", "./in.mkv"),
 }
 
+SIZES = {
+    "--scale": ("0", "-2", "9", "inf", "nan", "1/0", "many", ""),
+    "--width": ("0", "-16", "99999", "16.5", "wide"),
+    "--height": ("0", "1e3"),
+    "--fit": ("1920", "1920x", "0x0", "1920x1080x3", "-1920x1080", "99999999999x9", "big"),
+}
+
 RATES = ("inf", "nan", "0", "-1", "1e-9", "1e9", "1/0", "many", "", "1e99999999")
 
 ROWS = [
@@ -236,7 +243,30 @@ ROWS = [
         )
         for factor in ("0", "0.5", "-2", "101", "inf", "nan", "1/0", "many", "", "1e99")
     ),
-    Row("--scale 3", ("upscale", "in.mkv", "out.mkv", "--scale", "3", "--model", "bicubic"), clip("in.mkv"), "--scale"),
+    *(
+        Row(
+            f"{flag} {value!r}",
+            ("upscale", "in.mkv", "out.mkv", flag, value, "--model", "bicubic"),
+            clip("in.mkv"),
+            flag if value else "",
+        )
+        for flag, values in SIZES.items()
+        for value in values
+    ),
+    Row(
+        "two sizes",
+        ("upscale", "in.mkv", "out.mkv", "--scale", "2", "--height", "1080", "--model", "bicubic"),
+        clip("in.mkv"),
+        "--height 1080: can't be combined with",
+    ),
+    Row(
+        "a size beyond the limit",
+        ("upscale", "in.mkv", "out.mkv", "--height", "100", "--max-pixels", "9999", "--model", "bicubic"),
+        clip("in.mkv"),
+        "--max-pixels 9999: the output would have 150 x 100 pixels",
+        memory=MEMORY,
+        seconds=SECONDS,
+    ),
     Row("--sigma loud", ("denoise", "in.mkv", "out.mkv", "--sigma", "loud"), clip("in.mkv"), "--sigma loud"),
     Row("standard input is no pipe", ("denoise", "-", "out.mkv", "--model", "identity"), None, "standard input"),
     Row(

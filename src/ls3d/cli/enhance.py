@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import Annotated, BinaryIO, Literal, TextIO
 
@@ -79,7 +80,22 @@ def interpolate(
 def upscale(
     source: Source,
     target: Target,
-    scale: Annotated[int | None, typer.Option(help="How many times larger. By default, the network's scale.")] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="SCALE", help="How many times larger: 2, 1.5, 3/2, ... By default, the network's scale."),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Width of the output in pixels, instead of --scale; the shape is kept.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Height of the output in pixels, instead of --scale; the shape is kept.")
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT", help="The largest size that fits, instead of --scale: 1920x1080, 3840x2160, ..."
+        ),
+    ] = None,
     model: Annotated[
         str, typer.Option(help="A network's name (bicubic needs no weights), or its weights file (.safetensors).")
     ] = DEFAULT_SUPER_RESOLUTION,
@@ -89,12 +105,20 @@ def upscale(
 ) -> EnhanceReport:
     """Enlarge a video. Audio, subtitles and all other streams are kept.
 
-    Example: ls3d upscale small.mp4 large.mp4 --scale 4 --model bicubic
+    Example: ls3d upscale small.mp4 large.mp4 --fit 1920x1080
     """
     from ls3d import enhance
 
     return enhance.upscale(
-        _input(source), _output(target), scale=scale, model=model, options=options, progress=progress
+        _input(source),
+        _output(target),
+        scale=read_fraction(scale, "scale"),
+        width=width,
+        height=height,
+        fit=_read_size(fit),
+        model=model,
+        options=options,
+        progress=progress,
     )
 
 
@@ -121,6 +145,20 @@ def denoise(
     return enhance.denoise(
         _input(source), _output(target), sigma=sigma, model=model, options=options, progress=progress
     )
+
+
+def _read_size(text: str | None) -> tuple[int, int] | None:
+    """Read width and height.
+
+    Raises:
+        InputError: they can't be read.
+    """
+    if text is None:
+        return None
+    sides = re.fullmatch(r"([0-9]{1,9})[xX×]([0-9]{1,9})", text)
+    if sides is None:
+        raise InputError(f"{text}: expected width and height, such as 1920x1080", argument="fit")
+    return int(sides[1]), int(sides[2])
 
 
 def _input(path: str) -> str | BinaryIO:

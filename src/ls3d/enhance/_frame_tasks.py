@@ -13,6 +13,7 @@ from torch import Tensor
 from ls3d.enhance._arguments import NoiseLevel
 from ls3d.enhance._windows import Window
 from ls3d.inference import Enhancer, NetworkOutputError, estimate_sigma
+from ls3d.nn.resize import imresize
 from ls3d.video import Frame, same_pixels, to_rgb
 from ls3d.video.color import Color
 
@@ -112,12 +113,16 @@ class Restore:
     Args:
         enhancer: runs a restoration network.
         tensors: converts source frames.
+        size: height and width of the output; where the network's differ, its whole frames are resized.
         sigma: noise level for networks that take one, otherwise None.
     """
 
-    def __init__(self, enhancer: Enhancer, tensors: FrameTensors, sigma: NoiseLevel | None = None) -> None:
+    def __init__(
+        self, enhancer: Enhancer, tensors: FrameTensors, size: tuple[int, int], sigma: NoiseLevel | None = None
+    ) -> None:
         self._enhancer = enhancer
         self._tensors = tensors
+        self._size = size
         self._sigma = sigma
 
     def outputs(self, window: Window) -> Iterator[Output]:
@@ -128,7 +133,7 @@ class Restore:
         missing_after = traits.frames_after - len(window.after)
         padded = self._tensors(frames[:1] * missing_before + frames + frames[-1:] * missing_after)
         sigma = None if self._sigma is None else self._measure(padded[0, :, traits.frames_before])
-        restored = self._enhancer.restore(padded, sigma)[0]
+        restored = _resized(self._enhancer.restore(padded, sigma)[0], self._size)
         for slot in window.slots:
             yield Output(slot.pts, restored)
 
@@ -136,6 +141,14 @@ class Restore:
         """The noise level in units of [0, 1], ``(1,)``."""
         sigma = estimate_sigma(frame) if self._sigma == "auto" else float(self._sigma or 0) / 255
         return torch.full((1,), sigma, device=frame.device)
+
+
+def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize ``(3, H, W)`` to a height and a width; the frame itself if it has these."""
+    height, width = frame.shape[-2:]
+    if (height, width) == size:
+        return frame
+    return imresize(frame, (Fraction(size[0], height), Fraction(size[1], width)))
 
 
 def make_outputs(task: FrameTask, window: Window) -> Iterator[Output]:

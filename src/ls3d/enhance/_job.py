@@ -203,4 +203,4 @@ class Job:
         tensors = FrameTensors(self.info.color, enhancer.device)
         if enhancer.traits.task == "interpolation":
             return Interpolate(enhancer, tensors)
-        return Restore(enhancer, tensors, self.sigma)
+        return Restore(enhancer, tensors, (self.settings.height, self.settings.width), self.sigma)

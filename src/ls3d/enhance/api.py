@@ -16,6 +16,7 @@ from ls3d.enhance._arguments import (
     check_target_name,
     read_noise_level,
 )
+from ls3d.enhance._size import requested_size
 from ls3d.enhance.options import (
     DEFAULT_DENOISING,
     DEFAULT_INTERPOLATION,
@@ -81,17 +82,29 @@ def upscale(
     source: PathLike | BinaryIO,
     target: PathLike | BinaryIO,
     *,
-    scale: int | None = None,
+    scale: Fraction | float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fit: tuple[int, int] | None = None,
     model: PathLike | EnhancementNetwork = DEFAULT_SUPER_RESOLUTION,
     options: EnhanceOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> EnhanceReport:
     """Enlarge a video.
 
+    The network enlarges by its own scale; other sizes are made from its output by antialiased bicubic resizing. Sides
+    are rounded to the nearest whole pixel, or even number of pixels where the output's chroma has half the size. At
+    most one of ``scale``, ``width``, ``height`` and ``fit`` can be given; by default, it is the network's scale.
+
     Args:
         source: see ``interpolate``.
         target: see ``interpolate``.
-        scale: how many times larger; must be the network's scale, which is the default.
+        scale: how many times larger, more than 0 and at most 8, such as 2, 1.5 or ``Fraction(3, 2)``; the pixels keep
+            their shape.
+        width: of the output as it is shown, in square pixels; the height follows from the source's shape.
+        height: of the output as it is shown, in square pixels; the width follows from the source's shape.
+        fit: width and height of a box, in square pixels; the output gets the largest size of the source's shape that
+            fits.
         model: a super-resolution network: its name, its weights file, or the network itself.
         options: see ``EnhanceOptions``.
         progress: is called after every source frame.
@@ -102,10 +115,13 @@ def upscale(
         OSError: a file can't be read or written.
     """
     options = options or EnhanceOptions()
+    requested_size(scale, width, height, fit)
     _check_names(source, target, options)
     from ls3d.enhance.jobs import prepare_upscaling
 
-    job = prepare_upscaling(source, target, scale=scale, model=model, options=options)
+    job = prepare_upscaling(
+        source, target, scale=scale, width=width, height=height, fit=fit, model=model, options=options
+    )
     return job.run(options.resume, progress)
 
 

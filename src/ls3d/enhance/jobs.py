@@ -18,6 +18,7 @@ from ls3d.enhance._setup import (
     open_source,
     prepare_job,
 )
+from ls3d.enhance._size import requested_size
 from ls3d.enhance._timeline import Constant, Multiply, Timeline
 from ls3d.enhance.options import (
     DEFAULT_DENOISING,
@@ -58,17 +59,19 @@ def prepare_upscaling(
     source: PathLike | BinaryIO,
     target: PathLike | BinaryIO,
     *,
-    scale: int | None = None,
+    scale: Fraction | float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fit: tuple[int, int] | None = None,
     model: PathLike | EnhancementNetwork = DEFAULT_SUPER_RESOLUTION,
     options: EnhanceOptions,
 ) -> PreparedJob:
     """The job of ``ls3d.enhance.upscale``, which explains arguments and errors."""
+    size = requested_size(scale, width, height, fit)
     opened = open_source(source, options)
     checked = check_target(target, opened, options.replaces_output)
-    network, enhancer = load_enhancer(model, "super-resolution", options, opened.source.info)
-    if scale not in (None, enhancer.traits.scale):
-        raise InputError(f"{scale}: the model {network.name} enlarges {enhancer.traits.scale} times", argument="scale")
-    return prepare_job(opened, checked, network, enhancer, Multiply(Fraction(1)), options)
+    network, enhancer = load_enhancer(model, "super-resolution", options, opened.source.info, size)
+    return prepare_job(opened, checked, network, enhancer, Multiply(Fraction(1)), options, size=size)
 
 
 def prepare_denoising(
