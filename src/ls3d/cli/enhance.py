@@ -23,8 +23,18 @@ from ls3d.progress import ProgressCallback
 _STANDARD_STREAM = "-"
 
 Quality = Literal["fast", "best"]
-Source = Annotated[str, typer.Argument(metavar="IN", help="A video, a folder of images, or - for y4m on stdin.")]
-Target = Annotated[str, typer.Argument(metavar="OUT", help="A video, a folder for PNG images, or - for y4m on stdout.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="IN", help="A video, a folder of images, a folder of videos, a quoted pattern, or - for y4m on stdin."
+    ),
+]
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="OUT", help="A video, a folder for PNG images or for several videos, or - for y4m on stdout."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,6 +70,8 @@ def interpolate(
     """Raise the frame rate of a video. Audio, subtitles and all other streams are kept.
 
     Example: ls3d interpolate film.mkv smooth.mkv --factor 2.5
+
+    Example: ls3d interpolate folder_of_videos smooth --fps 60
     """
     from ls3d import enhance
 
@@ -106,6 +118,8 @@ def upscale(
     """Enlarge a video. Audio, subtitles and all other streams are kept.
 
     Example: ls3d upscale small.mp4 large.mp4 --fit 1920x1080
+
+    Example: ls3d upscale folder_of_videos large --scale 2
     """
     from ls3d import enhance
 
@@ -139,6 +153,8 @@ def denoise(
     """Remove noise from a video. Audio, subtitles and all other streams are kept.
 
     Example: ls3d denoise noisy.mp4 clean.mp4 --sigma 25
+
+    Example: ls3d denoise 'holiday/*.mp4' clean
     """
     from ls3d import enhance
 

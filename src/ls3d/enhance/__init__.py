@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ls3d.enhance.files import FileResult, enhance_files, find_videos, pair_files
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
 from ls3d.progress import Progress
@@ -15,7 +16,18 @@ from ls3d.progress import Progress
 if TYPE_CHECKING:
     from ls3d.enhance.api import denoise, interpolate, upscale
 
-__all__ = ["EnhanceOptions", "EnhanceReport", "Progress", "denoise", "interpolate", "upscale"]
+__all__ = [
+    "EnhanceOptions",
+    "EnhanceReport",
+    "FileResult",
+    "Progress",
+    "denoise",
+    "enhance_files",
+    "find_videos",
+    "interpolate",
+    "pair_files",
+    "upscale",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,10 @@ _MAX_RATE = 1000  # frames per second
 NoiseLevel = float | Literal["auto"]
 
 
+class UnusableModelError(InputError):
+    """The network can't be loaded, whatever the source is."""
+
+
 def check_source_name(path: Path) -> None:
     """Check that there is a file or folder that may be a source.
 
