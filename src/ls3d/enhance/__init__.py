@@ -1,5 +1,8 @@
 """Enhancement of whole videos: ``interpolate``, ``upscale``, ``denoise``. All other streams of a file are kept.
 
+``enhance_files`` does a job for several files. ``interpolate_frames``, ``upscale_frames`` and ``denoise_frames`` take
+frames in memory instead of files.
+
 The functions are imported on first use: user interfaces need the options before anything heavy is imported.
 """
 
@@ -15,6 +18,12 @@ from ls3d.progress import Progress
 
 if TYPE_CHECKING:
     from ls3d.enhance.api import denoise, interpolate, upscale
+    from ls3d.enhance.frames import denoise_frames, interpolate_frames, upscale_frames
+
+_LATER = {
+    **dict.fromkeys(("denoise", "interpolate", "upscale"), "ls3d.enhance.api"),
+    **dict.fromkeys(("denoise_frames", "interpolate_frames", "upscale_frames"), "ls3d.enhance.frames"),
+}
 
 __all__ = [
     "EnhanceOptions",
@@ -22,15 +31,18 @@ __all__ = [
     "FileResult",
     "Progress",
     "denoise",
+    "denoise_frames",
     "enhance_files",
     "find_videos",
     "interpolate",
+    "interpolate_frames",
     "pair_files",
     "upscale",
+    "upscale_frames",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("denoise", "interpolate", "upscale"):
-        return getattr(importlib.import_module("ls3d.enhance.api"), name)
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module 'ls3d.enhance' has no attribute {name!r}")

@@ -65,6 +65,10 @@ class FrameTensors:
                 self._tensors[frame.time] = known[frame.time] if frame.time in known else self._convert(frame)
         return torch.stack([self._tensors[frame.time] for frame in frames], dim=1)[None]
 
+    def same(self, first: Frame, second: Frame) -> bool:
+        """Whether two frames are identical."""
+        return same_pixels(first.picture, second.picture)
+
     def _convert(self, frame: Frame) -> Tensor:
         return to_rgb(frame.picture, self._color, self._device)
 
@@ -86,7 +90,7 @@ class Interpolate:
     def outputs(self, window: Window) -> Iterator[Output]:
         """See ``FrameTask``."""
         slots = [(slot.pts, self._enhancer.nearest_time(slot.position)) for slot in window.slots]
-        if not window.after or same_pixels(window.frame.picture, window.after[0].picture):
+        if not window.after or self._tensors.same(window.frame, window.after[0]):
             yield from (Output(pts, window.frame, held=time != 0) for pts, time in slots)
             return
         pair = (window.frame, window.after[0])

@@ -185,7 +185,7 @@ def _frame_memory(info: VideoInfo, scale: int, size: SizeRequest | None) -> int:
     resized = 0
     if size is not None and size.scale != scale:
         resized = _RESIZED * made
-        made = math.prod(size.size(info, "", (1, 1)))
+        made = math.prod(size.size_of_video(info, "", (1, 1)))
     encoded = decoded * _ENCODER_FRAMES * made // pixels
     return decoded * decoding + encoded + _TENSOR_PIXEL * (_TENSORS * pixels + _MADE * made + resized)
 
@@ -324,9 +324,9 @@ def _encoder_settings(
     if size is None or size.scale == scale:
         return choose(size=own_size)
     # The pixel format says by what the sides must be divisible; these are in any format.
-    any_format = choose(size=size.size(info, container, (_DIVISIBLE, _DIVISIBLE)))
+    any_format = choose(size=size.size_of_video(info, container, (_DIVISIBLE, _DIVISIBLE)))
     horizontal, vertical = any_format.color.layout.subsampling
-    exact_size = size.size(info, container, (1 << vertical, 1 << horizontal))
+    exact_size = size.size_of_video(info, container, (1 << vertical, 1 << horizontal))
     if exact_size != own_size:
         check_pixels(exact_size, options.max_pixels)
     return choose(size=exact_size)

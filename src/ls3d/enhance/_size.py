@@ -45,28 +45,47 @@ class SizeRequest:
         """Whether the output has square pixels even if the source has not."""
         return self.scale is None
 
-    def size(self, info: VideoInfo, container: str, units: tuple[int, int]) -> tuple[int, int]:
+    def size_of_video(self, info: VideoInfo, container: str, units: tuple[int, int]) -> tuple[int, int]:
+        """As ``size``, for a video.
+
+        Args:
+            info: of the source.
+            container: FFmpeg's name of the output format.
+            units: see ``size``.
+        """
+        rotated = info.rotation % 180 == 90 and container in _ROTATING
+        return self.size(info.height, info.width, units, info.sample_aspect_ratio, rotated)
+
+    def size(
+        self,
+        height: int,
+        width: int,
+        units: tuple[int, int] = (1, 1),
+        sample_aspect_ratio: Fraction = Fraction(1),
+        rotated: bool = False,
+    ) -> tuple[int, int]:
         """Height and width of the output in samples.
 
         Each side is rounded to the nearest multiple of its unit, or down where it would not fit.
 
         Args:
-            info: of the source.
-            container: FFmpeg's name of the output format.
+            height: of the source, in samples.
+            width: of the source, in samples.
             units: for height and width, such as ``(2, 2)`` for pixel formats whose chroma has half the size.
+            sample_aspect_ratio: width of a sample divided by its height.
+            rotated: whether a player exchanges height and width.
         """
         if self.scale is not None:
-            return _rounded(info.height * self.scale, units[0]), _rounded(info.width * self.scale, units[1])
-        rotated = info.rotation % 180 == 90 and container in _ROTATING
-        shape = (Fraction(info.height), info.width * info.sample_aspect_ratio)
+            return _rounded(height * self.scale, units[0]), _rounded(width * self.scale, units[1])
+        shape = (Fraction(height), width * sample_aspect_ratio)
         box = (self.height, self.width) if self.fit is None else (self.fit[1], self.fit[0])
         limits = box[::-1] if rotated else box
         factor = min(limit / side for limit, side in zip(limits, shape, strict=True) if limit is not None)
-        height, width = (
+        rows, columns = (
             _rounded(side * factor, unit, limit if self.fit is not None else None)
             for side, unit, limit in zip(shape, units, limits, strict=True)
         )
-        return height, width
+        return rows, columns
 
 
 def requested_size(

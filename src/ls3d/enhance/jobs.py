@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import BinaryIO
 
-from ls3d.enhance._arguments import check_interpolation, exact_factor, read_noise_level
+from ls3d.enhance._arguments import NoiseLevel, check_interpolation, exact_factor, read_noise_level
 from ls3d.enhance._setup import (
     PathLike,
     PreparedJob,
@@ -27,6 +27,7 @@ from ls3d.enhance.options import (
     EnhanceOptions,
 )
 from ls3d.errors import InputError
+from ls3d.inference import Enhancer
 from ls3d.models import EnhancementNetwork
 from ls3d.video import exact_rate
 
@@ -87,8 +88,19 @@ def prepare_denoising(
     opened = open_source(source, options)
     checked = check_target(target, opened, options.replaces_output)
     network, enhancer = load_enhancer(model, "denoising", options, opened.source.info)
-    if not enhancer.traits.takes_sigma and level is not None:
-        raise InputError(f"{sigma}: the model {network.name} takes no noise level", argument="sigma")
-    if enhancer.traits.takes_sigma and level is None:
-        level = "auto"
+    level = noise_level_for(enhancer, level, network.name)
     return prepare_job(opened, checked, network, enhancer, Multiply(Fraction(1)), options, sigma=level)
+
+
+def noise_level_for(enhancer: Enhancer, level: NoiseLevel | None, name: str) -> NoiseLevel | None:
+    """The noise level that is passed to a network: by default measured; None if it takes none.
+
+    Raises:
+        InputError: a level is given, but the network takes none.
+    """
+    if enhancer.traits.takes_sigma:
+        return "auto" if level is None else level
+    if level is not None:
+        shown = level if isinstance(level, str) else f"{level:g}"
+        raise InputError(f"{shown}: the model {name} takes no noise level", argument="sigma")
+    return None
