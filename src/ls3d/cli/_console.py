@@ -138,23 +138,23 @@ def show_report(
     )
 
 
-def show_interruption(target: str) -> None:
+def show_interruption(target: str, style: ProgressStyle) -> None:
     """Say what is kept of a job that was interrupted, and how to resume it.
 
     Args:
         target: the output as it was typed.
+        style: how progress was shown.
     """
-    shown = console(stderr=True)
     folder = Path(f"{target.rstrip('/')}{WORKSPACE_SUFFIX}")
-    if not folder.is_dir():
-        shown.print(f"interrupted; nothing of {one_line(target)} is kept", soft_wrap=True)
-        return
-    finished = len(list(folder.glob("*.packets")))
-    shown.print(
-        f"interrupted; {_count(finished, 'finished segment')} kept in {one_line(str(folder))}: run the same command "
-        "again to resume, or delete the folder",
-        soft_wrap=True,
-    )
+    if folder.is_dir():
+        finished = _count(len(list(folder.glob("*.packets"))), "finished segment")
+        kept = f"{finished} kept in {folder}: run the same command again to resume, or delete the folder"
+    else:
+        kept = f"nothing of {target} is kept"
+    if style is ProgressStyle.json:
+        _write_json({"interrupted": kept}, None)
+    else:
+        console(stderr=True).print(f"interrupted; {one_line(kept)}", soft_wrap=True)
 
 
 def _count(number: int, thing: str) -> str:

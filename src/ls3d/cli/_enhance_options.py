@@ -78,7 +78,7 @@ def with_enhance_options(command: Callable[..., EnhanceReport]) -> Callable[...,
                 elif run_list(pairs, partial(job, options), progress):
                     raise SystemExit(SOME_FAILED)
         except (KeyboardInterrupt, TerminatedError) as stop:
-            show_interruption(started[-1])
+            show_interruption(started[-1], progress)
             raise SystemExit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from stop
 
     parameters = [*own, *_parameters()]
