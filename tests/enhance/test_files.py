@@ -54,7 +54,7 @@ def test_folders_without_videos_are_no_lists(tmp_path: Path) -> None:
 def test_videos_and_images_in_one_folder_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "1.png", "2.png", "a.mp4")
     with pytest.raises(
-        InputError, match=r"holds 1 videos and 2 images; expected one kind, or a pattern such as '.*/\*\.mp4'"
+        InputError, match=r"holds videos .1. and images .2.; expected one kind, or a pattern such as '.*/\*\.mp4'"
     ):
         find_videos(tmp_path)
 

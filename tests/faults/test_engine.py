@@ -193,7 +193,7 @@ LISTS: dict[str, tuple[Make, str, str, str]] = {
         both(write("list/a.mkv", "x"), write("list/b.png", "x")),
         "list",
         "out",
-        "holds 1 videos and 1 images",
+        "holds videos .1. and images .1.",
     ),
     "output is a video": (write("list/a.mkv", "x"), "list", "out.mkv", "expected a folder"),
     "output is a file": (both(write("list/a.mkv", "x"), write("out", "x")), "list", "out", "expected a folder"),

@@ -119,7 +119,7 @@ def find_videos(source: PathLike) -> list[Path]:
     if path.is_dir():
         images = sum(is_image(file) for file in found)
         if videos and images:
-            message = f"{path} holds {len(videos)} videos and {images} images; expected one kind, or a pattern"
+            message = f"{path} holds videos ({len(videos)}) and images ({images}); expected one kind, or a pattern"
             raise InputError(f"{message} such as '{path / '*'}{videos[0].suffix}'")
     elif found and not videos:
         container_of(found[0])  # says which suffixes are those of videos
