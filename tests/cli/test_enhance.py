@@ -17,12 +17,13 @@ from typer.testing import CliRunner
 
 from ls3d.cli import enhance
 from ls3d.cli import main as program
-from ls3d.cli._console import ProgressStyle, format_duration, show_report
+from ls3d.cli._console import ProgressStyle, TerminatedError, format_duration, show_report
 from ls3d.enhance import EnhanceOptions, EnhanceReport
 from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import make_segment, plan_job
 from ls3d.enhance.jobs import prepare_interpolation
 from ls3d.enhance.options import QUALITIES
+from ls3d.errors import InputError
 from ls3d.video import probe
 from ls3d.video.images import encode_png
 
@@ -63,6 +64,13 @@ def test_quality_chooses_the_network(quality: str, model: str, source: Path, tmp
     assert f"; {model} on " in output
 
 
+@pytest.mark.parametrize("factor", ["2.5", "5/2"])
+def test_a_factor_that_is_a_fraction(factor: str, source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    run("interpolate", source, target, "--factor", factor, "--model", "blend", "--preview", 0.4)
+    assert times(target) == [Fraction(2 * n, 125) for n in range(25)]
+
+
 def test_fps(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     run("interpolate", source, target, "--fps", "30000/1001", "--model", "repeat", "--duration", 1)
@@ -98,9 +106,19 @@ def test_the_other_flags(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("flags", "size"),
+    [(["--scale", "3/2"], (96, 72)), (["--height", "72"], (96, 72)), (["--fit", "96x100"], (96, 72))],
+)
+def test_sizes(flags: list[str], size: tuple[int, int], source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    run("upscale", source, target, "--model", "bicubic", "--preview", 0.1, "--max-memory", "3G", *flags)
+    assert (probe(target).width, probe(target).height) == size
+
+
+@pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--factor", "5"], "--factor 5: expected 2, 4 or 8"),
+        (["--factor", "1/2"], "--factor 1/2: expected a number from 1 to 100"),
         (["--fps", "many"], "--fps many: expected a number"),
         (["--preview", "1", "--duration", "1"], "--preview and --duration exclude each other"),
         (["--max-memory", "lots"], "--max-memory lots: expected bytes"),
@@ -137,6 +155,85 @@ def test_standard_streams(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out.y4m").write_bytes(result.stdout)
     assert len(decode(tmp_path / "out.y4m")) == 10
     assert result.stderr == b""
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """Two videos, and between them one that is none."""
+    (tmp_path / "clips").mkdir()
+    Clip(3).write(tmp_path / "clips" / "a.mp4")
+    Clip(3).write(tmp_path / "clips" / "c.mkv")
+    (tmp_path / "clips" / "b.mp4").write_bytes(b"no video")
+    (tmp_path / "clips" / "b.srt").write_bytes(b"")
+    return tmp_path / "clips"
+
+
+def run_list(*arguments: object) -> tuple[int, str]:
+    """Run a command; its exit status and output."""
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    return result.exit_code, result.output
+
+
+def test_a_folder_of_videos(clips: Path, tmp_path: Path) -> None:
+    arguments = ("interpolate", clips, tmp_path / "out", "--model", "blend")
+    status, output = run_list(*arguments)
+    assert status == 3
+    assert f"note: {clips}: passed over, no videos: b.srt" in output
+    assert f"error: {clips / 'b.mp4'} is not a video" in output
+    assert output.splitlines()[-1] == "3 files: 2 done, 1 failed"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "c.mkv"]
+    assert run_list(*arguments)[1].splitlines()[-1] == "3 files: 2 already done, 1 failed"
+    status, output = run_list(*arguments, "--progress", "none", "--fps", 60)
+    reasons = [line.partition(" ")[2] for line in output.splitlines() if line.startswith("error:")]
+    assert [reason.partition("; ")[2] for reason in reasons] == [
+        "--overwrite replaces it",
+        "",
+        "--overwrite replaces it",
+    ]
+
+
+def test_a_pattern_of_videos(clips: Path, tmp_path: Path) -> None:
+    status, output = run_list("denoise", clips / "[ac].*", tmp_path / "out", "--model", "identity")
+    assert status == 0
+    assert output.splitlines()[-1] == "2 files: 2 done"
+
+
+def test_lists_for_programs(clips: Path, tmp_path: Path) -> None:
+    arguments = ("upscale", clips, tmp_path / "out", "--model", "bicubic", "--progress", "json")
+    status, output = run_list(*arguments)
+    assert status == 3
+    lines = [json.loads(line) for line in output.splitlines()]
+    reports = {line["source"]: line["report"]["frames_out"] for line in lines if "report" in line}
+    assert reports == {str(clips / "a.mp4"): 3, str(clips / "c.mkv"): 3}
+    assert [line["source"] for line in lines if "error" in line] == [str(clips / "b.mp4")]
+    assert {line["source"] for line in lines if "done" in line} == set(reports)
+    assert lines[-1] == {"summary": {"done": 2, "already done": 0, "failed": 1, "unfinished": 0}}
+
+
+@pytest.mark.parametrize(("stop", "expected"), [(KeyboardInterrupt, 130), (TerminatedError, 143)])
+def test_an_interruption_stops_the_list(
+    stop: type[BaseException], expected: int, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def interpolate(source: str, target: str, **_: object) -> EnhanceReport:
+        calls.append(source)
+        if len(calls) == 2:
+            raise stop
+        return EnhanceReport(target)
+
+    monkeypatch.setattr("ls3d.enhance.interpolate", interpolate, raising=False)
+    status, output = run_list("interpolate", clips, tmp_path / "out")
+    assert status == expected
+    assert len(calls) == 2
+    assert "3 files: 1 done, 2 unfinished" in output
+    assert "interrupted; nothing of " in output
+
+
+def test_the_output_of_a_list_is_a_folder(clips: Path, tmp_path: Path) -> None:
+    for target, sentence in (("-", "-: expected a folder"), (tmp_path / "out.mp4", "out.mp4: expected a folder")):
+        with pytest.raises(InputError, match=sentence):
+            run("interpolate", clips, target)
 
 
 def test_a_job_is_resumed(source: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +45,82 @@ def test_the_network_makes_only_the_frames_of_the_factor(tmp_path: Path) -> None
         interpolate(source, tmp_path / f"{factor}.mp4", factor=factor, model=model, options=FAST)
         asked[factor] = model.calls
     assert asked == {2: [(0.5,)], 4: [(0.25, 0.5, 0.75)], 8: [(0.25, 0.5, 0.75), (0.5,), (0.5,), (0.5,), (0.5,)]}
+
+
+@pytest.mark.parametrize("factor", [3, 2.5, Fraction(5, 3), 1, 12])
+def test_any_factor(tmp_path: Path, factor: float | Fraction) -> None:
+    """Exact times, the duration is kept, every pair is one call (more for many frames), none for a source frame."""
+    source = Clip(frames=7, audio=["eng"]).write(tmp_path / "in.mp4")
+    target = tmp_path / "out.mp4"
+    model = RecordingBlend(times="any")
+    report = interpolate(source, target, factor=factor, model=model, options=FAST)
+    exact = Fraction(factor)
+    count = math.ceil(7 * exact)
+    assert times(target) == [k / exact / 25 for k in range(count)]
+    assert (report.frames_in, report.frames_out) == (7, count)
+    assert probe(target).duration == probe(source).duration
+    places = [[k / exact - n for k in range(count) if n < k / exact < n + 1] for n in range(6)]
+    expected = [pair[i : i + 8] for pair in places for i in range(0, len(pair), 8)]
+    assert model.calls == [tuple(map(float, call)) for call in expected]
+
+
+def test_source_frames_pass_through_where_a_factor_meets_them(tmp_path: Path) -> None:
+    source = Clip(frames=7).write(tmp_path / "in.mkv")
+    interpolate(source, tmp_path / "out.mkv", factor=2.5, model="blend", options=EnhanceOptions(codec="ffv1"))
+    old, new = decode(source), decode(tmp_path / "out.mkv")
+    assert len(new) == 18
+    for n in (0, 2, 4, 6):
+        assert all(np.array_equal(a, b) for a, b in zip(planes(old[n]), planes(new[n * 5 // 2]), strict=True))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "y4m"])
+def test_a_factor_does_not_depend_on_segments(tmp_path: Path, suffix: str) -> None:
+    """Segments of three frames hold different numbers of output frames, and begin between two of them."""
+    source = Clip(frames=11, shot_length=4).write(tmp_path / "in.mp4")
+    shown = []
+    for length in (3, 100):
+        target = tmp_path / f"{length}.{suffix}"
+        options = replace(FAST, segment_frames=length)
+        if suffix == "mp4":
+            options = replace(options, codec="h264", crf=0)
+        interpolate(source, target, factor=Fraction(7, 3), model="blend", options=options)
+        shown.append((times(target), [planes(frame)[0].tobytes() for frame in decode(target)]))
+    assert shown[0] == shown[1]
+    assert len(shown[0][0]) == 26
+
+
+def test_a_factor_of_a_variable_frame_rate(tmp_path: Path) -> None:
+    pts = [0, 1000, 1500, 4000, 4100, 9000]
+    source = Clip(frames=6, time_base=Fraction(1, 10_000), pts=pts).write(tmp_path / "in.mp4")
+    target = tmp_path / "out.mov"
+    interpolate(source, target, factor=1.5, model="blend", options=EnhanceOptions(threads=1, codec="prores"))
+    duration = probe(source).duration
+    assert duration is not None
+    old = [*(Fraction(p, 10_000) for p in pts), duration]
+    places = [Fraction(2 * k, 3) for k in range(9)]
+    expected = [old[int(p)] + (p - int(p)) * (old[int(p) + 1] - old[int(p)]) for p in places]
+    assert times(target) == expected
+    assert _end(target) == _end(source) == duration
+
+
+def _end(path: Path) -> Fraction:
+    """When the last frame ends, for codecs that don't reorder frames."""
+    with av.open(str(path)) as container:
+        packets = list(container.demux(container.streams.video[0]))
+        return max((each.pts + (each.duration or 0)) * each.time_base for each in packets if each.pts is not None)
+
+
+@pytest.mark.parametrize("factor", [Fraction(5, 2), Fraction(4, 3)])
+def test_slow_motion_stretches_exactly(tmp_path: Path, factor: Fraction) -> None:
+    pts = [0, 1000, 1500, 4000, 4100, 9000]
+    even = Clip(frames=6).write(tmp_path / "even.mp4")
+    uneven = Clip(frames=6, time_base=Fraction(1, 10_000), pts=pts).write(tmp_path / "uneven.mp4")
+    for source in (even, uneven):
+        plain, slow = tmp_path / f"plain_{source.name}", tmp_path / f"slow_{source.name}"
+        interpolate(source, plain, factor=factor, model="blend", options=FAST)
+        interpolate(source, slow, factor=factor, slow_motion=True, model="blend", options=FAST)
+        assert times(slow) == [time * factor for time in times(plain)]
+    assert times(tmp_path / "slow_even.mp4") == [Fraction(n, 25) for n in range(math.ceil(6 * factor))]
 
 
 def test_new_frames_are_between_the_old_in_time(tmp_path: Path) -> None:
@@ -187,7 +264,9 @@ def _audio_seconds(path: Path) -> Fraction:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        ({"factor": 3}, "factor 3"),
+        ({"factor": 0.5}, "factor 0.5: expected a number from 1 to 100"),
+        ({"factor": math.nan}, "factor nan"),
+        ({"factor": 101}, "factor 101"),
         ({"fps": 0}, "fps 0"),
         ({"fps": 60, "factor": 2}, "fps 60"),
         ({"model": "nothing"}, "nothing"),

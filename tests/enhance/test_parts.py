@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -29,24 +30,29 @@ increasing = st.lists(st.fractions(0, 3, max_denominator=90_000), min_size=2, ma
 def test_a_constant_rate_has_every_frame_once(times: list[Fraction], fps: Fraction) -> None:
     times.sort()
     timeline = Constant(fps, times[0])
-    shown = [time for a, b in pairwise(times) for time, _ in timeline.between(a, b)]
+    shown = [time for a, b in pairwise(times) for time, _ in timeline.between(a, b, 0)]
     assert shown == [times[0] + n / fps for n in range(len(shown))]
     assert shown[-1] < times[-1] <= shown[-1] + 1 / fps
 
 
-@given(increasing, st.sampled_from([2, 4, 8]))
-def test_multiplied_times_are_evenly_spaced(times: list[Fraction], factor: int) -> None:
+@given(increasing, st.fractions(1, 100, max_denominator=1001))
+def test_output_k_of_a_factor_is_k_factorths_of_an_interval_from_the_start(
+    times: list[Fraction], factor: Fraction
+) -> None:
     times.sort()
     timeline = Multiply(factor)
-    for first, second in pairwise(times):
-        shown = timeline.between(first, second)
-        assert [place for _, place in shown] == [Fraction(k, factor) for k in range(factor)]
-        assert all(time == first + place * (second - first) for time, place in shown)
+    shown = [each for n, (a, b) in enumerate(pairwise(times)) for each in timeline.between(a, b, n)]
+    assert len(shown) == math.ceil((len(times) - 1) * factor)
+    for k, output in enumerate(shown):
+        n = int(k / factor)
+        assert output.position == k / factor - n
+        assert output.time == times[n] + output.position * (times[n + 1] - times[n])
 
 
 def test_time_bases_can_be_represented() -> None:
-    assert Multiply(8).time_base(Fraction(1, 90_000)) == Fraction(1, 720_000)
-    assert Multiply(8).time_base(Fraction(1, 10**9)) == Fraction(1, 1_000_000)
+    assert Multiply(Fraction(8)).time_base(Fraction(1, 90_000)) == Fraction(1, 720_000)
+    assert Multiply(Fraction(5, 2)).time_base(Fraction(1, 90_000)) == Fraction(1, 450_000)
+    assert Multiply(Fraction(8)).time_base(Fraction(1, 10**9)) == Fraction(1, 1_000_000)
     ticks = Constant(Fraction(60_000, 1001), Fraction(0)).time_base(Fraction(1, 90_000))
     assert (Fraction(1001, 60_000) / ticks).denominator == 1
 
@@ -173,10 +179,10 @@ def test_options_out_of_range(name: str, value: Any, expected: str) -> None:
 def test_long_gaps_are_kept() -> None:
     timeline = Constant(Fraction(60), Fraction(0))
     assert not timeline.keeps_gap(Fraction(0), Fraction(60))
-    assert len(timeline.between(Fraction(0), Fraction(60))) == 3600
+    assert len(timeline.between(Fraction(0), Fraction(60), 0)) == 3600
     first, second = Fraction(1, 7), Fraction(86_400)
     assert timeline.keeps_gap(first, second)
-    assert timeline.between(first, second) == [(Fraction(9, 60), Fraction(0))]
+    assert timeline.between(first, second, 1) == [(Fraction(9, 60), Fraction(0))]
     assert not Constant(Fraction(1, 100_000), Fraction(0)).keeps_gap(Fraction(0), Fraction(90_000))
 
 

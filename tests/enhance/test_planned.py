@@ -75,6 +75,18 @@ def test_order_does_not_change_times_that_collide(irregular: Path, tmp_path: Pat
     assert len(decode(target)) == 4 * 48
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "y4m"])
+def test_order_does_not_change_a_factor_that_is_a_fraction(source: Path, tmp_path: Path, suffix: str) -> None:
+    """Where a segment begins among the output frames is in its plan."""
+    whole, target = tmp_path / f"whole.{suffix}", tmp_path / f"out.{suffix}"
+    factor = Fraction(7, 3)
+    interpolate(source, whole, factor=factor, model="blend", options=OPTIONS)
+    prepared = prepare_interpolation(source, target, factor=factor, model="blend", options=OPTIONS)
+    join(prepared.job, [make_segment(prepared.job, plan) for plan in reversed(planned(prepared))])
+    assert target.read_bytes() == whole.read_bytes()
+    assert len(decode(target)) == 112
+
+
 def test_order_does_not_change_windows_of_several_frames(source: Path, tmp_path: Path) -> None:
     whole, target = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     denoise(source, whole, model=Mean(), options=OPTIONS)

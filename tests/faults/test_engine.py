@@ -180,6 +180,36 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "model is a video": ("--model", "./in.mkv"),
 }
 
+SIZES = {
+    "--scale": ("0", "-2", "9", "inf", "nan", "1/0", "many", ""),
+    "--width": ("0", "-16", "99999", "16.5", "wide"),
+    "--height": ("0", "1e3"),
+    "--fit": ("1920", "1920x", "0x0", "1920x1080x3", "-1920x1080", "99999999999x9", "big"),
+}
+
+#: Lists of videos that can't be begun: what makes them, their name, the target, what the sentence must say.
+LISTS: dict[str, tuple[Make, str, str, str]] = {
+    "videos and images": (
+        both(write("list/a.mkv", "x"), write("list/b.png", "x")),
+        "list",
+        "out",
+        "holds videos .1. and images .1.",
+    ),
+    "output is a video": (write("list/a.mkv", "x"), "list", "out.mkv", "expected a folder"),
+    "output is a file": (both(write("list/a.mkv", "x"), write("out", "x")), "list", "out", "expected a folder"),
+    "output is standard output": (write("list/a.mkv", "x"), "list", "-", "expected a folder"),
+    "output is the folder itself": (write("list/a.mkv", "x"), "list", "list", "folder of the sources"),
+    "no folder for the output": (write("list/a.mkv", "x"), "list", "none/out", "there is no folder none"),
+    "two outputs of one name": (
+        both(write("1/a.mkv", "x"), write("2/a.mkv", "x")),
+        "*/a.mkv",
+        "out",
+        "would both become out/a.mkv",
+    ),
+    "pattern of no file": (write("list/a.mkv", "x"), "list/*.mp4", "out", "no such file"),
+    "pattern of no video": (write("list/a.txt", "x"), "list/*", "out", "suffix .txt is not a video format"),
+}
+
 RATES = ("inf", "nan", "0", "-1", "1e-9", "1e9", "1/0", "many", "", "1e99999999")
 
 ROWS = [
@@ -230,8 +260,50 @@ ROWS = [
         )
         for rate in RATES
     ),
-    Row("--factor 3", ("interpolate", "in.mkv", "out.mkv", "--factor", "3"), clip("in.mkv"), "--factor 3"),
-    Row("--scale 3", ("upscale", "in.mkv", "out.mkv", "--scale", "3", "--model", "bicubic"), clip("in.mkv"), "--scale"),
+    *(
+        Row(
+            f"--factor {factor!r}", ("interpolate", "in.mkv", "out.mkv", "--factor", factor), clip("in.mkv"), "--factor"
+        )
+        for factor in ("0", "0.5", "-2", "101", "inf", "nan", "1/0", "many", "", "1e99")
+    ),
+    *(
+        Row(
+            f"{flag} {value!r}",
+            ("upscale", "in.mkv", "out.mkv", flag, value, "--model", "bicubic"),
+            clip("in.mkv"),
+            flag if value else "",
+        )
+        for flag, values in SIZES.items()
+        for value in values
+    ),
+    Row(
+        "two sizes",
+        ("upscale", "in.mkv", "out.mkv", "--scale", "2", "--height", "1080", "--model", "bicubic"),
+        clip("in.mkv"),
+        "--height 1080: can't be combined with",
+    ),
+    Row(
+        "a size beyond the limit",
+        ("upscale", "in.mkv", "out.mkv", "--height", "100", "--max-pixels", "9999", "--model", "bicubic"),
+        clip("in.mkv"),
+        "--max-pixels 9999: the output would have 150 x 100 pixels",
+        memory=MEMORY,
+        seconds=SECONDS,
+    ),
+    *(
+        Row(f"list: {fault}", ("denoise", source, target, "--model", "identity", "--progress", "none"), make, says)
+        for fault, (make, source, target, says) in LISTS.items()
+    ),
+    Row(
+        "list with a bad file",
+        ("denoise", "list", "out", "--model", "identity", "--progress", "none"),
+        both(write("list/a.mkv", "no video"), lambda folder: Clip(2, (32, 48)).write(folder / "list" / "b.mkv")),
+        "list/a.mkv is not a video",
+        status=3,
+        leaves=("out", "out/b.mkv"),
+        memory=MEMORY,
+        seconds=SECONDS,
+    ),
     Row("--sigma loud", ("denoise", "in.mkv", "out.mkv", "--sigma", "loud"), clip("in.mkv"), "--sigma loud"),
     Row("standard input is no pipe", ("denoise", "-", "out.mkv", "--model", "identity"), None, "standard input"),
     Row(

@@ -7,11 +7,12 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -73,15 +74,18 @@ def shown_warnings(shown: Console) -> Iterator[None]:
 
 
 @contextmanager
-def shown_progress(style: ProgressStyle, messages: set[str]) -> Iterator[ProgressCallback | None]:
+def shown_progress(
+    style: ProgressStyle, messages: set[str], source: str | None = None
+) -> Iterator[ProgressCallback | None]:
     """Yield a callback that shows progress on standard error; the library's messages are shown next to it.
 
     Args:
         style: how.
         messages: those that have been shown, which are not shown again; new ones are added.
+        source: the file of a list, which JSON lines name; None for a single one.
     """
     shown = console(stderr=True)
-    handler = _JsonHandler(messages) if style is ProgressStyle.json else _WarningHandler(shown, messages)
+    handler = _JsonHandler(messages, source) if style is ProgressStyle.json else _WarningHandler(shown, messages)
     logger = logging.getLogger("ls3d")
     job_logger = logging.getLogger("ls3d.enhance")
     outer, level = list(logger.handlers), job_logger.level
@@ -93,22 +97,25 @@ def shown_progress(style: ProgressStyle, messages: set[str]) -> Iterator[Progres
             with _bar(shown) as show:
                 yield show
         else:
-            yield _JsonLines() if style is ProgressStyle.json else None
+            yield _JsonLines(source) if style is ProgressStyle.json else None
     finally:
         logger.handlers = outer
         job_logger.setLevel(level)
 
 
-def show_report(report: EnhanceReport, style: ProgressStyle, messages: Collection[str] = ()) -> None:
+def show_report(
+    report: EnhanceReport, style: ProgressStyle, messages: Collection[str] = (), source: str | None = None
+) -> None:
     """Show the result of a job on standard error.
 
     Args:
         report: the result.
         style: how progress was shown.
         messages: those that have been shown, among them most notes of the report.
+        source: the file of a list, which JSON lines name; None for a single one.
     """
     if style is ProgressStyle.json:
-        typer.echo(json.dumps({"report": asdict(report)}), err=True)
+        _write_json({"report": asdict(report)}, source)
         return
     shown = console(stderr=True)
     for sentence in report.notes:
@@ -131,23 +138,23 @@ def show_report(report: EnhanceReport, style: ProgressStyle, messages: Collectio
     )
 
 
-def show_interruption(target: str) -> None:
+def show_interruption(target: str, style: ProgressStyle) -> None:
     """Say what is kept of a job that was interrupted, and how to resume it.
 
     Args:
         target: the output as it was typed.
+        style: how progress was shown.
     """
-    shown = console(stderr=True)
     folder = Path(f"{target.rstrip('/')}{WORKSPACE_SUFFIX}")
-    if not folder.is_dir():
-        shown.print("interrupted; nothing is kept", soft_wrap=True)
-        return
-    finished = len(list(folder.glob("*.packets")))
-    shown.print(
-        f"interrupted; {_count(finished, 'finished segment')} kept in {one_line(str(folder))}: run the same command "
-        "again to resume, or delete the folder",
-        soft_wrap=True,
-    )
+    if folder.is_dir():
+        finished = _count(len(list(folder.glob("*.packets"))), "finished segment")
+        kept = f"{finished} kept in {folder}: run the same command again to resume, or delete the folder"
+    else:
+        kept = f"nothing of {target} is kept"
+    if style is ProgressStyle.json:
+        _write_json({"interrupted": kept}, None)
+    else:
+        console(stderr=True).print(f"interrupted; {one_line(kept)}", soft_wrap=True)
 
 
 def _count(number: int, thing: str) -> str:
@@ -203,14 +210,15 @@ def format_duration(seconds: float | None) -> str:
 class _JsonLines:
     """Writes progress to standard error as JSON, a few lines per second and one at the end of every phase."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str | None) -> None:
+        self._source = source
         self._latest = float("-inf")
 
     def __call__(self, state: Progress) -> None:
         now = time.monotonic()
         if now - self._latest >= _JSON_INTERVAL or state.done == state.total:
             self._latest = now
-            typer.echo(json.dumps(asdict(state)), err=True)
+            _write_json(asdict(state), self._source)
 
 
 class _WarningHandler(logging.Handler):
@@ -235,12 +243,18 @@ class _WarningHandler(logging.Handler):
 class _JsonHandler(logging.Handler):
     """Writes the library's messages to standard error as JSON."""
 
-    def __init__(self, messages: set[str]) -> None:
+    def __init__(self, messages: set[str], source: str | None) -> None:
         super().__init__(logging.INFO)
         self._messages = messages
+        self._source = source
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if message not in self._messages:
             self._messages.add(message)
-            typer.echo(json.dumps({record.levelname.lower(): message}), err=True)
+            _write_json({record.levelname.lower(): message}, self._source)
+
+
+def _write_json(values: Mapping[str, Any], source: str | None) -> None:
+    """Write a line to standard error; it names the source if there are several."""
+    typer.echo(json.dumps(values if source is None else {"source": source, **values}), err=True)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import Field, fields, replace
 from fractions import Fraction
+from functools import partial
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -23,9 +24,11 @@ from ls3d.cli._console import (
     shown_progress,
     terminable,
 )
+from ls3d.cli._file_list import SOME_FAILED, find_pairs, run_list
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError, OutputExistsError
+from ls3d.progress import ProgressCallback
 from ls3d.terminal import one_line
 
 #: Options that are read as text here, because their numbers may be fractions or have units.
@@ -44,12 +47,13 @@ def with_enhance_options(command: Callable[..., EnhanceReport]) -> Callable[...,
     """Make a command of a function that runs a job.
 
     Args:
-        command: its arguments are those of the job, and the keyword arguments ``options: EnhanceOptions`` and
-            ``progress: ProgressCallback | None``.
+        command: its arguments are those of the job, among them ``source`` and ``target``, and the keyword arguments
+            ``options: EnhanceOptions`` and ``progress: ProgressCallback | None``.
 
     Returns:
         A function for ``typer`` that has one argument for each field of ``EnhanceOptions`` in place of ``options``,
-        ``--preview``, and ``--progress`` for how progress is shown; it also shows the report.
+        ``--preview``, and ``--progress`` for how progress is shown; it also shows the report. If the source is a folder
+        of videos or a pattern, the job is done for each of them.
     """
     own = [
         parameter
@@ -60,23 +64,22 @@ def with_enhance_options(command: Callable[..., EnhanceReport]) -> Callable[...,
     def run(progress: ProgressStyle, **values: Any) -> None:
         options = _read_options(values)
         arguments = {each.name: values[each.name] for each in own}
-        messages: set[str] = set()
+        started = [values["target"]]  # outputs, of which the last is unfinished after an interruption
 
-        def start(options: EnhanceOptions) -> EnhanceReport:
-            with shown_progress(progress, messages) as show, terminable():
-                return command(**arguments, options=options, progress=show)
+        def job(options: EnhanceOptions, source: str, target: str, show: ProgressCallback | None) -> EnhanceReport:
+            started.append(target)
+            return command(**{**arguments, "source": source, "target": target}, options=options, progress=show)
 
+        pairs = find_pairs(values["source"], values["target"], progress)
         try:
-            try:
-                report = start(options)
-            except OutputExistsError as error:
-                if not _may_overwrite(error):
-                    raise
-                report = start(replace(options, overwrite=True))
+            with terminable():
+                if pairs is None:
+                    _run_one(partial(job, source=values["source"], target=values["target"]), options, progress)
+                elif run_list(pairs, partial(job, options), progress):
+                    raise SystemExit(SOME_FAILED)
         except (KeyboardInterrupt, TerminatedError) as stop:
-            show_interruption(values["target"])
+            show_interruption(started[-1], progress)
             raise SystemExit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from stop
-        show_report(report, progress, messages)
 
     parameters = [*own, *_parameters()]
     run.__name__ = command.__name__
@@ -84,6 +87,23 @@ def with_enhance_options(command: Callable[..., EnhanceReport]) -> Callable[...,
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run
+
+
+def _run_one(job: Callable[..., EnhanceReport], options: EnhanceOptions, style: ProgressStyle) -> None:
+    """Do a job and show its report; if its output exists, the user is asked first."""
+    messages: set[str] = set()
+
+    def start(options: EnhanceOptions) -> EnhanceReport:
+        with shown_progress(style, messages) as show:
+            return job(options, show=show)
+
+    try:
+        report = start(options)
+    except OutputExistsError as error:
+        if not _may_overwrite(error):
+            raise
+        report = start(replace(options, overwrite=True))
+    show_report(report, style, messages)
 
 
 def _may_overwrite(error: OutputExistsError) -> bool:

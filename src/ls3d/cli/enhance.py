@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import Annotated, BinaryIO, Literal, TextIO
 
@@ -22,8 +23,18 @@ from ls3d.progress import ProgressCallback
 _STANDARD_STREAM = "-"
 
 Quality = Literal["fast", "best"]
-Source = Annotated[str, typer.Argument(metavar="IN", help="A video, a folder of images, or - for y4m on stdin.")]
-Target = Annotated[str, typer.Argument(metavar="OUT", help="A video, a folder for PNG images, or - for y4m on stdout.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="IN", help="A video, a folder of images, a folder of videos, a quoted pattern, or - for y4m on stdin."
+    ),
+]
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="OUT", help="A video, a folder for PNG images or for several videos, or - for y4m on stdout."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +46,10 @@ def register(app: typer.Typer) -> None:
 def interpolate(
     source: Source,
     target: Target,
-    factor: Annotated[int | None, typer.Option(help="How many times more frames: 2, 4 or 8. By default, 2.")] = None,
+    factor: Annotated[
+        str | None,
+        typer.Option(metavar="FACTOR", help="How many times more frames: 2, 3, 2.5, 5/2, ... By default, 2."),
+    ] = None,
     fps: Annotated[
         str | None, typer.Option(metavar="FPS", help="Frames per second instead of a factor, such as 60 or 60000/1001.")
     ] = None,
@@ -55,7 +69,9 @@ def interpolate(
 ) -> EnhanceReport:
     """Raise the frame rate of a video. Audio, subtitles and all other streams are kept.
 
-    Example: ls3d interpolate film.mkv smooth.mkv --factor 4
+    Example: ls3d interpolate film.mkv smooth.mkv --factor 2.5
+
+    Example: ls3d interpolate folder_of_videos smooth --fps 60
     """
     from ls3d import enhance
 
@@ -64,7 +80,7 @@ def interpolate(
     return enhance.interpolate(
         _input(source),
         _output(target),
-        factor=factor,
+        factor=read_fraction(factor, "factor"),
         fps=read_fraction(fps, "fps"),
         slow_motion=slow_motion,
         model=model or QUALITIES[quality or "fast"],
@@ -76,7 +92,22 @@ def interpolate(
 def upscale(
     source: Source,
     target: Target,
-    scale: Annotated[int | None, typer.Option(help="How many times larger. By default, the network's scale.")] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="SCALE", help="How many times larger: 2, 1.5, 3/2, ... By default, the network's scale."),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Width of the output in pixels, instead of --scale; the shape is kept.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Height of the output in pixels, instead of --scale; the shape is kept.")
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT", help="The largest size that fits, instead of --scale: 1920x1080, 3840x2160, ..."
+        ),
+    ] = None,
     model: Annotated[
         str, typer.Option(help="A network's name (bicubic needs no weights), or its weights file (.safetensors).")
     ] = DEFAULT_SUPER_RESOLUTION,
@@ -86,12 +117,22 @@ def upscale(
 ) -> EnhanceReport:
     """Enlarge a video. Audio, subtitles and all other streams are kept.
 
-    Example: ls3d upscale small.mp4 large.mp4 --scale 4 --model bicubic
+    Example: ls3d upscale small.mp4 large.mp4 --fit 1920x1080
+
+    Example: ls3d upscale folder_of_videos large --scale 2
     """
     from ls3d import enhance
 
     return enhance.upscale(
-        _input(source), _output(target), scale=scale, model=model, options=options, progress=progress
+        _input(source),
+        _output(target),
+        scale=read_fraction(scale, "scale"),
+        width=width,
+        height=height,
+        fit=_read_size(fit),
+        model=model,
+        options=options,
+        progress=progress,
     )
 
 
@@ -112,12 +153,28 @@ def denoise(
     """Remove noise from a video. Audio, subtitles and all other streams are kept.
 
     Example: ls3d denoise noisy.mp4 clean.mp4 --sigma 25
+
+    Example: ls3d denoise 'holiday/*.mp4' clean
     """
     from ls3d import enhance
 
     return enhance.denoise(
         _input(source), _output(target), sigma=sigma, model=model, options=options, progress=progress
     )
+
+
+def _read_size(text: str | None) -> tuple[int, int] | None:
+    """Read width and height.
+
+    Raises:
+        InputError: they can't be read.
+    """
+    if text is None:
+        return None
+    sides = re.fullmatch(r"([0-9]{1,9})[xX×]([0-9]{1,9})", text)
+    if sides is None:
+        raise InputError(f"{text}: expected width and height, such as 1920x1080", argument="fit")
+    return int(sides[1]), int(sides[2])
 
 
 def _input(path: str) -> str | BinaryIO:

@@ -59,7 +59,7 @@ def main() -> None:
         try:
             status = app(standalone_mode=False)
         except (InputError, MissingExtraError, OSError) as error:
-            _fail(shown, _sentence(error))
+            _fail(shown, sentence(error))
         except _UsageError as error:
             context = error.ctx
             hint = "" if context is None else f" (see {context.command_path} --help)"
@@ -84,7 +84,8 @@ def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackT
     console(stderr=True).print("".join(traceback.format_exception(kind, error, trace)), soft_wrap=True)
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """What is shown of an error of the user."""
     if isinstance(error, OutputExistsError):
         return f"{os.fspath(error.path)} exists; --overwrite replaces it"
     if isinstance(error, InputError) and error.argument is not None:

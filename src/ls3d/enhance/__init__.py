@@ -1,5 +1,8 @@
 """Enhancement of whole videos: ``interpolate``, ``upscale``, ``denoise``. All other streams of a file are kept.
 
+``enhance_files`` does a job for several files. ``interpolate_frames``, ``upscale_frames`` and ``denoise_frames`` take
+frames in memory instead of files.
+
 The functions are imported on first use: user interfaces need the options before anything heavy is imported.
 """
 
@@ -8,17 +11,38 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ls3d.enhance.files import FileResult, enhance_files, find_videos, pair_files
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
 from ls3d.progress import Progress
 
 if TYPE_CHECKING:
     from ls3d.enhance.api import denoise, interpolate, upscale
+    from ls3d.enhance.frames import denoise_frames, interpolate_frames, upscale_frames
 
-__all__ = ["EnhanceOptions", "EnhanceReport", "Progress", "denoise", "interpolate", "upscale"]
+_LATER = {
+    **dict.fromkeys(("denoise", "interpolate", "upscale"), "ls3d.enhance.api"),
+    **dict.fromkeys(("denoise_frames", "interpolate_frames", "upscale_frames"), "ls3d.enhance.frames"),
+}
+
+__all__ = [
+    "EnhanceOptions",
+    "EnhanceReport",
+    "FileResult",
+    "Progress",
+    "denoise",
+    "denoise_frames",
+    "enhance_files",
+    "find_videos",
+    "interpolate",
+    "interpolate_frames",
+    "pair_files",
+    "upscale",
+    "upscale_frames",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("denoise", "interpolate", "upscale"):
-        return getattr(importlib.import_module("ls3d.enhance.api"), name)
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module 'ls3d.enhance' has no attribute {name!r}")

@@ -9,11 +9,16 @@ from typing import Literal
 from ls3d.errors import InputError
 from ls3d.video.names import check_file, container_of
 
-_FACTORS = (2, 4, 8)
+_HIGHEST_FACTOR = 100
+_MAX_FACTOR_DENOMINATOR = 100_000
 _MAX_RATE = 1000  # frames per second
 
 #: A noise level in [0, 255], or ``"auto"`` to measure it in every frame.
 NoiseLevel = float | Literal["auto"]
+
+
+class UnusableModelError(InputError):
+    """The network can't be loaded, whatever the source is."""
 
 
 def check_source_name(path: Path) -> None:
@@ -45,7 +50,7 @@ def check_target_name(path: Path) -> str:
     return container
 
 
-def check_interpolation(factor: int | None, fps: Fraction | float | None, slow_motion: bool) -> None:
+def check_interpolation(factor: Fraction | float | None, fps: Fraction | float | None, slow_motion: bool) -> None:
     """Check the arguments of ``ls3d.enhance.interpolate``, which explains them.
 
     Raises:
@@ -53,10 +58,16 @@ def check_interpolation(factor: int | None, fps: Fraction | float | None, slow_m
     """
     if fps is not None and (factor is not None or slow_motion):
         raise InputError(f"{fps}: can't be combined with a factor or slow motion", argument="fps")
-    if factor not in (None, *_FACTORS):
-        raise InputError(f"{factor}: expected 2, 4 or 8", argument="factor")
+    if factor is not None and not 1 <= factor <= _HIGHEST_FACTOR:
+        message = f"{factor}: expected a number from 1 to {_HIGHEST_FACTOR}, such as 2, 2.5 or 5/2"
+        raise InputError(message, argument="factor")
     if fps is not None and not 0 < fps <= _MAX_RATE:
         raise InputError(f"{fps}: expected frames per second, more than 0 and at most {_MAX_RATE}", argument="fps")
+
+
+def exact_factor(factor: Fraction | float) -> Fraction:
+    """The fraction that a factor stands for, with a denominator of at most 100,000: 2.5 is 5/2, 2.1 is 21/10."""
+    return Fraction(factor).limit_denominator(_MAX_FACTOR_DENOMINATOR)
 
 
 def read_noise_level(sigma: float | str) -> NoiseLevel:

@@ -13,8 +13,11 @@ from torch import Tensor
 from ls3d.enhance._arguments import NoiseLevel
 from ls3d.enhance._windows import Window
 from ls3d.inference import Enhancer, NetworkOutputError, estimate_sigma
+from ls3d.nn.resize import imresize
 from ls3d.video import Frame, same_pixels, to_rgb
 from ls3d.video.color import Color
+
+_MADE_AT_ONCE = 8  # new frames in one call of a network, which are in memory together
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class FrameTensors:
                 self._tensors[frame.time] = known[frame.time] if frame.time in known else self._convert(frame)
         return torch.stack([self._tensors[frame.time] for frame in frames], dim=1)[None]
 
+    def same(self, first: Frame, second: Frame) -> bool:
+        """Whether two frames are identical."""
+        return same_pixels(first.picture, second.picture)
+
     def _convert(self, frame: Frame) -> Tensor:
         return to_rgb(frame.picture, self._color, self._device)
 
@@ -83,16 +90,21 @@ class Interpolate:
     def outputs(self, window: Window) -> Iterator[Output]:
         """See ``FrameTask``."""
         slots = [(slot.pts, self._enhancer.nearest_time(slot.position)) for slot in window.slots]
-        moving = bool(window.after) and not same_pixels(window.frame.picture, window.after[0].picture)
-        times = sorted({time for _, time in slots if 0 < time < 1}) if moving else []
-        made = self._make([window.frame, window.after[0]], times) if times else {}
+        if not window.after or self._tensors.same(window.frame, window.after[0]):
+            yield from (Output(pts, window.frame, held=time != 0) for pts, time in slots)
+            return
+        pair = (window.frame, window.after[0])
+        times = sorted({time for _, time in slots if 0 < time < 1})
+        at_once = _MADE_AT_ONCE if self._enhancer.traits.times == "any" else max(1, len(times))
+        made: dict[Fraction, Tensor] = {}
         for pts, time in slots:
-            if time in made:
-                yield Output(pts, made[time])
-            elif time == 1 and moving:
-                yield Output(pts, window.after[0])
-            else:
-                yield Output(pts, window.frame, held=time != 0)
+            if time in (0, 1):
+                yield Output(pts, pair[int(time)])
+                continue
+            if time not in made:
+                begin = times.index(time)
+                made = self._make(pair, times[begin : begin + at_once])
+            yield Output(pts, made[time])
 
     def _make(self, pair: Sequence[Frame], times: Sequence[Fraction]) -> dict[Fraction, Tensor]:
         made = self._enhancer.interpolate(self._tensors(pair), times)[0].unbind(1)
@@ -105,12 +117,16 @@ class Restore:
     Args:
         enhancer: runs a restoration network.
         tensors: converts source frames.
+        size: height and width of the output; where the network's differ, its whole frames are resized.
         sigma: noise level for networks that take one, otherwise None.
     """
 
-    def __init__(self, enhancer: Enhancer, tensors: FrameTensors, sigma: NoiseLevel | None = None) -> None:
+    def __init__(
+        self, enhancer: Enhancer, tensors: FrameTensors, size: tuple[int, int], sigma: NoiseLevel | None = None
+    ) -> None:
         self._enhancer = enhancer
         self._tensors = tensors
+        self._size = size
         self._sigma = sigma
 
     def outputs(self, window: Window) -> Iterator[Output]:
@@ -121,7 +137,7 @@ class Restore:
         missing_after = traits.frames_after - len(window.after)
         padded = self._tensors(frames[:1] * missing_before + frames + frames[-1:] * missing_after)
         sigma = None if self._sigma is None else self._measure(padded[0, :, traits.frames_before])
-        restored = self._enhancer.restore(padded, sigma)[0]
+        restored = _resized(self._enhancer.restore(padded, sigma)[0], self._size)
         for slot in window.slots:
             yield Output(slot.pts, restored)
 
@@ -131,13 +147,21 @@ class Restore:
         return torch.full((1,), sigma, device=frame.device)
 
 
-def make_outputs(task: FrameTask, window: Window) -> list[Output]:
-    """The output frames of a window.
+def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize ``(3, H, W)`` to a height and a width; the frame itself if it has these."""
+    height, width = frame.shape[-2:]
+    if (height, width) == size:
+        return frame
+    return imresize(frame, (Fraction(size[0], height), Fraction(size[1], width)))
+
+
+def make_outputs(task: FrameTask, window: Window) -> Iterator[Output]:
+    """The output frames of a window, each when it is asked for.
 
     Raises:
         NetworkOutputError: the network returned something else than its traits promise; the message names the frame.
     """
     try:
-        return list(task.outputs(window))
+        yield from task.outputs(window)
     except NetworkOutputError as error:
         raise type(error)(f"the frame at {float(window.frame.time):.3f} s: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ls3d.enhance._arguments import NoiseLevel
+from ls3d.enhance._arguments import NoiseLevel, UnusableModelError
 from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, Interpolate, Restore
 from ls3d.enhance._plan import Segmentation
 from ls3d.enhance._workspace import Workspace
@@ -108,12 +108,17 @@ def load_network(model: str | EnhancementNetwork, task: str) -> EnhancementNetwo
     """The network itself, or the one with this name or weights file.
 
     Raises:
-        InputError: there is no such network, or it is for another task.
+        UnusableModelError: there is no such network, its weights can't be read, or it is for another task.
     """
     if isinstance(model, str):
-        return load_enhancement_model(model, task)
+        try:
+            return load_enhancement_model(model, task)
+        except InputError as error:
+            raise UnusableModelError(error.message, argument=error.argument) from error
+        except FileNotFoundError as error:
+            raise UnusableModelError(str(error)) from error
     if model.traits.task != task:
-        raise InputError(f"{model.name}: its task is {model.traits.task}, expected {task}", argument="model")
+        raise UnusableModelError(f"{model.name}: its task is {model.traits.task}, expected {task}", argument="model")
     return model
 
 
@@ -203,4 +208,4 @@ class Job:
         tensors = FrameTensors(self.info.color, enhancer.device)
         if enhancer.traits.task == "interpolation":
             return Interpolate(enhancer, tensors)
-        return Restore(enhancer, tensors, self.sigma)
+        return Restore(enhancer, tensors, (self.settings.height, self.settings.width), self.sigma)

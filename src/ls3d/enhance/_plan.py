@@ -69,9 +69,9 @@ class Segmentation:
         """Windows of the frames from the time ``first`` on."""
         return windows(scanned, self.frames_before, self.frames_after, first, self.span.end, clock)
 
-    def clock(self, earliest: int = 0) -> OutputClock:
-        """Numbers output frames from the tick ``earliest`` on."""
-        return OutputClock(self.timeline, self.span, self.time_base, earliest, self.every_tick)
+    def clock(self, earliest: int, index: int) -> OutputClock:
+        """Numbers output frames from the tick ``earliest`` and the source frame with this number on."""
+        return OutputClock(self.timeline, self.span, self.time_base, earliest, self.every_tick, index)
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class SegmentPlan:
         cuts: times of the frames that are followed by a hard cut, among context, segment and the frames read ahead.
         begin: the first tick that the segment's output frames may have.
         end: the tick at which the next segment begins, or the video ends.
+        first_index: number of the first source frame, counted from the start of the span.
         frames_in: number of source frames.
         undecodable_packets: packets that could not be decoded.
         retimed_frames: source frames whose own timestamps could not be used.
@@ -101,6 +102,7 @@ class SegmentPlan:
     cuts: tuple[Fraction, ...]
     begin: int
     end: int
+    first_index: int
     frames_in: int
     undecodable_packets: int
     retimed_frames: int
@@ -173,7 +175,7 @@ def scan_segments(
         Every window, and with the last window of a segment the segment's plan.
     """
     scan = _Scan(source, segmentation, known)
-    clock = segmentation.clock(scan.begin)
+    clock = segmentation.clock(scan.begin, scan.first_index)
     for window in segmentation.windows(scan.frames(), scan.start, clock):
         yield window, scan.add(window, clock)
     if scan.last_plan is None:
@@ -186,12 +188,14 @@ class _Scan:
 
     Attributes:
         begin: tick at which the current segment begins.
+        first_index: number of its first frame.
         start: time of its first frame, or of an earlier point.
         last_plan: the plan that was finished last.
     """
 
     def __init__(self, source: Source, segmentation: Segmentation, known: SegmentPlan | None) -> None:
         self.begin = 0 if known is None else known.begin
+        self.first_index = 0 if known is None else known.first_index
         self.start = segmentation.span.start if known is None else known.first.time
         self.last_plan: SegmentPlan | None = None
         self._index = 0 if known is None else known.index
@@ -235,6 +239,7 @@ class _Scan:
             cuts=tuple(self._cuts),
             begin=self.begin,
             end=clock.finish(window.until),
+            first_index=self.first_index,
             frames_in=totals.frames_in,
             undecodable_packets=totals.undecodable_packets + (self._source.undecodable_at_end if window.is_last else 0),
             retimed_frames=totals.retimed_frames,
@@ -249,6 +254,7 @@ class _Scan:
         self._cuts = [time for time in self._cuts if time >= self._context[0].time]
         self._index += 1
         self.begin = plan.end
+        self.first_index += plan.frames_in
         self.last_plan = plan
         self._totals = _Totals()
 

@@ -54,7 +54,7 @@ class SegmentReader:
     def _windows(self, plan: SegmentPlan) -> Iterator[Window]:
         cuts = frozenset(plan.cuts)
         scanned = (ScannedFrame(frame, frame.time in cuts) for frame in self._frames(plan))
-        clock = self._segmentation.clock(plan.begin)
+        clock = self._segmentation.clock(plan.begin, plan.first_index)
         for window in self._segmentation.windows(scanned, plan.first.time, clock):
             if window.frame.time <= plan.last.time:
                 yield window

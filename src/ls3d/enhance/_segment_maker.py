@@ -92,14 +92,15 @@ def process(
             stack.enter_context(torch.inference_mode())
             counts = FrameCounts()
             for window, plan in ready:
-                outputs = make_outputs(task, window)
-                for output in outputs:
+                made = 0
+                for output in make_outputs(task, window):
                     worker.send(output)
+                    made += 1
+                    counts.held_frames += output.held
                 counts.frames_in += 1
-                counts.frames_out += len(outputs)
-                counts.held_frames += sum(output.held for output in outputs)
+                counts.frames_out += made
                 if step is not None:
-                    step(len(outputs))
+                    step(made)
                 if plan is not None:
                     worker.send(EndOfSegment(plan, counts))
                     counts = FrameCounts()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from ls3d.enhance._arguments import NoiseLevel, check_target_name
 from ls3d.enhance._job import Job, NetworkReference, SourceFile, load_network, network_digest
 from ls3d.enhance._plan import Segmentation
+from ls3d.enhance._size import SizeRequest, check_pixels
 from ls3d.enhance._timeline import Timeline
 from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import run, run_to_pipe
@@ -38,12 +41,14 @@ log = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 _MIN_SEGMENT_FRAMES = 32  # of a segment that ends at a cut, unless ``segment_frames`` is smaller
-#: Frames in memory at once: decoded, in the encoder, and as tensors before and after the network.
+#: Frames in memory at once: decoded, in the encoder, as tensors before and after the network, and while one is resized.
 _DECODED_FRAMES = 24
 _ENCODER_FRAMES = 50
 _TENSORS = 4
 _MADE = 12
+_RESIZED = 3
 _MAX_DECODER_THREADS = 16
+_DIVISIBLE = 4  # the chroma of any pixel format has half or a quarter of the size
 _TENSOR_PIXEL = 12  # bytes of three float32 values
 
 _MAX_TIME_DENOMINATOR = 1_000_000
@@ -138,9 +143,20 @@ def check_target(target: PathLike | BinaryIO, source: OpenSource, overwrite: boo
 
 
 def load_enhancer(
-    model: PathLike | EnhancementNetwork, task: str, options: EnhanceOptions, info: VideoInfo
+    model: PathLike | EnhancementNetwork,
+    task: str,
+    options: EnhanceOptions,
+    info: VideoInfo,
+    size: SizeRequest | None = None,
 ) -> tuple[NetworkReference, Enhancer]:
     """Load a network onto its device, and choose tiles that fit the memory beside the frames of a source.
+
+    Args:
+        model: its name, its weights file, or the network itself.
+        task: what it must be for.
+        options: of the call.
+        info: of the source.
+        size: of the output, if it is not the network's own.
 
     Raises:
         InputError: there is no such network or device, or too little memory is allowed.
@@ -153,12 +169,12 @@ def load_enhancer(
     network = load_network(model, task)
     enhancer = Enhancer(network, options.device, options.precision, options.tile)
     if options.max_memory is not None:
-        reserved = _frame_memory(info, enhancer.traits.scale)
+        reserved = _frame_memory(info, enhancer.traits.scale, size)
         log.info("tiles of at most %d pixels fit the memory", enhancer.fit_memory(options.max_memory, reserved))
     return NetworkReference(model, task, name, network_digest(network)), enhancer
 
 
-def _frame_memory(info: VideoInfo, scale: int) -> int:
+def _frame_memory(info: VideoInfo, scale: int, size: SizeRequest | None) -> int:
     """Estimated bytes of all frames that are in memory at once, from decoding to encoding."""
     sizes = info.color.layout.plane_sizes(info.height, info.width)
     decoded = sum(height * width for height, width in sizes) * info.color.layout.dtype.itemsize
@@ -166,7 +182,12 @@ def _frame_memory(info: VideoInfo, scale: int) -> int:
     decoding = _DECODED_FRAMES + 2 * min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
     pixels = info.height * info.width
     made = pixels * scale**2
-    return decoded * (decoding + _ENCODER_FRAMES * scale**2) + _TENSOR_PIXEL * (_TENSORS * pixels + _MADE * made)
+    resized = 0
+    if size is not None and size.scale != scale:
+        resized = _RESIZED * made
+        made = math.prod(size.size_of_video(info, "", (1, 1)))
+    encoded = decoded * _ENCODER_FRAMES * made // pixels
+    return decoded * decoding + encoded + _TENSOR_PIXEL * (_TENSORS * pixels + _MADE * made + resized)
 
 
 @dataclass(frozen=True)
@@ -203,7 +224,8 @@ def prepare_job(
     options: EnhanceOptions,
     *,
     sigma: NoiseLevel | None = None,
-    stretch: int = 1,
+    stretch: Fraction = Fraction(1),
+    size: SizeRequest | None = None,
 ) -> PreparedJob:
     """Choose the encoder's settings and describe the job.
 
@@ -216,21 +238,22 @@ def prepare_job(
         options: of the call.
         sigma: noise level for networks that take one.
         stretch: how many times longer the output takes than the source.
+        size: of the output, if it is not the network's own.
 
     Raises:
-        InputError: codec, quality and format don't fit together.
+        InputError: codec, quality and format don't fit together, or the output is larger than allowed.
     """
     traits = enhancer.traits
     info = source.source.info
-    same_lines = traits.scale == 1 and traits.task != "interpolation"
-    settings = _encoder_settings(source, target.container, traits.scale, timeline, stretch, options, same_lines)
+    same_lines = traits.scale == 1 and traits.task != "interpolation" and size is None
+    settings = _encoder_settings(source, target.container, traits.scale, timeline, stretch, options, same_lines, size)
     if info.field_order:
         result = (
             "" if same_lines and keeps_fields(info, settings.codec) else ", and the output is marked as progressive"
         )
         log.warning("%s is interlaced; its frames are processed as if they were progressive%s", info.name, result)
     segmentation = Segmentation(
-        span=TimeRange(source.span.start, source.span.end, Fraction(stretch)),
+        span=TimeRange(source.span.start, source.span.end, stretch),
         timeline=timeline,
         time_base=settings.time_base,
         cut_threshold=options.cut_threshold,
@@ -276,21 +299,34 @@ def _encoder_settings(
     container: str,
     scale: int,
     timeline: Timeline,
-    stretch: int,
+    stretch: Fraction,
     options: EnhanceOptions,
     same_lines: bool,
+    size: SizeRequest | None,
 ) -> EncoderSettings:
     info = source.source.info
-    own_rate = _constant_rate(source) if container in _COUNTING_FRAMES else info.rate
+    counts = container in _COUNTING_FRAMES
+    own_rate = _constant_rate(source) if counts else info.rate
     rate = timeline.rate(own_rate) / stretch
-    return choose_settings(
-        info,
+
+    choose = partial(
+        choose_settings,
+        info if size is None or not size.has_square_pixels else replace(info, sample_aspect_ratio=Fraction(1)),
         container,
-        size=(info.height * scale, info.width * scale),
-        time_base=1 / rate if container in _COUNTING_FRAMES else timeline.time_base(info.time_base),
+        time_base=1 / rate if counts else timeline.time_base(info.time_base / stretch.denominator),
         rate=rate,
         codec=options.codec,
         crf=options.crf,
         threads=options.threads,
         fields=same_lines,
     )
+    own_size = (info.height * scale, info.width * scale)
+    if size is None or size.scale == scale:
+        return choose(size=own_size)
+    # The pixel format says by what the sides must be divisible; these are in any format.
+    any_format = choose(size=size.size_of_video(info, container, (_DIVISIBLE, _DIVISIBLE)))
+    horizontal, vertical = any_format.color.layout.subsampling
+    exact_size = size.size_of_video(info, container, (1 << vertical, 1 << horizontal))
+    if exact_size != own_size:
+        check_pixels(exact_size, options.max_pixels)
+    return choose(size=exact_size)

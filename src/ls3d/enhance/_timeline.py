@@ -30,8 +30,8 @@ class OutputTime(NamedTuple):
 class Timeline(Protocol):
     """Places output frames on the source's clock."""
 
-    def between(self, first: Fraction, second: Fraction) -> list[OutputTime]:
-        """The output frames in ``[first, second)``, where these are the times of consecutive source frames."""
+    def between(self, first: Fraction, second: Fraction, index: int) -> list[OutputTime]:
+        """The output frames in ``[first, second)``: the times of the source frames ``index`` and ``index + 1``."""
         ...
 
     def keeps_gap(self, first: Fraction, second: Fraction) -> bool:
@@ -53,13 +53,21 @@ class Timeline(Protocol):
 
 @dataclass(frozen=True)
 class Multiply:
-    """``factor`` output frames for each source frame, evenly spaced up to the next: variable rates stay variable."""
+    """Output frame k is shown ``k / factor`` intervals after the first source frame: variable rates stay variable.
 
-    factor: int
+    An interval lasts from one source frame to the next. ``n`` source frames become ``ceil(n * factor)`` output frames.
 
-    def between(self, first: Fraction, second: Fraction) -> list[OutputTime]:
+    Attributes:
+        factor: at least 1.
+    """
+
+    factor: Fraction
+
+    def between(self, first: Fraction, second: Fraction, index: int) -> list[OutputTime]:
         """See ``Timeline``."""
-        positions = [Fraction(k, self.factor) for k in range(self.factor)]
+        begin = math.ceil(index * self.factor)
+        end = math.ceil((index + 1) * self.factor)
+        positions = [k / self.factor - index for k in range(begin, end)]
         return [OutputTime(first + (second - first) * position, position) for position in positions]
 
     def keeps_gap(self, first: Fraction, second: Fraction) -> bool:
@@ -76,7 +84,7 @@ class Multiply:
 
     def time_base(self, source: Fraction) -> Fraction:
         """See ``Timeline``; microseconds if FFmpeg can't represent the exact one."""
-        exact = source / self.factor
+        exact = source / self.factor.numerator
         return exact if exact.denominator <= _MAX_DENOMINATOR else Fraction(1, 1_000_000)
 
 
@@ -90,7 +98,7 @@ class Constant:
     fps: Fraction
     origin: Fraction
 
-    def between(self, first: Fraction, second: Fraction) -> list[OutputTime]:
+    def between(self, first: Fraction, second: Fraction, index: int) -> list[OutputTime]:
         """See ``Timeline``."""
         if self.keeps_gap(first, second):
             return [OutputTime(self.origin + math.ceil((first - self.origin) * self.fps) / self.fps, Fraction(0))]
@@ -137,20 +145,29 @@ class OutputClock:
         time_base: seconds per tick.
         earliest: the first tick that is not taken yet.
         every_tick: whether every tick needs a frame, as in formats without times: frames are repeated up to the next.
+        index: number of the next source frame, counted from the start of the span.
     """
 
     def __init__(
-        self, timeline: Timeline, span: TimeRange, time_base: Fraction, earliest: int = 0, every_tick: bool = False
+        self,
+        timeline: Timeline,
+        span: TimeRange,
+        time_base: Fraction,
+        earliest: int = 0,
+        every_tick: bool = False,
+        index: int = 0,
     ) -> None:
         self._every_tick = every_tick
         self._timeline = timeline
         self._span = span
         self._time_base = time_base
         self._earliest = earliest
+        self._index = index
 
     def slots(self, first: Fraction, second: Fraction) -> tuple[Slot, ...]:
-        """The output frames between two consecutive source frames, given the times of these."""
-        outputs = self._timeline.between(first, second)
+        """The output frames between the next source frame and the one after it, given the times of these."""
+        outputs = self._timeline.between(first, second, self._index)
+        self._index += 1
         if not self._every_tick or second - first > MAX_HELD:
             return tuple(self._slot(output) for output in outputs)
         ends = [self._ticks(output.time) for output in outputs[1:]] + [self._ticks(second)]

@@ -36,7 +36,7 @@ from ls3d.video import EncodedSegment, Packet, reorder_depth
 log = logging.getLogger(__name__)
 
 #: Increased whenever the workspaces of earlier versions can't be resumed.
-FORMAT = 3
+FORMAT = 4
 
 _LOCK = "lock"
 _JOB = "job.json"

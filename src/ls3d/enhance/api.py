@@ -16,6 +16,7 @@ from ls3d.enhance._arguments import (
     check_target_name,
     read_noise_level,
 )
+from ls3d.enhance._size import requested_size
 from ls3d.enhance.options import (
     DEFAULT_DENOISING,
     DEFAULT_INTERPOLATION,
@@ -36,7 +37,7 @@ def interpolate(
     source: PathLike | BinaryIO,
     target: PathLike | BinaryIO,
     *,
-    factor: int | None = None,
+    factor: Fraction | float | None = None,
     fps: Fraction | float | None = None,
     slow_motion: bool = False,
     model: PathLike | EnhancementNetwork = DEFAULT_INTERPOLATION,
@@ -45,16 +46,18 @@ def interpolate(
 ) -> EnhanceReport:
     """Raise a video's frame rate: new frames are added between its own, which stay as they are.
 
-    n frames become n * factor frames of the same duration; the last frame is held for its own duration. Nothing is
-    interpolated across a hard cut. Audio and all other streams are copied.
+    n frames become n * factor frames, rounded up, of the same duration; the last frame is held for its own duration.
+    Output frame k is shown k / factor intervals after the first source frame, where an interval lasts from one source
+    frame to the next: frames of a variable rate keep their spacing. A source frame passes through unchanged where an
+    output frame has its time. Nothing is interpolated across a hard cut. Audio and all other streams are copied.
 
     Args:
         source: a video file, a folder of images, or a binary file from which a video (y4m) is read.
         target: a video file, a folder for PNG images (a name without suffix), or a binary file to which y4m is written.
-        factor: 2, 4 or 8; 2 unless ``fps`` is given.
-        fps: frames per second, instead of a factor. Networks that make frames at quarters of the interval between two
-            source frames are run repeatedly, and times are rounded to sixteenths of it.
-        slow_motion: keep the source's frame rate, so that the output is ``factor`` times longer, without audio.
+        factor: from 1 to 100, such as 3, 2.5 or ``Fraction(5, 2)``; 2 unless ``fps`` is given. Networks that make
+            frames at quarters of an interval are run repeatedly, and times are rounded to sixteenths of it.
+        fps: frames per second, instead of a factor; likewise.
+        slow_motion: keep the source's frame rate, so that the output is exactly ``factor`` times longer, without audio.
         model: an interpolation network: its name, its weights file, or the network itself.
         options: see ``EnhanceOptions``.
         progress: is called after every source frame.
@@ -79,17 +82,29 @@ def upscale(
     source: PathLike | BinaryIO,
     target: PathLike | BinaryIO,
     *,
-    scale: int | None = None,
+    scale: Fraction | float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fit: tuple[int, int] | None = None,
     model: PathLike | EnhancementNetwork = DEFAULT_SUPER_RESOLUTION,
     options: EnhanceOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> EnhanceReport:
     """Enlarge a video.
 
+    The network enlarges by its own scale; other sizes are made from its output by antialiased bicubic resizing. Sides
+    are rounded to the nearest whole pixel, or even number of pixels where the output's chroma has half the size. At
+    most one of ``scale``, ``width``, ``height`` and ``fit`` can be given; by default, it is the network's scale.
+
     Args:
         source: see ``interpolate``.
         target: see ``interpolate``.
-        scale: how many times larger; must be the network's scale, which is the default.
+        scale: how many times larger, more than 0 and at most 8, such as 2, 1.5 or ``Fraction(3, 2)``; the pixels keep
+            their shape.
+        width: of the output as it is shown, in square pixels; the height follows from the source's shape.
+        height: of the output as it is shown, in square pixels; the width follows from the source's shape.
+        fit: width and height of a box, in square pixels; the output gets the largest size of the source's shape that
+            fits.
         model: a super-resolution network: its name, its weights file, or the network itself.
         options: see ``EnhanceOptions``.
         progress: is called after every source frame.
@@ -100,10 +115,13 @@ def upscale(
         OSError: a file can't be read or written.
     """
     options = options or EnhanceOptions()
+    requested_size(scale, width, height, fit)
     _check_names(source, target, options)
     from ls3d.enhance.jobs import prepare_upscaling
 
-    job = prepare_upscaling(source, target, scale=scale, model=model, options=options)
+    job = prepare_upscaling(
+        source, target, scale=scale, width=width, height=height, fit=fit, model=model, options=options
+    )
     return job.run(options.resume, progress)
 
 

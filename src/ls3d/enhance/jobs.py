@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import BinaryIO
 
-from ls3d.enhance._arguments import check_interpolation, read_noise_level
+from ls3d.enhance._arguments import NoiseLevel, check_interpolation, exact_factor, read_noise_level
 from ls3d.enhance._setup import (
     PathLike,
     PreparedJob,
@@ -18,6 +18,7 @@ from ls3d.enhance._setup import (
     open_source,
     prepare_job,
 )
+from ls3d.enhance._size import requested_size
 from ls3d.enhance._timeline import Constant, Multiply, Timeline
 from ls3d.enhance.options import (
     DEFAULT_DENOISING,
@@ -26,6 +27,7 @@ from ls3d.enhance.options import (
     EnhanceOptions,
 )
 from ls3d.errors import InputError
+from ls3d.inference import Enhancer
 from ls3d.models import EnhancementNetwork
 from ls3d.video import exact_rate
 
@@ -36,7 +38,7 @@ def prepare_interpolation(
     source: PathLike | BinaryIO,
     target: PathLike | BinaryIO,
     *,
-    factor: int | None = None,
+    factor: Fraction | float | None = None,
     fps: Fraction | float | None = None,
     slow_motion: bool = False,
     model: PathLike | EnhancementNetwork = DEFAULT_INTERPOLATION,
@@ -46,27 +48,31 @@ def prepare_interpolation(
     check_interpolation(factor, fps, slow_motion)
     opened = open_source(source, options)
     checked = check_target(target, opened, options.replaces_output)
-    times = factor or 2
+    times = exact_factor(2 if factor is None else factor)
     timeline: Timeline = Multiply(times) if fps is None else Constant(exact_rate(fps, "fps"), opened.span.start)
     network, enhancer = load_enhancer(model, "interpolation", options, opened.source.info)
-    return prepare_job(opened, checked, network, enhancer, timeline, options, stretch=times if slow_motion else 1)
+    return prepare_job(
+        opened, checked, network, enhancer, timeline, options, stretch=times if slow_motion else Fraction(1)
+    )
 
 
 def prepare_upscaling(
     source: PathLike | BinaryIO,
     target: PathLike | BinaryIO,
     *,
-    scale: int | None = None,
+    scale: Fraction | float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fit: tuple[int, int] | None = None,
     model: PathLike | EnhancementNetwork = DEFAULT_SUPER_RESOLUTION,
     options: EnhanceOptions,
 ) -> PreparedJob:
     """The job of ``ls3d.enhance.upscale``, which explains arguments and errors."""
+    size = requested_size(scale, width, height, fit)
     opened = open_source(source, options)
     checked = check_target(target, opened, options.replaces_output)
-    network, enhancer = load_enhancer(model, "super-resolution", options, opened.source.info)
-    if scale not in (None, enhancer.traits.scale):
-        raise InputError(f"{scale}: the model {network.name} enlarges {enhancer.traits.scale} times", argument="scale")
-    return prepare_job(opened, checked, network, enhancer, Multiply(1), options)
+    network, enhancer = load_enhancer(model, "super-resolution", options, opened.source.info, size)
+    return prepare_job(opened, checked, network, enhancer, Multiply(Fraction(1)), options, size=size)
 
 
 def prepare_denoising(
@@ -82,8 +88,19 @@ def prepare_denoising(
     opened = open_source(source, options)
     checked = check_target(target, opened, options.replaces_output)
     network, enhancer = load_enhancer(model, "denoising", options, opened.source.info)
-    if not enhancer.traits.takes_sigma and level is not None:
-        raise InputError(f"{sigma}: the model {network.name} takes no noise level", argument="sigma")
-    if enhancer.traits.takes_sigma and level is None:
-        level = "auto"
-    return prepare_job(opened, checked, network, enhancer, Multiply(1), options, sigma=level)
+    level = noise_level_for(enhancer, level, network.name)
+    return prepare_job(opened, checked, network, enhancer, Multiply(Fraction(1)), options, sigma=level)
+
+
+def noise_level_for(enhancer: Enhancer, level: NoiseLevel | None, name: str) -> NoiseLevel | None:
+    """The noise level that is passed to a network: by default measured; None if it takes none.
+
+    Raises:
+        InputError: a level is given, but the network takes none.
+    """
+    if enhancer.traits.takes_sigma:
+        return "auto" if level is None else level
+    if level is not None:
+        shown = level if isinstance(level, str) else f"{level:g}"
+        raise InputError(f"{shown}: the model {name} takes no noise level", argument="sigma")
+    return None

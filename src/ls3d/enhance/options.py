@@ -91,7 +91,8 @@ class EnhanceOptions:
     max_pixels: int = field(
         default=DEFAULT_MAX_PIXELS,
         metadata=_about(
-            "Maximum number of pixels in a picture of the source. Larger ones are refused before they are decoded.",
+            "Maximum number of pixels in a picture of the source, and of an output whose size is asked for. Larger "
+            "pictures are refused before they are decoded.",
             lambda value: 0 < value < 2**31,
             "a number from 1 to 2147483647",
         ),

@@ -1,0 +1,279 @@
+"""Enhancement of frames in memory: ``interpolate_frames``, ``upscale_frames``, ``denoise_frames``.
+
+Each takes any iterable of frames and returns an iterator, so that a video of any length needs only the memory of a few
+frames. A frame is an array ``(H, W, 3)`` of uint8 R'G'B', or a tensor ``(3, H, W)`` of floating-point R'G'B' in [0, 1].
+The output frames are of the same kind, a tensor's also of the same type and on the same device. Nothing is interpolated
+across a hard cut, and no network sees frames of another shot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ls3d.enhance._arguments import check_interpolation, exact_factor, read_noise_level
+from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, Interpolate, Restore
+from ls3d.enhance._job import load_network
+from ls3d.enhance._setup import PathLike
+from ls3d.enhance._size import SizeRequest, requested_size
+from ls3d.enhance._timeline import Multiply, OutputClock
+from ls3d.enhance._windows import windows
+from ls3d.enhance.jobs import noise_level_for
+from ls3d.enhance.options import DEFAULT_DENOISING, DEFAULT_INTERPOLATION, DEFAULT_SUPER_RESOLUTION, EnhanceOptions
+from ls3d.errors import InputError
+from ls3d.inference import Enhancer, NetworkOutputError, Precision
+from ls3d.models import EnhancementNetwork
+from ls3d.video import Color, Frame, TimeRange, find_cuts, from_rgb, layout_of
+
+__all__ = ["denoise_frames", "interpolate_frames", "upscale_frames"]
+
+ByteArray = npt.NDArray[np.uint8]
+FrameT = TypeVar("FrameT", ByteArray, Tensor)
+
+_RGB = Color(layout_of("gbrp"), matrix=0, full_range=True)
+_CUT_THRESHOLD = EnhanceOptions().cut_threshold
+
+
+def interpolate_frames(
+    frames: Iterable[FrameT],
+    *,
+    factor: Fraction | float = 2,
+    model: PathLike | EnhancementNetwork = DEFAULT_INTERPOLATION,
+    device: str = "auto",
+    precision: Precision = "float32",
+    tile: int | None = None,
+    cut_threshold: float = _CUT_THRESHOLD,
+) -> Iterator[FrameT]:
+    """Add new frames between evenly spaced ones; these pass through as they are.
+
+    n frames become n * factor, rounded up: output frame k is ``k / factor`` intervals after the first frame. The last
+    frame, and the last one before a cut, are repeated instead.
+
+    Args:
+        frames: arrays or tensors as the module says, all of the same size and type.
+        factor: from 1 to 100, such as 2, 2.5 or ``Fraction(5, 2)``.
+        model: an interpolation network: its name, its weights file, or the network itself.
+        device: see ``EnhanceOptions``.
+        precision: see ``EnhanceOptions``.
+        tile: see ``EnhanceOptions``.
+        cut_threshold: see ``EnhanceOptions``; 0 for frames of a single shot.
+
+    Raises:
+        InputError: an argument is not what is expected, or, while iterating, a frame.
+    """
+    check_interpolation(factor, None, slow_motion=False)
+    enhancer = _load(model, "interpolation", EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold))
+
+    def task(size: tuple[int, int]) -> FrameTask:
+        return Interpolate(enhancer, _ArrayTensors(_RGB, enhancer.device))
+
+    return _enhanced(frames, enhancer, task, exact_factor(factor), cut_threshold)
+
+
+def upscale_frames(
+    frames: Iterable[FrameT],
+    *,
+    scale: Fraction | float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fit: tuple[int, int] | None = None,
+    model: PathLike | EnhancementNetwork = DEFAULT_SUPER_RESOLUTION,
+    device: str = "auto",
+    precision: Precision = "float32",
+    tile: int | None = None,
+    cut_threshold: float = _CUT_THRESHOLD,
+) -> Iterator[FrameT]:
+    """Enlarge frames.
+
+    Args:
+        frames: see ``interpolate_frames``.
+        scale: how many times larger, more than 0 and at most 8; by default the network's scale. Sides are rounded to
+            the nearest pixel.
+        width: of the output, instead of a scale; the height follows from the frames' shape.
+        height: of the output, instead of a scale; the width follows from the frames' shape.
+        fit: width and height of a box, instead of a scale; the output gets the largest size that fits.
+        model: a super-resolution network: its name, its weights file, or the network itself.
+        device: see ``EnhanceOptions``.
+        precision: see ``EnhanceOptions``.
+        tile: see ``EnhanceOptions``.
+        cut_threshold: see ``EnhanceOptions``; 0 for frames of a single shot.
+
+    Raises:
+        InputError: an argument is not what is expected, or, while iterating, a frame.
+    """
+    wanted = requested_size(scale, width, height, fit)
+    enhancer = _load(model, "super-resolution", EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold))
+    wanted = wanted or SizeRequest(scale=Fraction(enhancer.traits.scale))
+
+    def task(size: tuple[int, int]) -> FrameTask:
+        return Restore(enhancer, _ArrayTensors(_RGB, enhancer.device), wanted.size(*size))
+
+    return _enhanced(frames, enhancer, task, Fraction(1), cut_threshold)
+
+
+def denoise_frames(
+    frames: Iterable[FrameT],
+    *,
+    sigma: float | str | None = None,
+    model: PathLike | EnhancementNetwork = DEFAULT_DENOISING,
+    device: str = "auto",
+    precision: Precision = "float32",
+    tile: int | None = None,
+    cut_threshold: float = _CUT_THRESHOLD,
+) -> Iterator[FrameT]:
+    """Remove noise from frames.
+
+    Args:
+        frames: see ``interpolate_frames``.
+        sigma: standard deviation of the noise in [0, 255], or ``"auto"`` to measure it in every frame; only for
+            networks that take it, where ``"auto"`` is the default.
+        model: a denoising network: its name, its weights file, or the network itself.
+        device: see ``EnhanceOptions``.
+        precision: see ``EnhanceOptions``.
+        tile: see ``EnhanceOptions``.
+        cut_threshold: see ``EnhanceOptions``; 0 for frames of a single shot.
+
+    Raises:
+        InputError: an argument is not what is expected, or, while iterating, a frame.
+    """
+    level = None if sigma is None else read_noise_level(sigma)
+    enhancer = _load(model, "denoising", EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold))
+    level = noise_level_for(enhancer, level, enhancer.network.name)
+
+    def task(size: tuple[int, int]) -> FrameTask:
+        return Restore(enhancer, _ArrayTensors(_RGB, enhancer.device), size, level)
+
+    return _enhanced(frames, enhancer, task, Fraction(1), cut_threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class _ArrayFrame(Frame):
+    """A frame in memory; its picture, of 8 bits, is for the detection of cuts.
+
+    Attributes:
+        array: the frame as it was given.
+    """
+
+    array: ByteArray | Tensor = field(kw_only=True)
+
+
+class _ArrayTensors(FrameTensors):
+    """Converts the arrays of frames, not their pictures."""
+
+    def same(self, first: Frame, second: Frame) -> bool:
+        a, b = _array(first), _array(second)
+        return bool(torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else np.array_equal(a, b))
+
+    def _convert(self, frame: Frame) -> Tensor:
+        return _to_tensor(_array(frame)).to(self._device)
+
+
+def _array(frame: Frame) -> ByteArray | Tensor:
+    assert isinstance(frame, _ArrayFrame)
+    return frame.array
+
+
+def _load(model: PathLike | EnhancementNetwork, task: str, options: EnhanceOptions) -> Enhancer:
+    network = load_network(model if isinstance(model, EnhancementNetwork) else str(model), task)
+    return Enhancer(network, options.device, options.precision, options.tile)
+
+
+def _enhanced(
+    frames: Iterable[FrameT],
+    enhancer: Enhancer,
+    make_task: Callable[[tuple[int, int]], FrameTask],
+    factor: Fraction,
+    cut_threshold: float,
+) -> Iterator[FrameT]:
+    """As ``_outputs``, whose frames are of the kind that is given."""
+    outputs: Iterator[object] = _outputs(frames, enhancer, make_task, factor, cut_threshold)
+    return cast(Iterator[FrameT], outputs)
+
+
+def _outputs(
+    frames: Iterable[ByteArray | Tensor],
+    enhancer: Enhancer,
+    make_task: Callable[[tuple[int, int]], FrameTask],
+    factor: Fraction,
+    cut_threshold: float,
+) -> Iterator[ByteArray | Tensor]:
+    """The output frames, each when it is asked for.
+
+    Args:
+        frames: the source.
+        enhancer: runs the network.
+        make_task: what is done to frames of this height and width.
+        factor: output frames for each source frame.
+        cut_threshold: of the cut detector.
+    """
+    clock = OutputClock(Multiply(factor), TimeRange(), 1 / factor)
+    scanned = find_cuts(_numbered(frames), cut_threshold)
+    traits = enhancer.traits
+    task: FrameTask | None = None
+    for window in windows(scanned, traits.frames_before, traits.frames_after, Fraction(0), None, clock):
+        source = _array(window.frame)
+        if task is None:
+            task = make_task((window.frame.picture.height, window.frame.picture.width))
+        try:
+            for output in task.outputs(window):
+                made = output.pixels
+                yield _array(made) if isinstance(made, Frame) else _like(source, made)
+        except NetworkOutputError as error:
+            raise type(error)(f"frame {int(window.frame.time)}: {error}") from error
+
+
+def _numbered(frames: Iterable[ByteArray | Tensor]) -> Iterator[Frame]:
+    """Frames with their numbers, from 0, as times.
+
+    Raises:
+        InputError: a frame is not what is expected, or not like the first one.
+    """
+    expected = None
+    for number, array in enumerate(frames):
+        kind = _kind(number, array)
+        expected = expected or kind
+        if kind != expected:
+            raise InputError(f"frame {number} is {kind}; expected {expected}, as the first frame")
+        yield _ArrayFrame(Fraction(number), Fraction(1), from_rgb(_to_tensor(array).cpu(), _RGB), array=array)
+
+
+def _kind(number: int, array: object) -> str:
+    """Type and shape of a frame.
+
+    Raises:
+        InputError: it is no frame.
+    """
+    if isinstance(array, np.ndarray):
+        found = f"an array of {array.dtype}, {array.shape}"
+        valid = array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3
+    elif isinstance(array, Tensor):
+        found = f"a tensor of {array.dtype}, {tuple(array.shape)}"
+        valid = array.is_floating_point() and array.ndim == 3 and array.shape[0] == 3
+    else:
+        found = f"a {type(array).__name__}"
+        valid = False
+    if not valid:
+        raise InputError(f"frame {number} is {found}; expected an array (H, W, 3) of uint8 or a float tensor (3, H, W)")
+    return found
+
+
+def _to_tensor(array: ByteArray | Tensor) -> Tensor:
+    """R'G'B' ``(3, H, W)`` float32, from [0, 1]."""
+    if isinstance(array, Tensor):
+        return array.detach().float()
+    return torch.tensor(np.ascontiguousarray(array)).permute(2, 0, 1).float() / 255
+
+
+def _like(source: ByteArray | Tensor, made: Tensor) -> ByteArray | Tensor:
+    """A new frame ``(3, H, W)`` as the kind of frame that the source is."""
+    clipped = made.clamp(0, 1)
+    if isinstance(source, Tensor):
+        return clipped.to(source)
+    return np.ascontiguousarray((clipped * 255).round().byte().permute(1, 2, 0).cpu().numpy())
