@@ -8,15 +8,11 @@ from pathlib import Path
 
 import pytest
 from helpers import crash_points
+from helpers.marks import slow_except
 from helpers.videos import Clip
 
-#: Minutes of deaths that differ little from those of the other jobs.
-SLOW = ("images", "mkv", "y4m", "training")
 
-
-@pytest.mark.parametrize(
-    "job", [pytest.param(job, marks=pytest.mark.slow) if job in SLOW else job for job in crash_points.JOBS]
-)
+@pytest.mark.parametrize("job", slow_except(crash_points.JOBS, ["evaluation"]))
 def test_death_at_every_file_operation(job: str, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     source = Clip(7, (32, 48), audio=["eng"]).write(tmp_path / "source" / "in.mkv")

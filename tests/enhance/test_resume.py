@@ -187,9 +187,11 @@ interpolate(sys.argv[1], sys.argv[2], model=Slow(), options=EnhanceOptions(threa
 """
 
 
-def _kill_and_repeat(tmp_path: Path, frames: int, kills: int) -> None:
+@pytest.mark.slow
+def test_killed_twenty_times(tmp_path: Path) -> None:
+    kills = 20
     options = {"crf": "20", "g": "25", "bf": "3", "preset": "veryfast"}
-    source = Clip(frames, options=options, audio=["eng"]).write(tmp_path / "in.mp4")
+    source = Clip(300, options=options, audio=["eng"]).write(tmp_path / "in.mp4")
     whole, target, log = tmp_path / "whole.mp4", tmp_path / "out.mp4", tmp_path / "log"
     subprocess.run([sys.executable, "-c", _JOB, str(source), str(whole), str(tmp_path / "whole.log")], check=True)
     rng, killed = random.Random(0), 0
@@ -209,15 +211,6 @@ def _kill_and_repeat(tmp_path: Path, frames: int, kills: int) -> None:
     needed = len((tmp_path / "whole.log").read_text())
     # A kill loses the current segment, and what is queued for the encoder of the one before.
     assert len(log.read_text()) <= needed + killed * (20 + 8)
-
-
-def test_killed_twice(tmp_path: Path) -> None:
-    _kill_and_repeat(tmp_path, frames=60, kills=2)
-
-
-@pytest.mark.slow
-def test_killed_twenty_times(tmp_path: Path) -> None:
-    _kill_and_repeat(tmp_path, frames=300, kills=20)
 
 
 def test_the_job_file_describes_the_job(source: Path, tmp_path: Path) -> None:
@@ -261,7 +254,7 @@ def test_a_finished_job_is_recognized(source: Path, tmp_path: Path) -> None:
         denoise(source, target, model=Mean(), options=OPTIONS)
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\0", b'{"values": 3, "sha256": 4}', None])
+@pytest.mark.parametrize("damage", [b"{", b'{"values": 3, "sha256": 4}', None])
 @pytest.mark.parametrize("name", ["job.json", "000001.json", "000001.plan.json", "000001.packets"])
 def test_a_damaged_workspace_is_repaired(source: Path, tmp_path: Path, name: str, damage: bytes | None) -> None:
     whole, target = tmp_path / "whole.mp4", tmp_path / "out.mp4"

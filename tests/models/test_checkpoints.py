@@ -188,7 +188,7 @@ def double(weights: Weights) -> Weights:
 
 
 #: Others have the same layout and another depth or another kind of convolution.
-SLOW = ("VMZ r3d_18", "VMZ rmc3_18", "VMZ r2plus1d_50", "VMZ-pt r2plus1d_34", "SlowFast pkl i3d_nl")
+SLOW = ("VMZ r3d_18", "VMZ rmc3_18", "VMZ r2plus1d_50", "VMZ r2plus1d_18", "VMZ-pt r2plus1d_34", "SlowFast pkl i3d_nl")
 
 
 @pytest.mark.parametrize("case", slow_except(CASES, CASES.keys() - SLOW))
@@ -234,7 +234,7 @@ def evaluate_c3d(
     return F.linear(x, *(weights[name] for name in linear[-1]))
 
 
-@pytest.mark.parametrize("project", ["mmaction2", "VMZ"])
+@pytest.mark.parametrize("project", slow_except(["mmaction2", "VMZ"], ["mmaction2"]))
 def test_c3d(project: str, tmp_path: Path) -> None:
     if project == "mmaction2":
         units = c3d_units(lambda name: f"backbone.{name}.conv.weight", "weight", None)

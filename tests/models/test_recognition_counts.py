@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.marks import slow_except
 from torch.utils.flop_counter import FlopCounterMode
 
 from ls3d.models import Network, Summary, Task, create_model, list_models, model_info, summarize
@@ -71,6 +72,7 @@ PARAMETERS_OTHERWISE: list[tuple[str, dict[str, Any], int]] = [
 ]
 
 #: Name, arguments, input, GMACs as printed.
+DEEP = ("101", "152")
 GMACS: list[tuple[str, dict[str, Any], tuple[int, ...], str]] = [
     ("c3d", {}, (3, 16, 112, 112), "38.55"),
     ("res3d_18", {}, (3, 8, 112, 112), "20.45"),
@@ -162,14 +164,17 @@ def test_registered_parameters_are_the_real_ones(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "arguments", "size", "printed"),
-    [pytest.param(*row, marks=pytest.mark.slow) if row[0].endswith(("101", "152")) else row for row in GMACS],
+    [pytest.param(*row, marks=pytest.mark.slow) if row[0].endswith(DEEP) else row for row in GMACS],
 )
 def test_gmacs(name: str, arguments: dict[str, Any], size: tuple[int, ...], printed: str) -> None:
     digits = len(printed.partition(".")[2])
     assert f"{cost(name, size, **arguments).macs / 1e9:.{digits}f}" == printed
 
 
-@pytest.mark.parametrize("name", [name for name in list_models(task="recognition") if model_info(name).gmacs])
+COUNTED = [name for name in list_models(task="recognition") if model_info(name).gmacs]
+
+
+@pytest.mark.parametrize("name", slow_except(COUNTED, [name for name in COUNTED if not name.endswith(DEEP)]))
 def test_registered_gmacs_are_the_real_ones(name: str) -> None:
     info = model_info(name)
     assert info.input_size is not None

@@ -175,7 +175,7 @@ def test_slabs_change_nothing(case: Case, budget: int, monkeypatch: pytest.Monke
     )
 
 
-@pytest.mark.parametrize("isa", ["portable", "avx2"])
+@pytest.mark.parametrize("isa", [isa for isa in ("portable", "avx2") if isa != library.instruction_set()])
 def test_other_instruction_sets_agree(isa: str) -> None:
     program = (
         "from ls3d.ops import diagnosis;"
@@ -402,7 +402,7 @@ random_calls = given(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @random_calls
 def test_random_geometries_agree(case: Case, seed: int, spread: float, last: bool) -> None:
     compare(case, seed, spread, last)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.marks import slow_except
 from helpers.operator_cases import CASES, Arguments, Case
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -55,7 +56,7 @@ def test_gradcheck(case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", ["usual", "no mask", "groups", "bicubic"])
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "permuted"])
+@pytest.mark.parametrize("layout", slow_except(["contiguous", "channels_last", "permuted"], ["permuted"]))
 def test_opcheck(name: str, layout: str) -> None:
     tensors = draw(CASES[name], torch.float32)
     if layout != "contiguous":

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.marks import slow_except
 from helpers.recipes import losses, recipe
 
 from ls3d.errors import InputError
@@ -136,7 +137,7 @@ class TestRecipes:
         assert again.parent == moved
         tmp_path.mkdir()
 
-    @pytest.mark.parametrize("step", [0, 2, 3])
+    @pytest.mark.parametrize("step", slow_except([0, 2, 3], [2]))
     def test_a_signal_saves_the_state(self, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Training resumes from the middle of an epoch to the same weights and losses."""
         from ls3d.errors import TrainingStoppedError

@@ -49,7 +49,7 @@ class FileResult:
 
     @property
     def status(self) -> Literal["done", "already done", "failed"]:
-        """XX"""
+        """In words, as the summary of ``ls3d`` shows it."""
         if self.report is None:
             return "failed"
         return "already done" if self.report.finished_before else "done"
