@@ -2,9 +2,9 @@
 
     python scripts/record_bundled_outputs.py
 
-Run it after new weights were bundled, and at no other time: the test then fails when a change of the code changes an
-output. It writes tests/models/bundled_outputs.json (digests, and where they were computed) and
-tests/models/bundled_outputs.safetensors (the outputs as float16).
+Run it after new weights were bundled or after a change that is meant to change outputs, and at no other time: the test
+then fails when any other change of the code changes an output. It writes tests/models/bundled_outputs.json (digests,
+and where they were computed) and tests/models/bundled_outputs.safetensors (the outputs as float16).
 """
 
 from __future__ import annotations

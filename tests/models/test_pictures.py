@@ -20,13 +20,13 @@ from ls3d.models import load_model
 LEAST = {
     "logo": {"bilateral": 31.1, "vfi": 34.1},
     "watermark": {"bilateral": 32.7, "vfi": 36.1},
-    "subtitles": {"bilateral": 27.6, "vfi": 28.0},
+    "subtitles": {"bilateral": 27.7, "vfi": 28.2},
     "letterbox": {"bilateral": 29.2, "vfi": 34.3},
     "fade": {"bilateral": 39.4, "vfi": 40.5},
     "animation": {"bilateral": 25.0, "vfi": 25.0},
     "fence": {"bilateral": 29.0, "vfi": 28.9},
-    "facade": {"bilateral": 24.8, "vfi": 25.0},
-    "wires": {"bilateral": 22.1, "vfi": 22.6},
+    "facade": {"bilateral": 25.2, "vfi": 25.4},
+    "wires": {"bilateral": 30.6, "vfi": 34.3},
     "limb": {"bilateral": 26.2, "vfi": 26.3},
 }
 
@@ -89,21 +89,21 @@ def test_a_logo_stays_where_it_is(model: str) -> None:
     assert psnr(output[..., still][..., None], triplet.middle[..., still][..., None]) > 35
 
 
-@pytest.mark.parametrize(
-    ("model", "noise", "most"),
-    [("bilateral", 0.0, 0.02), ("vfi", 0.0, 0.02), ("bilateral", 0.004, 0.07), ("vfi", 0.004, 0.1)],
-)
-def test_subtitles_are_not_torn_by_what_moves_behind_them(model: str, noise: float, most: float) -> None:
+@each_model
+@pytest.mark.parametrize("noise", [0.0, 0.004])
+def test_subtitles_are_not_torn_by_what_moves_behind_them(model: str, noise: float) -> None:
     """Few of their pixels are wrong. The noise is that of compression."""
     triplet = render_once("subtitles")
     still = still_pixels(triplet)
     generator = torch.Generator().manual_seed(0)
     given = [frame + noise * torch.randn(frame.shape, generator=generator) for frame in (triplet.first, triplet.second)]
-    wrong = wrong_pixels(interpolate(model, given[0], given[1]), triplet.middle)
-    assert wrong[still].float().mean() < most
+    output = interpolate(model, given[0], given[1])
+    assert psnr(output, triplet.middle) > 27.3
+    wrong = wrong_pixels(output, triplet.middle)
+    assert wrong[still].float().mean() < 0.01
     # The strokes hide one of the frames here, which must leave few traces.
     beside = still.roll(4, 1) | still.roll(-4, 1)
-    assert wrong[beside & ~still].float().mean() < 0.11
+    assert wrong[beside & ~still].float().mean() < 0.1
 
 
 @each_model

@@ -26,8 +26,12 @@ _NEIGHBOR = 6
 #: Mean color difference along a candidate that divides its importance by e.
 _TEMPERATURE = 0.06
 
-#: Color difference of the two frames from which a pixel is not taken to stand still.
-_STILL = 4 / 255
+#: Color difference of the two frames from which a pixel is not taken to stand still; noise in text stays below it.
+_STILL = 8 / 255
+
+#: Range of brightness around a pixel below which it is less certain to stand still: a smooth sky looks the same in
+#: both frames, but a thin object may pass there in between.
+_EDGE = 0.3
 
 
 class BilateralInterpolation(InterpolationNetwork):
@@ -87,13 +91,20 @@ def halve(frames: Tensor) -> tuple[Tensor, Tensor]:
 def find_still(frames: Tensor) -> Tensor:
     """How certain it is that a pixel stands still, ``(N, 1, H, W)`` in [0, 1]: text and logos over what moves.
 
-    A pixel that has the same color in both frames does, if it lies in a square of four such pixels.
+    A pixel that has the same color in both frames does, if it lies in a square of four such pixels and at an edge.
     """
     difference = (frames[:, :, 0] - frames[:, :, 1]).abs().amax(1, keepdim=True)
     square = F.max_pool2d(F.pad(difference, (1, 1, 1, 1), mode="replicate"), 2, 1)
     least = -F.max_pool2d(-square, 2, 1)
-    still: Tensor = (1 - least / _STILL).clamp_min(0)
+    still: Tensor = (1 - least / _STILL).clamp_min(0) * (_least_range(frames) / _EDGE).clamp_max(1)
     return still
+
+
+def _least_range(frames: Tensor) -> Tensor:
+    """Range of the brightest channel in 3x3 pixels, ``(N, 1, H, W)``, in the frame where it is smaller."""
+    brightness = frames.amax(1)
+    ranges = F.max_pool2d(brightness, 3, 1, padding=1) + F.max_pool2d(-brightness, 3, 1, padding=1)
+    return ranges.amin(1, keepdim=True)
 
 
 def candidate_moves(motion: Tensor) -> Tensor:
