@@ -107,7 +107,7 @@ void bundle_gradient(const KernelCall& call, const Sizes& sizes, const Slice& sl
     const T* weights = packed + (rows.group * call.kernel[0] + block.a) * transposed_size<T>(sizes, slice) +
                        tap * tap_width<T>(sizes, slice) * sizes.out_group;
     gemm<T, false, kRow, 1>(outputs + (rows.group - block.first_group) * sizes.out_group, weights, sizes.out_group * W,
-                            W, columns + rows.column, kRow, positions, rows.count, {sizes.out_group});
+                            W, columns + rows.column, kRow, positions, rows.count, sizes.out_group);
   }
 }
 
@@ -118,12 +118,11 @@ void columns_gradient(const Sizes& sizes, int64_t width, int64_t positions, cons
                       T* columns) {
   constexpr int W = panel_width<T>();
   const int64_t panel = sizes.out_group * W;
-  gemm<T, false, kRow, 1>(outputs, packed, panel, W, columns, kRow, positions, width,
-                          {minimum(kDepth, sizes.out_group)});
+  gemm<T, false, kRow, 1>(outputs, packed, panel, W, columns, kRow, positions, width, minimum(kDepth, sizes.out_group));
   for (int64_t first = kDepth; first < sizes.out_group; first += kDepth) {
     outputs += kTile * kRow;
     gemm<T, true, kRow, 1>(outputs, packed + first * W, panel, W, columns, kRow, positions, width,
-                           {minimum(kDepth, sizes.out_group - first)});
+                           minimum(kDepth, sizes.out_group - first));
   }
 }
 
@@ -160,7 +159,7 @@ void add_weight_products(const Sizes& sizes, const Block& block, int64_t positio
     for (int64_t first = 0; first < sizes.out_group; first += kDepth)
       gemm<T, true, 1, kRow>(columns + rows.column, from + first / kDepth * kTile * kRow, panel_width<T>(), kRow,
                              sums + rows.first * sums_row + first, sums_row, rows.count,
-                             minimum(kDepth, sizes.out_group - first), {positions});
+                             minimum(kDepth, sizes.out_group - first), positions);
   }
 }
 

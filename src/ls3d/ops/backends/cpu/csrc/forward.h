@@ -27,7 +27,7 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const T* packed, 
   auto multiply = [&] {
     if (filled)
       gemm<T, true, kRow, 1>(scratch.columns, packed + start * panel_width<T>(), sizes.depth * panel_width<T>(),
-                             panel_width<T>(), sums, sums_row, tile.size(), sizes.out_group, {filled});
+                             panel_width<T>(), sums, sums_row, tile.size(), sizes.out_group, filled);
     filled = 0;
   };
   for (int64_t tap = 0; tap < sizes.taps; ++tap) {
@@ -63,11 +63,11 @@ void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed,
   int64_t filled = 0, start = 0;           // taps
   auto multiply = [&] {
     for (int64_t group = 0; filled && group < groups; ++group)
-      gemm<T, true, kRow, 1>(scratch.columns + group * sizes.in_group,
-                             packed + (first + group) * packed_group + start * sizes.in_group * panel_width<T>(),
-                             sizes.depth * panel_width<T>(), panel_width<T>(),
-                             sums + (first + group) * sizes.out_padded, sums_row, tile.size(), sizes.out_group,
-                             {sizes.in_group, filled, channels - sizes.in_group});
+      gemm<T, true, kRow, 1, true>(scratch.columns + group * sizes.in_group,
+                                   packed + (first + group) * packed_group + start * sizes.in_group * panel_width<T>(),
+                                   sizes.depth * panel_width<T>(), panel_width<T>(),
+                                   sums + (first + group) * sizes.out_padded, sums_row, tile.size(), sizes.out_group,
+                                   filled * sizes.in_group, sizes.in_group, channels - sizes.in_group);
     filled = 0;
   };
   for (int64_t tap = 0; tap < sizes.taps; ++tap) {

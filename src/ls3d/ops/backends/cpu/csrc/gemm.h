@@ -6,16 +6,12 @@
 namespace ls3d {
 namespace {
 
-// The inner dimension of a product: `runs` times `run` elements. A's elements of a run are `Step` apart, and the next
-// run starts `jump` elements after the end of the one before. B's rows are consecutive.
-struct Depth {
-  int64_t run, runs = 1, jump = 0;
-};
-
-// One register tile of C: M rows of N vectors. Row i of A starts at a + i * Row; row k of B starts at b + k * ldb, row
-// i of C at c + i * ldc.
-template <class T, bool Add, int M, int N, int Row, int Step>
-inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, Depth depth) {
+// One register tile of C: M rows of N vectors. A's element (i, k) is a[i * Row + k * Step]; row k of B starts at
+// b + k * ldb, row i of C at c + i * ldc. With `Jump` A's elements have gaps: after each `run` of them there are `jump`
+// others, which are passed over.
+template <class T, bool Add, int M, int N, int Row, int Step, bool Jump>
+inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t depth, int64_t run,
+                         int64_t jump) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
   V sum[M][N];
@@ -23,18 +19,21 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
     for (int j = 0; j < N; ++j) sum[i][j] = Add ? load<V>(c + i * ldc + j * L) : V{};
-  for (int64_t run = 0; run < depth.runs; ++run, a += depth.jump)
-    for (int64_t k = 0; k < depth.run; ++k) {
-      V row[N];
+  for (int64_t k = 0, left = run; k < depth; ++k) {
+    V row[N];
 #pragma GCC unroll 2
-      for (int j = 0; j < N; ++j) row[j] = load<V>(b + j * L);
+    for (int j = 0; j < N; ++j) row[j] = load<V>(b + j * L);
 #pragma GCC unroll 32
-      for (int i = 0; i < M; ++i)
+    for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
-        for (int j = 0; j < N; ++j) sum[i][j] += a[i * Row] * row[j];
-      a += Step;
-      b += ldb;
+      for (int j = 0; j < N; ++j) sum[i][j] += a[i * Row] * row[j];
+    a += Step;
+    b += ldb;
+    if (Jump && --left == 0) {
+      a += jump;
+      left = run;
     }
+  }
 #pragma GCC unroll 32
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
@@ -42,12 +41,13 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
 }
 
 // A column of register tiles. The rows that remain after tiles of M rows go to tiles of M / 2 rows, and so on.
-template <class T, bool Add, int M, int N, int Row, int Step>
-inline void column(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t rows, Depth depth) {
+template <class T, bool Add, int M, int N, int Row, int Step, bool Jump>
+inline void column(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t depth, int64_t run,
+                   int64_t jump) {
   for (; rows >= M; rows -= M, a += M * Row, c += M * ldc)
-    micro_kernel<T, Add, M, N, Row, Step>(a, b, ldb, c, ldc, depth);
+    micro_kernel<T, Add, M, N, Row, Step, Jump>(a, b, ldb, c, ldc, depth, run, jump);
   if constexpr (M > 1)
-    if (rows > 0) column<T, Add, M / 2, N, Row, Step>(a, b, ldb, c, ldc, rows, depth);
+    if (rows > 0) column<T, Add, M / 2, N, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump);
 }
 
 constexpr int kPanel = 2;  // vectors in a full panel of B: the width of a register tile, see kRows
@@ -58,16 +58,17 @@ constexpr int panel_width() {
 }
 
 // C (rows x width) = A (rows x depth) B (depth x width), or += with Add. B consists of panels, (depth, panel_width)
-// each with row stride ldb; panel j starts at b + j * panel. Rows of C are written up to the next whole vector.
-template <class T, bool Add, int Row, int Step>
+// each with row stride ldb; panel j starts at b + j * panel. Rows of C are written up to the next whole vector. For
+// `Jump`, `run` and `jump` see micro_kernel.
+template <class T, bool Add, int Row, int Step, bool Jump = false>
 void gemm(const T* a, const T* b, int64_t panel, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t width,
-          Depth depth) {
+          int64_t depth, int64_t run = 0, int64_t jump = 0) {
   constexpr int W = panel_width<T>();
   for (int64_t j = 0; j < width; j += W, b += panel, c += W) {
     if (width - j > lanes<T>())
-      column<T, Add, kRows, 2, Row, Step>(a, b, ldb, c, ldc, rows, depth);
+      column<T, Add, kRows, 2, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump);
     else
-      column<T, Add, 2 * kRows, 1, Row, Step>(a, b, ldb, c, ldc, rows, depth);
+      column<T, Add, 2 * kRows, 1, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump);
   }
 }
 
