@@ -208,7 +208,7 @@ def test_damaged_files_give_a_video_or_one_sentence(
     clip = Clip(20, codec=codec, options=options, audio=["eng"], audio_codec=sound)
     content = clip.write(tmp_path / f"whole.{suffix}").read_bytes()
     rng, made = random.Random(suffix), 0
-    for number in range(20):
+    for number in range(12):
         source, target = tmp_path / f"{number}.{suffix}", tmp_path / f"{number}-out.mkv"
         source.write_bytes(_damaged(content, rng))
         sentence = ""
@@ -222,7 +222,7 @@ def test_damaged_files_give_a_video_or_one_sentence(
             made += 1
             assert len(decode(target)) == report.frames_out == 2 * report.frames_in
         assert sentence or not (tmp_path / f"{number}-out.mkv.ls3d").exists()
-    assert made > 3
+    assert made > 2
 
 
 def test_a_header_that_states_a_duration_of_an_hour(tmp_path: Path) -> None:
