@@ -113,8 +113,9 @@ def error_output() -> Iterator[Path]:
         finally:
             sys.stderr.flush()
             os.dup2(terminal, 2)
-            os.write(2, path.read_bytes())
             os.close(terminal)
+            with open(2, "wb", closefd=False) as shown:
+                shown.write(path.read_bytes())
 
 
 def first_error(output: Path) -> str:

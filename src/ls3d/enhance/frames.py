@@ -69,7 +69,7 @@ def interpolate_frames(
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
     check_interpolation(factor, None, slow_motion=False)
-    enhancer = _load(model, "interpolation", EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold))
+    enhancer = _load(model, "interpolation", device, precision, tile, cut_threshold)
 
     def task(size: tuple[int, int]) -> FrameTask:
         return Interpolate(enhancer, _ArrayTensors(_RGB, enhancer.device))
@@ -109,7 +109,7 @@ def upscale_frames(
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
     wanted = requested_size(scale, width, height, fit)
-    enhancer = _load(model, "super-resolution", EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold))
+    enhancer = _load(model, "super-resolution", device, precision, tile, cut_threshold)
     wanted = wanted or SizeRequest(scale=Fraction(enhancer.traits.scale))
 
     def task(size: tuple[int, int]) -> FrameTask:
@@ -144,7 +144,7 @@ def denoise_frames(
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
     level = None if sigma is None else read_noise_level(sigma)
-    enhancer = _load(model, "denoising", EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold))
+    enhancer = _load(model, "denoising", device, precision, tile, cut_threshold)
     level = noise_level_for(enhancer, level, enhancer.network.name)
 
     def task(size: tuple[int, int]) -> FrameTask:
@@ -180,7 +180,15 @@ def _array(frame: Frame) -> ByteArray | Tensor:
     return frame.array
 
 
-def _load(model: PathLike | EnhancementNetwork, task: str, options: EnhanceOptions) -> Enhancer:
+def _load(
+    model: PathLike | EnhancementNetwork,
+    task: str,
+    device: str,
+    precision: Precision,
+    tile: int | None,
+    cut_threshold: float,
+) -> Enhancer:
+    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)  # which checks them
     network = load_network(model if isinstance(model, EnhancementNetwork) else str(model), task)
     return Enhancer(network, options.device, options.precision, options.tile)
 
