@@ -16,9 +16,12 @@ from ls3d.training.enhancement.kinds import DenoisingRecipe, InterpolationRecipe
 from ls3d.training.recipe.inheritance import merge, read_with_bases
 from ls3d.training.recipe.overrides import apply_override
 from ls3d.training.recipe.yaml_text import shorten
+from ls3d.training.recognition.recipe import ClassificationRecipe
 
 #: A recipe of any kind; a new kind of training is added here.
-Recipe = Annotated[InterpolationRecipe | SuperResolutionRecipe | DenoisingRecipe, Field(discriminator="kind")]
+Recipe = Annotated[
+    InterpolationRecipe | SuperResolutionRecipe | DenoisingRecipe | ClassificationRecipe, Field(discriminator="kind")
+]
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 _WITH_OVERLAYS = re.compile(r"(?P<file>.+\.ya?ml)(?P<overlays>(\+\w+)+)")
