@@ -5,14 +5,14 @@
   float64, one number per image, for values of 0 to 255.
 * ``warping_error``, with ``warp`` and ``visible``, measures flicker between consecutive frames. It is not in
   ``METRICS``, because it needs the optical flow between the true frames, from a method of the caller's choice.
-* ``confusion_matrix`` and ``Accuracy`` count the classes that a classifier chose.
+* ``Accuracy``, ``confusion_matrix`` and ``calibration_error`` compare the choices of a classifier with the truth.
 * ``sharpness`` compares the gradients of a frame with the true ones where the picture is ``moving``. It is not in
   ``METRICS``, because it needs the two given frames, and because more than 1 is not better.
 
 Knows no network and no file.
 """
 
-from ls3d.metrics.accuracy import Accuracy, confusion_matrix
+from ls3d.metrics.accuracy import Accuracy, calibration_error, confusion_matrix
 from ls3d.metrics.error import absolute_error, interpolation_error, psnr
 from ls3d.metrics.sharpness import moving, sharpness
 from ls3d.metrics.ssim import ssim, ssim_3d
@@ -24,6 +24,7 @@ __all__ = [
     "Accuracy",
     "Metric",
     "absolute_error",
+    "calibration_error",
     "confusion_matrix",
     "interpolation_error",
     "luma",

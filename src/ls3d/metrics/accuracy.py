@@ -1,4 +1,4 @@
-"""Accuracy of classification: top-k, by class, and the confusion matrix."""
+"""Accuracy of classification: top-k, by class, the confusion matrix, and the calibration."""
 
 from __future__ import annotations
 
@@ -56,3 +56,18 @@ def confusion_matrix(scores: Tensor, labels: Tensor) -> Tensor:
     count = scores.shape[1]
     pairs = labels * count + scores.argmax(dim=1)
     return torch.bincount(pairs, minlength=count * count).reshape(count, count)
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """Expected calibration error: how far confidence and accuracy differ (arXiv:1706.04599, equation 3).
+
+    Args:
+        probabilities: ``(N, classes)``.
+        labels: ``(N,)``.
+        bins: number of bins of equal width over the confidence.
+    """
+    confidence, chosen = probabilities.double().max(dim=1)
+    hits = (chosen == labels).double()
+    index = (confidence * bins).long().clamp_max(bins - 1)
+    gaps = torch.zeros(bins, dtype=torch.float64, device=index.device).index_add(0, index, hits - confidence)
+    return gaps.abs().sum().item() / len(labels)
