@@ -51,11 +51,13 @@ class Augmentation:
     Attributes:
         share: range of the height and width of the region that a clip shows, as a share of the largest region of its
             aspect ratio.
+        shift: largest distance of the region from the center of the frame, as a share of what is possible.
         speed: range of the factor by which a clip covers more time.
         flip: whether half of the clips are mirrored.
     """
 
     share: tuple[float, float] = (0.7, 1.0)
+    shift: float = 1.0
     speed: tuple[float, float] = (1.0, 1.0)
     flip: bool = True
 
@@ -111,7 +113,7 @@ class RandomClips(Dataset[LabeledClip]):
 
     def _region(self, rng: np.random.Generator, frames: Pixels) -> Region:
         share = float(rng.uniform(*self.augmentation.share))
-        top, left = rng.random(2)
+        top, left = 0.5 + self.augmentation.shift * (rng.random(2) - 0.5)
         return Region.inside(frames.shape[1:3], self.size, share, float(top), float(left))
 
 

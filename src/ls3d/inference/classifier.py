@@ -76,7 +76,8 @@ class Classifier:
         Returns:
             ``(N, classes)`` float32 on the network's device.
         """
-        return self.probabilities(views.flatten(0, 1)).unflatten(0, views.shape[:2]).mean(dim=1)
+        scores = self.probabilities(views.flatten(0, 1))
+        return scores.reshape(*views.shape[:2], -1).mean(dim=1)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.precision == "float32":

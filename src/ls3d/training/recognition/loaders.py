@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
@@ -97,7 +97,7 @@ def make_loaders(recipe: ClassificationRecipe, split: Split, samples_used: Calla
     """
     data = recipe.data
     batch_size = recipe.optimization.batch_size
-    augmentation = Augmentation(data.share, data.speed, data.flip)
+    augmentation = Augmentation(data.share, data.shift, data.speed, data.flip)
     training = DataLoader(
         RandomClips(split.training, data.timing, data.size, augmentation, recipe.seed),
         batch_size // recipe.accumulate,

@@ -133,7 +133,8 @@ class ClassificationModule(lightning.LightningModule):
         factors = rng.uniform(1 - strength, 1 + strength, (2, len(clips), 1, 1, 1, 1)).astype(np.float32)
         brightness, contrast = torch.from_numpy(factors).to(clips.device)
         mean = clips.mean(dim=(1, 2, 3, 4), keepdim=True)
-        return ((clips - mean) * contrast + mean * brightness).clamp(0, 255)
+        changed: Tensor = ((clips - mean) * contrast + mean * brightness).clamp(0, 255)
+        return changed
 
     def _mix(self, inputs: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor | None, float]:
         """Mix each clip with another one of the batch: the clips, the other ones' indices, the first ones' weight."""

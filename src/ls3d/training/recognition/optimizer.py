@@ -17,9 +17,7 @@ def make_optimizer(network: RecognitionNet, options: ClassificationOptimization)
     groups = optimizer_groups(network, options)
     if options.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=options.learning_rate)
-    return torch.optim.SGD(
-        groups, lr=options.learning_rate, momentum=options.momentum, nesterov=options.momentum > 0
-    )
+    return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum, nesterov=options.momentum > 0)
 
 
 def optimizer_groups(network: RecognitionNet, options: ClassificationOptimization) -> list[dict[str, Any]]:

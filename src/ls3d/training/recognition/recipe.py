@@ -36,7 +36,8 @@ class ClassificationData(Section):
         size: height and width of a clip in pixels.
         share: range of the height and width of the region that a training clip shows, as a share of the largest region
             with its aspect ratio.
-        test_share: the same for validation and test.
+        shift: largest distance of that region from the center of the frame, as a share of what is possible.
+        test_share: as ``share``, for validation and test.
         speed: range of the random factor by which a training clip covers more time.
         flip: whether half of the training clips are mirrored.
         color: largest random change of brightness and contrast of a training clip, as a share.
@@ -53,6 +54,7 @@ class ClassificationData(Section):
     fps: float = Field(default=15.0, gt=0, le=1000)
     size: tuple[int, int] = (112, 112)
     share: Range = (0.7, 1.0)
+    shift: float = Field(default=1.0, ge=0, le=1)
     test_share: float = Field(default=0.875, gt=0, le=1)
     speed: Range = (1.0, 1.0)
     flip: bool = True
@@ -109,7 +111,7 @@ class ClassificationOptimization(OptimizationSection):
     optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: float = Field(default=0.9, ge=0, lt=1)
     schedule: Literal["cosine", "steps", "linear"] = "cosine"
-    milestones: list[float] = [1 / 3, 2 / 3]
+    milestones: list[float] = Field(default=[1 / 3, 2 / 3])
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     mixup: float = Field(default=0.0, ge=0)
     accumulate: int = Field(default=1, gt=0, le=4096)

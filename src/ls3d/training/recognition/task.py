@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +11,13 @@ from lightning.pytorch import Callback
 from ls3d.errors import InputError
 from ls3d.inference.classifier import preprocessing_of
 from ls3d.models import RecognitionNet
+from ls3d.training.recognition.defaults import has_sides
 from ls3d.training.recognition.loaders import make_loaders, open_split
 from ls3d.training.recognition.module import ClassificationModule
 from ls3d.training.recognition.recipe import ClassificationRecipe
 from ls3d.training.task import Loaders
 
 log = logging.getLogger(__name__)
-
-_SIDES = re.compile(r"(^|[\W_])(left|right)([\W_]|$)", re.IGNORECASE)
 
 
 class ClassificationTask:
@@ -44,7 +42,7 @@ class ClassificationTask:
                 f"model.arguments.num_classes is {network.num_classes}, but {recipe.data.root} has {len(classes)} "
                 "classes"
             )
-        if recipe.data.flip and any(_SIDES.search(name) for name in classes):
+        if recipe.data.flip and has_sides(classes):
             log.warning("classes are named left or right, and half of the clips are mirrored: set data.flip=false")
 
     def module(self) -> ClassificationModule:
