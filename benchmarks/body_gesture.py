@@ -157,11 +157,11 @@ class Experiment:
         self.test(stage, network)
 
     def wait(self, recipe: Recipe) -> Path:
-        """Wait for a stage that another process trains; train it if none does."""
+        """Wait for a stage that another process trains; train it if none does within two minutes."""
         weights: Path = recipe.output / "weights.safetensors"
         if self.options.device == "cuda":
             compile_kernels(self.stage("second"))
-        patience = time.monotonic() + 30
+        patience = time.monotonic() + 120
         while not weights.exists():
             if not recipe.output.exists() and time.monotonic() > patience:
                 return train(recipe)

@@ -37,6 +37,13 @@ def test_the_order_of_the_channels_is_reversed_for_bgr() -> None:
     assert torch.equal(bgr[:, 0] + 1, clips[:, 2].float())
 
 
+def test_the_mean_of_the_frames_can_be_subtracted() -> None:
+    clips = torch.randint(256, (2, 3, 4, 5, 6), dtype=torch.uint8)
+    moving = normalize_clips(clips, Preprocessing((0.4,) * 3, (0.5,) * 3, (0, 1)), subtract_mean=True)
+    expected = (clips.double() - clips.double().mean(2, keepdim=True)) / 255 / 0.5
+    torch.testing.assert_close(moving.double(), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_probabilities_are_those_of_the_network() -> None:
     model = network()
     classifier = Classifier(model, "cpu")

@@ -88,7 +88,7 @@ def test_training_learns_and_its_weights_classify(data: Path, tmp_path: Path) ->
     weights = train(recipe(data, tmp_path / "run", optimization={"steps": 40}, steps_per_epoch=40))
     metadata = read_metadata(weights)
     assert metadata["classes"] == ["dark", "bright"]
-    assert metadata["clip"] == {"frames": 2, "fps": 2.0, "size": [16, 16], "share": 0.875}
+    assert metadata["clip"] == {"frames": 2, "fps": 2.0, "size": [16, 16], "share": 0.875, "subtract_mean": False}
     assert metadata["preprocessing"]["value_range"] == [0, 255]
     assert metadata["metrics"]["top1"] == 100
     report = evaluate_recognition(weights, data, ViewProtocol(clips=2), groups=["S3"], device="cpu")

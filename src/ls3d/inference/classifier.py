@@ -62,7 +62,7 @@ class Classifier:
         Returns:
             ``(N, classes)`` float32 on the network's device.
         """
-        inputs = normalize_clips(clips.to(self.device), self.preprocessing)
+        inputs = normalize_clips(clips.to(self.device), self.preprocessing, self.clip.subtract_mean)
         with torch.inference_mode(), self._autocast():
             logits: Tensor = self.network(inputs)
         return logits.float().softmax(dim=1)
@@ -85,22 +85,27 @@ class Classifier:
         return torch.autocast(self.device.type, _AUTOCAST_TYPES[self.precision])
 
 
-def normalize_clips(clips: Tensor, preprocessing: Preprocessing) -> Tensor:
+def normalize_clips(clips: Tensor, preprocessing: Preprocessing, subtract_mean: bool = False) -> Tensor:
     """Convert clips from 8-bit RGB to the values that a network takes.
 
     Args:
         clips: ``(N, 3, T, h, w)`` uint8, or floating point on the same scale.
         preprocessing: how to normalize.
+        subtract_mean: whether to subtract the mean of the frames of each clip instead of the preprocessing's mean.
 
     Returns:
         ``(N, 3, T, h, w)`` float32.
     """
     if preprocessing.channels == "BGR":
         clips = clips.flip(1)
+    clips = clips.float()
     low, high = preprocessing.value_range
-    mean = torch.tensor(preprocessing.mean, device=clips.device).view(-1, 1, 1, 1)
+    scale = (high - low) / 255
     std = torch.tensor(preprocessing.std, device=clips.device).view(-1, 1, 1, 1)
-    return (clips.float() * ((high - low) / 255) + (low - mean)) / std
+    if subtract_mean:
+        return (clips - clips.mean(dim=2, keepdim=True)) * (scale / std)
+    mean = torch.tensor(preprocessing.mean, device=clips.device).view(-1, 1, 1, 1)
+    return (clips * scale + (low - mean)) / std
 
 
 def class_names(network: RecognitionNet) -> tuple[str, ...]:

@@ -59,12 +59,15 @@ class ClipFormat:
         size: height and width in pixels.
         share: height and width of the region of the frame that a clip shows at test, as a share of the largest region
             with the aspect ratio of ``size``.
+        subtract_mean: whether the mean of the frames of a clip is subtracted from each of them, which leaves what
+            moves.
     """
 
     frames: int
     fps: float
     size: tuple[int, int]
     share: float = 0.875
+    subtract_mean: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dictionary of the attributes."""
@@ -81,7 +84,8 @@ class ClipFormat:
             if not isinstance(values, Mapping):
                 raise TypeError
             height, width = values["size"]
-            clip = cls(int(values["frames"]), float(values["fps"]), (int(height), int(width)), float(values["share"]))
+            numbers = (int(values["frames"]), float(values["fps"]), (int(height), int(width)), float(values["share"]))
+            clip = cls(*numbers, bool(values.get("subtract_mean", False)))
             if min(clip.frames, *clip.size) < 1 or not 0 < clip.fps <= 1000 or not 0 < clip.share <= 1:
                 raise ValueError
             return clip

@@ -56,7 +56,7 @@ class ClassificationModule(lightning.LightningModule):
         rng = np.random.default_rng((self.recipe.seed, self.global_step, batch_idx % self.options.accumulate))
         clips = self._jitter_color(batch["clip"].float(), rng)
         labels = torch.as_tensor(batch["label"])
-        inputs = self._to_memory_format(normalize_clips(clips, self.preprocessing))
+        inputs = self._to_inputs(clips)
         inputs, other, weight = self._mix(inputs, rng)
         logits = self._forward(inputs)
         loss = weight * self._cross_entropy(logits, labels)
@@ -84,7 +84,7 @@ class ClassificationModule(lightning.LightningModule):
         views = batch["clips"]
         if views is None:
             return
-        inputs = self._to_memory_format(normalize_clips(views.flatten(0, 1), self.preprocessing))
+        inputs = self._to_inputs(views.flatten(0, 1))
         logits: Tensor = self.model(inputs)
         probabilities = logits.float().softmax(dim=1).unflatten(0, views.shape[:2]).mean(dim=1)
         self._scores.append(probabilities.cpu())
@@ -144,5 +144,6 @@ class ClassificationModule(lightning.LightningModule):
         other = torch.from_numpy(rng.permutation(len(inputs))).to(inputs.device)
         return inputs.lerp(inputs[other], 1 - weight), other, weight
 
-    def _to_memory_format(self, inputs: Tensor) -> Tensor:
+    def _to_inputs(self, clips: Tensor) -> Tensor:
+        inputs = normalize_clips(clips, self.preprocessing, self.recipe.data.subtract_mean)
         return inputs.contiguous(memory_format=torch.channels_last_3d) if self.recipe.channels_last else inputs

@@ -41,6 +41,8 @@ class ClassificationData(Section):
         speed: range of the random factor by which a training clip covers more time.
         flip: whether half of the training clips are mirrored.
         color: largest random change of brightness and contrast of a training clip, as a share.
+        subtract_mean: whether the mean of the frames of a clip is subtracted from each of them, which leaves what
+            moves.
         clips: clips of each video in the validation.
         decoded_rate: frames per second that are decoded once and kept in memory; None decodes every clip anew.
         short_side: larger frames are scaled down to this shorter side when they are decoded; None keeps their size.
@@ -59,6 +61,7 @@ class ClassificationData(Section):
     speed: Range = (1.0, 1.0)
     flip: bool = True
     color: float = Field(default=0.0, ge=0, lt=1)
+    subtract_mean: bool = False
     clips: int = Field(default=1, gt=0, le=1000)
     decoded_rate: float | None = Field(default=None, gt=0, le=1000)
     short_side: int | None = Field(default=None, gt=0, le=_LARGEST_SIZE)
@@ -84,7 +87,7 @@ class ClassificationData(Section):
     @property
     def clip_format(self) -> ClipFormat:
         """What the weights file records of the clips."""
-        return ClipFormat(self.frames, self.fps, self.size, self.test_share)
+        return ClipFormat(self.frames, self.fps, self.size, self.test_share, self.subtract_mean)
 
 
 class ClassificationOptimization(OptimizationSection):
