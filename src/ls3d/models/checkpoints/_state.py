@@ -45,6 +45,7 @@ _WRAPPERS = ("module.", "model.", "net.", "network.")
 _COMPILED = "_orig_mod."  # torch.compile, anywhere in a name
 _NOT_WEIGHTS = ("n_averaged",)  # of torch's AveragedModel
 _DEEPEST = 4
+_MOST_VARIABLES = 100_000  # arrays and dictionaries in a model of Flax
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def find_state(
     Raises:
         InputError: there are no weights, or no average.
     """
-    raw, averaged = _raw_and_average(root)
+    variables = _flax_variables(root)
+    raw, averaged = _raw_and_average(root) if variables is None else (variables, None)
     if average and averaged is None:
         raise InputError("the checkpoint has no moving average of the weights")
     chosen = averaged if average else raw
@@ -128,6 +130,31 @@ def _raw_and_average(root: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mappin
     average = _descend(average)
     # A file of nothing but the average.
     return (average, None) if raw is root and not _has_tensors(root) else (raw, average)
+
+
+def _flax_variables(root: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the arrays of a model of Flax by the paths of their names, ``params/Conv_0/kernel``; None for others.
+
+    Raises:
+        InputError: there is an object that is neither an array nor a dictionary, or there are too many.
+    """
+    if not {"params", "batch_stats"} <= root.keys():
+        return None
+    arrays: dict[str, Any] = {}
+    pending: list[tuple[str, Mapping[str, Any]]] = [("", root)]
+    visited = 0
+    while pending:
+        path, branch = pending.pop()
+        visited += 1 + len(branch)
+        if visited > _MOST_VARIABLES:
+            raise InputError(f"the checkpoint has more than {_MOST_VARIABLES:,} variables")
+        _refuse_objects(branch)
+        for key, value in branch.items():
+            if isinstance(value, Mapping):
+                pending.append((f"{path}{key}/", value))
+            else:
+                arrays[f"{path}{key}"] = value
+    return arrays
 
 
 def _descend(root: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -26,7 +26,8 @@ class Translation:
         assumed: arguments for ``create_model`` that neither the shapes nor the file determine: the layout's usual ones.
         preprocessing: how inputs are normalized.
         known: arguments for ``create_model`` that the configuration in the file determines.
-        preprocessing_is_known: whether the configuration in the file determines ``preprocessing``.
+        preprocessing_is_known: whether the configuration in the file, or the layout, determines ``preprocessing``.
+        metadata: further metadata of the weights, JSON-able, such as ``classes`` and ``clip``.
     """
 
     tensors: dict[str, Tensor]
@@ -34,6 +35,7 @@ class Translation:
     preprocessing: Preprocessing
     known: dict[str, Any] = field(default_factory=dict)
     preprocessing_is_known: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ def _recorded_outputs(modules: Mapping[str, nn.Module], outputs: dict[str, Tenso
 
 def _run_checkpointed(stage: nn.Module, x: Tensor) -> Tensor:
     parts = list(stage.children())
-    in_blocks = bool(parts) and all(any(part.children()) for part in parts)
+    in_blocks = isinstance(stage, nn.Sequential) and bool(parts) and all(any(part.children()) for part in parts)
     for block in parts if in_blocks else [stage]:
 
         def contexts(
