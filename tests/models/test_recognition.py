@@ -40,6 +40,7 @@ SOME: dict[str, dict[str, Any]] = {
     "ir_csn_50": {},
     "ip_csn_50": {},
     "i3d_r50_nl": {},
+    "i3d_inception": {},
     "c3d_ucf101": {},
     "audio_resnet_18": {},
     "av_r3d_18": {},
@@ -79,7 +80,8 @@ def randomize(model: RecognitionNet) -> RecognitionNet:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             assert module.running_mean is not None
             assert module.running_var is not None
-            nn.init.uniform_(module.weight, 0.5, 1.5)
+            if module.weight is not None:  # Inception-I3D has none
+                nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
             nn.init.normal_(module.running_mean, std=0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)

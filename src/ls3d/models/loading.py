@@ -70,7 +70,9 @@ def from_pretrained(
         return load_weights(path, device)
     model = create_model(str(source))
     if model.name in DOWNLOADS:
-        raise InputError(f"the weights of {model.name} are not here yet; `ls3d weights get {model.name}` downloads them")
+        raise InputError(
+            f"the weights of {model.name} are not here yet; `ls3d weights get {model.name}` downloads them"
+        )
     if next(model.parameters(), None) is not None:
         raise InputError(f"{model.name} has no bundled weights; give the path of a {SUFFIX} file")
     return model.eval().to(device)
