@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from ls3d._torch_internals import are_functorch_transforms_active
-from ls3d.ops._call import Call, memory_format
+from ls3d.ops._call import Call, check_devices_and_dtypes, memory_format, shapes_of
 from ls3d.ops._geometry import Geometry, Interpolation, triple
 from ls3d.ops.backends.choose import choose, request_backend, requested_backend
 
@@ -87,9 +87,10 @@ def _forward(*arguments: Any) -> Tensor:
 
 
 def _forward_fake(*arguments: Any) -> Tensor:
-    call = Call.of(*arguments)
-    shape, format = call.geometry.out_shape, memory_format(call.input)
-    return torch.empty(shape, dtype=call.input.dtype, device=call.input.device, memory_format=format)
+    input, tensors, options = arguments[0], arguments[:5], arguments[5:]
+    check_devices_and_dtypes(*tensors)
+    shape = Geometry.of(*shapes_of(*tensors), *options).out_shape
+    return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=memory_format(input))
 
 
 torch.library.register_fake("ls3d::conv3d", _forward_fake)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ls3d.ops._call import Call
 from ls3d.ops._geometry import Geometry
 from ls3d.ops.backends.triton import configs
+from ls3d.ops.backends.triton.compiled import launch_kernel
 from ls3d.ops.backends.triton.configs import Config, channels_per_run, tile_shape
 from ls3d.ops.backends.triton.forward import forward_kernel
 from ls3d.ops.backends.triton.grad_input import input_kernel, scatter_kernel
@@ -53,10 +54,13 @@ def run_forward(call: Call, matrices: Tensor, output: Tensor) -> None:
     def launch(config: Config) -> None:
         tile = tile_shape(*g.out_size[1:], config.positions)
         blocks = triton.cdiv(g.out_channels // g.groups, config.block_o)
-        forward_kernel[(_programs(g.batch, g.out_size, tile), blocks, g.groups)](
+        grid = (_programs(g.batch, g.out_size, tile), blocks, g.groups)
+        launch_kernel(
+            forward_kernel,
+            grid,
             x=input,
             weight=matrices,
-            bias=matrices if call.bias is None else call.bias,
+            bias=matrices if call.bias is None else call.bias.contiguous(),
             out=output,
             out_strides=output.stride(),
             HAS_BIAS=call.bias is not None,
@@ -85,7 +89,9 @@ def run_sampling(
 
     def launch(config: Config) -> None:
         tile = tile_shape(*g.out_size[1:], config.positions)
-        sampling_kernel[(_programs(g.batch, g.out_size, tile), g.offset_groups)](
+        launch_kernel(
+            sampling_kernel,
+            (_programs(g.batch, g.out_size, tile), g.offset_groups, 1),
             x=input,
             weight=matrices,
             grad_out=grad_output,
@@ -127,9 +133,8 @@ def run_input(
     config = configs.scatter_config(g)
     source = tile_shape(*g.out_size[1:], config.positions)
     shared = _input_arguments(call, matrices, grad_output, frames, scale, source)
-    scatter_kernel[(_programs(g.batch, g.out_size, source), g.offset_groups)](
-        **shared, **_arguments(call, source, config)
-    )
+    grid = (_programs(g.batch, g.out_size, source), g.offset_groups, 1)
+    launch_kernel(scatter_kernel, grid, **shared, **_arguments(call, source, config))
     size = (frames[1] - frames[0], *g.in_size[1:])
 
     def launch(config: Config) -> None:
@@ -138,7 +143,9 @@ def run_input(
         reach = GATHER_RADIUS + (g.interpolation == "bicubic")
         spans = [(tile[i] + 2 * reach - 1) // g.stride[1 + i] // source[i] + 2 for i in (0, 1)]
         grid = (_programs(g.batch, size, tile), triton.cdiv(run, config.block_c), g.in_channels // run)
-        input_kernel[grid](
+        launch_kernel(
+            input_kernel,
+            grid,
             grad_x=grad_input,
             grad_strides=grad_input.stride(),
             SOURCE_H=source[0],
@@ -208,7 +215,9 @@ def run_weight(call: Call, grad_output: Tensor) -> Tensor:
         )
         splits = max(1, min(configs.PROGRAMS // (g.taps * blocks[0] * blocks[1]), tiles))
         partial = result.new_empty((splits, *result.shape))
-        weight_kernel[(g.taps * splits, *blocks)](
+        launch_kernel(
+            weight_kernel,
+            (g.taps * splits, *blocks),
             x=input,
             grad_out=grad_output,
             partial=partial,
