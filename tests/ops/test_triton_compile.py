@@ -64,6 +64,7 @@ class _Compiler:
 def arch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     before = triton.runtime.driver._active
     triton.runtime.driver.set_active(_Driver(request.param))
+    monkeypatch.setattr(kernel_launches, "_chosen", {})
     yield request.param
     triton.runtime.driver._active = before
 
@@ -139,13 +140,9 @@ def test_default_configurations_spill_no_registers(
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_hopper_uses_its_own_matrix_instructions(dtype: torch.dtype, compiled: dict[str, Any]) -> None:
-    before = triton.runtime.driver._active
-    triton.runtime.driver.set_active(_Driver(90))
-    try:
-        _call(64, (7, 270, 480), (3, 3, 3), dtype)
-    finally:
-        triton.runtime.driver._active = before
+@pytest.mark.parametrize("arch", [90], ids=["sm_90"], indirect=True)
+def test_hopper_uses_its_own_matrix_instructions(dtype: torch.dtype, arch: int, compiled: dict[str, Any]) -> None:
+    _call(64, (7, 270, 480), (3, 3, 3), dtype)
     assert "wgmma.mma_async" in compiled["forward_kernel"].asm["ptx"]
     assert "wgmma.mma_async" in compiled["sampling_kernel"].asm["ptx"]
     assert "wgmma.mma_async" in compiled["input_kernel"].asm["ptx"]
@@ -198,7 +195,7 @@ def test_deterministic_variant_compiles(arch: int, compiled: dict[str, Any], tmp
 
 def test_a_repeated_launch_passes_what_triton_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(compiled_kernels, "_compiled", {})
+    monkeypatch.setattr(compiled_kernels, "_launches", {})
     monkeypatch.setattr(triton.compiler.CompiledKernel, "_init_handles", lambda self: None)
     run = property(lambda self: lambda *arguments: launched.append((self.name, *arguments[:3], *arguments[9:])))
     monkeypatch.setattr(triton.compiler.CompiledKernel, "run", run)
