@@ -387,6 +387,11 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "ls3d / convolution, worst": round(max(ratios.values()), 3),
             "worst shape": max(ratios, key=lambda name: ratios[name]),
         }
+        graphs = [row["graph"][direction] for row in wide if "graph" in row]
+        if graphs:
+            found[direction]["ls3d / F.conv3d as CUDA graphs, geometric mean"] = geometric_mean(
+                [times["ls3d"] / times["conv3d"] for times in graphs]
+            )
         for other in ("composition", "torchvision"):
             factors = [row[direction][other] / row[direction]["ls3d"] for row in wide if other in row[direction]]
             if factors:

@@ -26,7 +26,10 @@ from ls3d.ops.backends.triton.tune import choose_config, size_bucket
 
 GATHER_RADIUS = 8
 """The gradient of the input is gathered from samples with offsets of at most this many pixels in y and x, and scattered
-from the others. Not tuned on a GPU: the cost of the gather depends on the longest offset near a tile, not on this."""
+from the others. The cost of the gather depends on the longest offset near a tile. On an H100 in bfloat16, with offsets
+of a deviation of 2 pixels, forward and backward took 1.09 ms with 8 and 0.95 ms with 2 for (1, 64, 5, 64, 128), but
+0.22 and 0.28 ms for (1, 512, 8, 28, 28); without any gather 0.98 and 0.27 ms. With a deviation of 0.5 pixels, 8 and 2
+were equal, and without any gather both took 1.3 to 1.5 times as long."""
 
 _MOST_CHOICES = 4096
 
