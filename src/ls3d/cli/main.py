@@ -18,7 +18,7 @@ from typer.core import TyperArgument, TyperGroup
 
 from ls3d._version import __version__
 from ls3d.allocator import keep_freed_memory
-from ls3d.cli import doctor, enhance, evaluate, inspect, train
+from ls3d.cli import compare, doctor, enhance, evaluate, inspect, train
 from ls3d.cli._console import INTERRUPTED, shown_warnings
 from ls3d.errors import InputError, MissingExtraError, OutputExistsError
 from ls3d.terminal import console, escape_unencodable, one_line
@@ -32,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (enhance, evaluate, train, inspect, doctor):
+for module in (enhance, compare, evaluate, train, inspect, doctor):
     module.register(app)
 
 

@@ -1,7 +1,7 @@
 """Enhancement of whole videos: ``interpolate``, ``upscale``, ``denoise``. All other streams of a file are kept.
 
-``enhance_files`` does a job for several files. ``interpolate_frames``, ``upscale_frames`` and ``denoise_frames`` take
-frames in memory instead of files.
+``enhance_files`` does a job for several files. ``compare`` tries networks on a few frames first.
+``interpolate_frames``, ``upscale_frames`` and ``denoise_frames`` take frames in memory instead of files.
 
 The functions are imported on first use: user interfaces need the options before anything heavy is imported.
 """
@@ -18,18 +18,23 @@ from ls3d.progress import Progress
 
 if TYPE_CHECKING:
     from ls3d.enhance.api import denoise, interpolate, upscale
+    from ls3d.enhance.comparison import Comparison, Trial, compare
     from ls3d.enhance.frames import denoise_frames, interpolate_frames, upscale_frames
 
 _LATER = {
     **dict.fromkeys(("denoise", "interpolate", "upscale"), "ls3d.enhance.api"),
+    **dict.fromkeys(("Comparison", "Trial", "compare"), "ls3d.enhance.comparison"),
     **dict.fromkeys(("denoise_frames", "interpolate_frames", "upscale_frames"), "ls3d.enhance.frames"),
 }
 
 __all__ = [
+    "Comparison",
     "EnhanceOptions",
     "EnhanceReport",
     "FileResult",
     "Progress",
+    "Trial",
+    "compare",
     "denoise",
     "denoise_frames",
     "enhance_files",
