@@ -130,7 +130,7 @@ def test_documented_homes_are_those_of_the_contracts() -> None:
 
 
 def names_all(row: str, contract: dict[str, list[str]]) -> bool:
-    titles = {"av": "pyav", "yaml": "pyyaml"}
+    titles = {"av": "pyav", "yaml": "pyyaml", "PIL": "pillow"}
     return all(titles.get(name, name) in row.lower().split("|")[1] for name in contract["protected_modules"])
 
 
