@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ls3d.enhance._arguments import NoiseLevel, check_target_name
+from ls3d.enhance._filters import choose_filters
 from ls3d.enhance._job import Job, NetworkReference, SourceFile, load_network, network_digest
 from ls3d.enhance._plan import Segmentation
 from ls3d.enhance._size import SizeRequest, check_pixels
@@ -65,14 +66,16 @@ class OpenSource:
     """A source that was opened.
 
     Attributes:
-        source: the source.
+        source: the source, filtered.
         file: how to open it again, None for a pipe.
         span: the part that is wanted.
+        coded_rate: average frame rate of the source as it is stored.
     """
 
     source: Source
     file: SourceFile | None
     span: TimeRange
+    coded_rate: Fraction
 
 
 def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSource:
@@ -101,7 +104,10 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
         end = start + Fraction(options.duration).limit_denominator(_MAX_TIME_DENOMINATOR)
     if info.alpha:
         log.warning("%s has a transparency channel, which is left out", info.name)
-    return OpenSource(opened, file, TimeRange(start, end))
+    filters = choose_filters(opened, file.path if file is not None and file.path.is_file() else None, options)
+    if file is not None:
+        file = replace(file, filters=filters)
+    return OpenSource(filters.apply(opened), file, TimeRange(start, end), info.rate)
 
 
 @dataclass(frozen=True)
@@ -286,7 +292,7 @@ def _constant_rate(source: OpenSource) -> Fraction:
     """
     info = source.source.info
     path = None if source.file is None or source.file.path.is_dir() else source.file.path
-    is_variable = info.container != "avi" and path is not None and has_variable_rate(path, info.rate)
+    is_variable = info.container != "avi" and path is not None and has_variable_rate(path, source.coded_rate)
     if not is_variable:
         return info.rate
     rate = info.base_rate if info.rate < info.base_rate <= _HIGHEST_CONSTANT_RATE else info.rate

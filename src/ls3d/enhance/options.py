@@ -17,6 +17,9 @@ from ls3d.video.names import DEFAULT_MAX_PIXELS
 OnError = Literal["skip", "repeat", "stop"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
+#: One frame is made of each field (``"auto"``: if the video is interlaced), of each frame, or nothing is deinterlaced.
+Deinterlacing = Literal["auto", "field", "frame", "off"]
+
 _LONGEST = 10**9  # seconds that can be asked for, more than thirty years
 _LOWEST_RATE = 1e-5  # frames per second, as in ``ls3d.video.exact_rate``
 _HIGHEST_RATE = 1000
@@ -107,6 +110,14 @@ class EnhanceOptions:
             "Process this many seconds of the source. By default, everything up to its end.",
             lambda value: _is_time(value) and value > 0,
             "seconds, more than 0",
+        ),
+    )
+    deinterlace: Deinterlacing = field(
+        default="auto",
+        metadata=_about_choice(
+            "Deinterlace: one frame for each field if the video is interlaced (auto) or in any case (field), one for "
+            "each frame (frame), or not at all (off). By default, 25 interlaced frames a second become 50.",
+            Deinterlacing,
         ),
     )
     codec: str | None = field(

@@ -21,7 +21,7 @@ from ls3d.errors import InputError
 from ls3d.video.names import DEFAULT_MAX_PIXELS
 from ls3d.video.opening import OpenVideo, interruptible, main_video_stream, open_pipe, open_video
 from ls3d.video.properties import FirstPictures, VideoInfo, describe, first_pictures, probe
-from ls3d.video.source import Frame, Mark, OnError, conform, read_marked
+from ls3d.video.source import Frame, Mark, OnError, conform, read_from, read_marked
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class VideoFile:
                     self._seek(video, target - margin)
                 decoder = _Decoder(video.container, self.info, self.on_error, threaded)
                 frames = decoder.frames()
-                first = read_marked(frames, after) if after else _read_from(frames, start, margin is None)
+                first = read_marked(frames, after) if after else read_from(frames, start, margin is None)
                 if first is not None:
                     yield _Reading(decoder, itertools.chain(first, frames))
                     return
@@ -135,20 +135,6 @@ class VideoPipe:
             frames = itertools.chain(decoder.frames(self._first), decoder.repeated_at_end())
             yield from (frame for frame in frames if frame.time >= start)
         self.undecodable_at_end = decoder.undecodable
-
-
-def _read_from(frames: Iterator[Frame], start: Fraction, from_beginning: bool) -> list[Frame] | None:
-    """Advance to the first frame at or after ``start``.
-
-    Returns:
-        This frame (an empty list if there is none), or None if reading began too late to be sure that it is the first.
-    """
-    is_first = from_beginning
-    for frame in frames:
-        if frame.time >= start:
-            return [frame] if is_first or frame.time == start else None
-        is_first = True
-    return [] if from_beginning else None
 
 
 class _Reading(NamedTuple):

@@ -109,6 +109,25 @@ def read_marked(frames: Iterator[Frame], marks: Sequence[Mark]) -> list[Frame] |
     return found if [frame.mark() for frame in found] == list(marks) else None
 
 
+def read_from(frames: Iterator[Frame], start: Fraction, from_beginning: bool) -> list[Frame] | None:
+    """Advance to the first frame at or after ``start``.
+
+    Args:
+        frames: consecutive frames.
+        start: time in seconds.
+        from_beginning: whether they begin with the first frame of the source.
+
+    Returns:
+        This frame (an empty list if there is none), or None if reading began too late to be sure that it is the first.
+    """
+    is_first = from_beginning
+    for frame in frames:
+        if frame.time >= start:
+            return [frame] if is_first or frame.time == start else None
+        is_first = True
+    return [] if from_beginning else None
+
+
 def conform(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     """Convert a picture to the planar layout, size and tags of the video: a stream may change them in its middle."""
     layout = info.color.layout

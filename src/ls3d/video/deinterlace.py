@@ -1,0 +1,82 @@
+"""Interlaced video as progressive video: each frame becomes one frame, or one frame for each of its two fields.
+
+FFmpeg's filter bwdif makes a frame from the fields of the frame before it, its own, and those of the frame after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import chain
+from typing import Literal
+
+import av
+
+from ls3d.video.filtered_source import FilteredSource
+from ls3d.video.filters import PictureFilter
+from ls3d.video.source import Frame, Source, conform
+
+#: One output frame for each field, or for each frame.
+FieldOutput = Literal["field", "frame"]
+
+_MODES = {"field": "send_field", "frame": "send_frame"}
+_PARITIES = {"top": "tff", "bottom": "bff"}
+
+#: A frame that is shown for longer than this, in frames of the average rate, is followed by a gap.
+_LONGEST = Fraction(3, 2)
+
+
+class Deinterlaced(FilteredSource):
+    """The frames of an interlaced source, deinterlaced. Implements ``ls3d.video.Source``.
+
+    The first frame of each source frame has its time; the second one is shown half a frame later.
+
+    Args:
+        base: the source.
+        output: one frame for each field, or for each frame.
+        first_field: ``"top"`` or ``"bottom"``, the field that is shown first.
+    """
+
+    def __init__(self, base: Source, output: FieldOutput, first_field: str) -> None:
+        info = base.info
+        count = 2 if output == "field" else 1
+        super().__init__(
+            base,
+            replace(
+                info,
+                rate=info.rate * count,
+                base_rate=max(info.base_rate, info.rate * count),
+                time_base=info.time_base / count,
+                frames=None if info.frames is None else info.frames * count,
+                field_order="",
+            ),
+        )
+        self._filter_options = f"mode={_MODES[output]}:parity={_PARITIES[first_field]}:deint=all"
+
+    def _filtered(self, frames: Iterator[Frame], from_beginning: bool) -> Iterator[Frame]:
+        """See ``FilteredSource``; the first frame depends on the one before it."""
+        fields = PictureFilter(self._base.info, "bwdif", self._filter_options)
+        previous: Frame | None = None
+        complete = from_beginning
+        for frame in chain(frames, [None]):
+            pictures = list(fields.push(None if frame is None else frame.picture))
+            if previous is not None:
+                if complete:
+                    yield from self._timed(previous, pictures, frame)
+                complete = True
+            previous = frame
+
+    def _timed(self, frame: Frame, pictures: Sequence[av.VideoFrame], following: Frame | None) -> Iterator[Frame]:
+        """The pictures made from a frame, with their times."""
+        nominal = 1 / self._base.info.rate
+        shown = frame.duration if following is None else following.time - frame.time
+        duration = (shown if shown <= _LONGEST * nominal else nominal) / len(pictures)
+        for number, picture in enumerate(pictures):
+            yield Frame(
+                frame.time + number * duration,
+                duration,
+                conform(picture, self.info),
+                undecodable_packets=0 if number else frame.undecodable_packets,
+                retimed=frame.retimed and not number,
+            )
