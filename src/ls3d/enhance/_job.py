@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class SourceFile:
 
     def conditions(self) -> dict[str, Any]:
         """Everything that the frames depend on besides the name, as JSON."""
-        filters = asdict(self.filters)
+        filters = self.filters.conditions()
         return {"on_error": self.on_error, "max_pixels": self.max_pixels, "filters": filters, **self.fingerprint}
 
 

@@ -104,10 +104,11 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
         end = start + Fraction(options.duration).limit_denominator(_MAX_TIME_DENOMINATOR)
     if info.alpha:
         log.warning("%s has a transparency channel, which is left out", info.name)
-    filters = choose_filters(opened, file.path if file is not None and file.path.is_file() else None, options)
+    span = TimeRange(start, end)
+    filters = choose_filters(opened, file.path if file is not None and file.path.is_file() else None, span, options)
     if file is not None:
         file = replace(file, filters=filters)
-    return OpenSource(filters.apply(opened), file, TimeRange(start, end), info.rate)
+    return OpenSource(filters.apply(opened), file, span, info.rate)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 #: One frame is made of each field (``"auto"``: if the video is interlaced), of each frame, or nothing is deinterlaced.
 Deinterlacing = Literal["auto", "field", "frame", "off"]
+Deduplication = Literal["auto", "off"]
 
 _LONGEST = 10**9  # seconds that can be asked for, more than thirty years
 _LOWEST_RATE = 1e-5  # frames per second, as in ``ls3d.video.exact_rate``
@@ -118,6 +119,14 @@ class EnhanceOptions:
             "Deinterlace: one frame for each field if the video is interlaced (auto) or in any case (field), one for "
             "each frame (frame), or not at all (off). By default, 25 interlaced frames a second become 50.",
             Deinterlacing,
+        ),
+    )
+    dedup: Deduplication = field(
+        default="off",
+        metadata=_about_choice(
+            "For animation on twos and threes: drop the frames that repeat a drawing and give their time to the motion "
+            "(auto), or not (off).",
+            Deduplication,
         ),
     )
     codec: str | None = field(

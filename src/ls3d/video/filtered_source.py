@@ -22,20 +22,22 @@ class FilteredSource:
     Args:
         base: the source that is filtered.
         info: the properties of the result.
+        beginning: time in seconds at which the base begins; earlier frames of it are ignored.
     """
 
-    def __init__(self, base: Source, info: VideoInfo) -> None:
+    def __init__(self, base: Source, info: VideoInfo, beginning: Fraction = Fraction(0)) -> None:
         self.info = info
         self.undecodable_at_end = 0
         self._base = base
+        self._beginning = beginning
 
     def frames(self, after: Sequence[Mark] = (), start: Fraction = Fraction(0)) -> Iterator[Frame]:
         """See ``Source.frames``."""
         target = after[0].time if after else start
         for margin in _MARGINS if self.info.seekable else (None,):
-            if margin is not None and target - margin <= 0:
+            if margin is not None and target - margin <= self._beginning:
                 continue
-            begin = Fraction(0) if margin is None else target - margin
+            begin = self._beginning if margin is None else target - margin
             frames = self._filtered(self._base.frames(start=begin), from_beginning=margin is None)
             first = read_marked(frames, after) if after else read_from(frames, start, margin is None)
             if first is not None:

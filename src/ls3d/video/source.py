@@ -45,6 +45,7 @@ class Frame:
         undecodable_packets: packets since the previous frame that could not be decoded, plus 1 if the decoder
             reports this frame as corrupt.
         retimed: whether the file's own timestamp was missing or did not increase, so that ``time`` was computed.
+        duplicates: following frames of the source that show the same and were dropped; ``duration`` covers them.
     """
 
     time: Fraction
@@ -52,6 +53,7 @@ class Frame:
     picture: av.VideoFrame
     undecodable_packets: int = 0
     retimed: bool = False
+    duplicates: int = 0
 
     def mark(self) -> Mark:
         """The mark that identifies this frame."""
