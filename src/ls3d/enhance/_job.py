@@ -212,7 +212,7 @@ class Job:
 
     def frame_task(self, enhancer: Enhancer) -> FrameTask:
         """What is done to the source's frames, given the job's network on its device."""
-        tensors = FrameTensors(self.info.color, enhancer.device)
+        tensors = FrameTensors(self.info.color, enhancer.device, self.settings.alpha)
         if enhancer.traits.task == "interpolation":
             return Interpolate(enhancer, tensors)
         return Restore(enhancer, tensors, (self.settings.height, self.settings.width), self.sigma)

@@ -102,8 +102,6 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
     end = None
     if options.duration is not None:
         end = start + Fraction(options.duration).limit_denominator(_MAX_TIME_DENOMINATOR)
-    if info.alpha:
-        log.warning("%s has a transparency channel, which is left out", info.name)
     span = TimeRange(start, end)
     filters = choose_filters(opened, file.path if file is not None and file.path.is_file() else None, span, options)
     if file is not None:

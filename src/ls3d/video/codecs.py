@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import av
 
 from ls3d.errors import InputError
+from ls3d.video.alpha import has_alpha, is_writable
 from ls3d.video.pixels import Layout, layout_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ CODECS: dict[str, Codec] = {
     "y4m": Codec(""),
 }
 
+#: Codecs with an alpha channel, and containers that hold alpha in a second layer.
+_ALPHA_CODECS = ("prores", "ffv1", "png")
+_LAYERED_CONTAINERS = ("matroska", "webm")
+
 _Y4M_FORMATS = ("yuv420p", "yuv422p", "yuv444p", "gray")
 
 
@@ -58,18 +63,31 @@ def pixel_formats(codec: str) -> list[str]:
     return [each.name for each in av.Codec(CODECS[codec].encoder, "w").video_formats or ()]
 
 
-def nearest_pixel_format(source: Color, codec: str, size: tuple[int, int]) -> str:
+def holds_alpha(container: str, codec: str) -> bool:
+    """Whether a codec in a container format can hold an alpha channel.
+
+    Args:
+        container: FFmpeg's name of the format, or ``"y4m"`` or ``"images"``.
+        codec: a key of ``CODECS``.
+    """
+    if codec == "vp9":  # which has no alpha of its own
+        return container in _LAYERED_CONTAINERS
+    return codec in _ALPHA_CODECS
+
+
+def nearest_pixel_format(source: Color, codec: str, size: tuple[int, int], alpha: bool = False) -> str:
     """The pixel format of a codec that loses least of the source's samples and, of several, wastes least.
 
     Args:
         source: of the source's samples.
         codec: a key of ``CODECS``.
         size: height and width of the output.
+        alpha: whether it must have an alpha channel.
     """
     wanted = source.layout
     if wanted.family == "rgb" and codec not in ("png", "ffv1"):
         wanted = layout_of("yuv420p10le" if wanted.depth > 8 else "yuv420p")
-    usable = [name for name in pixel_formats(codec) if _is_usable(name, codec, size)]
+    usable = [name for name in pixel_formats(codec) if _is_usable(name, codec, size, alpha)]
     return min(usable, key=lambda name: _mismatch(name, wanted))
 
 
@@ -89,7 +107,7 @@ def _mismatch(name: str, wanted: Layout) -> tuple[int, ...]:
     )
 
 
-def _is_usable(name: str, codec: str, size: tuple[int, int]) -> bool:
+def _is_usable(name: str, codec: str, size: tuple[int, int], alpha: bool) -> bool:
     """Whether pictures of this size can be encoded in a pixel format (H.264 and HEVC crop by whole chroma samples)."""
     try:
         layout = layout_of(name)
@@ -100,5 +118,8 @@ def _is_usable(name: str, codec: str, size: tuple[int, int]) -> bool:
     divisible = width % (1 << horizontal) == 0 and height % (1 << vertical) == 0
     pixel_format = av.VideoFormat(name)
     plain = not pixel_format.has_palette and not name.startswith(("yuvj", "mono"))
-    opaque = not any(component.is_alpha for component in pixel_format.components)
-    return plain and opaque and (divisible or codec not in ("h264", "hevc"))
+    if alpha:
+        suits = has_alpha(name) and is_writable(name) and (codec != "vp9" or name == "yuva420p")  # as players decode
+    else:
+        suits = not has_alpha(name)
+    return plain and suits and (divisible or codec not in ("h264", "hevc"))

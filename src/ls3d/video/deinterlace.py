@@ -12,9 +12,12 @@ from itertools import chain
 from typing import Literal
 
 import av
+import numpy as np
 
 from ls3d.video.filtered_source import FilteredSource
 from ls3d.video.filters import PictureFilter
+from ls3d.video.pixels import copy_properties, gray_layout, layout_of, picture_of, planes_of
+from ls3d.video.properties import VideoInfo
 from ls3d.video.source import Frame, Source, conform
 
 #: One output frame for each field, or for each frame.
@@ -56,19 +59,28 @@ class Deinterlaced(FilteredSource):
 
     def _filtered(self, frames: Iterator[Frame], from_beginning: bool) -> Iterator[Frame]:
         """See ``FilteredSource``; the first frame depends on the one before it."""
-        fields = PictureFilter(self._base.info, "bwdif", self._filter_options)
+        info = self._base.info
+        fields = PictureFilter(info, "bwdif", self._filter_options)
+        alpha_fields = PictureFilter(_alpha_info(info), "bwdif", self._filter_options) if info.alpha else None
         previous: Frame | None = None
         complete = from_beginning
         for frame in chain(frames, [None]):
             pictures = list(fields.push(None if frame is None else frame.picture))
+            alpha = None if alpha_fields is None else list(alpha_fields.push(_alpha_picture(frame)))
             if previous is not None:
                 if complete:
-                    yield from self._timed(previous, pictures, frame)
+                    yield from self._timed(previous, pictures, alpha, frame)
                 complete = True
             previous = frame
 
-    def _timed(self, frame: Frame, pictures: Sequence[av.VideoFrame], following: Frame | None) -> Iterator[Frame]:
-        """The pictures made from a frame, with their times."""
+    def _timed(
+        self,
+        frame: Frame,
+        pictures: Sequence[av.VideoFrame],
+        alpha: Sequence[av.VideoFrame] | None,
+        following: Frame | None,
+    ) -> Iterator[Frame]:
+        """The pictures made from a frame and its alpha, with their times."""
         nominal = 1 / self._base.info.rate
         shown = frame.duration if following is None else following.time - frame.time
         duration = (shown if shown <= _LONGEST * nominal else nominal) / len(pictures)
@@ -79,4 +91,19 @@ class Deinterlaced(FilteredSource):
                 conform(picture, self.info),
                 undecodable_packets=0 if number else frame.undecodable_packets,
                 retimed=frame.retimed and not number,
+                alpha=None if alpha is None else np.array(planes_of(alpha[number])[0]),
             )
+
+
+def _alpha_info(info: VideoInfo) -> VideoInfo:
+    """The properties of a video whose samples are the alpha of another one."""
+    return replace(info, color=replace(info.color, layout=gray_layout(info.color.layout.depth)))
+
+
+def _alpha_picture(frame: Frame | None) -> av.VideoFrame | None:
+    """The alpha of a frame as a gray picture; None without a frame."""
+    if frame is None or frame.alpha is None:
+        return None
+    picture = picture_of([frame.alpha], gray_layout(layout_of(frame.picture.format.name).depth))
+    copy_properties(frame.picture, picture)
+    return picture

@@ -86,7 +86,13 @@ class _Drawing:
 
     def change_to(self, frame: Frame) -> float | None:
         """The difference between the last frame and the next one; None without a last frame."""
-        return None if self._last is None else difference(self._last.picture, frame.picture)
+        if self._last is None:
+            return None
+        change = difference(self._last.picture, frame.picture)
+        if self._last.alpha is None or frame.alpha is None:
+            return change
+        depth = layout_of(frame.picture.format.name).depth
+        return max(change, _difference(self._last.alpha, frame.alpha) / float(1 << (depth - 8)))
 
     def add(self, frame: Frame, change: float | None) -> None:
         """Add a frame that differs from the last one by ``change``."""
@@ -122,7 +128,8 @@ def difference(first: av.VideoFrame, second: av.VideoFrame) -> float:
     """How much two planar pictures of the same layout and size differ where they differ most, in 8-bit codes."""
     depth = layout_of(first.format.name).depth
     planes = zip(planes_of(first), planes_of(second), strict=True)
-    return max(_difference(a, b) for a, b in planes) / 2 ** (depth - 8)
+    largest = max(_difference(a, b) for a, b in planes)
+    return largest / float(1 << (depth - 8))
 
 
 def _difference(first: Plane, second: Plane) -> float:

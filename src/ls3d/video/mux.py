@@ -18,6 +18,7 @@ import av
 from av.stream import Disposition
 
 from ls3d.errors import InputError
+from ls3d.video.alpha import packet_of
 from ls3d.video.codecs import CODECS
 from ls3d.video.encoder import Packet
 from ls3d.video.metadata import current_metadata
@@ -144,7 +145,7 @@ def write_container(
                 streams = add_streams(output, inputs, info, span, report, _first_packets(source, info))
                 others = other_packets(inputs, streams, span, info.index)
             add_chapters(output, info, span)
-            _interleave(output, _video_packets(in_decoding_order(segments), video, settings.time_base), others)
+            _interleave(output, _video_packets(in_decoding_order(segments), video, settings), others)
         return report
     finally:
         if inputs is not None:
@@ -175,7 +176,7 @@ def container_notes(
             add_chapters(output, info, span)
             output.start_encoding()
             segment = EncodedSegment(lambda: packets, lambda: [each.pts for each in packets], 2, len(packets))
-            for _, packet in _video_packets(in_decoding_order([segment]), video, settings.time_base):
+            for _, packet in _video_packets(in_decoding_order([segment]), video, settings):
                 output.mux_one(packet)
             for packet in others:
                 output.mux_one(packet)
@@ -251,22 +252,24 @@ def _add_video(
         stream.set_display_matrix(info.display_matrix)
     stream.disposition = Disposition(info.disposition)
     stream.metadata.update(current_metadata(info.stream_metadata))
+    if settings.layered:
+        stream.metadata["alpha_mode"] = "1"
     return stream
 
 
 def _video_packets(
-    timed: Iterable[TimedPacket], stream: av.VideoStream, time_base: Fraction
+    timed: Iterable[TimedPacket], stream: av.VideoStream, settings: EncoderSettings
 ) -> Iterator[tuple[Fraction, av.Packet[Any]]]:
     """The packets to write, each with its decoding time in seconds."""
     for each in timed:
-        packet = av.Packet(each.packet.data)
+        packet = packet_of(each.packet.data, settings.layered)
         packet.pts = each.packet.pts
         packet.dts = each.dts
         packet.duration = each.duration
-        packet.time_base = time_base
+        packet.time_base = settings.time_base
         packet.is_keyframe = each.packet.key
         packet.stream = stream
-        yield each.dts * time_base, packet
+        yield each.dts * settings.time_base, packet
 
 
 def _interleave(

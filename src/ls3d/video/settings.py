@@ -10,7 +10,8 @@ from typing import NamedTuple
 from av.video.codeccontext import VideoCodecContext
 
 from ls3d.errors import InputError
-from ls3d.video.codecs import CODECS, nearest_pixel_format
+from ls3d.video.alpha import has_alpha
+from ls3d.video.codecs import CODECS, holds_alpha, nearest_pixel_format
 from ls3d.video.color import Color, untagged_matrix
 from ls3d.video.containers import needs_global_header, supports_codec
 from ls3d.video.names import codec_named
@@ -91,6 +92,16 @@ class EncoderSettings:
     sample_aspect_ratio: Fraction = Fraction(1)
     global_header: bool = True
 
+    @property
+    def alpha(self) -> bool:
+        """Whether the pictures have an alpha channel."""
+        return has_alpha(self.pix_fmt)
+
+    @property
+    def layered(self) -> bool:
+        """Whether the packets have a second layer, which holds the alpha channel."""
+        return self.codec == "vp9" and self.alpha
+
     def apply(self, context: VideoCodecContext) -> None:
         """Set size, pixel format, timing and color tags of a codec context."""
         context.width = self.width
@@ -133,11 +144,14 @@ def choose_settings(
         InputError: the codec is unknown, the container can't hold it, or ``crf`` is given and it has no such setting.
     """
     name = _choose_codec(info, container, size, codec)
-    pix_fmt = nearest_pixel_format(info.color, name, size)
+    alpha = info.alpha and holds_alpha(container, name)
+    pix_fmt = nearest_pixel_format(info.color, name, size, alpha)
     color, tags = _choose_color(info, layout_of(pix_fmt), name)
     if tags["colorspace"] == UNSPECIFIED_TAGS["colorspace"] and color.matrix not in (_RGB, untagged_matrix(*size)):
         tags["colorspace"] = color.matrix  # players would infer another one from the new size
     options = _choose_options(name, container, color, crf, threads, info.mastering)
+    if alpha and name == "vp9":
+        options["auto-alt-ref"] = "0"  # frames that are not shown can't be matched with those of the second layer
     if fields and info.field_order:
         _add_options(options, _FIELD_OPTIONS.get(name, {}).get(info.field_order, {}))
     if info.chroma_location and color.layout.subsampling == info.color.layout.subsampling and CODECS[name].encoder:
@@ -168,19 +182,22 @@ def keeps_fields(info: VideoInfo, codec: str) -> bool:
 
 
 def pixel_notes(info: VideoInfo, settings: EncoderSettings) -> list[str]:
-    """What the output's pixel format loses: a sentence if it has fewer bits, coarser chroma or no color.
+    """What the output's pixel format loses: sentences if it has fewer bits, coarser chroma, no color or no alpha.
 
     Images are RGB, so that any common video has coarser chroma: that is not worth a sentence.
     """
+    notes = []
+    if info.alpha and not settings.alpha:
+        notes.append(f"transparency left out: {settings.codec} in this format can't hold it")
     before, after = info.color.layout, settings.color.layout
     coarser = info.container != "images" and any(
         new > old for new, old in zip(after.subsampling, before.subsampling, strict=True)
     )
     gray = after.family == "gray" != before.family
     if after.depth >= before.depth and not coarser and not gray:
-        return []
+        return notes
     bits = f", {before.depth} bits become {after.depth}" if after.depth < before.depth else ""
-    return [f"pixel format {before.name} becomes {after.name} with {settings.codec}{bits}"]
+    return [*notes, f"pixel format {before.name} becomes {after.name} with {settings.codec}{bits}"]
 
 
 def _add_options(options: dict[str, str], added: Mapping[str, str]) -> None:
@@ -202,11 +219,16 @@ def _choose_codec(info: VideoInfo, container: str, size: tuple[int, int], reques
         return name
     own = "ffv1" if info.codec in _LOSSLESS else info.codec
     successor = ("av1",) if own == "vp9" else ()
-    candidates = dict.fromkeys((own, *successor, "h264", "vp9", "hevc", "av1"))
+    with_alpha = ("vp9", "prores", "ffv1") if info.alpha else ()
+    candidates = dict.fromkeys((own, *successor, "h264", "vp9", "hevc", "av1", *with_alpha))
     usable = [name for name in candidates if name in CODECS and supports_codec(container, name)]
     if not usable:
         raise InputError(f"a {container} file can hold none of the codecs {', '.join(CODECS)}")
-    best: str = min(usable, key=lambda name: _lost_depth(info.color, name, size))  # the first of those that lose least
+
+    def losses(name: str) -> tuple[bool, int]:
+        return info.alpha and not holds_alpha(container, name), _lost_depth(info.color, name, size)
+
+    best: str = min(usable, key=losses)  # the first of those that lose least
     return best
 
 

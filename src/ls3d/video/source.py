@@ -13,7 +13,8 @@ from typing import Literal, Protocol
 
 import av
 
-from ls3d.video.pixels import copy_properties, planar, planes_of
+from ls3d.video.alpha import alpha_of
+from ls3d.video.pixels import Plane, copy_properties, planar, planes_of
 from ls3d.video.properties import VideoInfo
 
 #: What to do where frames can't be decoded: hold the previous frame for longer (``"skip"``), repeat it at the times
@@ -46,6 +47,8 @@ class Frame:
             reports this frame as corrupt.
         retimed: whether the file's own timestamp was missing or did not increase, so that ``time`` was computed.
         duplicates: following frames of the source that show the same and were dropped; ``duration`` covers them.
+        alpha: transparency of each sample, ``(height, width)``, with as many bits as the picture; None if there is
+            none.
     """
 
     time: Fraction
@@ -54,12 +57,15 @@ class Frame:
     undecodable_packets: int = 0
     retimed: bool = False
     duplicates: int = 0
+    alpha: Plane | None = None
 
     def mark(self) -> Mark:
         """The mark that identifies this frame."""
         digest = hashlib.blake2b(digest_size=8)
         for plane in planes_of(self.picture):
             digest.update(plane.tobytes())
+        if self.alpha is not None:
+            digest.update(self.alpha.tobytes())
         return Mark(self.time, digest.hexdigest())
 
 
@@ -140,3 +146,8 @@ def conform(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     for name, value in info.tags.items():
         setattr(result, name, value)
     return result
+
+
+def conformed_alpha(picture: av.VideoFrame, info: VideoInfo) -> Plane | None:
+    """The alpha plane of a decoded picture, in the size and depth of the video; None if the video has none."""
+    return alpha_of(picture, (info.height, info.width), info.color.layout.depth) if info.alpha else None

@@ -18,10 +18,11 @@ import av
 import numpy as np
 
 from ls3d.errors import InputError
+from ls3d.video.decoding import first_pictures
 from ls3d.video.encoder import Encoder, Packet
 from ls3d.video.metadata import current_metadata
 from ls3d.video.pixels import picture_of
-from ls3d.video.properties import UNSPECIFIED_TAGS, VideoInfo, describe, first_pictures
+from ls3d.video.properties import UNSPECIFIED_TAGS, VideoInfo, describe
 from ls3d.video.settings import EncoderSettings
 
 log = logging.getLogger(__name__)
@@ -230,6 +231,8 @@ def lost_properties(container: str, settings: EncoderSettings, info: VideoInfo, 
     lost = [key for key, value in wanted.items() if written.tags[key] not in (value, *_EQUIVALENT.get(value, ()))]
     if lost:
         notes.append(f"color tags left out: {settings.codec} in a {container} file can't hold {', '.join(lost)}")
+    if settings.alpha and not written.alpha:
+        notes.append(f"transparency left out: {settings.codec} in a {container} file can't hold it")
     if info.chapters and not written.chapters:
         notes.append(f"chapters left out: a {container} file can't hold them")
     lost = _lost_keys(info.metadata, written.metadata) + _lost_keys(info.stream_metadata, written.stream_metadata)
