@@ -324,6 +324,7 @@ def _encoder_settings(
         crf=options.crf,
         threads=options.threads,
         fields=same_lines,
+        encoder_options=options.encoder_options,
     )
     own_size = (info.height * scale, info.width * scale)
     if size is None or size.scale == scale:

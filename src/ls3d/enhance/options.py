@@ -5,7 +5,7 @@ The command line and other user interfaces are generated from ``EnhanceOptions``
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal, get_args
@@ -131,7 +131,14 @@ class EnhanceOptions:
     )
     codec: str | None = field(
         default=None,
-        metadata=_about("h264, hevc, av1, vp9, prores or ffv1. By default, the codec of the source."),
+        metadata=_about(
+            "h264, hevc, av1, vp9, prores or ffv1, or a hardware encoder such as h264_nvenc, hevc_qsv or "
+            "hevc_videotoolbox. By default, the codec of the source."
+        ),
+    )
+    encoder_options: Mapping[str, str] | None = field(
+        default=None,
+        metadata=_about("Further options for FFmpeg's encoder, such as preset=slow,tune=grain."),
     )
     crf: int | None = field(
         default=None,

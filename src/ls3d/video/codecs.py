@@ -10,6 +10,7 @@ import av
 
 from ls3d.errors import InputError
 from ls3d.video.alpha import has_alpha, is_writable
+from ls3d.video.names import HARDWARE_CODECS
 from ls3d.video.pixels import Layout, layout_of
 
 if TYPE_CHECKING:
@@ -24,11 +25,15 @@ class Codec:
         encoder: FFmpeg's name of the encoder; empty for raw samples.
         crf: default constant rate factor; None if the codec has none (lossless or intra-frame codecs).
         options: options for FFmpeg's encoder.
+        family: the codec whose packets the encoder makes; a key of ``CODECS``. Empty for that of its own name.
+        quality: the encoder's options that take the rate factor.
     """
 
     encoder: str
     crf: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    family: str = ""
+    quality: tuple[str, ...] = ("crf",)
 
 
 # x264's macroblock tree is switched off: its assembly code occasionally produces different bytes for the same frames,
@@ -45,6 +50,63 @@ CODECS: dict[str, Codec] = {
     "y4m": Codec(""),
 }
 
+#: Options of hardware encoders, by interface, and those that take the rate factor. They have other scales than x264's.
+_INTERFACES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "nvenc": ({"preset": "p5", "rc": "vbr", "b": "0"}, ("cq",)),
+    "qsv": ({"preset": "slow"}, ("global_quality",)),
+    "amf": ({"quality": "quality", "rc": "cqp"}, ("qp_i", "qp_p")),
+    "vaapi": ({"rc_mode": "CQP"}, ("global_quality",)),
+    "videotoolbox": ({"flags": "+qscale", "global_quality": "8260"}, ()),  # 70 of 100, in FFmpeg's units of 1/118
+}
+_HARDWARE_CRF = {"h264": 17, "hevc": 19, "av1": 22}
+
+
+def _hardware_codec(name: str) -> Codec:
+    family, interface = name.split("_")
+    options, quality = _INTERFACES[interface]
+    return Codec(name, _HARDWARE_CRF[family] if quality else None, options, family, quality)
+
+
+_HARDWARE = {name: _hardware_codec(name) for name in HARDWARE_CODECS}
+
+
+def codec_of(name: str) -> Codec:
+    """The codec of this name.
+
+    Args:
+        name: a key of ``CODECS``, or one of ``ls3d.video.names.HARDWARE_CODECS``.
+    """
+    return _HARDWARE[name] if name in _HARDWARE else CODECS[name]
+
+
+def is_hardware(name: str) -> bool:
+    """Whether the codec of this name is a hardware encoder."""
+    return name in _HARDWARE
+
+
+def family_of(name: str) -> str:
+    """The key of ``CODECS`` whose packets the codec of this name makes."""
+    return codec_of(name).family or name
+
+
+def check_encoder(name: str) -> None:
+    """Check that FFmpeg has an encoder that takes pictures in main memory.
+
+    Raises:
+        InputError: it has not.
+    """
+    if name not in _HARDWARE:
+        return
+    try:
+        formats = av.Codec(name, "w").video_formats or ()
+    except ValueError as error:
+        present = [each for each in HARDWARE_CODECS if each in av.codec.codecs_available]
+        message = f"{name}: this FFmpeg has no such encoder; of hardware encoders it has {', '.join(present) or 'none'}"
+        raise InputError(message, argument="codec") from error
+    if all(each.name == name.split("_")[1] for each in formats):
+        raise InputError(f"{name}: it takes pictures in the memory of the GPU only, expected another", argument="codec")
+
+
 #: Codecs with an alpha channel, and containers that hold alpha in a second layer.
 _ALPHA_CODECS = ("prores", "ffv1", "png")
 _LAYERED_CONTAINERS = ("matroska", "webm")
@@ -60,7 +122,7 @@ def pixel_formats(codec: str) -> list[str]:
     """
     if codec == "y4m":
         return [*_Y4M_FORMATS, *(f"{name}{depth}le" for name in _Y4M_FORMATS for depth in (10, 12))]
-    return [each.name for each in av.Codec(CODECS[codec].encoder, "w").video_formats or ()]
+    return [each.name for each in av.Codec(codec_of(codec).encoder, "w").video_formats or ()]
 
 
 def holds_alpha(container: str, codec: str) -> bool:
@@ -80,7 +142,7 @@ def nearest_pixel_format(source: Color, codec: str, size: tuple[int, int], alpha
 
     Args:
         source: of the source's samples.
-        codec: a key of ``CODECS``.
+        codec: a key of ``CODECS``, or a hardware encoder.
         size: height and width of the output.
         alpha: whether it must have an alpha channel.
     """
@@ -117,9 +179,9 @@ def _is_usable(name: str, codec: str, size: tuple[int, int], alpha: bool) -> boo
     horizontal, vertical = layout.subsampling
     divisible = width % (1 << horizontal) == 0 and height % (1 << vertical) == 0
     pixel_format = av.VideoFormat(name)
-    plain = not pixel_format.has_palette and not name.startswith(("yuvj", "mono"))
+    plain = not pixel_format.has_palette and not name.startswith(("yuvj", "mono")) and "msb" not in name
     if alpha:
         suits = has_alpha(name) and is_writable(name) and (codec != "vp9" or name == "yuva420p")  # as players decode
     else:
         suits = not has_alpha(name)
-    return plain and suits and (divisible or codec not in ("h264", "hevc"))
+    return plain and suits and (divisible or family_of(codec) not in ("h264", "hevc"))

@@ -16,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
 from ls3d.video.alpha import opaque, packet_data, with_alpha
-from ls3d.video.codecs import CODECS
+from ls3d.video.codecs import codec_of
 from ls3d.video.pixels import Plane, planes_of
 from ls3d.video.settings import EncoderSettings
 
@@ -48,11 +48,11 @@ class Encoder:
         self._context: VideoCodecContext | None = None  # raw samples need none
         if settings.codec == "av1":
             os.environ.setdefault("SVT_LOG", "1")  # log errors only, not the settings
-        name = CODECS[settings.codec].encoder
+        name = codec_of(settings.codec).encoder
         if name:
             self._context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
             settings.apply(self._context)
-            self._context.options = dict(settings.options)
+            self._context.options = settings.encoder_options()
             if settings.global_header:
                 self._context.flags |= int(Flags.global_header)
 
@@ -84,6 +84,10 @@ class Encoder:
         for name, value in self.settings.tags.items():
             setattr(picture, name, value)
         return [self._packet(packet) for packet in self._context.encode(picture)]
+
+    def unknown_options(self) -> list[str]:
+        """Options that the encoder doesn't have; to be asked for after a picture was encoded."""
+        return [] if self._context is None else list(self._context.options)
 
     def flush(self) -> list[Packet]:
         """The packets that were held back; nothing can be encoded afterwards."""

@@ -19,8 +19,10 @@ from av.stream import Disposition
 
 from ls3d.errors import InputError
 from ls3d.video.alpha import packet_of
-from ls3d.video.codecs import CODECS
+from ls3d.video.codecs import codec_of, family_of
 from ls3d.video.encoder import Packet
+from ls3d.video.encoder_trial import try_encoder
+from ls3d.video.logs import quiet
 from ls3d.video.metadata import current_metadata
 from ls3d.video.opening import open_container
 from ls3d.video.other_streams import (
@@ -39,9 +41,7 @@ from ls3d.video.trial import (
     first_packets,
     lost_properties,
     orientation,
-    quiet,
     read_back,
-    try_encoder,
 )
 
 #: Metadata keys of QuickTime, which its files hold in a place of their own.
@@ -241,12 +241,12 @@ def _container_options(
 def _add_video(
     output: av.container.OutputContainer, container: str, settings: EncoderSettings, info: VideoInfo
 ) -> av.VideoStream:
-    options = dict(settings.options)
-    encoder = CODECS[settings.codec].encoder
+    options = settings.encoder_options()
+    encoder = codec_of(settings.codec).encoder
     stream = cast(av.VideoStream, output.add_stream(encoder, rate=settings.rate, options=options))
     settings.apply(stream.codec_context)
     stream.time_base = settings.time_base
-    if settings.codec == "hevc" and container in ("mp4", "mov"):
+    if family_of(settings.codec) == "hevc" and container in ("mp4", "mov"):
         stream.codec_context.codec_tag = "hvc1"  # Apple's players open no other
     if info.display_matrix is not None:
         stream.set_display_matrix(info.display_matrix)

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import av
 
 from ls3d.errors import InputError
+from ls3d.video.logs import logged
 from ls3d.video.names import DEFAULT_MAX_PIXELS, check_file, is_image
 
 #: FFmpeg's protocol that reads an open file descriptor, and the only one that is allowed.
@@ -147,7 +148,7 @@ def open_pipe(file: PipeReader, name: str, max_pixels: int = DEFAULT_MAX_PIXELS)
     Raises:
         InputError: as for ``open_video``.
     """
-    with _logged_errors() as messages:
+    with logged(av.logging.ERROR) as messages:
         try:
             container = av.open(file, "r", metadata_errors="replace", options=_restrictions(max_pixels))
         except av.FFmpegError as error:
@@ -220,23 +221,9 @@ def _reason(error: av.FFmpegError, size: tuple[int, int]) -> str | None:
 
 def _refused_size(path: Path, max_pixels: int) -> tuple[int, int]:
     """Width and height of pictures that were refused for their size; zeros if that isn't why the size is unknown."""
-    with _logged_errors() as messages, suppress(av.FFmpegError), _open_path(path, max_pixels):
+    with logged(av.logging.ERROR) as messages, suppress(av.FFmpegError), _open_path(path, max_pixels):
         pass
     return _size_in(messages)
-
-
-@contextmanager
-def _logged_errors() -> Iterator[Sequence[tuple[int, str, str]]]:
-    """Yield a list of what FFmpeg logs within the block, in this thread."""
-    level, skips_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)
-    try:
-        with av.logging.Capture() as messages:
-            yield messages
-    finally:
-        av.logging.set_skip_repeated(skips_repeated)
-        av.logging.set_level(level)
 
 
 def _size_in(messages: Sequence[tuple[int, str, str]]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from ls3d.errors import InputError
 from ls3d.video.alpha import has_alpha
-from ls3d.video.codecs import CODECS, holds_alpha, nearest_pixel_format
+from ls3d.video.codecs import CODECS, check_encoder, codec_of, family_of, holds_alpha, nearest_pixel_format
 from ls3d.video.color import Color, untagged_matrix
 from ls3d.video.containers import needs_global_header, supports_codec
 from ls3d.video.names import codec_named
@@ -60,6 +60,7 @@ _FIELD_OPTIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 
 #: Largest constant rate factor of the encoders that don't go up to 63.
 _HIGHEST_CRF = {"h264": 51, "hevc": 51}
+_MAX_CRF = 63
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class EncoderSettings:
     """Everything that an encoder's output depends on: equal settings and pictures give equal packets.
 
     Attributes:
-        codec: a key of ``CODECS``.
+        codec: a key of ``CODECS``, or a hardware encoder.
         color: of the pictures.
         pix_fmt: the encoder's pixel format: the pictures' layout, or the same samples packed.
         width: in samples.
@@ -78,6 +79,7 @@ class EncoderSettings:
         tags: color tags, named as in ``VideoInfo.tags``.
         sample_aspect_ratio: width of a sample divided by its height.
         global_header: whether the container's header holds the parameter sets, instead of the packets.
+        requested: further options for the encoder, which the user asks for.
     """
 
     codec: str
@@ -91,6 +93,22 @@ class EncoderSettings:
     tags: Mapping[str, int]
     sample_aspect_ratio: Fraction = Fraction(1)
     global_header: bool = True
+    requested: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def encoder_name(self) -> str:
+        """FFmpeg's name of the encoder; empty for raw samples."""
+        return codec_of(self.codec).encoder
+
+    def encoder_options(self) -> dict[str, str]:
+        """All options for FFmpeg's encoder. Requested ones replace others, or are appended to a list of parameters."""
+        options = dict(self.options)
+        for key, value in self.requested.items():
+            if key.endswith("-params"):
+                _add_options(options, {key: value})
+            else:
+                options[key] = value
+        return options
 
     @property
     def alpha(self) -> bool:
@@ -125,6 +143,7 @@ def choose_settings(
     crf: int | None = None,
     threads: int = 0,
     fields: bool = False,
+    encoder_options: Mapping[str, str] | None = None,
 ) -> EncoderSettings:
     """Choose settings that follow the source as far as codec and container allow.
 
@@ -134,16 +153,19 @@ def choose_settings(
         size: height and width of the output.
         time_base: seconds per tick of the output's times.
         rate: nominal frame rate of the output.
-        codec: a key of ``CODECS`` or an alias; by default the source's own where possible.
+        codec: a key of ``CODECS``, an alias, or a hardware encoder; by default the source's own where possible.
         crf: constant rate factor; lower means better quality and larger files. By default the codec's own in
             ``CODECS``.
         threads: number of threads of the encoder; 0 lets it choose.
         fields: whether the lines of the output are those of the source, so that interlaced video stays interlaced.
+        encoder_options: further options for FFmpeg's encoder.
 
     Raises:
         InputError: the codec is unknown, the container can't hold it, or ``crf`` is given and it has no such setting.
     """
     name = _choose_codec(info, container, size, codec)
+    if encoder_options and not codec_of(name).encoder:
+        raise InputError(f"{next(iter(encoder_options))}: {name} has no encoder", argument="encoder_options")
     alpha = info.alpha and holds_alpha(container, name)
     pix_fmt = nearest_pixel_format(info.color, name, size, alpha)
     color, tags = _choose_color(info, layout_of(pix_fmt), name)
@@ -154,7 +176,7 @@ def choose_settings(
         options["auto-alt-ref"] = "0"  # frames that are not shown can't be matched with those of the second layer
     if fields and info.field_order:
         _add_options(options, _FIELD_OPTIONS.get(name, {}).get(info.field_order, {}))
-    if info.chroma_location and color.layout.subsampling == info.color.layout.subsampling and CODECS[name].encoder:
+    if info.chroma_location and color.layout.subsampling == info.color.layout.subsampling and codec_of(name).encoder:
         options["chroma_sample_location"] = info.chroma_location
     return EncoderSettings(
         codec=name,
@@ -168,6 +190,7 @@ def choose_settings(
         tags=tags,
         sample_aspect_ratio=info.sample_aspect_ratio,
         global_header=needs_global_header(container),
+        requested=dict(encoder_options or {}),
     )
 
 
@@ -213,6 +236,7 @@ def _choose_codec(info: VideoInfo, container: str, size: tuple[int, int], reques
         return "png"
     if requested is not None:
         name = codec_named(requested)
+        check_encoder(name)
         if not supports_codec(container, name):
             message = f"{name}: a {container} file can't hold it; choose another codec or another suffix"
             raise InputError(message, argument="codec")
@@ -260,17 +284,18 @@ def _choose_options(
     codec: str, container: str, color: Color, crf: int | None, threads: int, mastering: MasteringDisplay
 ) -> dict[str, str]:
     """Options for FFmpeg's encoder."""
-    options = dict(CODECS[codec].options)
-    default_crf = CODECS[codec].crf
-    if crf is not None and codec in _HIGHEST_CRF and crf > _HIGHEST_CRF[codec]:
-        raise InputError(f"{crf}: expected at most {_HIGHEST_CRF[codec]} for {codec}", argument="crf")
+    options = dict(codec_of(codec).options)
+    default_crf = codec_of(codec).crf
+    highest = _HIGHEST_CRF.get(family_of(codec), _MAX_CRF)
+    if crf is not None and crf > highest:
+        raise InputError(f"{crf}: expected at most {highest} for {codec}", argument="crf")
     if default_crf is not None:
-        options["crf"] = str(default_crf if crf is None else crf)
+        options.update(dict.fromkeys(codec_of(codec).quality, str(default_crf if crf is None else crf)))
     elif crf is not None:
         raise InputError(f"{crf}: {codec} has no constant rate factor", argument="crf")
-    if threads and CODECS[codec].encoder:
+    if threads and codec_of(codec).encoder:
         options.update(_thread_options(codec, threads, options))
-    if container == "avi" and codec == "h264":
+    if container == "avi" and family_of(codec) == "h264":
         options["bf"] = "0"  # AVI stores no timestamps, so frames can't be reordered
     if codec == "prores":
         options["profile"] = "4" if color.layout.subsampling == (0, 0) else "3"
