@@ -35,6 +35,7 @@ class SourceFile:
         max_pixels: larger pictures are refused.
         fingerprint: see ``ls3d.files.fingerprint``; for a folder, of its images.
         filters: what is done to its frames before anything else.
+        decoder_device: kind of device that decodes; None for software.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class SourceFile:
     max_pixels: int
     fingerprint: dict[str, Any]
     filters: SourceFilters = field(default_factory=SourceFilters)
+    decoder_device: str | None = None
 
     @classmethod
     def of(cls, path: Path, on_error: OnError, image_rate: Fraction, max_pixels: int) -> SourceFile:
@@ -67,13 +69,18 @@ class SourceFile:
         if self.path.is_dir():
             source = ImageSequence(self.path, self.image_rate, self.on_error, self.max_pixels)
         else:
-            source = VideoFile(self.path, self.on_error, self.max_pixels)
+            source = VideoFile(self.path, self.on_error, self.max_pixels, self.decoder_device)
         return self.filters.apply(source)
 
     def conditions(self) -> dict[str, Any]:
         """Everything that the frames depend on besides the name, as JSON."""
-        filters = self.filters.conditions()
-        return {"on_error": self.on_error, "max_pixels": self.max_pixels, "filters": filters, **self.fingerprint}
+        return {
+            "on_error": self.on_error,
+            "max_pixels": self.max_pixels,
+            "filters": self.filters.conditions(),
+            "decoder": self.decoder_device,
+            **self.fingerprint,
+        }
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from ls3d.video import (
     choose_settings,
     exact_rate,
 )
+from ls3d.video.hardware_decoding import DeviceUnusableError, usable_device
 from ls3d.video.properties import has_variable_rate
 from ls3d.video.settings import keeps_fields
 
@@ -90,6 +91,8 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
     if isinstance(source, (str, os.PathLike)):
         image_rate = exact_rate(options.image_rate, "image_rate")
         file = SourceFile.of(Path(source), options.on_error, image_rate, options.max_pixels)
+        if options.hwaccel != "off" and file.path.is_file():
+            file = replace(file, decoder_device=_decoder_device(file.path, options))
         opened = file.open()
     else:
         opened = VideoPipe(source, options.on_error, options.max_pixels)
@@ -107,6 +110,15 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
     if file is not None:
         file = replace(file, filters=filters)
     return OpenSource(filters.apply(opened), file, span, info.rate)
+
+
+def _decoder_device(path: Path, options: EnhanceOptions) -> str | None:
+    """The kind of device that decodes a file; None, after a warning, if there is none."""
+    try:
+        return usable_device(path, options.hwaccel, options.max_pixels)
+    except DeviceUnusableError as error:
+        log.warning("%s is decoded in software, not on a device (%s)", path, error)
+        return None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from ls3d.errors import InputError
-from ls3d.video.names import DEFAULT_MAX_PIXELS
+from ls3d.video.names import DEFAULT_MAX_PIXELS, HARDWARE_DECODERS
 
 # The same as ``ls3d.video.OnError`` and ``ls3d.inference.Precision``, whose modules take long to import.
 OnError = Literal["skip", "repeat", "stop"]
@@ -139,6 +139,14 @@ class EnhanceOptions:
     encoder_options: Mapping[str, str] | None = field(
         default=None,
         metadata=_about("Further options for FFmpeg's encoder, such as preset=slow,tune=grain."),
+    )
+    hwaccel: str = field(
+        default="off",
+        metadata=_about(
+            "Decode on a device: auto, or cuda, qsv, vaapi, videotoolbox, d3d11va, ...; in software (off) if none can.",
+            lambda value: value in HARDWARE_DECODERS,
+            f"{', '.join(HARDWARE_DECODERS[:-1])} or {HARDWARE_DECODERS[-1]}",
+        ),
     )
     crf: int | None = field(
         default=None,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 
 from ls3d.errors import InputError
@@ -42,6 +43,8 @@ class VideoFile:
         path: the file.
         on_error: what to do where frames can't be decoded.
         max_pixels: a file with larger pictures is refused before one is decoded.
+        device: kind of device that decodes, as ``ls3d.video.hardware_decoding.usable_device`` returns it; None for
+            software.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -49,11 +52,16 @@ class VideoFile:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], on_error: OnError = "skip", max_pixels: int = DEFAULT_MAX_PIXELS
+        self,
+        path: str | os.PathLike[str],
+        on_error: OnError = "skip",
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        device: str | None = None,
     ) -> None:
         self.path = Path(path)
         self.on_error = on_error
         self.max_pixels = max_pixels
+        self.device = device
         self.info = probe(path, max_pixels)
         self.undecodable_at_end = 0
 
@@ -81,7 +89,8 @@ class VideoFile:
         for margin in _SEEK_MARGINS:
             if margin is not None and target - margin <= 0:
                 continue
-            with open_video(self.path, self.max_pixels) as video:
+            accelerator = None if self.device is None else HWAccel(self.device)
+            with open_video(self.path, self.max_pixels, accelerator) as video:
                 if margin is not None:
                     self._seek(video, target - margin)
                 decoder = _Decoder(video.container, self.info, self.on_error, threaded, layer_decoder(video.stream))

@@ -40,6 +40,12 @@ HARDWARE_CODECS = (
     *("h264_videotoolbox", "hevc_videotoolbox"),
 )
 
+#: Kinds of devices that may decode, by FFmpeg's names; any of them, and none.
+HARDWARE_DECODERS = (
+    *("off", "auto", "cuda", "qsv", "vaapi", "vdpau", "videotoolbox"),
+    *("d3d11va", "d3d12va", "dxva2", "vulkan", "drm", "amf"),
+)
+
 _ALIASES = {
     "h265": "hevc",
     "x265": "hevc",
