@@ -15,7 +15,7 @@ from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 
 from ls3d.errors import InputError
-from ls3d.video._pyav_internals import chroma_location, side_data
+from ls3d.video._pyav_internals import chroma_location, first_field, side_data
 from ls3d.video.alpha import has_alpha_layer, is_transparent, layer_decoder
 from ls3d.video.color import Color
 from ls3d.video.decoding import first_pictures
@@ -265,13 +265,13 @@ def _display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
 
 
 def _field_order(stream: av.VideoStream, picture: av.VideoFrame) -> str:
-    """The field shown first, by the first frame's flag or the stream's field order; some codecs have only one."""
+    """The field shown first, by the stream's field order or the first frame's flags; some codecs have only one."""
     if stream.codec_context.codec.canonical_name in _PROGRESSIVE_CODECS:
         return ""
     order = stream.codec_context.field_order
     if order in _BOTTOM_FIELD_FIRST:
         return "bottom"
-    return "top" if picture.interlaced_frame or order in _TOP_FIELD_FIRST else ""
+    return "top" if order in _TOP_FIELD_FIRST else first_field(picture)
 
 
 def _color(picture: av.VideoFrame, tags: Mapping[str, int], location: str) -> Color:
