@@ -121,6 +121,10 @@ def upscale(
 
     Example: ls3d upscale small.mp4 large.mp4 --fit 1920x1080
 
+    Example: ls3d upscale film.mkv large.mkv --codec h264 --encoder-options preset=slow,tune=film
+
+    Example: ls3d upscale film.mkv large.mkv --codec hevc_nvenc --hwaccel auto
+
     Example: ls3d upscale folder_of_videos large --scale 2
     """
     from ls3d import enhance
