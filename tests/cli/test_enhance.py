@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from helpers.fields import interlaced_clip
 from helpers.videos import Clip, decode, times
 from typer.testing import CliRunner
 
@@ -75,6 +76,14 @@ def test_fps(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     run("interpolate", source, target, "--fps", "30000/1001", "--model", "repeat", "--duration", 1)
     assert probe(target).rate == Fraction(30000, 1001)
+
+
+def test_options_for_source_and_encoder(tmp_path: Path) -> None:
+    source = interlaced_clip(6).write(tmp_path / "in.mp4")
+    target = tmp_path / "out.mp4"
+    options = ("--deinterlace", "frame", "--dedup", "auto", "--encoder-options", "g=2,x264-params=bframes=0")
+    run("denoise", source, target, "--model", "identity", *options)
+    assert [frame.key_frame for frame in decode(target)] == [True, False] * 3
 
 
 def test_slow_motion(source: Path, tmp_path: Path) -> None:

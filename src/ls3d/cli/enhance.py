@@ -71,6 +71,8 @@ def interpolate(
 
     Example: ls3d interpolate film.mkv smooth.mkv --factor 2.5
 
+    Example: ls3d interpolate cartoon.mkv smooth.mkv --dedup auto
+
     Example: ls3d interpolate folder_of_videos smooth --fps 60
     """
     from ls3d import enhance
@@ -119,6 +121,10 @@ def upscale(
 
     Example: ls3d upscale small.mp4 large.mp4 --fit 1920x1080
 
+    Example: ls3d upscale film.mkv large.mkv --codec h264 --encoder-options preset=slow,tune=film
+
+    Example: ls3d upscale film.mkv large.mkv --codec hevc_nvenc --hwaccel auto
+
     Example: ls3d upscale folder_of_videos large --scale 2
     """
     from ls3d import enhance
@@ -153,6 +159,8 @@ def denoise(
     """Remove noise from a video. Audio, subtitles and all other streams are kept.
 
     Example: ls3d denoise noisy.mp4 clean.mp4 --sigma 25
+
+    Example: ls3d denoise tape.ts clean.mp4 --deinterlace frame
 
     Example: ls3d denoise 'holiday/*.mp4' clean
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ls3d.enhance._arguments import NoiseLevel, UnusableModelError
+from ls3d.enhance._filters import SourceFilters
 from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, Interpolate, Restore
 from ls3d.enhance._plan import Segmentation
 from ls3d.enhance._workspace import Workspace
@@ -33,6 +34,8 @@ class SourceFile:
         image_rate: frames per second of a folder of images.
         max_pixels: larger pictures are refused.
         fingerprint: see ``ls3d.files.fingerprint``; for a folder, of its images.
+        filters: what is done to its frames before anything else.
+        decoder_device: kind of device that decodes; None for software.
     """
 
     path: Path
@@ -40,6 +43,8 @@ class SourceFile:
     image_rate: Fraction
     max_pixels: int
     fingerprint: dict[str, Any]
+    filters: SourceFilters = field(default_factory=SourceFilters)
+    decoder_device: str | None = None
 
     @classmethod
     def of(cls, path: Path, on_error: OnError, image_rate: Fraction, max_pixels: int) -> SourceFile:
@@ -60,13 +65,22 @@ class SourceFile:
         """
         if _fingerprint(self.path) != self.fingerprint:
             raise InputError(f"{self.path} has changed since the job began; start the job over")
+        source: Source
         if self.path.is_dir():
-            return ImageSequence(self.path, self.image_rate, self.on_error, self.max_pixels)
-        return VideoFile(self.path, self.on_error, self.max_pixels)
+            source = ImageSequence(self.path, self.image_rate, self.on_error, self.max_pixels)
+        else:
+            source = VideoFile(self.path, self.on_error, self.max_pixels, self.decoder_device)
+        return self.filters.apply(source)
 
     def conditions(self) -> dict[str, Any]:
         """Everything that the frames depend on besides the name, as JSON."""
-        return {"on_error": self.on_error, "max_pixels": self.max_pixels, **self.fingerprint}
+        return {
+            "on_error": self.on_error,
+            "max_pixels": self.max_pixels,
+            "filters": self.filters.conditions(),
+            "decoder": self.decoder_device,
+            **self.fingerprint,
+        }
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
@@ -205,7 +219,7 @@ class Job:
 
     def frame_task(self, enhancer: Enhancer) -> FrameTask:
         """What is done to the source's frames, given the job's network on its device."""
-        tensors = FrameTensors(self.info.color, enhancer.device)
+        tensors = FrameTensors(self.info.color, enhancer.device, self.settings.alpha)
         if enhancer.traits.task == "interpolation":
             return Interpolate(enhancer, tensors)
         return Restore(enhancer, tensors, (self.settings.height, self.settings.width), self.sigma)
