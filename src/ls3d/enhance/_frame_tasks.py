@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -43,8 +44,45 @@ class FrameTask(Protocol):
         ...
 
 
-class FrameTensors:
-    """Source frames as tensors, each converted once while it is in use.
+class ShotTensors(ABC):
+    """The frames of a shot as tensors ``(3, H, W)``, each made once while it is in use."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[Fraction, Tensor] = {}
+
+    def frames(self, shot: Sequence[Frame], indices: Iterable[int]) -> list[Tensor]:
+        """Some frames of a shot; those of the previous call are reused.
+
+        Args:
+            shot: source frames of one shot, in order.
+            indices: of the wanted frames in it.
+        """
+        known = self._tensors
+        self._tensors = {}
+        for index in indices:
+            time = shot[index].time
+            if time not in self._tensors:
+                self._tensors[time] = known[time] if time in known else self._make(shot, index)
+        return [self._tensors[shot[index].time] for index in indices]
+
+    def clip(self, shot: Sequence[Frame], indices: Iterable[int]) -> Tensor:
+        """As ``frames``, in one tensor ``(1, 3, T, H, W)``."""
+        return torch.stack(self.frames(shot, indices), dim=1)[None]
+
+    @abstractmethod
+    def output(self, shot: Sequence[Frame], index: int) -> Frame | Tensor:
+        """A frame that is shown as it is: a source frame itself, or what a network made of it."""
+
+    @abstractmethod
+    def same(self, first: Frame, second: Frame) -> bool:
+        """Whether two source frames are identical."""
+
+    @abstractmethod
+    def _make(self, shot: Sequence[Frame], index: int) -> Tensor: ...
+
+
+class FrameTensors(ShotTensors):
+    """Source frames, converted to R'G'B'.
 
     Args:
         color: of the source.
@@ -52,99 +90,144 @@ class FrameTensors:
     """
 
     def __init__(self, color: Color, device: torch.device) -> None:
+        super().__init__()
         self._color = color
         self._device = device
-        self._tensors: dict[Fraction, Tensor] = {}
 
-    def __call__(self, frames: Sequence[Frame]) -> Tensor:
-        """Convert frames to ``(1, 3, T, H, W)``; those of the previous call are reused."""
-        known = self._tensors
-        self._tensors = {}
-        for frame in frames:
-            if frame.time not in self._tensors:
-                self._tensors[frame.time] = known[frame.time] if frame.time in known else self._convert(frame)
-        return torch.stack([self._tensors[frame.time] for frame in frames], dim=1)[None]
+    def output(self, shot: Sequence[Frame], index: int) -> Frame:
+        """See ``ShotTensors``; the frame itself, so that its own samples are encoded."""
+        return shot[index]
 
     def same(self, first: Frame, second: Frame) -> bool:
-        """Whether two frames are identical."""
+        """See ``ShotTensors``."""
         return same_pixels(first.picture, second.picture)
 
-    def _convert(self, frame: Frame) -> Tensor:
-        return to_rgb(frame.picture, self._color, self._device)
+    def _make(self, shot: Sequence[Frame], index: int) -> Tensor:
+        return to_rgb(shot[index].picture, self._color, self._device)
 
 
-class Interpolate:
-    """New frames between the source's, which pass through unchanged.
-
-    Nothing is interpolated across a cut, after the last frame, or between identical frames: the previous frame is held.
+class RestoredTensors(ShotTensors):
+    """What a restoration network makes of the frames of a shot.
 
     Args:
-        enhancer: runs an interpolation network.
-        tensors: converts source frames.
-    """
-
-    def __init__(self, enhancer: Enhancer, tensors: FrameTensors) -> None:
-        self._enhancer = enhancer
-        self._tensors = tensors
-
-    def outputs(self, window: Window) -> Iterator[Output]:
-        """See ``FrameTask``."""
-        slots = [(slot.pts, self._enhancer.nearest_time(slot.position)) for slot in window.slots]
-        if not window.after or self._tensors.same(window.frame, window.after[0]):
-            yield from (Output(pts, window.frame, held=time != 0) for pts, time in slots)
-            return
-        pair = (window.frame, window.after[0])
-        times = sorted({time for _, time in slots if 0 < time < 1})
-        at_once = _MADE_AT_ONCE if self._enhancer.traits.times == "any" else max(1, len(times))
-        made: dict[Fraction, Tensor] = {}
-        for pts, time in slots:
-            if time in (0, 1):
-                yield Output(pts, pair[int(time)])
-                continue
-            if time not in made:
-                begin = times.index(time)
-                made = self._make(pair, times[begin : begin + at_once])
-            yield Output(pts, made[time])
-
-    def _make(self, pair: Sequence[Frame], times: Sequence[Fraction]) -> dict[Fraction, Tensor]:
-        made = self._enhancer.interpolate(self._tensors(pair), times)[0].unbind(1)
-        return dict(zip(times, made, strict=True))
-
-
-class Restore:
-    """One output frame for each source frame: super-resolution and denoising.
-
-    Args:
-        enhancer: runs a restoration network.
-        tensors: converts source frames.
-        size: height and width of the output; where the network's differ, its whole frames are resized.
+        enhancer: runs the network.
+        given: the frames that the network gets.
         sigma: noise level for networks that take one, otherwise None.
+        size: height and width of the frames, to which those of the network are resized; None for the network's own.
     """
 
     def __init__(
-        self, enhancer: Enhancer, tensors: FrameTensors, size: tuple[int, int], sigma: NoiseLevel | None = None
+        self,
+        enhancer: Enhancer,
+        given: ShotTensors,
+        sigma: NoiseLevel | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
+        super().__init__()
         self._enhancer = enhancer
-        self._tensors = tensors
-        self._size = size
+        self._given = given
         self._sigma = sigma
+        self._size = size
 
-    def outputs(self, window: Window) -> Iterator[Output]:
-        """See ``FrameTask``; at the ends of a shot, its first or last frame is repeated."""
+    def output(self, shot: Sequence[Frame], index: int) -> Tensor:
+        """See ``ShotTensors``."""
+        return self.frames(shot, [index])[0]
+
+    def same(self, first: Frame, second: Frame) -> bool:
+        """See ``ShotTensors``; the noise of identical frames is identical too, but what is restored is not."""
+        return self._given.same(first, second)
+
+    def _make(self, shot: Sequence[Frame], index: int) -> Tensor:
+        """Restore a frame; at the ends of the shot, its first or last frame is repeated."""
         traits = self._enhancer.traits
-        frames = [*window.before, window.frame, *window.after]
-        missing_before = traits.frames_before - len(window.before)
-        missing_after = traits.frames_after - len(window.after)
-        padded = self._tensors(frames[:1] * missing_before + frames + frames[-1:] * missing_after)
-        sigma = None if self._sigma is None else self._measure(padded[0, :, traits.frames_before])
-        restored = _resized(self._enhancer.restore(padded, sigma)[0], self._size)
-        for slot in window.slots:
-            yield Output(slot.pts, restored)
+        wanted = range(index - traits.frames_before, index + traits.frames_after + 1)
+        clip = self._given.clip(shot, [min(max(each, 0), len(shot) - 1) for each in wanted])
+        sigma = None if self._sigma is None else self._measure(clip[0, :, traits.frames_before])
+        restored = self._enhancer.restore(clip, sigma)[0]
+        return restored if self._size is None else _resized(restored, self._size)
 
     def _measure(self, frame: Tensor) -> Tensor:
         """The noise level in units of [0, 1], ``(1,)``."""
         sigma = estimate_sigma(frame) if self._sigma == "auto" else float(self._sigma or 0) / 255
         return torch.full((1,), sigma, device=frame.device)
+
+
+class Interpolate:
+    """New frames between those of a shot, which pass through unchanged.
+
+    Nothing is interpolated across a cut, after the last frame, or between identical frames: the previous frame is held.
+
+    Args:
+        enhancer: runs an interpolation network.
+        tensors: the frames.
+    """
+
+    def __init__(self, enhancer: Enhancer, tensors: ShotTensors) -> None:
+        self._enhancer = enhancer
+        self._tensors = tensors
+
+    def outputs(self, window: Window) -> Iterator[Output]:
+        """See ``FrameTask``."""
+        shot, position = window.shot, window.position
+        slots = [(slot.pts, self._enhancer.nearest_time(slot.position)) for slot in window.slots]
+        if not window.after or self._tensors.same(window.frame, window.after[0]):
+            for pts, time in slots:
+                yield Output(pts, self._tensors.output(shot, position), held=time != 0)
+            return
+        times = sorted({time for _, time in slots if 0 < time < 1})
+        at_once = _MADE_AT_ONCE if self._enhancer.traits.times == "any" else max(1, len(times))
+        made: dict[Fraction, Tensor] = {}
+        for pts, time in slots:
+            if time in (0, 1):
+                yield Output(pts, self._tensors.output(shot, position + int(time)))
+                continue
+            if time not in made:
+                begin = times.index(time)
+                made = self._make(shot, position, times[begin : begin + at_once])
+            yield Output(pts, made[time])
+
+    def _make(self, shot: Sequence[Frame], position: int, times: Sequence[Fraction]) -> dict[Fraction, Tensor]:
+        pair = self._tensors.clip(shot, (position, position + 1))
+        return dict(zip(times, self._enhancer.interpolate(pair, times)[0].unbind(1), strict=True))
+
+
+class ShowEach:
+    """One output frame for each source frame, repeated where a format without times needs it.
+
+    Args:
+        tensors: the frames.
+    """
+
+    def __init__(self, tensors: ShotTensors) -> None:
+        self._tensors = tensors
+
+    def outputs(self, window: Window) -> Iterator[Output]:
+        """See ``FrameTask``."""
+        if window.slots:
+            pixels = self._tensors.output(window.shot, window.position)
+            for slot in window.slots:
+                yield Output(slot.pts, pixels)
+
+
+def chain_task(
+    given: ShotTensors, enhancers: Sequence[Enhancer], levels: Sequence[NoiseLevel | None], size: tuple[int, int]
+) -> FrameTask:
+    """The frame task of several networks, each of which gets the frames of the one before.
+
+    Restoration networks work on the source's frames one by one, so a network that interpolates must be the last one.
+
+    Args:
+        given: the source's frames.
+        enhancers: run the networks.
+        levels: the noise level of each network that takes one, otherwise None.
+        size: height and width of the output, to which the last restoration network's frames are resized.
+    """
+    interpolates = bool(enhancers) and enhancers[-1].traits.task == "interpolation"
+    restoring = enhancers[:-1] if interpolates else enhancers
+    tensors = given
+    for number, enhancer in enumerate(restoring, 1):
+        tensors = RestoredTensors(enhancer, tensors, levels[number - 1], size if number == len(restoring) else None)
+    return Interpolate(enhancers[-1], tensors) if interpolates else ShowEach(tensors)
 
 
 def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Enhancement of frames in memory: ``interpolate_frames``, ``upscale_frames``, ``denoise_frames``.
+"""Enhancement of frames in memory: ``interpolate_frames``, ``upscale_frames``, ``denoise_frames``, ``enhance_frames``.
 
 Each takes any iterable of frames and returns an iterator, so that a video of any length needs only the memory of a few
 frames. A frame is an array ``(H, W, 3)`` of uint8 R'G'B', or a tensor ``(3, H, W)`` of floating-point R'G'B' in [0, 1].
@@ -8,7 +8,8 @@ across a hard cut, and no network sees frames of another shot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeVar, cast
@@ -18,21 +19,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ls3d.enhance._arguments import check_interpolation, exact_factor, read_noise_level
-from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, Interpolate, Restore
-from ls3d.enhance._job import load_network
+from ls3d.enhance._arguments import NoiseLevel, check_interpolation, exact_factor, read_noise_level, wanted_level
+from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, chain_task
+from ls3d.enhance._loading import noise_level_for
 from ls3d.enhance._setup import PathLike
-from ls3d.enhance._size import SizeRequest, requested_size
+from ls3d.enhance._size import SizeRequest, requested_size, wanted_size
+from ls3d.enhance._steps import load_network, reach
 from ls3d.enhance._timeline import Multiply, OutputClock
 from ls3d.enhance._windows import windows
-from ls3d.enhance.jobs import noise_level_for
 from ls3d.enhance.options import DEFAULT_DENOISING, DEFAULT_INTERPOLATION, DEFAULT_SUPER_RESOLUTION, EnhanceOptions
 from ls3d.errors import InputError
 from ls3d.inference import Enhancer, NetworkOutputError, Precision
 from ls3d.models import EnhancementNetwork
 from ls3d.video import Color, Frame, TimeRange, find_cuts, from_rgb, layout_of
 
-__all__ = ["denoise_frames", "interpolate_frames", "upscale_frames"]
+__all__ = ["denoise_frames", "enhance_frames", "interpolate_frames", "upscale_frames"]
 
 ByteArray = npt.NDArray[np.uint8]
 FrameT = TypeVar("FrameT", ByteArray, Tensor)
@@ -69,12 +70,9 @@ def interpolate_frames(
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
     check_interpolation(factor, None, slow_motion=False)
-    enhancer = _load(model, "interpolation", device, precision, tile, cut_threshold)
-
-    def task(size: tuple[int, int]) -> FrameTask:
-        return Interpolate(enhancer, _ArrayTensors(_RGB, enhancer.device))
-
-    return _enhanced(frames, enhancer, task, exact_factor(factor), cut_threshold)
+    load = _Loader(device, precision, tile, cut_threshold)
+    chain = _Chain([load(model, "interpolation")], [None], factor=exact_factor(factor))
+    return _enhanced(frames, chain, cut_threshold)
 
 
 def upscale_frames(
@@ -108,14 +106,9 @@ def upscale_frames(
     Raises:
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
-    wanted = requested_size(scale, width, height, fit)
-    enhancer = _load(model, "super-resolution", device, precision, tile, cut_threshold)
-    wanted = wanted or SizeRequest(scale=Fraction(enhancer.traits.scale))
-
-    def task(size: tuple[int, int]) -> FrameTask:
-        return Restore(enhancer, _ArrayTensors(_RGB, enhancer.device), wanted.size(*size))
-
-    return _enhanced(frames, enhancer, task, Fraction(1), cut_threshold)
+    size = requested_size(scale, width, height, fit)
+    load = _Loader(device, precision, tile, cut_threshold)
+    return _enhanced(frames, _Chain([load(model, "super-resolution")], [None], size), cut_threshold)
 
 
 def denoise_frames(
@@ -144,13 +137,68 @@ def denoise_frames(
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
     level = None if sigma is None else read_noise_level(sigma)
-    enhancer = _load(model, "denoising", device, precision, tile, cut_threshold)
+    enhancer = _Loader(device, precision, tile, cut_threshold)(model, "denoising")
     level = noise_level_for(enhancer, level, enhancer.network.name)
+    return _enhanced(frames, _Chain([enhancer], [level]), cut_threshold)
 
-    def task(size: tuple[int, int]) -> FrameTask:
-        return Restore(enhancer, _ArrayTensors(_RGB, enhancer.device), size, level)
 
-    return _enhanced(frames, enhancer, task, Fraction(1), cut_threshold)
+def enhance_frames(
+    frames: Iterable[FrameT],
+    *,
+    sigma: float | str | None = None,
+    scale: Fraction | float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fit: tuple[int, int] | None = None,
+    factor: Fraction | float = 1,
+    denoising_model: PathLike | EnhancementNetwork = DEFAULT_DENOISING,
+    super_resolution_model: PathLike | EnhancementNetwork = DEFAULT_SUPER_RESOLUTION,
+    interpolation_model: PathLike | EnhancementNetwork = DEFAULT_INTERPOLATION,
+    device: str = "auto",
+    precision: Precision = "float32",
+    tile: int | None = None,
+    cut_threshold: float = _CUT_THRESHOLD,
+) -> Iterator[FrameT]:
+    """Denoise, enlarge and interpolate frames, in this order; nothing is rounded in between.
+
+    Steps that are not asked for are left out.
+
+    Args:
+        frames: see ``interpolate_frames``.
+        sigma: see ``denoise_frames``; None or 0 for frames without noise. ``"auto"`` measures every frame.
+        scale: see ``upscale_frames``; None, without another size, or 1 for frames of the same size.
+        width: see ``upscale_frames``.
+        height: see ``upscale_frames``.
+        fit: see ``upscale_frames``.
+        factor: see ``interpolate_frames``; 1 makes no new frames.
+        denoising_model: a network: its name, its weights file, or the network itself.
+        super_resolution_model: likewise.
+        interpolation_model: likewise.
+        device: see ``EnhanceOptions``.
+        precision: see ``EnhanceOptions``.
+        tile: see ``EnhanceOptions``; in pixels of each network's input.
+        cut_threshold: see ``EnhanceOptions``; 0 for frames of a single shot.
+
+    Raises:
+        InputError: an argument is not what is expected, or, while iterating, a frame.
+    """
+    check_interpolation(factor, None, slow_motion=False)
+    level = wanted_level(sigma)
+    size = wanted_size(scale, width, height, fit)
+    load = _Loader(device, precision, tile, cut_threshold)
+    enhancers: list[Enhancer] = []
+    levels: list[NoiseLevel | None] = []
+    if level is not None:
+        enhancers.append(load(denoising_model, "denoising"))
+        given = None if level == "auto" else level
+        levels.append(noise_level_for(enhancers[0], given, enhancers[0].network.name))
+    if size is not None:
+        enhancers.append(load(super_resolution_model, "super-resolution"))
+        levels.append(None)
+    if factor != 1:
+        enhancers.append(load(interpolation_model, "interpolation"))
+        levels.append(None)
+    return _enhanced(frames, _Chain(enhancers, levels, size, exact_factor(factor)), cut_threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +219,8 @@ class _ArrayTensors(FrameTensors):
         a, b = _array(first), _array(second)
         return bool(torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else np.array_equal(a, b))
 
-    def _convert(self, frame: Frame) -> Tensor:
-        return _to_tensor(_array(frame)).to(self._device)
+    def _make(self, shot: Sequence[Frame], index: int) -> Tensor:
+        return _to_tensor(_array(shot[index])).to(self._device)
 
 
 def _array(frame: Frame) -> ByteArray | Tensor:
@@ -180,55 +228,66 @@ def _array(frame: Frame) -> ByteArray | Tensor:
     return frame.array
 
 
-def _load(
-    model: PathLike | EnhancementNetwork,
-    task: str,
-    device: str,
-    precision: Precision,
-    tile: int | None,
-    cut_threshold: float,
-) -> Enhancer:
-    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)  # which checks them
-    network = load_network(model if isinstance(model, EnhancementNetwork) else str(model), task)
-    return Enhancer(network, options.device, options.precision, options.tile)
+@dataclass(frozen=True)
+class _Loader:
+    """Loads networks. The arguments are those of ``EnhanceOptions``, which checks them."""
+
+    device: str
+    precision: Precision
+    tile: int | None
+    cut_threshold: float
+
+    def __call__(self, model: PathLike | EnhancementNetwork, task: str) -> Enhancer:
+        options = EnhanceOptions(self.device, self.precision, self.tile, cut_threshold=self.cut_threshold)
+        network = load_network(model if isinstance(model, EnhancementNetwork) else str(model), task)
+        return Enhancer(network, options.device, options.precision, options.tile)
 
 
-def _enhanced(
-    frames: Iterable[FrameT],
-    enhancer: Enhancer,
-    make_task: Callable[[tuple[int, int]], FrameTask],
-    factor: Fraction,
-    cut_threshold: float,
-) -> Iterator[FrameT]:
+@dataclass(frozen=True)
+class _Chain:
+    """What is done to frames.
+
+    Attributes:
+        enhancers: run the networks, in order.
+        levels: the noise level of each network that takes one, otherwise None.
+        size: of the output, if it is not the networks' own.
+        factor: output frames for each source frame.
+    """
+
+    enhancers: Sequence[Enhancer]
+    levels: Sequence[NoiseLevel | None]
+    size: SizeRequest | None = None
+    factor: Fraction = Fraction(1)
+
+    def task(self, height: int, width: int) -> FrameTask:
+        """The frame task for source frames of this size."""
+        scale = math.prod(enhancer.traits.scale for enhancer in self.enhancers)
+        device = self.enhancers[0].device if self.enhancers else torch.device("cpu")
+        size = (self.size or SizeRequest(scale=Fraction(scale))).size(height, width)
+        return chain_task(_ArrayTensors(_RGB, device), self.enhancers, self.levels, size)
+
+
+def _enhanced(frames: Iterable[FrameT], chain: _Chain, cut_threshold: float) -> Iterator[FrameT]:
     """As ``_outputs``, whose frames are of the kind that is given."""
-    outputs: Iterator[object] = _outputs(frames, enhancer, make_task, factor, cut_threshold)
+    outputs: Iterator[object] = _outputs(frames, chain, cut_threshold)
     return cast(Iterator[FrameT], outputs)
 
 
-def _outputs(
-    frames: Iterable[ByteArray | Tensor],
-    enhancer: Enhancer,
-    make_task: Callable[[tuple[int, int]], FrameTask],
-    factor: Fraction,
-    cut_threshold: float,
-) -> Iterator[ByteArray | Tensor]:
+def _outputs(frames: Iterable[ByteArray | Tensor], chain: _Chain, cut_threshold: float) -> Iterator[ByteArray | Tensor]:
     """The output frames, each when it is asked for.
 
     Args:
         frames: the source.
-        enhancer: runs the network.
-        make_task: what is done to frames of this height and width.
-        factor: output frames for each source frame.
+        chain: what is done to them.
         cut_threshold: of the cut detector.
     """
-    clock = OutputClock(Multiply(factor), TimeRange(), 1 / factor)
+    clock = OutputClock(Multiply(chain.factor), TimeRange(), 1 / chain.factor)
     scanned = find_cuts(_numbered(frames), cut_threshold)
-    traits = enhancer.traits
     task: FrameTask | None = None
-    for window in windows(scanned, traits.frames_before, traits.frames_after, Fraction(0), None, clock):
+    for window in windows(scanned, *reach(chain.enhancers), Fraction(0), None, clock):
         source = _array(window.frame)
         if task is None:
-            task = make_task((window.frame.picture.height, window.frame.picture.width))
+            task = chain.task(window.frame.picture.height, window.frame.picture.width)
         try:
             for output in task.outputs(window):
                 made = output.pixels
