@@ -17,13 +17,14 @@ from typer.testing import CliRunner
 
 from ls3d.cli import enhance
 from ls3d.cli import main as program
-from ls3d.cli._console import ProgressStyle, TerminatedError, format_duration, show_report
+from ls3d.cli._console import ProgressStyle, TerminatedError, show_report
 from ls3d.enhance import EnhanceOptions, EnhanceReport
 from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import make_segment, plan_job
 from ls3d.enhance.jobs import prepare_interpolation
 from ls3d.enhance.options import QUALITIES
 from ls3d.errors import InputError
+from ls3d.progress import format_duration
 from ls3d.video import probe
 from ls3d.video.images import encode_png
 
@@ -44,7 +45,7 @@ def source(tmp_path: Path) -> Path:
     return Clip(50, audio=["eng"]).write(tmp_path / "in.mp4")
 
 
-@pytest.mark.parametrize("command", ["interpolate", "upscale", "denoise"])
+@pytest.mark.parametrize("command", ["interpolate", "upscale", "denoise", "enhance"])
 def test_help_has_an_example(command: str) -> None:
     output = run(command, "--help")
     assert f"Example: ls3d {command}" in output

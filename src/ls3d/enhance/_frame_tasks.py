@@ -134,7 +134,7 @@ class RestoredTensors(ShotTensors):
         return self.frames(shot, [index])[0]
 
     def same(self, first: Frame, second: Frame) -> bool:
-        """See ``ShotTensors``; the noise of identical frames is identical too, but what is restored is not."""
+        """See ``ShotTensors``; identical frames may differ once they are restored, since their neighbors differ."""
         return self._given.same(first, second)
 
     def _make(self, shot: Sequence[Frame], index: int) -> Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 from ls3d.enhance._arguments import NoiseLevel
 from ls3d.enhance._size import SizeRequest
 from ls3d.enhance._steps import LoadedStep, NetworkReference, load_network, network_digest
+from ls3d.enhance._wanted import WantedSteps
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.errors import InputError
 from ls3d.inference import Enhancer
@@ -46,6 +47,24 @@ class StepRequest:
     sigma: NoiseLevel | None = None
 
 
+def step_requests(wanted: WantedSteps) -> list[StepRequest]:
+    """The steps of ``ls3d.enhance.enhance`` in the order in which they are done.
+
+    Noise is removed first: it hides motion, and enlarged noise is no longer like the noise that networks are trained
+    with. Frames are enlarged before new ones are made between them, so that the restoration networks see real frames
+    only, each of them once. docs/enhancement.md has measurements.
+    """
+    requests = []
+    if wanted.level is not None:
+        sigma = None if wanted.level == "auto" else wanted.level
+        requests.append(StepRequest(wanted.denoising_model, "denoising", sigma))
+    if wanted.size is not None:
+        requests.append(StepRequest(wanted.super_resolution_model, "super-resolution"))
+    if wanted.interpolates:
+        requests.append(StepRequest(wanted.interpolation_model, "interpolation"))
+    return requests
+
+
 def load_steps(
     requests: Sequence[StepRequest], options: EnhanceOptions, info: VideoInfo, size: SizeRequest | None = None
 ) -> list[LoadedStep]:
@@ -61,7 +80,7 @@ def load_steps(
         InputError: there is no such network or device, a noise level is given to a network that takes none, or too
             little memory is allowed.
     """
-    steps = [_load(request, options) for request in requests]
+    steps = [load_step(request, options) for request in requests]
     if options.max_memory is not None:
         reserved = _frame_memory(info, [step.enhancer for step in steps], size)
         for step in steps:
@@ -70,7 +89,12 @@ def load_steps(
     return steps
 
 
-def _load(request: StepRequest, options: EnhanceOptions) -> LoadedStep:
+def load_step(request: StepRequest, options: EnhanceOptions) -> LoadedStep:
+    """Load a network onto its device.
+
+    Raises:
+        InputError: there is no such network or device, or a noise level is given to a network that takes none.
+    """
     model = request.model
     if isinstance(model, EnhancementNetwork):
         name = model.name
@@ -79,11 +103,11 @@ def _load(request: StepRequest, options: EnhanceOptions) -> LoadedStep:
         model = str(Path(name).resolve()) if Path(name).is_file() else name
     network = load_network(model, request.task)
     enhancer = Enhancer(network, options.device, options.precision, options.tile)
-    sigma = noise_level_for(enhancer, request.sigma, name)
+    sigma = _noise_level_for(enhancer, request.sigma, name)
     return LoadedStep(NetworkReference(model, request.task, name, network_digest(network)), enhancer, sigma)
 
 
-def noise_level_for(enhancer: Enhancer, level: NoiseLevel | None, name: str) -> NoiseLevel | None:
+def _noise_level_for(enhancer: Enhancer, level: NoiseLevel | None, name: str) -> NoiseLevel | None:
     """The noise level that is passed to a network: by default measured; None if it takes none.
 
     Raises:

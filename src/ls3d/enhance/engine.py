@@ -101,7 +101,7 @@ def _make_and_join(
     workspace.prepare(job.signature(), resume)
     known = workspace.plans()
     finished = [segment for plan in known if (segment := workspace.finished(plan)) is not None]
-    meter = ProgressMeter(expected_frames(job), progress, finished)
+    meter = ProgressMeter(expected_frames(job), progress, finished, job.segmentation.max_frames)
     enhancers = job.enhancers() if enhancers is None else enhancers
     if job.source is None:
         sink = SegmentSink(job.settings, job.info.color, workspace)
@@ -139,7 +139,7 @@ def run_to_pipe(
     for note in _notes(job):
         log.warning("%s", note)
     write_all(file, y4m_header(job.settings))
-    meter = ProgressMeter(expected_frames(job), progress)
+    meter = ProgressMeter(expected_frames(job), progress, segment_frames=job.segmentation.max_frames)
     sink = PipeSink(job.settings, job.info.color, file)
     task = job.frame_task(job.enhancers() if enhancers is None else enhancers)
     segments = process(scan_segments(source, job.segmentation), task, sink, meter.step)

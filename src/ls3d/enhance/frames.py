@@ -19,17 +19,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ls3d.enhance._arguments import NoiseLevel, check_interpolation, exact_factor, read_noise_level, wanted_level
+from ls3d.enhance._arguments import check_interpolation, exact_factor, read_noise_level
 from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, chain_task
-from ls3d.enhance._loading import noise_level_for
+from ls3d.enhance._loading import StepRequest, load_step, step_requests
 from ls3d.enhance._setup import PathLike
-from ls3d.enhance._size import SizeRequest, requested_size, wanted_size
-from ls3d.enhance._steps import load_network, reach
+from ls3d.enhance._size import SizeRequest, requested_size
+from ls3d.enhance._steps import LoadedStep, reach
 from ls3d.enhance._timeline import Multiply, OutputClock
+from ls3d.enhance._wanted import Models, WantedSteps
 from ls3d.enhance._windows import windows
 from ls3d.enhance.options import DEFAULT_DENOISING, DEFAULT_INTERPOLATION, DEFAULT_SUPER_RESOLUTION, EnhanceOptions
 from ls3d.errors import InputError
-from ls3d.inference import Enhancer, NetworkOutputError, Precision
+from ls3d.inference import NetworkOutputError, Precision
 from ls3d.models import EnhancementNetwork
 from ls3d.video import Color, Frame, TimeRange, find_cuts, from_rgb, layout_of
 
@@ -70,9 +71,8 @@ def interpolate_frames(
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
     check_interpolation(factor, None, slow_motion=False)
-    load = _Loader(device, precision, tile, cut_threshold)
-    chain = _Chain([load(model, "interpolation")], [None], factor=exact_factor(factor))
-    return _enhanced(frames, chain, cut_threshold)
+    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)
+    return _enhanced(frames, [StepRequest(model, "interpolation")], options, factor=exact_factor(factor))
 
 
 def upscale_frames(
@@ -107,8 +107,8 @@ def upscale_frames(
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
     size = requested_size(scale, width, height, fit)
-    load = _Loader(device, precision, tile, cut_threshold)
-    return _enhanced(frames, _Chain([load(model, "super-resolution")], [None], size), cut_threshold)
+    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)
+    return _enhanced(frames, [StepRequest(model, "super-resolution")], options, size)
 
 
 def denoise_frames(
@@ -137,9 +137,8 @@ def denoise_frames(
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
     level = None if sigma is None else read_noise_level(sigma)
-    enhancer = _Loader(device, precision, tile, cut_threshold)(model, "denoising")
-    level = noise_level_for(enhancer, level, enhancer.network.name)
-    return _enhanced(frames, _Chain([enhancer], [level]), cut_threshold)
+    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)
+    return _enhanced(frames, [StepRequest(model, "denoising", level)], options)
 
 
 def enhance_frames(
@@ -150,28 +149,26 @@ def enhance_frames(
     width: int | None = None,
     height: int | None = None,
     fit: tuple[int, int] | None = None,
-    factor: Fraction | float = 1,
-    denoising_model: PathLike | EnhancementNetwork = DEFAULT_DENOISING,
-    super_resolution_model: PathLike | EnhancementNetwork = DEFAULT_SUPER_RESOLUTION,
-    interpolation_model: PathLike | EnhancementNetwork = DEFAULT_INTERPOLATION,
+    factor: Fraction | float | None = None,
+    denoising_model: PathLike | EnhancementNetwork | None = None,
+    super_resolution_model: PathLike | EnhancementNetwork | None = None,
+    interpolation_model: PathLike | EnhancementNetwork | None = None,
     device: str = "auto",
     precision: Precision = "float32",
     tile: int | None = None,
     cut_threshold: float = _CUT_THRESHOLD,
 ) -> Iterator[FrameT]:
-    """Denoise, enlarge and interpolate frames, in this order; nothing is rounded in between.
-
-    Steps that are not asked for are left out.
+    """Denoise, enlarge and interpolate frames, in this order. Nothing is rounded in between.
 
     Args:
         frames: see ``interpolate_frames``.
-        sigma: see ``denoise_frames``; None or 0 for frames without noise. ``"auto"`` measures every frame.
-        scale: see ``upscale_frames``; None, without another size, or 1 for frames of the same size.
+        sigma: see ``denoise_frames``; ``"auto"`` measures every frame. None or 0 for no denoising.
+        scale: see ``upscale_frames``. None (without another size) or 1 for no enlargement.
         width: see ``upscale_frames``.
         height: see ``upscale_frames``.
         fit: see ``upscale_frames``.
-        factor: see ``interpolate_frames``; 1 makes no new frames.
-        denoising_model: a network: its name, its weights file, or the network itself.
+        factor: see ``interpolate_frames``. None or 1 for no interpolation.
+        denoising_model: its name, its weights file, or the network itself; by default the one of ``denoise_frames``.
         super_resolution_model: likewise.
         interpolation_model: likewise.
         device: see ``EnhanceOptions``.
@@ -180,25 +177,12 @@ def enhance_frames(
         cut_threshold: see ``EnhanceOptions``; 0 for frames of a single shot.
 
     Raises:
-        InputError: an argument is not what is expected, or, while iterating, a frame.
+        InputError: an argument is not what is expected, no step is asked for, or, while iterating, a frame.
     """
-    check_interpolation(factor, None, slow_motion=False)
-    level = wanted_level(sigma)
-    size = wanted_size(scale, width, height, fit)
-    load = _Loader(device, precision, tile, cut_threshold)
-    enhancers: list[Enhancer] = []
-    levels: list[NoiseLevel | None] = []
-    if level is not None:
-        enhancers.append(load(denoising_model, "denoising"))
-        given = None if level == "auto" else level
-        levels.append(noise_level_for(enhancers[0], given, enhancers[0].network.name))
-    if size is not None:
-        enhancers.append(load(super_resolution_model, "super-resolution"))
-        levels.append(None)
-    if factor != 1:
-        enhancers.append(load(interpolation_model, "interpolation"))
-        levels.append(None)
-    return _enhanced(frames, _Chain(enhancers, levels, size, exact_factor(factor)), cut_threshold)
+    models = Models(denoising_model, super_resolution_model, interpolation_model)
+    wanted = WantedSteps.of(models, sigma, (scale, width, height, fit), factor)
+    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)
+    return _enhanced(frames, step_requests(wanted), options, wanted.size, wanted.factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,72 +212,57 @@ def _array(frame: Frame) -> ByteArray | Tensor:
     return frame.array
 
 
-@dataclass(frozen=True)
-class _Loader:
-    """Loads networks. The arguments are those of ``EnhanceOptions``, which checks them."""
-
-    device: str
-    precision: Precision
-    tile: int | None
-    cut_threshold: float
-
-    def __call__(self, model: PathLike | EnhancementNetwork, task: str) -> Enhancer:
-        options = EnhanceOptions(self.device, self.precision, self.tile, cut_threshold=self.cut_threshold)
-        network = load_network(model if isinstance(model, EnhancementNetwork) else str(model), task)
-        return Enhancer(network, options.device, options.precision, options.tile)
-
-
-@dataclass(frozen=True)
-class _Chain:
-    """What is done to frames.
-
-    Attributes:
-        enhancers: run the networks, in order.
-        levels: the noise level of each network that takes one, otherwise None.
-        size: of the output, if it is not the networks' own.
-        factor: output frames for each source frame.
-    """
-
-    enhancers: Sequence[Enhancer]
-    levels: Sequence[NoiseLevel | None]
-    size: SizeRequest | None = None
-    factor: Fraction = Fraction(1)
-
-    def task(self, height: int, width: int) -> FrameTask:
-        """The frame task for source frames of this size."""
-        scale = math.prod(enhancer.traits.scale for enhancer in self.enhancers)
-        device = self.enhancers[0].device if self.enhancers else torch.device("cpu")
-        size = (self.size or SizeRequest(scale=Fraction(scale))).size(height, width)
-        return chain_task(_ArrayTensors(_RGB, device), self.enhancers, self.levels, size)
-
-
-def _enhanced(frames: Iterable[FrameT], chain: _Chain, cut_threshold: float) -> Iterator[FrameT]:
-    """As ``_outputs``, whose frames are of the kind that is given."""
-    outputs: Iterator[object] = _outputs(frames, chain, cut_threshold)
-    return cast(Iterator[FrameT], outputs)
-
-
-def _outputs(frames: Iterable[ByteArray | Tensor], chain: _Chain, cut_threshold: float) -> Iterator[ByteArray | Tensor]:
-    """The output frames, each when it is asked for.
+def _enhanced(
+    frames: Iterable[FrameT],
+    requests: Sequence[StepRequest],
+    options: EnhanceOptions,
+    size: SizeRequest | None = None,
+    factor: Fraction = Fraction(1),
+) -> Iterator[FrameT]:
+    """Load the networks; the output frames are made when they are asked for.
 
     Args:
         frames: the source.
-        chain: what is done to them.
-        cut_threshold: of the cut detector.
+        requests: what is done to them.
+        options: of the networks and the cut detector.
+        size: of the output, if it is not the networks' own.
+        factor: output frames for each source frame.
     """
-    clock = OutputClock(Multiply(chain.factor), TimeRange(), 1 / chain.factor)
+    steps = [load_step(request, options) for request in requests]
+    outputs: Iterator[object] = _outputs(frames, steps, size, factor, options.cut_threshold)
+    return cast(Iterator[FrameT], outputs)
+
+
+def _outputs(
+    frames: Iterable[ByteArray | Tensor],
+    steps: Sequence[LoadedStep],
+    size: SizeRequest | None,
+    factor: Fraction,
+    cut_threshold: float,
+) -> Iterator[ByteArray | Tensor]:
+    """The output frames, of the kind that is given."""
+    clock = OutputClock(Multiply(factor), TimeRange(), 1 / factor)
     scanned = find_cuts(_numbered(frames), cut_threshold)
     task: FrameTask | None = None
-    for window in windows(scanned, *reach(chain.enhancers), Fraction(0), None, clock):
+    for window in windows(scanned, *reach([step.enhancer for step in steps]), Fraction(0), None, clock):
         source = _array(window.frame)
         if task is None:
-            task = chain.task(window.frame.picture.height, window.frame.picture.width)
+            task = _task(steps, size, window.frame)
         try:
             for output in task.outputs(window):
                 made = output.pixels
                 yield _array(made) if isinstance(made, Frame) else _like(source, made)
         except NetworkOutputError as error:
             raise type(error)(f"frame {int(window.frame.time)}: {error}") from error
+
+
+def _task(steps: Sequence[LoadedStep], size: SizeRequest | None, first: Frame) -> FrameTask:
+    """What is done to frames like the first one."""
+    enhancers = [step.enhancer for step in steps]
+    scale = math.prod(enhancer.traits.scale for enhancer in enhancers)
+    device = enhancers[0].device if enhancers else torch.device("cpu")
+    wanted = (size or SizeRequest(scale=Fraction(scale))).size(first.picture.height, first.picture.width)
+    return chain_task(_ArrayTensors(_RGB, device), enhancers, [step.sigma for step in steps], wanted)
 
 
 def _numbered(frames: Iterable[ByteArray | Tensor]) -> Iterator[Frame]:
