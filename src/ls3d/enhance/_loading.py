@@ -12,15 +12,28 @@ from pathlib import Path
 
 from ls3d.enhance._arguments import NoiseLevel
 from ls3d.enhance._size import SizeRequest
-from ls3d.enhance._steps import LoadedStep, NetworkReference, load_network, network_digest
+from ls3d.enhance._steps import LoadedStep, NetworkReference, load_network, network_digest, reach
 from ls3d.enhance._wanted import WantedSteps
-from ls3d.enhance.options import EnhanceOptions
+from ls3d.enhance.options import (
+    DEFAULT_DENOISING,
+    DEFAULT_INTERPOLATION,
+    DEFAULT_SUPER_RESOLUTION,
+    EnhanceOptions,
+)
 from ls3d.errors import InputError
 from ls3d.inference import Enhancer
 from ls3d.models import EnhancementNetwork
 from ls3d.video import VideoInfo
 
 log = logging.getLogger(__name__)
+
+Model = str | os.PathLike[str] | EnhancementNetwork
+
+_DEFAULTS = {
+    "denoising": DEFAULT_DENOISING,
+    "super-resolution": DEFAULT_SUPER_RESOLUTION,
+    "interpolation": DEFAULT_INTERPOLATION,
+}
 
 #: Frames in memory at once: decoded, in the encoder, as tensors before and after a network, and while one is resized.
 _DECODED_FRAMES = 24
@@ -42,7 +55,7 @@ class StepRequest:
         sigma: noise level for networks that take one; None for their default, ``"auto"``.
     """
 
-    model: str | os.PathLike[str] | EnhancementNetwork
+    model: Model
     task: str
     sigma: NoiseLevel | None = None
 
@@ -54,15 +67,20 @@ def step_requests(wanted: WantedSteps) -> list[StepRequest]:
     with. Frames are enlarged before new ones are made between them, so that the restoration networks see real frames
     only, each of them once. docs/enhancement.md has measurements.
     """
+    models = wanted.models
     requests = []
     if wanted.level is not None:
         sigma = None if wanted.level == "auto" else wanted.level
-        requests.append(StepRequest(wanted.denoising_model, "denoising", sigma))
+        requests.append(_request(models.denoising, "denoising", sigma))
     if wanted.size is not None:
-        requests.append(StepRequest(wanted.super_resolution_model, "super-resolution"))
+        requests.append(_request(models.super_resolution, "super-resolution"))
     if wanted.interpolates:
-        requests.append(StepRequest(wanted.interpolation_model, "interpolation"))
+        requests.append(_request(models.interpolation, "interpolation"))
     return requests
+
+
+def _request(model: Model | None, task: str, sigma: NoiseLevel | None = None) -> StepRequest:
+    return StepRequest(_DEFAULTS[task] if model is None else model, task, sigma)
 
 
 def load_steps(
@@ -126,7 +144,7 @@ def _frame_memory(info: VideoInfo, enhancers: Sequence[Enhancer], size: SizeRequ
     sizes = info.color.layout.plane_sizes(info.height, info.width)
     decoded = sum(height * width for height, width in sizes) * info.color.layout.dtype.itemsize
     # Two decoders, for the plan and for the work, with a frame for each thread and for each that others refer to.
-    decoding = _DECODED_FRAMES + 2 * min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
+    decoding = _DECODED_FRAMES + 2 * min(os.cpu_count() or 1, _MAX_DECODER_THREADS) + sum(reach(enhancers[1:]))
     pixels = info.height * info.width
     scale = math.prod(enhancer.traits.scale for enhancer in enhancers)
     made = pixels * scale**2

@@ -15,7 +15,6 @@ from ls3d.enhance._arguments import (
     read_noise_level,
 )
 from ls3d.enhance._size import SizeRequest, requested_size
-from ls3d.enhance.options import DEFAULT_DENOISING, DEFAULT_INTERPOLATION, DEFAULT_SUPER_RESOLUTION
 from ls3d.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Models:
-    """The networks that are given for the steps; None for the default.
+    """The networks of the steps, as far as they are given.
 
     Attributes:
-        denoising: its name, its weights file, or the network itself.
+        denoising: its name, its weights file, or the network itself; None for the default.
         super_resolution: likewise.
         interpolation: likewise.
     """
@@ -41,7 +40,7 @@ class Models:
 
 @dataclass(frozen=True)
 class WantedSteps:
-    """What is done to a video.
+    """What is done to a video. Values that change nothing (noise of 0, a scale or factor of 1) leave a step out.
 
     Attributes:
         level: noise to remove; None for no denoising.
@@ -49,9 +48,7 @@ class WantedSteps:
         factor: output frames for each source frame, unless ``fps`` is not None.
         fps: frames per second.
         slow_motion: whether the source's frame rate is kept.
-        denoising_model: its name, its weights file, or the network itself.
-        super_resolution_model: likewise.
-        interpolation_model: likewise.
+        models: the networks.
     """
 
     level: NoiseLevel | None
@@ -59,9 +56,7 @@ class WantedSteps:
     factor: Fraction
     fps: Fraction | float | None
     slow_motion: bool
-    denoising_model: Model
-    super_resolution_model: Model
-    interpolation_model: Model
+    models: Models
 
     @property
     def interpolates(self) -> bool:
@@ -113,11 +108,5 @@ class WantedSteps:
             factor=exact_factor(default if factor is None else factor),
             fps=fps,
             slow_motion=slow_motion,
-            denoising_model=_or_default(models.denoising, DEFAULT_DENOISING),
-            super_resolution_model=_or_default(models.super_resolution, DEFAULT_SUPER_RESOLUTION),
-            interpolation_model=_or_default(models.interpolation, DEFAULT_INTERPOLATION),
+            models=models,
         )
-
-
-def _or_default(model: Model | None, default: str) -> Model:
-    return default if model is None else model
