@@ -46,7 +46,7 @@ Target = Annotated[
 _FLAGS = {"sigma": "--denoise", "scale": "--upscale"}
 
 
-def _shown(arguments: Mapping[str, Any]) -> str:
+def shown_options(arguments: Mapping[str, Any]) -> str:
     """Arguments of ``ls3d.enhance.enhance`` as options of the command."""
     words = []
     for name, value in arguments.items():
@@ -59,7 +59,7 @@ def _shown(arguments: Mapping[str, Any]) -> str:
 
 
 _PRESET_HELP = "A set of options, over which given options take precedence. " + "; ".join(
-    f"{name}: {_shown(arguments)}" for name, arguments in PRESETS.items()
+    f"{name}: {shown_options(arguments)}" for name, arguments in PRESETS.items()
 )
 
 
@@ -256,7 +256,7 @@ def enhance(
     }
     if preset is not None:
         arguments = with_preset(preset, arguments)
-        log.info("preset %s: %s", preset, _shown(arguments))
+        log.info("preset %s: %s", preset, shown_options(arguments))
     return enhance.enhance(_input(source), _output(target), **arguments, options=options, progress=progress)
 
 
