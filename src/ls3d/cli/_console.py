@@ -132,9 +132,10 @@ def show_report(
     if report.finished_before:
         shown.print(f"{one_line(report.target)}: finished by an earlier run; nothing was done", soft_wrap=True)
         return
+    dropped = f" ({_count(report.duplicates, 'duplicate')} dropped)" if report.duplicates else ""
     resumed = f", {report.resumed} of them from an earlier run" if report.resumed else ""
     shown.print(
-        f"{one_line(report.target)}: {_count(report.frames_in, 'frame')} became {report.frames_out} "
+        f"{one_line(report.target)}: {_count(report.frames_in, 'frame')}{dropped} became {report.frames_out} "
         f"in {report.seconds:.1f} s; {_count(report.cuts, 'cut')}, {_count(report.segments, 'segment')}{resumed}",
         soft_wrap=True,
     )

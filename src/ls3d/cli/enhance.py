@@ -97,6 +97,8 @@ def interpolate(
 
     Example: ls3d interpolate film.mkv smooth.mkv --factor 2.5
 
+    Example: ls3d interpolate cartoon.mkv smooth.mkv --dedup auto
+
     Example: ls3d interpolate folder_of_videos smooth --fps 60
     """
     from ls3d import enhance
@@ -179,6 +181,8 @@ def denoise(
     """Remove noise from a video. Audio, subtitles and all other streams are kept.
 
     Example: ls3d denoise noisy.mp4 clean.mp4 --sigma 25
+
+    Example: ls3d denoise tape.ts clean.mp4 --deinterlace frame
 
     Example: ls3d denoise 'holiday/*.mp4' clean
     """

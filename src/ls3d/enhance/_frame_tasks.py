@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,8 +18,12 @@ from ls3d.inference import Enhancer, NetworkOutputError, estimate_sigma
 from ls3d.nn.resize import imresize
 from ls3d.video import Frame, same_pixels, to_rgb
 from ls3d.video.color import Color
+from ls3d.video.pixels import Plane
 
 _MADE_AT_ONCE = 8  # new frames in one call of a network, which are in memory together
+
+#: Transparency: the samples of a source frame, or ``(H, W)`` in [0, 1]; None if there is none.
+Alpha = Plane | Tensor | None
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,13 @@ class Output:
         pts: its time in the output, in ticks.
         pixels: a source frame that passes through, or ``(3, H, W)`` R'G'B'.
         held: whether it repeats a source frame because no new frame could be made at its time.
+        alpha: of ``pixels`` that are a tensor. A source frame has its own.
     """
 
     pts: int
     pixels: Frame | Tensor
     held: bool = False
+    alpha: Alpha = None
 
 
 class FrameTask(Protocol):
@@ -70,12 +77,20 @@ class ShotTensors(ABC):
         return torch.stack(self.frames(shot, indices), dim=1)[None]
 
     @abstractmethod
-    def output(self, shot: Sequence[Frame], index: int) -> Frame | Tensor:
-        """A frame that is shown as it is: a source frame itself, or what a network made of it."""
+    def show(self, shot: Sequence[Frame], index: int, pts: int, held: bool = False) -> Output:
+        """The output frame that shows a frame as it is: a source frame itself, or what a network made of it."""
 
     @abstractmethod
     def same(self, first: Frame, second: Frame) -> bool:
         """Whether two source frames are identical."""
+
+    @abstractmethod
+    def alpha(self, frame: Frame) -> Alpha:
+        """The alpha of a source frame, in the size of these frames; None if alpha isn't used."""
+
+    @abstractmethod
+    def gray(self, planes: Sequence[Plane | Tensor]) -> Tensor:
+        """Alphas as gray pictures, ``(1, 3, T, H, W)`` in [0, 1]."""
 
     @abstractmethod
     def _make(self, shot: Sequence[Frame], index: int) -> Tensor: ...
@@ -87,20 +102,37 @@ class FrameTensors(ShotTensors):
     Args:
         color: of the source.
         device: where the tensors are.
+        has_alpha: whether the alpha of frames is used.
     """
 
-    def __init__(self, color: Color, device: torch.device) -> None:
+    def __init__(self, color: Color, device: torch.device, has_alpha: bool = False) -> None:
         super().__init__()
         self._color = color
         self._device = device
+        self._has_alpha = has_alpha
 
-    def output(self, shot: Sequence[Frame], index: int) -> Frame:
+    def show(self, shot: Sequence[Frame], index: int, pts: int, held: bool = False) -> Output:
         """See ``ShotTensors``; the frame itself, so that its own samples are encoded."""
-        return shot[index]
+        return Output(pts, shot[index], held)
 
     def same(self, first: Frame, second: Frame) -> bool:
         """See ``ShotTensors``."""
-        return same_pixels(first.picture, second.picture)
+        return same_pixels(first.picture, second.picture) and _same(self.alpha(first), self.alpha(second))
+
+    def alpha(self, frame: Frame) -> Plane | None:
+        """See ``ShotTensors``; the samples of the frame."""
+        return frame.alpha if self._has_alpha else None
+
+    def gray(self, planes: Sequence[Plane | Tensor]) -> Tensor:
+        """See ``ShotTensors``."""
+        return torch.stack([self._unit(plane) for plane in planes]).expand(1, 3, -1, -1, -1)
+
+    def _unit(self, plane: Plane | Tensor) -> Tensor:
+        """An alpha as ``(H, W)`` in [0, 1]."""
+        if isinstance(plane, Tensor):
+            return plane
+        highest = np.float32(2**self._color.layout.depth - 1)
+        return torch.from_numpy(plane.astype(np.float32) / highest).to(self._device)
 
     def _make(self, shot: Sequence[Frame], index: int) -> Tensor:
         return to_rgb(shot[index].picture, self._color, self._device)
@@ -129,13 +161,24 @@ class RestoredTensors(ShotTensors):
         self._sigma = sigma
         self._size = size
 
-    def output(self, shot: Sequence[Frame], index: int) -> Tensor:
+    def show(self, shot: Sequence[Frame], index: int, pts: int, held: bool = False) -> Output:
         """See ``ShotTensors``."""
-        return self.frames(shot, [index])[0]
+        return Output(pts, self.frames(shot, [index])[0], held, self.alpha(shot[index]))
 
     def same(self, first: Frame, second: Frame) -> bool:
         """See ``ShotTensors``; identical frames may differ once they are restored, since their neighbors differ."""
         return self._given.same(first, second)
+
+    def alpha(self, frame: Frame) -> Alpha:
+        """See ``ShotTensors``; resized with the colors, but not restored."""
+        alpha = self._given.alpha(frame)
+        if alpha is None or self._size is None or alpha.shape == self._size:
+            return alpha
+        return _resized(self.gray([alpha])[0, :1, 0], self._size)[0]
+
+    def gray(self, planes: Sequence[Plane | Tensor]) -> Tensor:
+        """See ``ShotTensors``."""
+        return self._given.gray(planes)
 
     def _make(self, shot: Sequence[Frame], index: int) -> Tensor:
         """Restore a frame; at the ends of the shot, its first or last frame is repeated."""
@@ -172,23 +215,33 @@ class Interpolate:
         slots = [(slot.pts, self._enhancer.nearest_time(slot.position)) for slot in window.slots]
         if not window.after or self._tensors.same(window.frame, window.after[0]):
             for pts, time in slots:
-                yield Output(pts, self._tensors.output(shot, position), held=time != 0)
+                yield self._tensors.show(shot, position, pts, held=time != 0)
             return
         times = sorted({time for _, time in slots if 0 < time < 1})
         at_once = _MADE_AT_ONCE if self._enhancer.traits.times == "any" else max(1, len(times))
         made: dict[Fraction, Tensor] = {}
+        alpha: dict[Fraction, Alpha] = {}
         for pts, time in slots:
             if time in (0, 1):
-                yield Output(pts, self._tensors.output(shot, position + int(time)))
+                yield self._tensors.show(shot, position + int(time), pts)
                 continue
             if time not in made:
                 begin = times.index(time)
-                made = self._make(shot, position, times[begin : begin + at_once])
-            yield Output(pts, made[time])
+                pair = self._tensors.clip(shot, (position, position + 1))
+                made = self._make(pair, times[begin : begin + at_once])
+                alpha = self._make_alpha(shot[position : position + 2], times[begin : begin + at_once])
+            yield Output(pts, made[time], alpha=alpha[time])
 
-    def _make(self, shot: Sequence[Frame], position: int, times: Sequence[Fraction]) -> dict[Fraction, Tensor]:
-        pair = self._tensors.clip(shot, (position, position + 1))
+    def _make(self, pair: Tensor, times: Sequence[Fraction]) -> dict[Fraction, Tensor]:
         return dict(zip(times, self._enhancer.interpolate(pair, times)[0].unbind(1), strict=True))
+
+    def _make_alpha(self, pair: Sequence[Frame], times: Sequence[Fraction]) -> dict[Fraction, Alpha]:
+        """The alpha of new frames: interpolated by the network as gray pictures, unless both frames have the same."""
+        first, second = (self._tensors.alpha(frame) for frame in pair)
+        if first is None or second is None or _same(first, second):
+            return dict.fromkeys(times, first)
+        made = self._make(self._tensors.gray([first, second]), times)
+        return {time: gray.mean(0) for time, gray in made.items()}
 
 
 class ShowEach:
@@ -204,9 +257,8 @@ class ShowEach:
     def outputs(self, window: Window) -> Iterator[Output]:
         """See ``FrameTask``."""
         if window.slots:
-            pixels = self._tensors.output(window.shot, window.position)
-            for slot in window.slots:
-                yield Output(slot.pts, pixels)
+            output = self._tensors.show(window.shot, window.position, window.slots[0].pts)
+            yield from (replace(output, pts=slot.pts) for slot in window.slots)
 
 
 def chain_task(
@@ -230,8 +282,16 @@ def chain_task(
     return Interpolate(enhancers[-1], tensors) if interpolates else ShowEach(tensors)
 
 
+def _same(first: Alpha, second: Alpha) -> bool:
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return np.array_equal(first, second)
+    return first is second
+
+
 def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize ``(3, H, W)`` to a height and a width; the frame itself if it has these."""
+    """Resize ``(C, H, W)`` to a height and a width; the frame itself if it has these."""
     height, width = frame.shape[-2:]
     if (height, width) == size:
         return frame

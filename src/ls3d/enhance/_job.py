@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from ls3d.enhance._filters import SourceFilters
 from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, chain_task
 from ls3d.enhance._plan import Segmentation
 from ls3d.enhance._steps import Step
@@ -30,6 +31,8 @@ class SourceFile:
         image_rate: frames per second of a folder of images.
         max_pixels: larger pictures are refused.
         fingerprint: see ``ls3d.files.fingerprint``; for a folder, of its images.
+        filters: what is done to its frames before anything else.
+        decoder_device: kind of device that decodes; None for software.
     """
 
     path: Path
@@ -37,6 +40,8 @@ class SourceFile:
     image_rate: Fraction
     max_pixels: int
     fingerprint: dict[str, Any]
+    filters: SourceFilters = field(default_factory=SourceFilters)
+    decoder_device: str | None = None
 
     @classmethod
     def of(cls, path: Path, on_error: OnError, image_rate: Fraction, max_pixels: int) -> SourceFile:
@@ -57,13 +62,22 @@ class SourceFile:
         """
         if _fingerprint(self.path) != self.fingerprint:
             raise InputError(f"{self.path} has changed since the job began; start the job over")
+        source: Source
         if self.path.is_dir():
-            return ImageSequence(self.path, self.image_rate, self.on_error, self.max_pixels)
-        return VideoFile(self.path, self.on_error, self.max_pixels)
+            source = ImageSequence(self.path, self.image_rate, self.on_error, self.max_pixels)
+        else:
+            source = VideoFile(self.path, self.on_error, self.max_pixels, self.decoder_device)
+        return self.filters.apply(source)
 
     def conditions(self) -> dict[str, Any]:
         """Everything that the frames depend on besides the name, as JSON."""
-        return {"on_error": self.on_error, "max_pixels": self.max_pixels, **self.fingerprint}
+        return {
+            "on_error": self.on_error,
+            "max_pixels": self.max_pixels,
+            "filters": self.filters.conditions(),
+            "decoder": self.decoder_device,
+            **self.fingerprint,
+        }
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
@@ -141,6 +155,6 @@ class Job:
 
     def frame_task(self, enhancers: Sequence[Enhancer]) -> FrameTask:
         """What is done to the source's frames, given the job's networks on their device."""
-        tensors = FrameTensors(self.info.color, resolve_device(self.device))
+        tensors = FrameTensors(self.info.color, resolve_device(self.device), self.settings.alpha)
         levels = [step.sigma for step in self.steps]
         return chain_task(tensors, enhancers, levels, (self.settings.height, self.settings.width))

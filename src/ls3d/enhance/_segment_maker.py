@@ -97,10 +97,13 @@ def process(
                     worker.send(output)
                     made += 1
                     counts.held_frames += output.held
-                counts.frames_in += 1
+                counts.frames_in += 1 + window.frame.duplicates
+                counts.duplicates += window.frame.duplicates
                 counts.frames_out += made
                 if step is not None:
                     step(made)
+                    for _ in range(window.frame.duplicates):
+                        step(0)
                 if plan is not None:
                     worker.send(EndOfSegment(plan, counts))
                     counts = FrameCounts()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ls3d.enhance._arguments import check_target_name
+from ls3d.enhance._filters import choose_filters
 from ls3d.enhance._job import Job, SourceFile
 from ls3d.enhance._plan import Segmentation
 from ls3d.enhance._size import SizeRequest, check_pixels
@@ -33,6 +34,7 @@ from ls3d.video import (
     choose_settings,
     exact_rate,
 )
+from ls3d.video.hardware_decoding import DeviceUnusableError, usable_device
 from ls3d.video.properties import has_variable_rate
 from ls3d.video.settings import keeps_fields
 
@@ -57,14 +59,16 @@ class OpenSource:
     """A source that was opened.
 
     Attributes:
-        source: the source.
+        source: the source, filtered.
         file: how to open it again, None for a pipe.
         span: the part that is wanted.
+        coded_rate: average frame rate of the source as it is stored.
     """
 
     source: Source
     file: SourceFile | None
     span: TimeRange
+    coded_rate: Fraction
 
 
 def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSource:
@@ -79,6 +83,8 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
     if isinstance(source, (str, os.PathLike)):
         image_rate = exact_rate(options.image_rate, "image_rate")
         file = SourceFile.of(Path(source), options.on_error, image_rate, options.max_pixels)
+        if options.hwaccel != "off" and file.path.is_file():
+            file = replace(file, decoder_device=_decoder_device(file.path, options))
         opened = file.open()
     else:
         opened = VideoPipe(source, options.on_error, options.max_pixels)
@@ -91,9 +97,20 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
     end = None
     if options.duration is not None:
         end = start + Fraction(options.duration).limit_denominator(_MAX_TIME_DENOMINATOR)
-    if info.alpha:
-        log.warning("%s has a transparency channel, which is left out", info.name)
-    return OpenSource(opened, file, TimeRange(start, end))
+    span = TimeRange(start, end)
+    filters = choose_filters(opened, file.path if file is not None and file.path.is_file() else None, span, options)
+    if file is not None:
+        file = replace(file, filters=filters)
+    return OpenSource(filters.apply(opened), file, span, info.rate)
+
+
+def _decoder_device(path: Path, options: EnhanceOptions) -> str | None:
+    """The kind of device that decodes a file; None, after a warning, if there is none."""
+    try:
+        return usable_device(path, options.hwaccel, options.max_pixels)
+    except DeviceUnusableError as error:
+        log.warning("%s is decoded in software, not on a device (%s)", path, error)
+        return None
 
 
 @dataclass(frozen=True)
@@ -227,7 +244,7 @@ def _constant_rate(source: OpenSource) -> Fraction:
     """
     info = source.source.info
     path = None if source.file is None or source.file.path.is_dir() else source.file.path
-    is_variable = info.container != "avi" and path is not None and has_variable_rate(path, info.rate)
+    is_variable = info.container != "avi" and path is not None and has_variable_rate(path, source.coded_rate)
     if not is_variable:
         return info.rate
     rate = info.base_rate if info.rate < info.base_rate <= _HIGHEST_CONSTANT_RATE else info.rate
@@ -260,6 +277,7 @@ def _encoder_settings(
         crf=options.crf,
         threads=options.threads,
         fields=same_lines,
+        encoder_options=options.encoder_options,
     )
     own_size = (info.height * scale, info.width * scale)
     if size is None or size.scale == scale:

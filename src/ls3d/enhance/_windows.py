@@ -67,7 +67,7 @@ def windows(
             until = ahead[0].frame.time if ahead else frame.time + frame.duration
             until = until if end is None else min(until, end)
             following = tuple(islice(_same_shot(current, ahead), after))
-            slots = clock.slots(frame.time, until)
+            slots = clock.slots(frame.time, until, 1 + frame.duplicates)
             yield Window(tuple(past), frame, following, until, slots, current.cut_after, is_last=not ahead)
         past.append(frame)
         if current.cut_after:

@@ -36,6 +36,7 @@ from ls3d.video import (
     write_y4m,
     y4m_header,
 )
+from ls3d.video.encoder_trial import try_encoder
 from ls3d.video.mux import plain_notes
 from ls3d.video.settings import pixel_notes
 from ls3d.video.y4m import write_all
@@ -204,6 +205,8 @@ def _notes(job: Job) -> list[str]:
     """What the output can't hold as it is, found out before the work."""
     container, info = job.container, job.info
     if container in ("images", "y4m"):
+        if job.settings.requested:
+            try_encoder(job.settings)
         return [*plain_notes(container, info), *pixel_notes(info, job.settings)]
     notes = container_notes(container, job.settings, info, _other_streams(job), job.segmentation.span)
     if job.source is None:

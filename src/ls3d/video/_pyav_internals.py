@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import av
+from av.packet import PacketSideData, PktSideDataT, packet_sidedata_type_from_literal
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 
@@ -21,6 +22,14 @@ def side_data(picture: av.VideoFrame) -> dict[SideDataType, SideData]:
     container: Any = picture.side_data  # its type says that iteration yields keys; indices yield the data
     known = set(SideDataType)
     return {data.type: data for data in (container[index] for index in range(len(container))) if data.type in known}
+
+
+def packet_side_data(kind: PktSideDataT, data: bytes) -> PacketSideData:
+    """Side data for a packet; PyAV documents only how to copy that of another packet."""
+    constructor: Any = PacketSideData
+    result: PacketSideData = constructor(packet_sidedata_type_from_literal(kind), len(data))
+    result.update(data)
+    return result
 
 
 _CHROMA_LOCATION = re.compile(r"\bcl:(\w+)")
