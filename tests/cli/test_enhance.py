@@ -289,8 +289,24 @@ def test_a_preset_is_its_options(source: Path, tmp_path: Path) -> None:
     output = run("enhance", source, tmp_path / "out.mp4", "--preset", "phone", *flags)
     assert "preset phone: --denoise auto --factor 3 --interpolation-model bilateral\n" in output
     assert "5 frames became 15" in output
-    for preset in PRESETS:
-        assert preset in run("enhance", "--help")
+    help_text = run("enhance", "--help")
+    assert all(preset in help_text for preset in PRESETS)
+
+
+@pytest.mark.parametrize(("flags", "dedup"), [((), "auto"), (("--dedup", "off"), "off")])
+def test_a_given_option_takes_precedence_over_a_preset(
+    flags: tuple[str, ...], dedup: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[EnhanceOptions] = []
+
+    def record(source: str, target: str, options: EnhanceOptions, **_: object) -> EnhanceReport:
+        calls.append(options)
+        return EnhanceReport(target)
+
+    monkeypatch.setattr("ls3d.enhance.enhance", record, raising=False)
+    output = run("enhance", source, tmp_path / "out.mp4", "--preset", "anime", "--crf", 20, *flags)
+    assert calls == [EnhanceOptions(crf=20, dedup="auto" if dedup == "auto" else "off")]
+    assert f"preset anime: --upscale 2 --factor 2 --dedup {dedup}\n" in output
 
 
 @pytest.mark.parametrize(

@@ -255,8 +255,9 @@ def test_values_that_change_nothing_leave_a_step_out() -> None:
 
 
 def test_given_arguments_take_precedence_over_a_preset() -> None:
-    assert with_preset("phone", {}) == PRESETS["phone"]
-    assert with_preset("phone", {"sigma": 10, "fps": None}) == {"sigma": 10, "fps": 60}
+    defaults = EnhanceOptions()
+    assert with_preset("phone", {}) == {**PRESETS["phone"], "options": defaults}
+    assert with_preset("phone", {"sigma": 10, "fps": None}) == {"sigma": 10, "fps": 60, "options": defaults}
     assert with_preset("phone", {"factor": 2})["factor"] == 2
     assert "fps" not in with_preset("phone", {"factor": 2})
     assert "fit" not in with_preset("old-family-video", {"height": 720})
@@ -268,11 +269,18 @@ def test_given_arguments_take_precedence_over_a_preset() -> None:
         with_preset("film", {})
 
 
+def test_given_options_take_precedence_over_a_preset() -> None:
+    options = EnhanceOptions(crf=20)
+    assert with_preset("anime", {}, options)["options"] == EnhanceOptions(crf=20, dedup="auto")
+    assert with_preset("anime", {}, options, given_options={"dedup"})["options"] == options
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_arguments(preset: str) -> None:
-    arguments = dict(PRESETS[preset])
+    arguments = with_preset(preset, {})
     sizes = [arguments.pop(name, None) for name in ("scale", "width", "height", "fit")]
     models = Models(interpolation=arguments.pop("interpolation_model", None))
+    assert isinstance(arguments.pop("options"), EnhanceOptions)
     steps = {"sigma": None, "factor": None, **arguments}
     assert WantedSteps.of(models, size=(sizes[0], sizes[1], sizes[2], sizes[3]), **steps).interpolates
 

@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, BinaryIO, Literal, TextIO
 
 import typer
@@ -194,6 +195,7 @@ def denoise(
 
 
 def enhance(
+    context: typer.Context,
     source: Source,
     target: Target,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_PRESET_HELP}.")] = None,
@@ -259,9 +261,19 @@ def enhance(
         "interpolation_model": interpolation_model if quality is None else QUALITIES[quality],
     }
     if preset is not None:
-        arguments = with_preset(preset, arguments)
-        log.info("preset %s: %s", preset, shown_options(arguments))
+        names = [option.name for option in fields(EnhanceOptions)]
+        typed = [name for name in names if _is_typed(context, name)]
+        arguments = with_preset(preset, arguments, options, typed)
+        options = arguments.pop("options")
+        others = {name: getattr(options, name) for name in names if name in PRESETS[preset]}
+        log.info("preset %s: %s", preset, shown_options({**arguments, **others}))
     return enhance.enhance(_input(source), _output(target), **arguments, options=options, progress=progress)
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _read_size(text: str | None) -> tuple[int, int] | None:
