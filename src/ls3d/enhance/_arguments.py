@@ -89,9 +89,3 @@ def read_noise_level(sigma: float | str) -> NoiseLevel:
     if not 0 <= level <= 255:
         raise InputError(f"{sigma}: expected a number from 0 to 255, or auto", argument="sigma")
     return level
-
-
-def wanted_level(sigma: float | str | None) -> NoiseLevel | None:
-    """As ``read_noise_level``; None also for a level of 0, which stands for no denoising."""
-    level = None if sigma is None else read_noise_level(sigma)
-    return None if level == 0 else level

@@ -116,14 +116,6 @@ def requested_size(
     return SizeRequest(width=width, height=height, fit=fit)
 
 
-def wanted_size(
-    scale: Fraction | float | None, width: int | None, height: int | None, fit: tuple[int, int] | None
-) -> SizeRequest | None:
-    """As ``requested_size``; None also for a scale of 1, which stands for no enlargement."""
-    size = requested_size(scale, width, height, fit)
-    return None if size is not None and size.scale == 1 else size
-
-
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     """Check that an output of this height and width is not larger than allowed.
 
