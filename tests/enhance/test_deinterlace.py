@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from helpers.fields import interlaced_clip, moving_texture, progressive_clip, telecined_clip
+from helpers.marks import slow_except
 from helpers.networks import Mean
 from helpers.videos import Clip, decode, planes, times
 
@@ -19,9 +20,9 @@ from ls3d.video.fields import has_pulldown_flags
 LOSSLESS = EnhanceOptions(codec="ffv1", threads=1)
 
 
-def truth(time: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def truth(time: float, height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Luma of the progressive picture at a time in fields."""
-    return np.asarray(16 + moving_texture(time)[..., 0] * (219 / 255))
+    return np.asarray(16 + moving_texture(time, height, width)[..., 0] * (219 / 255))
 
 
 def psnr_of_bwdif(path: Path) -> list[float]:
@@ -45,11 +46,14 @@ def psnr_of_bwdif(path: Path) -> list[float]:
 
 def psnr(frame: object, time: float) -> float:
     assert isinstance(frame, av.VideoFrame)
-    return float(10 * np.log10(255**2 / np.mean((planes(frame)[0] - truth(time)) ** 2)))
+    return float(10 * np.log10(255**2 / np.mean((planes(frame)[0] - truth(time, frame.height, frame.width)) ** 2)))
 
 
-def test_25_interlaced_frames_become_50(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = interlaced_clip(12, audio=["eng"]).write(tmp_path / "in.mp4")
+@pytest.mark.parametrize("size", slow_except([(96, 128), (480, 720)], [(96, 128)]))
+def test_25_interlaced_frames_become_50(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, size: tuple[int, int]
+) -> None:
+    source = interlaced_clip(12, audio=["eng"], size=size).write(tmp_path / "in.mp4")
     denoise(source, tmp_path / "out.mkv", model="identity", options=LOSSLESS)
     made = decode(tmp_path / "out.mkv")
     shown = times(tmp_path / "out.mkv")  # the sound begins earlier

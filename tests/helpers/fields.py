@@ -56,4 +56,4 @@ def progressive_clip(frames: int) -> Clip:
 def _clip(frames: int, first: str, rate: Fraction, picture: Callable[[int, int, int], Image], **arguments: Any) -> Clip:
     order = "tff" if first == "top" else "bff"
     options = {"crf": "1", "preset": "ultrafast", "flags": "+ilme+ildct", "x264-params": f"{order}=1", "g": "8"}
-    return Clip(frames, size=(96, 128), rate=rate, options=options, picture=picture, **arguments)
+    return Clip(frames, rate=rate, options=options, picture=picture, **{"size": (96, 128), **arguments})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -137,3 +138,39 @@ def test_alpha_is_deinterlaced(tmp_path: Path) -> None:
     assert own is not None
     assert frames[0].alpha is not None
     assert np.array_equal(frames[0].alpha[lines], own[lines])
+
+
+def test_transparent_colors_of_palettes(tmp_path: Path) -> None:
+    picture = rgba_picture(1)
+    graph = av.filter.Graph()  # FFmpeg's palettegen keeps one transparent color
+    source = graph.add("buffer", "video_size=64x48:pix_fmt=rgba:time_base=1/25")
+    split, generate, use = graph.add("split"), graph.add("palettegen"), graph.add("paletteuse", "alpha_threshold=128")
+    source.link_to(split)
+    split.link_to(generate, 0)
+    split.link_to(use, 1, 0)
+    generate.link_to(use, 0, 1)
+    use.link_to(graph.add("buffersink"))
+    graph.configure()
+    picture.pts = 0
+    graph.push(picture)
+    graph.push(None)
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 64, 48, "pal8", Fraction(1, 25)
+    made = graph.pull()
+    assert isinstance(made, av.VideoFrame)
+    (tmp_path / "1.png").write_bytes(b"".join(map(bytes, [*encoder.encode(made), *encoder.encode(None)])))
+    source_of_images = ImageSequence(tmp_path)
+    assert source_of_images.info.alpha
+    (frame,) = source_of_images.frames()
+    assert frame.alpha is not None
+    assert np.array_equal(frame.alpha > 0, alpha_at(1, 48, 64) >= 128)
+
+
+def test_interlaced_png_images_are_not_interlaced_video(tmp_path: Path) -> None:
+    picture = rgba_picture(0)
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 64, 48, "rgba", Fraction(1, 25)
+    encoder.options = {"flags": "+ildct"}
+    (tmp_path / "1.png").write_bytes(b"".join(map(bytes, [*encoder.encode(picture), *encoder.encode(None)])))
+    assert (tmp_path / "1.png").read_bytes()[28] == 1  # PNG specification, section 11.2.2: Adam7
+    assert ImageSequence(tmp_path).info.field_order == ""

@@ -39,6 +39,11 @@ def test_each_field_becomes_the_picture_at_its_time(tmp_path: Path, first: str) 
     assert np.mean([luma_psnr(frame, n) for n, frame in enumerate(wrong.frames())]) < 30
 
 
+def test_field_order_of_codecs_that_have_only_one(tmp_path: Path) -> None:
+    clip = Clip(1, size=(576, 720), codec="dvvideo", options={})  # DV is always bottom field first
+    assert VideoFile(clip.write(tmp_path / "in.avi")).info.field_order == "bottom"
+
+
 def test_one_frame_for_each_frame(tmp_path: Path) -> None:
     base = VideoFile(interlaced_clip(6).write(tmp_path / "in.mp4"))
     source = Deinterlaced(base, "frame", "top")

@@ -33,6 +33,7 @@ def packet_side_data(kind: PktSideDataT, data: bytes) -> PacketSideData:
 
 
 _CHROMA_LOCATION = re.compile(r"\bcl:(\w+)")
+_INTERLACING = re.compile(r"\bi:(\w)\b")
 
 
 def chroma_location(picture: av.VideoFrame) -> str:
@@ -40,6 +41,20 @@ def chroma_location(picture: av.VideoFrame) -> str:
 
     PyAV doesn't expose it, but FFmpeg's filter ``showinfo`` logs it.
     """
+    found = _shown(picture, _CHROMA_LOCATION)
+    return "" if found in ("unspecified", "unknown") else found
+
+
+def first_field(picture: av.VideoFrame) -> str:
+    """``"top"`` or ``"bottom"``, the field of an interlaced picture that is shown first; empty if it is progressive.
+
+    PyAV exposes only whether it is interlaced.
+    """
+    return {"T": "top", "B": "bottom"}.get(_shown(picture, _INTERLACING), "")
+
+
+def _shown(picture: av.VideoFrame, pattern: re.Pattern[str]) -> str:
+    """What FFmpeg's filter ``showinfo`` logs of a picture: the first group of a pattern; empty if nothing matches."""
     graph = av.filter.Graph()
     size = f"{picture.width}x{picture.height}"
     source = graph.add("buffer", f"video_size={size}:pix_fmt={picture.format.name}:time_base=1/1000")
@@ -55,8 +70,8 @@ def chroma_location(picture: av.VideoFrame) -> str:
             graph.pull()
     finally:
         av.logging.set_level(level)
-    found = next(filter(None, (_CHROMA_LOCATION.search(message) for _, name, message in messages)), None)
-    return "" if found is None or found[1] in ("unspecified", "unknown") else found[1]
+    found = next(filter(None, (pattern.search(message) for _, _, message in messages)), None)
+    return "" if found is None else found[1]
 
 
 @cache

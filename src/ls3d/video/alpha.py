@@ -30,8 +30,15 @@ _LENGTH_BYTES = 4
 
 
 def has_alpha(pix_fmt: str) -> bool:
-    """Whether a pixel format has an alpha channel. Palettes are not counted."""
+    """Whether a pixel format has an alpha channel. Palettes, which may have transparent colors, are not counted."""
     return any(component.is_alpha for component in av.VideoFormat(pix_fmt).components)
+
+
+def is_transparent(picture: av.VideoFrame) -> bool:
+    """Whether a picture has an alpha channel, or samples of a transparent color of its palette."""
+    if picture.format.has_palette:
+        return bool(alpha_of(picture, (picture.height, picture.width), 8).min() < 255)
+    return has_alpha(picture.format.name)
 
 
 def alpha_of(picture: av.VideoFrame, size: tuple[int, int], depth: int) -> Plane:
@@ -43,16 +50,17 @@ def alpha_of(picture: av.VideoFrame, size: tuple[int, int], depth: int) -> Plane
         depth: bits per sample of the plane.
     """
     name = picture.format.name
-    layout = layout_of(name)
-    if not has_alpha(name):
+    if picture.format.has_palette:
+        picture = picture.reformat(format="rgba")
+    elif not has_alpha(name):
         return opaque(size, depth)
-    if not is_writable(name):
-        picture = picture.reformat(format="gbrap16le" if layout.depth > 8 else "gbrap")
-        layout = layout_of(picture.format.name)
+    elif not is_writable(name):
+        picture = picture.reformat(format="gbrap16le" if layout_of(name).depth > 8 else "gbrap")
+    layout = layout_of(picture.format.name)
     if _is_planar(picture.format.name):
         plane = plane_samples(picture.planes[3], _dtype(picture.format), picture.height, picture.width)
     else:
-        plane = _packed_samples(picture)[..., _PACKED[_packing(name)][1]]
+        plane = _packed_samples(picture)[..., _PACKED[_packing(picture.format.name)][1]]
     plane = plane.astype(layout.dtype)
     if plane.shape != size:
         gray = picture_of([plane], gray_layout(layout.depth))

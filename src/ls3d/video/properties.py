@@ -15,8 +15,8 @@ from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 
 from ls3d.errors import InputError
-from ls3d.video._pyav_internals import chroma_location, side_data
-from ls3d.video.alpha import has_alpha, has_alpha_layer, layer_decoder
+from ls3d.video._pyav_internals import chroma_location, first_field, side_data
+from ls3d.video.alpha import has_alpha_layer, is_transparent, layer_decoder
 from ls3d.video.color import Color
 from ls3d.video.decoding import first_pictures
 from ls3d.video.names import DEFAULT_MAX_PIXELS
@@ -32,6 +32,8 @@ _HIGHEST_RATE = 1_000_000
 # FFmpeg's AVFieldOrder: which field is coded first, and which is shown first.
 _TOP_FIELD_FIRST = (2, 5)
 _BOTTOM_FIELD_FIRST = (3, 4)
+# Formats of images whose "interlacing" is an order of storage.
+_PROGRESSIVE_CODECS = ("png", "apng", "gif", "webp")
 #: Values of the color tags that say nothing.
 UNSPECIFIED_TAGS = {"colorspace": 2, "color_primaries": 2, "color_trc": 2, "color_range": 0}  # FFmpeg's numbers
 
@@ -214,7 +216,7 @@ def describe(
         frames=stream.frames or (round(duration * rate) if duration else None),
         chroma_location=location,
         field_order=_field_order(stream, picture),
-        alpha=has_alpha(picture.format.name) or has_alpha_layer(stream),
+        alpha=is_transparent(picture) or has_alpha_layer(stream),
         index=stream.index,
         disposition=int(stream.disposition),
         streams=tuple(_stream_info(each) for each in container.streams),
@@ -263,11 +265,13 @@ def _display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
 
 
 def _field_order(stream: av.VideoStream, picture: av.VideoFrame) -> str:
-    """The field shown first, by the first frame's flag or the stream's field order; some codecs have only one."""
+    """The field shown first, by the stream's field order or the first frame's flags; some codecs have only one."""
+    if stream.codec_context.codec.canonical_name in _PROGRESSIVE_CODECS:
+        return ""
     order = stream.codec_context.field_order
     if order in _BOTTOM_FIELD_FIRST:
         return "bottom"
-    return "top" if picture.interlaced_frame or order in _TOP_FIELD_FIRST else ""
+    return "top" if order in _TOP_FIELD_FIRST else first_field(picture)
 
 
 def _color(picture: av.VideoFrame, tags: Mapping[str, int], location: str) -> Color:
