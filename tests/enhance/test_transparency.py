@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from helpers.networks import Mean
 from helpers.transparency import alpha_at, alphas, write_folder, write_video
 from helpers.videos import decode
 
-from ls3d.enhance import EnhanceOptions, denoise, interpolate, upscale
+from ls3d.enhance import EnhanceOptions, denoise, enhance, interpolate, upscale
 
 VP9 = {"crf": "10", "b": "0", "deadline": "good", "cpu-used": "4", "auto-alt-ref": "0"}
 SOURCES: dict[str, Callable[[Path], Path]] = {
@@ -92,3 +94,20 @@ def test_interrupted_jobs_resume(tmp_path: Path, suffix: str) -> None:
         denoise(path, resumed, model=Mean(breaks_at=15), options=options)
     assert denoise(path, resumed, model=Mean(), options=options).resumed == 2
     assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_alpha_passes_several_steps(tmp_path: Path) -> None:
+    """Enlarged, it is also that of the source's own frames, and interpolated at the new size."""
+    path = write_video(tmp_path / "in.mkv", "ffv1", "yuva444p", frames=4)
+    models: dict[str, Any] = {
+        "denoising_model": Mean(),
+        "super_resolution_model": "bicubic",
+        "interpolation_model": "blend",
+    }
+    enhance(path, tmp_path / "out.mkv", sigma="auto", scale=2, factor=2, **models)
+    upscale(path, tmp_path / "large.mkv", scale=2, model="bicubic")
+    made, large = alphas(tmp_path / "out.mkv"), alphas(tmp_path / "large.mkv")
+    assert len(made) == 8
+    for number, (first, second) in enumerate(pairwise(large)):
+        assert np.array_equal(made[2 * number], first)
+        assert abs(made[2 * number + 1] - (first + second) / 2).max() <= 1

@@ -34,6 +34,16 @@ class Window:
     cut_after: bool
     is_last: bool
 
+    @property
+    def shot(self) -> tuple[Frame, ...]:
+        """All frames of the window, which belong to one shot, in order; ``frame`` is at ``position``."""
+        return (*self.before, self.frame, *self.after)
+
+    @property
+    def position(self) -> int:
+        """Index of ``frame`` in ``shot``."""
+        return len(self.before)
+
 
 def windows(
     scanned: Iterator[ScannedFrame], before: int, after: int, first: Fraction, end: Fraction | None, clock: OutputClock
