@@ -33,7 +33,6 @@ def packet_side_data(kind: PktSideDataT, data: bytes) -> PacketSideData:
 
 
 _CHROMA_LOCATION = re.compile(r"\bcl:(\w+)")
-_INTERLACING = re.compile(r"\bi:(\w)\b")
 
 
 def chroma_location(picture: av.VideoFrame) -> str:
@@ -48,20 +47,34 @@ def chroma_location(picture: av.VideoFrame) -> str:
 def first_field(picture: av.VideoFrame) -> str:
     """``"top"`` or ``"bottom"``, the field of an interlaced picture that is shown first; empty if it is progressive.
 
-    PyAV exposes only whether it is interlaced.
+    PyAV exposes only whether it is interlaced. FFmpeg's filter ``select`` passes a picture on if it has a field order.
     """
-    return {"T": "top", "B": "bottom"}.get(_shown(picture, _INTERLACING), "")
+    for constant, name in (("TOPFIRST", "top"), ("BOTTOMFIRST", "bottom")):
+        graph = _graph(picture, "select", f"eq(interlace_type\\,{constant})")
+        graph.push(picture)
+        try:
+            graph.pull()
+        except BlockingIOError:
+            continue
+        return name
+    return ""
+
+
+def _graph(picture: av.VideoFrame, name: str, options: str) -> av.filter.Graph:
+    """A graph of a single filter for pictures such as this one."""
+    graph = av.filter.Graph()
+    size = f"{picture.width}x{picture.height}"
+    source = graph.add("buffer", f"video_size={size}:pix_fmt={picture.format.name}:time_base=1/1000")
+    filter = graph.add(name, options)
+    source.link_to(filter)
+    filter.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph
 
 
 def _shown(picture: av.VideoFrame, pattern: re.Pattern[str]) -> str:
     """What FFmpeg's filter ``showinfo`` logs of a picture: the first group of a pattern; empty if nothing matches."""
-    graph = av.filter.Graph()
-    size = f"{picture.width}x{picture.height}"
-    source = graph.add("buffer", f"video_size={size}:pix_fmt={picture.format.name}:time_base=1/1000")
-    show = graph.add("showinfo", "checksum=0")
-    source.link_to(show)
-    show.link_to(graph.add("buffersink"))
-    graph.configure()
+    graph = _graph(picture, "showinfo", "checksum=0")
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:

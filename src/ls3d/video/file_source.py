@@ -23,7 +23,7 @@ from ls3d.errors import InputError
 from ls3d.video.alpha import layer_decoder
 from ls3d.video.decoding import FirstPictures, decode_packet, first_pictures
 from ls3d.video.names import DEFAULT_MAX_PIXELS
-from ls3d.video.opening import OpenVideo, interruptible, main_video_stream, open_pipe, open_video
+from ls3d.video.opening import OpenVideo, closing_decoder, interruptible, main_video_stream, open_pipe, open_video
 from ls3d.video.properties import VideoInfo, describe, probe
 from ls3d.video.source import Frame, Mark, OnError, conform, conformed_alpha, read_from, read_marked
 
@@ -126,13 +126,15 @@ class VideoPipe:
     def __init__(self, file: BinaryIO, on_error: OnError = "skip", max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
         name = "standard input"
         with interruptible(file) as reader:
-            self._container, stream = open_pipe(reader, name, max_pixels)
+            self._container, self._stream = open_pipe(reader, name, max_pixels)
             try:
-                self._layer_decoder = layer_decoder(stream)
-                self._first = first_pictures(self._container, stream, name, self._layer_decoder)
+                self._layer_decoder = layer_decoder(self._stream)
+                self._first = first_pictures(self._container, self._stream, name, self._layer_decoder)
                 if on_error == "stop" and self._first.undecodable_packets:
                     raise InputError(f"{name}: the first frame can't be decoded")
-                self.info = replace(describe(self._container, stream, self._first.pictures[0], name), seekable=False)
+                self.info = replace(
+                    describe(self._container, self._stream, self._first.pictures[0], name), seekable=False
+                )
             except BaseException:
                 self._container.close()
                 raise
@@ -144,7 +146,7 @@ class VideoPipe:
         if after:
             raise InputError(f"{self.info.name} can be read only once, so a job that reads it can't be resumed")
         decoder = _Decoder(self._container, self.info, self._on_error, False, self._layer_decoder)
-        with self._container:
+        with self._container, closing_decoder(self._stream):
             frames = itertools.chain(decoder.frames(self._first), decoder.repeated_at_end())
             yield from (frame for frame in frames if frame.time >= start)
         self.undecodable_at_end = decoder.undecodable

@@ -141,7 +141,21 @@ def open_video(
         stream = main_video_stream(container, str(path))
         size = (stream.codec_context.width, stream.codec_context.height)
         _check_size(_refused_size(Path(path), max_pixels) if 0 in size else size, str(path), max_pixels)
-        yield OpenVideo(container, stream)
+        with closing_decoder(stream):
+            yield OpenVideo(container, stream)
+
+
+@contextmanager
+def closing_decoder(stream: av.VideoStream) -> Iterator[None]:
+    """Wait until the threads of a decoder are idle at the end of the block.
+
+    PyAV frees a decoder while it holds Python's global lock. A thread that is still decoding then, and has something to
+    log, waits for that lock, and both wait forever.
+    """
+    try:
+        yield
+    finally:
+        stream.codec_context.flush_buffers()
 
 
 def open_pipe(file: PipeReader, name: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> OpenVideo:
