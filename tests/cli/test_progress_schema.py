@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from dataclasses import fields
@@ -22,7 +20,7 @@ SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "progress.schema.json").rea
 
 
 def lines_of(*arguments: object, stop: bool = False) -> list[dict[str, Any]]:
-    """What ``ls3d`` writes; with ``stop``, it is interrupted after the first state of the job."""
+    """What ``ls3d`` writes; with ``stop``, it is terminated after the first state of the job."""
     command = [sys.executable, "-m", "ls3d", *map(str, arguments), "--progress", "json"]
     found: list[dict[str, Any]] = []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -30,7 +28,7 @@ def lines_of(*arguments: object, stop: bool = False) -> list[dict[str, Any]]:
         for line in process.stderr:
             found.append(json.loads(line))
             if stop and "done" in found[-1]:
-                os.kill(process.pid, signal.SIGINT)
+                process.terminate()
                 stop = False
     return found
 
@@ -67,8 +65,8 @@ def test_a_list_with_a_damaged_file(tmp_path: Path) -> None:
     assert kinds(lines) == {"message", "progress", "report", "failure", "summary"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
-def test_an_interrupted_job(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+def test_a_terminated_job(tmp_path: Path) -> None:
     source = Clip(400, size=(96, 128)).write(tmp_path / "in.mp4")
     lines = lines_of("interpolate", source, tmp_path / "out.mp4", "--model", "bilateral", stop=True)
     assert kinds(lines) >= {"progress", "interruption"}
