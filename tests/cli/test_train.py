@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+from helpers.labeled import write_gray_videos
 from typer.core import TyperArgument, TyperGroup, TyperOption
 from typer.testing import CliRunner
 
@@ -104,3 +105,24 @@ def test_every_argument_and_option_has_a_help_text(command: str) -> None:
     parameters = group.commands[command].params
     assert parameters
     assert all(isinstance(parameter, TyperArgument | TyperOption) and parameter.help for parameter in parameters)
+
+
+def test_a_folder_of_videos_needs_no_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained by one command, measured by another; nothing has to be stated again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = write_gray_videos(tmp_path / "gray", groups=False)
+    changes = ["optimization.steps=2", "optimization.batch_size=4", "model.arguments.width=4", "data.size=[16,16]"]
+    folder = tmp_path / "run"
+    run("train", "--data", str(root), "--model", "r3d_18", *changes, f"output={folder}", "accelerator=cpu")
+    output = run("evaluate", str(folder / "weights.safetensors"), "--data", str(root), "--clips", "1")
+    assert "of 6 videos, 1 clips x 1 crops" in output
+
+
+def test_data_and_model_go_together(tmp_path: Path) -> None:
+    for arguments, sentence in (
+        (["--data", str(tmp_path)], "--data and --model go together"),
+        ([], "expected a recipe, or --data and --model"),
+    ):
+        result = CliRunner().invoke(app, ["train", *arguments])
+        assert isinstance(result.exception, InputError)
+        assert sentence in str(result.exception)

@@ -10,11 +10,11 @@ import pytest
 from torch import Tensor
 
 from ls3d.data.windows import ClipSample
-from ls3d.training import Recipe, build_recipe, train
+from ls3d.training import AnyEnhancementRecipe, build_recipe, require_enhancement, train
 from ls3d.training.recipe.sections import BaseRecipe
 
 
-def recipe(output: Path, **changes: Any) -> Recipe:
+def recipe(output: Path, **changes: Any) -> AnyEnhancementRecipe:
     """Six steps in three epochs; ``changes`` are merged into the sections."""
     values: dict[str, Any] = {
         "kind": "interpolation",
@@ -29,7 +29,7 @@ def recipe(output: Path, **changes: Any) -> Recipe:
     }
     for key, change in changes.items():
         values[key] = {**values[key], **change} if isinstance(change, dict) else change
-    return build_recipe(values, "recipe")
+    return require_enhancement(build_recipe(values, "recipe"))
 
 
 def train_until(step: int, interrupted: BaseRecipe, monkeypatch: pytest.MonkeyPatch, resume: bool = True) -> None:

@@ -22,7 +22,7 @@ from ls3d.models import EnhancementNetwork, load_model
 from ls3d.reproduce import TABLES, Reproduction, RowResult, TableRow, reproduce
 from ls3d.reproduce.measure import published_folder
 from ls3d.reproduce.plan import plan_runs
-from ls3d.training import build_recipe, load_recipe
+from ls3d.training import build_recipe, load_recipe, require_enhancement
 from ls3d.training.recipe.sections import BaseRecipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -40,7 +40,8 @@ TINY = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_has_a_recipe_which_the_overlay_small_reduces(name: str) -> None:
-    full, small = load_recipe(RECIPES / f"{name}.yaml"), load_recipe(f"{RECIPES / name}.yaml+small")
+    full = require_enhancement(load_recipe(RECIPES / f"{name}.yaml"))
+    small = require_enhancement(load_recipe(f"{RECIPES / name}.yaml+small"))
     for recipe in (full, small):
         network = recipe.model.outline()
         assert isinstance(network, EnhancementNetwork)
@@ -199,7 +200,7 @@ def _check_first_score(result: Reproduction) -> None:
     from ls3d.training.enhancement.loaders import split_clips
 
     run = result.results[0]
-    recipe = build_recipe(run.recipe | {"output": "none"}, "recipe")
+    recipe = require_enhancement(build_recipe(run.recipe | {"output": "none"}, "recipe"))
     (clip,) = split_clips(recipe.data)[1]
     model = load_model(run.folder / "seed0" / "weights.safetensors")
     starts = sorted({0, 2 // 3, 4 // 3, 2})

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ls3d.errors import InputError
-from ls3d.training import load_recipe
+from ls3d.training import load_recipe, require_enhancement
 from ls3d.training.recipe.inheritance import merge, read_with_bases
 
 KEYS = st.sampled_from("abc")
@@ -115,10 +115,10 @@ def test_an_overlay_is_merged_after_the_recipe_and_before_overrides(tmp_path: Pa
     (tmp_path / "vfi").mkdir()
     write(tmp_path, _small="data: {crop: 64}\noptimization: {steps: 2}", _fast="optimization: {steps: 3}")
     write(tmp_path / "vfi", row=f"{ROOT}\nseed: 7")
-    small = load_recipe(f"{tmp_path}/vfi/row.yaml+small")
+    small = require_enhancement(load_recipe(f"{tmp_path}/vfi/row.yaml+small"))
     assert (small.data.crop, small.optimization.steps, small.seed) == (64, 2, 7)
     assert small.output == Path("runs/vfi_row_small")
-    both = load_recipe(f"{tmp_path}/vfi/row.yaml+small+fast", ["data.crop=96"])
+    both = require_enhancement(load_recipe(f"{tmp_path}/vfi/row.yaml+small+fast", ["data.crop=96"]))
     assert (both.data.crop, both.optimization.steps) == (96, 3)
     assert both.output == Path("runs/vfi_row_small_fast")
 

@@ -11,7 +11,7 @@ import pytest
 
 from ls3d.data.degradations import DEGRADATIONS
 from ls3d.errors import InputError
-from ls3d.training import load_recipe
+from ls3d.training import load_recipe, require_enhancement
 from ls3d.training.enhancement.kinds import DenoisingRecipe, InterpolationRecipe, SuperResolutionRecipe
 from ls3d.training.recipe.sections import OptimizationSection
 
@@ -48,7 +48,7 @@ def test_overrides_are_yaml(recipe: Path) -> None:
         recipe,
         ["data.crop=64", "model.arguments.ls3d_blocks=[5, 6]", "data.scale=[1, 1]", "output=elsewhere"],
     )
-    assert loaded.data.crop == 64
+    assert require_enhancement(loaded).data.crop == 64
     assert loaded.model.arguments == {"width": 8, "ls3d_blocks": [5, 6]}
     assert loaded.output == Path("elsewhere")
 
@@ -74,7 +74,10 @@ def test_overrides_are_yaml(recipe: Path) -> None:
         ("model.arguments.depth=3", "vfi_ls3d takes no argument 'depth'"),
         ("model.name=vsr_ls3d", "the model vsr_ls3d is for super-resolution, the recipe's kind is interpolation"),
         ("model={name: r3d_18}", "the model r3d_18 is for recognition, the recipe's kind is interpolation"),
-        ("kind=smoothing", r"kind: expected one of 'interpolation', 'super-resolution', 'denoising', got smoothing"),
+        (
+            "kind=smoothing",
+            r"kind: expected one of 'interpolation', 'super-resolution', 'denoising', 'classification', got smoothing",
+        ),
     ],
 )
 def test_mistakes_in_a_recipe_are_named(recipe: Path, override: str, sentence: str) -> None:

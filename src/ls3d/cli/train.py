@@ -23,25 +23,45 @@ def register(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="YAML recipe; RECIPE.yaml+small reduces it to minutes on a few clips (_small.yaml).")
-    ],
+        str | None,
+        typer.Argument(
+            help="YAML recipe; RECIPE.yaml+small reduces it to minutes on a few clips (_small.yaml). "
+            "With --data and --model, the first value to change."
+        ),
+    ] = None,
     overrides: Overrides = None,
+    data: Annotated[
+        str | None, typer.Option(help="Without a recipe: folder of videos by class, LABEL/VIDEO, or CSV file.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Without a recipe: name of a recognition network, or weights to fine-tune.")
+    ] = None,
     restart: Annotated[
         bool,
         typer.Option("--restart", help="Start over, even if there is a training state or another recipe's weights."),
     ] = False,
 ) -> None:
-    """Train a network as a recipe says.
+    """Train a network as a recipe says, or a classifier of videos from a folder.
 
     If interrupted, run the same command again to resume.
 
     Example: ls3d train recipes/vfi/bundled.yaml data.root=clips optimization.steps=1000
+
+    Example: ls3d train --data videos --model r2plus1d_18 optimization.steps=1000
     """
     from ls3d.errors import InputError
-    from ls3d.training import OtherTrainingError, load_recipe
+    from ls3d.training import OtherTrainingError, load_recipe, recipe_for_videos
     from ls3d.training import train as run
 
-    checked = load_recipe(recipe, overrides or ())
+    changes = overrides or []
+    if (data is None) != (model is None):
+        raise InputError("is missing: --data and --model go together", argument="model" if model is None else "data")
+    if data is not None and model is not None:
+        checked = recipe_for_videos(data, model, changes if recipe is None else [recipe, *changes])
+    elif recipe is not None:
+        checked = load_recipe(recipe, changes)
+    else:
+        raise InputError("expected a recipe, or --data and --model")
     _silence_notices()
     try:
         with _shown_stop():

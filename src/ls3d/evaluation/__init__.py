@@ -1,7 +1,8 @@
 """Evaluation of networks by the protocols of published tables.
 
 This package has what all tasks share: ``evaluate``, the report, its JSON, the table in the terminal and the page. What
-a task measures is in a package of its own; ``fidelity`` compares restored or interpolated frames with the true ones.
+a task measures is in a package of its own; ``fidelity`` compares restored or interpolated frames with the true ones,
+``recognition`` has the accuracy of classifiers (``evaluate_recognition``).
 """
 
 from ls3d.evaluation._evaluate import evaluate

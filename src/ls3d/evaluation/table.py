@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ls3d.evaluation.protocol import MetricInfo, Protocol
+from ls3d.evaluation.recognition.report import RecognitionReport
 from ls3d.evaluation.registry import PROTOCOLS
 from ls3d.evaluation.report import EvaluationReport
 from ls3d.terminal import console as plain_console
@@ -37,6 +38,31 @@ class TableRow:
 def show(report: EvaluationReport, console: Console | None = None) -> None:
     """Print a report: the clips, then the table of methods."""
     (console or plain_console()).print(render(report))
+
+
+def show_recognition(report: RecognitionReport, console: Console | None = None) -> None:
+    """Print the accuracy of a classifier: by class, with the class that it is most often taken for, and in total."""
+    accuracy = report.accuracy
+    table = Table(title=f"{report.model} on {report.data}", title_justify="left")
+    table.add_column("class")
+    table.add_column("videos", justify="right")
+    table.add_column("top-1 %", justify="right")
+    table.add_column("most often taken for")
+    for number, (name, row) in enumerate(zip(report.classes, report.confusion.tolist(), strict=True)):
+        share = accuracy.classes[number]
+        if share is None:
+            continue
+        wrong = [0 if other == number else count for other, count in enumerate(row)]
+        confused = report.classes[wrong.index(max(wrong))] if any(wrong) else ""
+        table.add_row(Text(name), str(sum(row)), f"{100 * share:.1f}", Text(confused))
+    protocol = report.protocol
+    summary = (
+        f"top-1 {100 * accuracy.top1:.1f} %, top-5 {100 * accuracy.top5:.1f} % of {accuracy.samples} videos, "
+        f"{protocol.clips} clips x {protocol.crops} crops"
+    )
+    left_out = f"{len(report.unreadable)} videos could not be decoded: {', '.join(report.unreadable)}"
+    lines = [summary, left_out] if report.unreadable else [summary]
+    (console or plain_console()).print(Group(table, *map(Text, lines)))
 
 
 def render(report: EvaluationReport) -> RenderableType:

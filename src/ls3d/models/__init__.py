@@ -19,7 +19,7 @@ from ls3d.models.checkpoints.inflate import inflate
 from ls3d.models.hub import push_to_hub, save_pretrained
 from ls3d.models.loading import from_pretrained, load_enhancement_model, load_model
 from ls3d.models.measured import MeasuredScore, measured_scores
-from ls3d.models.metadata import Preprocessing, PublishedAccuracy, PublishedFidelity
+from ls3d.models.metadata import ClipFormat, Preprocessing, PublishedAccuracy, PublishedFidelity
 from ls3d.models.network import (
     EnhancementNetwork,
     EnhancementTraits,
@@ -38,6 +38,7 @@ from ls3d.models.weights import bundled_weights, read_metadata, save_weights
 
 __all__ = [
     "DEFAULTS",
+    "ClipFormat",
     "EnhancementNetwork",
     "EnhancementTraits",
     "InterpolationNetwork",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
+
+from ls3d.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,69 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dictionary of the attributes, with lists for tuples."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: object) -> Self:
+        """Read what ``to_dict`` returned.
+
+        Raises:
+            InputError: ``values`` is something else.
+        """
+        try:
+            if not isinstance(values, Mapping):
+                raise TypeError
+            low, high = values["value_range"]
+            mean = tuple(float(value) for value in values["mean"])
+            std = tuple(float(value) for value in values["std"])
+            if len(mean) != len(std) or not mean or min(std) <= 0 or values["channels"] not in ("RGB", "BGR"):
+                raise ValueError
+            return cls(mean, std, (int(low), int(high)), values["channels"])
+        except (TypeError, ValueError, LookupError) as error:
+            raise InputError(f"preprocessing is {values!r:.200}, expected mean, std, value_range, channels") from error
+
+
+@dataclass(frozen=True)
+class ClipFormat:
+    """How a network's clips are taken from a video.
+
+    Attributes:
+        frames: number of frames.
+        fps: frames per second, independent of the frame rate of the video.
+        size: height and width in pixels.
+        share: height and width of the region of the frame that a clip shows at test, as a share of the largest region
+            with the aspect ratio of ``size``.
+        subtract_mean: whether the mean of the frames of a clip is subtracted from each of them, which leaves what
+            moves.
+    """
+
+    frames: int
+    fps: float
+    size: tuple[int, int]
+    share: float = 0.875
+    subtract_mean: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dictionary of the attributes."""
+        return {**asdict(self), "size": list(self.size)}
+
+    @classmethod
+    def from_dict(cls, values: object) -> Self:
+        """Read what ``to_dict`` returned.
+
+        Raises:
+            InputError: ``values`` is something else.
+        """
+        try:
+            if not isinstance(values, Mapping):
+                raise TypeError
+            height, width = values["size"]
+            numbers = (int(values["frames"]), float(values["fps"]), (int(height), int(width)), float(values["share"]))
+            clip = cls(*numbers, bool(values.get("subtract_mean", False)))
+            if min(clip.frames, *clip.size) < 1 or not 0 < clip.fps <= 1000 or not 0 < clip.share <= 1:
+                raise ValueError
+            return clip
+        except (TypeError, ValueError, LookupError) as error:
+            raise InputError(f"clip is {values!r:.200}, expected frames, fps, size, share") from error
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ls3d.files import atomic_write
 from ls3d.inference import resolve_device
 from ls3d.models import EnhancementNetwork, load_enhancement_model, read_metadata
 from ls3d.reproduce.plan import TrainingRun
-from ls3d.training import Recipe
+from ls3d.training import AnyEnhancementRecipe
 
 COLUMNS = ("psnr", "ssim")
 
@@ -93,7 +93,7 @@ def _protocol_for_windows(protocol: Protocol, network: EnhancementNetwork) -> Pr
     return replace(protocol, name=f"{protocol.name}-held-out", **changes)
 
 
-def held_out_clips(recipe: Recipe, network: EnhancementNetwork) -> list[Clip]:
+def held_out_clips(recipe: AnyEnhancementRecipe, network: EnhancementNetwork) -> list[Clip]:
     """The windows that training validates on, each as a clip of a few frames.
 
     Raises:
@@ -109,7 +109,7 @@ def held_out_clips(recipe: Recipe, network: EnhancementNetwork) -> list[Clip]:
     return clips
 
 
-def device_of(recipe: Recipe) -> torch.device:
+def device_of(recipe: AnyEnhancementRecipe) -> torch.device:
     """The device on which a recipe trains."""
     return resolve_device("cpu" if recipe.accelerator == "cpu" else "auto")
 

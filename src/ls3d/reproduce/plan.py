@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ls3d.errors import InputError
 from ls3d.reproduce.tables import Column, Table, TableRow
-from ls3d.training import Recipe, load_recipe, train
+from ls3d.training import AnyEnhancementRecipe, load_recipe, require_enhancement, train
 from ls3d.training._folder import WEIGHTS
 
 #: Values that do not change the weights, by section.
@@ -34,7 +34,7 @@ class TrainingRun:
 
     column: Column
     row: TableRow
-    recipe: Recipe
+    recipe: AnyEnhancementRecipe
 
     @property
     def weights(self) -> Path:
@@ -79,17 +79,17 @@ def plan_runs(
 
 def _recipes_of(
     row: TableRow, recipes: Path, output: Path, overrides: Sequence[str], small: bool, seeds: int
-) -> list[Recipe]:
+) -> list[AnyEnhancementRecipe]:
     """The recipe of a row for each seed."""
     path = recipes / f"{row.recipe}.yaml"
     if not path.is_file():
         raise InputError(f"{recipes}: there is no recipe {row.recipe}.yaml in this folder", argument="recipes")
-    recipe = load_recipe(f"{path}+small" if small else path, overrides)
+    recipe = require_enhancement(load_recipe(f"{path}+small" if small else path, overrides))
     folder = output / f"{recipe.model.name}-{digest(recipe)}"
     return [recipe.model_copy(update={"seed": seed, "output": folder / f"seed{seed}"}) for seed in range(seeds)]
 
 
-def digest(recipe: Recipe) -> str:
+def digest(recipe: AnyEnhancementRecipe) -> str:
     """Equal for recipes that train the same, whatever their names and wherever their decoded clips are kept."""
     # Without defaults, so that a recipe keeps its folder when new keys are introduced.
     excluded = {"kind", "output", "metadata", "seed"}

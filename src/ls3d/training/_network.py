@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ls3d.errors import InputError
-from ls3d.models import Network, create_model, load_model
+from ls3d.models import Network, RecognitionNet, create_model, load_model
 from ls3d.nn import limit_offsets, make_channels_last
 from ls3d.training.recipe.sections import BaseRecipe, ModelSection
 
@@ -25,12 +28,17 @@ def build_network(recipe: BaseRecipe) -> Network:
 def create_or_load(section: ModelSection) -> Network:
     """The network with random weights, or with those of the section, in training mode.
 
+    The weights of a recognition network may have another classifier, which is replaced, and plain convolutions where
+    the section asks for LS3D convolutions, which are converted: training starts from the outputs of the plain network.
+
     Raises:
         InputError: the weights are of another network.
     """
     if section.weights is None:
         return create_model(section.name, **section.arguments)
     network = load_model(section.weights)
+    if isinstance(network, RecognitionNet) and network.name == section.name:
+        _adapt(network, section.arguments)
     config = network.require_config()
     if (config.architecture, config.arguments) != (section.name, section.arguments):
         raise InputError(
@@ -38,3 +46,12 @@ def create_or_load(section: ModelSection) -> Network:
             f"the recipe asks for {section.name} {section.arguments}"
         )
     return network.train()
+
+
+def _adapt(network: RecognitionNet, arguments: Mapping[str, Any]) -> None:
+    """Change a network's classifier and convolutions to those that ``arguments`` ask for."""
+    found = network.require_config().arguments
+    if arguments.get("num_classes", network.num_classes) != network.num_classes:
+        network.reset_classifier(arguments["num_classes"])
+    if arguments.get("ls3d") and not found.get("ls3d"):
+        network.make_learnable(arguments["ls3d"])

@@ -16,9 +16,14 @@ from ls3d.training.enhancement.kinds import DenoisingRecipe, InterpolationRecipe
 from ls3d.training.recipe.inheritance import merge, read_with_bases
 from ls3d.training.recipe.overrides import apply_override
 from ls3d.training.recipe.yaml_text import shorten
+from ls3d.training.recognition.defaults import default_values
+from ls3d.training.recognition.recipe import ClassificationRecipe
+
+#: A recipe for an enhancement network.
+AnyEnhancementRecipe = InterpolationRecipe | SuperResolutionRecipe | DenoisingRecipe
 
 #: A recipe of any kind; a new kind of training is added here.
-Recipe = Annotated[InterpolationRecipe | SuperResolutionRecipe | DenoisingRecipe, Field(discriminator="kind")]
+Recipe = Annotated[AnyEnhancementRecipe | ClassificationRecipe, Field(discriminator="kind")]
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 _WITH_OVERLAYS = re.compile(r"(?P<file>.+\.ya?ml)(?P<overlays>(\+\w+)+)")
@@ -53,6 +58,26 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     return build_recipe(values, os.fspath(path))
 
 
+def recipe_for_videos(
+    data: str | os.PathLike[str], model: str | os.PathLike[str], overrides: Sequence[str] = ()
+) -> Recipe:
+    """Make a recipe that trains a network to classify videos: a tenth of each class is held out, 30 epochs.
+
+    Args:
+        data: a folder with ``LABEL/VIDEO`` or ``GROUP/LABEL/VIDEO``, a CSV file with the columns ``path`` and
+            ``label``, or a file of decoded videos.
+        model: the name of a network, or a weights file that is fine-tuned.
+        overrides: as for ``load_recipe``.
+
+    Raises:
+        InputError: there are no videos, the network doesn't classify clips, or a key or value is not a recipe's.
+    """
+    values = default_values(os.fspath(data), os.fspath(model))
+    for override in overrides:
+        apply_override(values, override)
+    return build_recipe(values, os.fspath(data))
+
+
 def build_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     """Check the values of a recipe.
 
@@ -67,6 +92,17 @@ def build_recipe(values: Mapping[str, Any], source: str) -> Recipe:
         return _ADAPTER.validate_python({"kind": None, **values})
     except ValidationError as error:
         raise InputError(f"{source}: {_first_mistake(error)}") from error
+
+
+def require_enhancement(recipe: Recipe) -> AnyEnhancementRecipe:
+    """Return a recipe if it is for an enhancement network.
+
+    Raises:
+        InputError: it is of another kind.
+    """
+    if isinstance(recipe, ClassificationRecipe):
+        raise InputError(f"the recipe's kind is {recipe.kind}, expected that of an enhancement network")
+    return recipe
 
 
 def _split_overlays(path: str) -> tuple[Path, list[str]]:

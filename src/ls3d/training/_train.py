@@ -64,10 +64,11 @@ def _train(recipe: BaseRecipe, resume: bool) -> Path:
     seed_everything(recipe.seed, verbose=False)
     network = build_network(recipe)
     try:
-        scores = fit(recipe, recipe.training_task(network), network, state)
+        task = recipe.training_task(network)
+        scores = fit(recipe, task, network, state)
     except OtherTrainingError as error:
         raise OtherTrainingError(f"{error}; {_WAY_OUT}") from error
-    metadata = {**recipe.metadata, "recipe": conditions, "metrics": scores}
+    metadata = {**recipe.metadata, **task.metadata(), "recipe": conditions, "metrics": scores}
     if recipe.optimization.offset_limit:
         metadata["offset_limit"] = recipe.optimization.offset_limit
     return save_weights(network, weights, half=recipe.half_weights, steps=recipe.optimization.steps, **metadata)

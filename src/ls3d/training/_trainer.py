@@ -115,6 +115,7 @@ def _trainer(recipe: BaseRecipe, callbacks: list[Callback], files: StateFiles) -
         devices=1,  # samples and noise are numbered for one process
         precision=recipe.precision,
         max_steps=recipe.optimization.steps,
+        accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.optimization.clip_gradient,
         callbacks=callbacks,
         plugins=[files],

@@ -30,6 +30,7 @@ class StopOnSignal(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.received: signal.Signals | None = None
+        self._step: int | None = None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -56,8 +57,10 @@ class StopOnSignal(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop, if a signal came."""
-        if self.received is not None:
+        """Save and stop, if a signal came and the step is complete, not only a part of its batch."""
+        is_complete = trainer.global_step != self._step
+        self._step = trainer.global_step
+        if self.received is not None and is_complete:
             trainer.save_checkpoint(self.path)
             raise TrainingStoppedError(self.received, trainer.global_step, self.path.parent)
 

@@ -1,4 +1,5 @@
-"""What ``train`` needs from one kind of training; ``training.enhancement`` implements it for enhancement networks."""
+"""What ``train`` needs from one kind of training; ``training.enhancement`` and ``training.recognition``
+implement it."""
 
 from __future__ import annotations
 
@@ -48,4 +49,8 @@ class TrainingTask(Protocol):
 
     def callbacks(self) -> list[Callback]:
         """Callbacks of this kind of training, besides those that every training has."""
+        ...
+
+    def metadata(self) -> dict[str, Any]:
+        """Entries of the weights file's metadata, besides those that every training has."""
         ...

@@ -214,33 +214,39 @@ def block_class(depth: int) -> type[BasicBlock] | type[Bottleneck]:
 
 
 def stem3d(
-    in_channels: int, kernel: int, norm: NormMaker, temporal_stride: int = 1, temporal_padding: int | None = None
+    in_channels: int,
+    kernel: int,
+    norm: NormMaker,
+    width: int = 64,
+    temporal_stride: int = 1,
+    temporal_padding: int | None = None,
 ) -> nn.Sequential:
-    """Make a stem of one ``kernel`` x7x7 convolution to 64 channels at half the height and width.
+    """Make a stem of one ``kernel`` x7x7 convolution to ``width`` channels at half the height and width.
 
     Args:
         in_channels: channels of the clip.
         kernel: temporal extent.
         norm: makes the normalization.
+        width: channels of its output.
         temporal_stride: stride over time.
         temporal_padding: frames of padding at either end; None keeps the length at a temporal stride of 1.
     """
     padding = (kernel // 2 if temporal_padding is None else temporal_padding, 3, 3)
-    conv = Conv3d(in_channels, 64, (kernel, 7, 7), (temporal_stride, 2, 2), padding, bias=False)
-    return nn.Sequential(conv, norm(64), nn.ReLU(inplace=True))
+    conv = Conv3d(in_channels, width, (kernel, 7, 7), (temporal_stride, 2, 2), padding, bias=False)
+    return nn.Sequential(conv, norm(width), nn.ReLU(inplace=True))
 
 
-def stem2plus1d(in_channels: int, kernel: int, norm: NormMaker, width: int) -> nn.Sequential:
-    """Make a stem of 1x7x7 to ``width`` channels, then ``kernel`` x1x1 to 64, at half the height and width.
+def stem2plus1d(in_channels: int, kernel: int, norm: NormMaker, width: int, *, middle: int) -> nn.Sequential:
+    """Make a stem of 1x7x7 to ``middle`` channels, then ``kernel`` x1x1 to ``width``, at half the height and width.
 
-    VMZ and torchvision set the width to 45, 3D-ResNets to 110; ``factorized_width`` would be 83.
+    To 64 channels, VMZ and torchvision have 45 in the middle, 3D-ResNets 110; ``factorized_width`` would be 83.
     """
     return nn.Sequential(
-        Conv3d(in_channels, width, (1, 7, 7), (1, 2, 2), padding=(0, 3, 3), bias=False),
-        norm(width),
+        Conv3d(in_channels, middle, (1, 7, 7), (1, 2, 2), padding=(0, 3, 3), bias=False),
+        norm(middle),
         nn.ReLU(inplace=True),
-        Conv3d(width, 64, (kernel, 1, 1), padding=(kernel // 2, 0, 0), bias=False),
-        norm(64),
+        Conv3d(middle, width, (kernel, 1, 1), padding=(kernel // 2, 0, 0), bias=False),
+        norm(width),
         nn.ReLU(inplace=True),
     )
 

@@ -33,8 +33,11 @@ from ls3d.models.recognition._learnable import Learnable, make_learnable
 #: Blocks of the four stages, by depth.
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
+#: Channels of the stem and inside the blocks of the first stage.
+WIDTH = 64
+
 #: Channels inside the blocks of the four stages.
-WIDTHS = (64, 128, 256, 512)
+WIDTHS = (WIDTH, 2 * WIDTH, 4 * WIDTH, 8 * WIDTH)
 
 
 class ResNetArguments(RecognitionArguments, total=False):
@@ -45,12 +48,14 @@ class ResNetArguments(RecognitionArguments, total=False):
         temporal_strides: of the four stages; VMZ builds (1, 2, 2, 1) for clips of less than 8 frames.
         pool1: max-pool after the stem: ``"none"``, ``"spatial"`` (1x3x3) or ``"spatiotemporal"`` (3x3x3).
         shortcut: where shapes change: ``"projection"`` (1x1x1) or ``"zero_padding"`` (type A of arXiv:1512.03385).
+        width: channels of the stem and inside the blocks of the first stage; each later stage has twice as many.
     """
 
     bn_eps: float
     temporal_strides: Sequence[int]
     pool1: Pool
     shortcut: Shortcut
+    width: int
 
 
 class StemArguments(ResNetArguments, total=False):
@@ -86,7 +91,7 @@ BlockMaker = Callable[[BlockSpec], nn.Module]
 
 
 def make_stages(
-    depth: Sequence[int], temporal_strides: Sequence[int], expansion: int, make_block: BlockMaker
+    depth: Sequence[int], temporal_strides: Sequence[int], expansion: int, make_block: BlockMaker, width: int = WIDTH
 ) -> list[nn.Sequential]:
     """Make the four stages; each but the first halves height and width in its first block.
 
@@ -95,6 +100,7 @@ def make_stages(
         temporal_strides: of the first block of each stage.
         expansion: output channels of a block over its width.
         make_block: makes the blocks.
+        width: channels of the stem and inside the blocks of the first stage.
 
     Raises:
         InputError: there are not four temporal strides.
@@ -102,14 +108,15 @@ def make_stages(
     if len(temporal_strides) != 4:
         raise InputError(f"temporal_strides is {list(temporal_strides)}, expected four numbers, one for each stage")
     stages = []
-    in_channels = WIDTHS[0]
-    for stage, (count, width, temporal) in enumerate(zip(depth, WIDTHS, temporal_strides, strict=True)):
+    in_channels = width
+    for stage, (count, temporal) in enumerate(zip(depth, temporal_strides, strict=True)):
+        stage_width = width << stage
         spatial = 1 if stage == 0 else 2
         blocks = []
         for index in range(count):
             stride = (temporal, spatial, spatial) if index == 0 else (1, 1, 1)
-            blocks.append(make_block(BlockSpec(stage, index, in_channels, width, stride)))
-            in_channels = width * expansion
+            blocks.append(make_block(BlockSpec(stage, index, in_channels, stage_width, stride)))
+            in_channels = stage_width * expansion
         stages.append(nn.Sequential(*blocks))
     return stages
 
@@ -133,7 +140,7 @@ class ResNet3d(RecognitionNet):
     """Stem, pool, four residual stages, mean over space and time, classifier.
 
     Args:
-        stem: maps the clip to 64 channels.
+        stem: maps the clip to the channels that the first stage takes.
         pool1: follows the stem.
         stages: the four stages.
         num_features: channels of the last stage.
@@ -200,7 +207,8 @@ def resnet3d(
     pool1: Pool = "none",
     shortcut: Shortcut = "projection",
     stem_kernel: int = 3,
-    stem: Callable[[int, int, NormMaker], nn.Sequential] = stem3d,
+    width: int = WIDTH,
+    stem: Callable[[int, int, NormMaker, int], nn.Sequential] = stem3d,
     project_first: bool = False,
 ) -> ResNet3d:
     """Assemble a network.
@@ -210,17 +218,18 @@ def resnet3d(
     Args:
         depth: a key of ``DEPTHS``.
         conv_makers: the maker of the convolutions of each stage.
-        stem: makes the stem from the channels of the clip, ``stem_kernel`` and the maker of its normalizations.
+        stem: makes the stem from the channels of the clip, ``stem_kernel``, the maker of its normalizations and
+            ``width``.
         project_first: whether the first block has a projection although its shapes are equal.
     """
     norm = batch_norm(bn_eps)
     expansion = block_class(depth).expansion
     make_block = plain_blocks(depth, conv_makers, norm, shortcut, project_first)
     net = ResNet3d(
-        stem(in_channels, stem_kernel, norm),
+        stem(in_channels, stem_kernel, norm, width),
         make_pool(pool1),
-        make_stages(DEPTHS[depth], temporal_strides, expansion, make_block),
-        WIDTHS[-1] * expansion,
+        make_stages(DEPTHS[depth], temporal_strides, expansion, make_block, width),
+        8 * width * expansion,
         in_channels,
         num_classes,
         dropout,

@@ -34,7 +34,7 @@ from ls3d.models.recognition._blocks import (
     zero_last_scale,
 )
 from ls3d.models.recognition._learnable import Learnable, make_learnable
-from ls3d.models.recognition._resnet3d import DEPTHS, WIDTHS, BlockMaker, BlockSpec, ResNet3d, make_stages
+from ls3d.models.recognition._resnet3d import DEPTHS, WIDTH, BlockMaker, BlockSpec, ResNet3d, make_stages
 from ls3d.models.registry import register_model
 from ls3d.nn.non_local import Mode, NonLocalBlock3d, PoolPlace
 
@@ -93,6 +93,7 @@ class I3dArguments(RecognitionArguments, total=False):
         non_local_mode: ``"softmax"`` or ``"dot_product"``.
         non_local_scale: whether the softmax's argument is divided by the square root of the inner width.
         non_local_pool: where keys and values are pooled; see ``NonLocalBlock3d``.
+        width: channels of the stem and inside the blocks of the first stage; each later stage has twice as many.
     """
 
     layout: I3dLayout
@@ -100,6 +101,7 @@ class I3dArguments(RecognitionArguments, total=False):
     non_local_mode: Mode
     non_local_scale: bool
     non_local_pool: PoolPlace
+    width: int
 
 
 def _i3d(
@@ -110,6 +112,7 @@ def _i3d(
     non_local_mode: Mode = "softmax",
     non_local_scale: bool = True,
     non_local_pool: PoolPlace = "before",
+    width: int = WIDTH,
     **arguments: Unpack[RecognitionArguments],
 ) -> ResNet3d:
     if layout not in TEMPORAL_STRIDES:
@@ -119,7 +122,7 @@ def _i3d(
         return NonLocalBlock3d(channels, mode=non_local_mode, scale=non_local_scale, pool=non_local_pool, bn_eps=bn_eps)
 
     make_block = _bottlenecks(batch_norm(bn_eps), attention if non_local else None)
-    return _assemble(TEMPORAL_STRIDES[layout], batch_norm(bn_eps), make_block, **arguments)
+    return _assemble(TEMPORAL_STRIDES[layout], batch_norm(bn_eps), make_block, width, **arguments)
 
 
 def _bottlenecks(norm: NormMaker, attention: Callable[[int], nn.Module] | None) -> BlockMaker:
@@ -151,6 +154,7 @@ def _assemble(
     strides: TemporalStrides,
     norm: NormMaker,
     make_block: BlockMaker,
+    width: int,
     *,
     num_classes: int = 400,
     in_channels: int = 3,
@@ -158,10 +162,10 @@ def _assemble(
     dropout: float = 0.5,
 ) -> ResNet3d:
     net = ResNet3d(
-        stem3d(in_channels, 5, norm, strides.stem),
+        stem3d(in_channels, 5, norm, width, strides.stem),
         strides.make_pool1(),
-        make_stages(DEPTHS[50], (1, 1, 1, 1), Bottleneck.expansion, make_block),
-        WIDTHS[-1] * Bottleneck.expansion,
+        make_stages(DEPTHS[50], (1, 1, 1, 1), Bottleneck.expansion, make_block, width),
+        8 * width * Bottleneck.expansion,
         in_channels,
         num_classes,
         dropout,

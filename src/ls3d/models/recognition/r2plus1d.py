@@ -37,7 +37,7 @@ def _r2plus1d(
     if midplanes not in ("vmz", "torchvision"):
         raise InputError(f"midplanes is {midplanes!r}, expected 'vmz' or 'torchvision'")
     make_conv = partial(conv2plus1d, midplanes=midplanes)
-    return resnet3d(depth, [make_conv] * 4, stem=partial(stem2plus1d, width=stem_width), **arguments)
+    return resnet3d(depth, [make_conv] * 4, stem=partial(stem2plus1d, middle=stem_width), **arguments)
 
 
 @register_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from lightning.pytorch import Callback
 
@@ -42,6 +43,10 @@ class EnhancementTask:
     def callbacks(self) -> list[Callback]:
         """Pictures of the validation."""
         return [PictureLog()]
+
+    def metadata(self) -> dict[str, Any]:
+        """None."""
+        return {}
 
     def held_out_windows(self) -> FixedWindows | None:
         """The windows that are validated on, None if no clip is held out."""

@@ -133,6 +133,11 @@ class BaseRecipe(Section):
             raise ValueError("there is no GPU that torch can use; expected cpu or auto")
         return accelerator
 
+    @property
+    def accumulate(self) -> int:
+        """Parts of a batch whose gradients are added up."""
+        return 1
+
     @abstractmethod
     def training_task(self, network: Network) -> TrainingTask:
         """How to train ``network``, which was built from ``model``."""

@@ -1,0 +1,6 @@
+"""Accuracy of recognition networks on labeled videos, by clips and crops."""
+
+from ls3d.evaluation.recognition.evaluate import evaluate_recognition
+from ls3d.evaluation.recognition.report import RecognitionReport, VideoScore, ViewProtocol
+
+__all__ = ["RecognitionReport", "VideoScore", "ViewProtocol", "evaluate_recognition"]

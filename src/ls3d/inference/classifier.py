@@ -1,0 +1,171 @@
+"""The object that runs a recognition network on clips: device, precision, normalization, names of the classes."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from ls3d.errors import InputError
+from ls3d.inference.device import resolve_device
+from ls3d.inference.enhancer import Precision
+from ls3d.models import ClipFormat, Preprocessing, RecognitionNet, model_info
+
+#: Frames per second of clips, for networks whose weights don't record it: every second frame at 30 per second.
+_DEFAULT_FPS = 15.0
+
+_AUTOCAST_TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Classifier:
+    """Runs a recognition network on clips of 8-bit RGB.
+
+    The names of the classes, the format of clips and the normalization come from the metadata of the network's
+    weights, otherwise from the registry.
+
+    Args:
+        network: is moved to the device and set to evaluation mode.
+        device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
+        precision: the half-precision types run under autocast.
+
+    Attributes:
+        network: the network.
+        device: where it is.
+        classes: names of the classes; numbers where the weights record no names.
+        clip: the format of the clips that the network was trained on.
+        preprocessing: how clips are normalized.
+
+    Raises:
+        InputError: there is no such device, the network doesn't take clips of three channels alone, or its metadata
+            are not those of a classifier.
+    """
+
+    def __init__(
+        self, network: RecognitionNet, device: str | torch.device = "auto", precision: Precision = "float32"
+    ) -> None:
+        if network.traits.modalities != ("clip",) or network.in_channels != 3:
+            raise InputError(f"{network.name} doesn't take clips of RGB frames alone")
+        self.device = resolve_device(device)
+        self.network = network.eval().to(self.device)
+        self.precision = precision
+        self.classes = class_names(network)
+        self.clip = clip_format(network)
+        self.preprocessing = preprocessing_of(network)
+
+    def probabilities(self, clips: Tensor) -> Tensor:
+        """Classify clips.
+
+        Args:
+            clips: ``(N, 3, T, h, w)`` uint8.
+
+        Returns:
+            ``(N, classes)`` float32 on the network's device.
+        """
+        inputs = normalize_clips(clips.to(self.device), self.preprocessing, self.clip.subtract_mean)
+        with torch.inference_mode(), self._autocast():
+            logits: Tensor = self.network(inputs)
+        return logits.float().softmax(dim=1)
+
+    def probabilities_of_views(self, views: Tensor) -> Tensor:
+        """Classify videos by the mean probabilities of several clips of each.
+
+        Args:
+            views: ``(N, V, 3, T, h, w)`` uint8.
+
+        Returns:
+            ``(N, classes)`` float32 on the network's device.
+        """
+        scores = self.probabilities(views.flatten(0, 1))
+        return scores.reshape(*views.shape[:2], -1).mean(dim=1)
+
+    def features(self, clips: Tensor, layer: str | None = None) -> Tensor:
+        """Return the output of a layer for each clip, averaged over its positions if it has any.
+
+        Args:
+            clips: ``(N, 3, T, h, w)`` uint8.
+            layer: a name from ``RecognitionNet.layer_names``; None for the inputs of the classifier.
+
+        Returns:
+            ``(N, C)`` float32 on the network's device.
+
+        Raises:
+            InputError: the network has no such layer.
+        """
+        inputs = normalize_clips(clips.to(self.device), self.preprocessing, self.clip.subtract_mean)
+        with torch.inference_mode(), self._autocast():
+            if layer is None:
+                output = self.network.forward_head(self.network.forward_features(inputs), pre_logits=True)
+            else:
+                output = self.network.forward_intermediates(inputs, layers=[layer])[layer]
+        return output.float().flatten(2).mean(dim=2) if output.dim() > 2 else output.float()
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, _AUTOCAST_TYPES[self.precision])
+
+
+def normalize_clips(clips: Tensor, preprocessing: Preprocessing, subtract_mean: bool = False) -> Tensor:
+    """Convert clips from 8-bit RGB to the values that a network takes.
+
+    Args:
+        clips: ``(N, 3, T, h, w)`` uint8, or floating point on the same scale.
+        preprocessing: how to normalize.
+        subtract_mean: whether to subtract the mean of the frames of each clip instead of the preprocessing's mean.
+
+    Returns:
+        ``(N, 3, T, h, w)`` float32.
+    """
+    if preprocessing.channels == "BGR":
+        clips = clips.flip(1)
+    clips = clips.float()
+    low, high = preprocessing.value_range
+    scale = (high - low) / 255
+    std = torch.tensor(preprocessing.std, device=clips.device).view(-1, 1, 1, 1)
+    if subtract_mean:
+        return (clips - clips.mean(dim=2, keepdim=True)) * (scale / std)
+    mean = torch.tensor(preprocessing.mean, device=clips.device).view(-1, 1, 1, 1)
+    return (clips * scale + (low - mean)) / std
+
+
+def class_names(network: RecognitionNet) -> tuple[str, ...]:
+    """Return the names of the classes from the network's metadata, or numbers.
+
+    Raises:
+        InputError: there is another number of names than of classes.
+    """
+    names = network.config.metadata.get("classes") if network.config else None
+    if names is None:
+        return tuple(str(number) for number in range(network.num_classes))
+    if not isinstance(names, list) or len(names) != network.num_classes or not all(isinstance(n, str) for n in names):
+        raise InputError(f"the metadata's classes are {names!r:.200}, expected {network.num_classes} names")
+    return tuple(names)
+
+
+def clip_format(network: RecognitionNet) -> ClipFormat:
+    """Return the format of clips from the network's metadata, or that of the registry at 15 frames per second.
+
+    Raises:
+        InputError: it is not stated in either.
+    """
+    if network.config is not None and "clip" in network.config.metadata:
+        return ClipFormat.from_dict(network.config.metadata["clip"])
+    size = model_info(network.name).input_size if network.config is not None else None
+    if size is None or len(size) != 4:
+        raise InputError(f"it is unknown which clips {network.name} takes")
+    return ClipFormat(size[1], _DEFAULT_FPS, (size[2], size[3]))
+
+
+def preprocessing_of(network: RecognitionNet) -> Preprocessing:
+    """Return the normalization from the network's metadata, or that of the registry.
+
+    Raises:
+        InputError: it is not stated in either.
+    """
+    if network.config is not None and "preprocessing" in network.config.metadata:
+        return Preprocessing.from_dict(network.config.metadata["preprocessing"])
+    known = model_info(network.name).preprocessing if network.config is not None else None
+    if known is None:
+        raise InputError(f"it is unknown how {network.name} takes its clips normalized")
+    return known

@@ -1,0 +1,1 @@
+"""Training of recognition networks: recipes of the kind ``classification``."""

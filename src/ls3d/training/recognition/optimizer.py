@@ -1,0 +1,64 @@
+"""The optimizer of a classification: rates that decrease towards the input, weight decay of the weights alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ls3d.models import RecognitionNet
+from ls3d.nn import LS3DConv3d
+from ls3d.training.recognition.recipe import ClassificationOptimization
+
+
+def make_optimizer(network: RecognitionNet, options: ClassificationOptimization) -> torch.optim.Optimizer:
+    """Make the optimizer of a recipe."""
+    groups = optimizer_groups(network, options)
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=options.learning_rate)
+    return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum, nesterov=options.momentum > 0)
+
+
+def optimizer_groups(network: RecognitionNet, options: ClassificationOptimization) -> list[dict[str, Any]]:
+    """Divide the parameters by stage, by whether they are decayed, and by whether they predict offsets.
+
+    The top-level children of the network are its stages: the rate of the last one with parameters is
+    ``learning_rate``, that of each one before it ``layer_decay`` times as much. Biases and the parameters of
+    normalizations are not decayed.
+
+    Returns:
+        Groups with the keys ``params``, ``lr``, ``weight_decay`` and ``name``.
+    """
+    predictors = {
+        id(parameter)
+        for layer in network.modules()
+        if isinstance(layer, LS3DConv3d)
+        for parameter in layer.predictor.parameters()
+    }
+    frozen = _norm_parameters(network) if options.frozen_norms else set()
+    stages = [(name, stage) for name, stage in network.named_children() if any(True for _ in stage.parameters())]
+    groups: dict[tuple[str, bool, bool], dict[str, Any]] = {}
+    for depth, (name, stage) in enumerate(reversed(stages)):
+        for parameter in stage.parameters():
+            if id(parameter) in frozen or not parameter.requires_grad:
+                continue
+            is_predictor, is_decayed = id(parameter) in predictors, parameter.dim() > 1
+            factor = options.layer_decay**depth * (options.offset_factor if is_predictor else 1.0)
+            group = {
+                "params": [],
+                "lr": options.learning_rate * factor,
+                "weight_decay": options.weight_decay if is_decayed else 0.0,
+                "name": f"{name}{'' if is_decayed else '.scales'}{'.offsets' if is_predictor else ''}",
+            }
+            groups.setdefault((name, is_decayed, is_predictor), group)["params"].append(parameter)
+    return list(groups.values())
+
+
+def _norm_parameters(network: nn.Module) -> set[int]:
+    return {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for parameter in module.parameters()
+    }
