@@ -17,7 +17,8 @@ from rich.text import Text
 from typer.core import TyperArgument, TyperGroup
 
 from ls3d._version import __version__
-from ls3d.cli import doctor, enhance, evaluate, features, inspect, train, weights
+from ls3d.allocator import keep_freed_memory
+from ls3d.cli import classify, compare, doctor, enhance, evaluate, features, inspect, train, weights
 from ls3d.cli._console import INTERRUPTED, shown_warnings
 from ls3d.errors import InputError, MissingExtraError, OutputExistsError
 from ls3d.terminal import console, escape_unencodable, one_line
@@ -26,12 +27,12 @@ from ls3d.terminal import console, escape_unencodable, one_line
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
-    help="Enhance videos (frame rate, resolution, noise) with learnable-sampling 3D convolution.",
+    help="Enhance videos (frame rate, resolution, noise) and classify them, with learnable-sampling 3D convolution.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (enhance, evaluate, features, train, inspect, weights, doctor):
+for module in (enhance, compare, classify, evaluate, features, train, inspect, weights, doctor):
     module.register(app)
 
 
@@ -52,6 +53,7 @@ def options(
 
 def main() -> None:
     """Run the program: an error of the user is shown as one sentence on standard error, with exit status 2."""
+    keep_freed_memory()
     escape_unencodable()
     sys.excepthook = _show_bug
     shown = console(stderr=True)
