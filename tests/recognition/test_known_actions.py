@@ -1,0 +1,54 @@
+"""Inception-I3D names the actions of public clips, with the weights that ``ls3d weights get i3d_inception`` has kept.
+
+The environment variable ``LS3D_CLIPS`` is a folder with clips, under the names that they have in their repositories.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ls3d.inference import Classifier
+from ls3d.models import RecognitionNet, load_model
+from ls3d.models.downloads import downloaded_weights
+from ls3d.recognition import classify_video
+
+#: File, action, least probability.
+CLIPS = [
+    # open-mmlab/mmaction2, demo
+    ("demo.mp4", "arm wrestling", 0.99),
+    ("test_video_structuralize.mp4", "shooting basketball", 0.6),
+    # open-mmlab/mmaction2, tests/data
+    ("test.mp4", "cleaning pool", 0.99),
+    # google-deepmind/kinetics-i3d, data
+    ("v_CricketShot_g04_c01_rgb.gif", "playing cricket", 0.98),
+]
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    if downloaded_weights("i3d_inception") is None:
+        pytest.skip("the weights of i3d_inception are not here; `ls3d weights get i3d_inception` downloads them")
+    network = load_model("i3d_inception")
+    assert isinstance(network, RecognitionNet)
+    return Classifier(network, "cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "action", "least"), CLIPS)
+def test_the_action_of_a_public_clip(classifier: Classifier, name: str, action: str, least: float) -> None:
+    path = Path(os.environ.get("LS3D_CLIPS", "")) / name
+    if not os.environ.get("LS3D_CLIPS") or not path.is_file():
+        pytest.skip(f"LS3D_CLIPS has no file {name}")
+    found = classify_video(classifier, path, stride=2.56)
+    ((best, probability),) = found.best(1).items()
+    assert best == action
+    assert probability >= least
+
+
+def test_the_names_of_the_classes(classifier: Classifier) -> None:
+    assert len(classifier.classes) == 400
+    assert classifier.clip.fps == 25
+    assert classifier.preprocessing.value_range == (-1, 1)
