@@ -28,8 +28,8 @@ from ls3d.environment import versions
 JOBS = (
     ("vfi", ("interpolate", "--model", "vfi"), 12),
     ("bilateral", ("interpolate", "--model", "bilateral"), 12),
-    ("vdn", ("denoise",), 12),
-    ("vsr", ("upscale",), 3),
+    ("vdn", ("denoise",), 6),
+    ("vsr", ("upscale",), 2),
 )
 SIZES = ((640, 360), (1280, 720))
 

@@ -1,6 +1,6 @@
 """Tables 2 and 3 of the LS3D paper as a controlled experiment: PSNR against how far the texture moves.
 
-    python benchmarks/rendered_motion.py --output benchmarks/results/reproduce/rendered_motion.json
+    python -P benchmarks/rendered_motion.py --output benchmarks/results/reproduce/rendered_motion.json
 
 Rendered scenes (``ls3d.data.rendered``): a textured background and a textured sprite that move 0 to 12 pixels between
 the two given frames, in independent directions. The interpolation network of figure 2, narrow, with LS3D-Conv in none,
