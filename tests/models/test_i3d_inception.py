@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,6 +133,15 @@ def test_other_variables_are_refused(change: str, tmp_path: Path) -> None:
         load_checkpoint(path)
     named = {"an object": "Path", "another rank": "conv_2b", "a missing variable": "conv_2b.1.bias"}
     assert named.get(change, "params/Conv3d_2b_1x1/BatchNorm_0/scale") in str(error.value)
+
+
+def test_variables_that_contain_themselves_are_refused(tmp_path: Path) -> None:
+    variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
+    variables["params"]["again"] = variables["params"]
+    path = tmp_path / "i3d.ckpt"
+    path.write_bytes(pickle.dumps(variables))
+    with pytest.raises(InputError, match="more than 100,000 variables"):
+        load_checkpoint(path)
 
 
 @torch.no_grad()
