@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,8 @@ def train(
     Example: ls3d train recipes/vfi/bundled.yaml data.root=clips optimization.steps=1000
 
     Example: ls3d train --data videos --model r2plus1d_18 optimization.steps=1000
+
+    On several GPUs: torchrun --nproc-per-node 4 -m ls3d train recipes/vfi/bundled.yaml
     """
     from ls3d.errors import InputError
     from ls3d.training import OtherTrainingError, load_recipe, recipe_for_videos
@@ -68,7 +71,13 @@ def train(
             weights = run(checked, resume=not restart)
     except OtherTrainingError as error:
         raise InputError(f"{error} (--restart, or output=FOLDER)") from error
-    console().print(f"Weights: {weights}", soft_wrap=True)
+    if _is_first_process():
+        console().print(f"Weights: {weights}", soft_wrap=True)
+
+
+def _is_first_process() -> bool:
+    """Whether this process writes the files, of those that torchrun has started; True without torchrun."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
@@ -79,7 +88,8 @@ def _shown_stop() -> Iterator[None]:
     try:
         yield
     except TrainingStoppedError as stop:
-        console(stderr=True).print(str(stop), soft_wrap=True)
+        if _is_first_process():
+            console(stderr=True).print(str(stop), soft_wrap=True)
         raise SystemExit(128 + stop.signal) from stop
 
 
