@@ -17,12 +17,14 @@ from ls3d.models import (
     RecognitionNet,
     RecognitionTraits,
     Task,
+    create_model,
     from_pretrained,
     list_models,
     load_model,
     model_info,
     save_weights,
 )
+from ls3d.models.recognition._resnet3d import ResNet3d
 from ls3d.models.recognition.audiovisual import AudioVisualNet
 from ls3d.nn import LS3DConv3d
 
@@ -402,3 +404,15 @@ def test_pretrained_by_path(tmp_path: Path) -> None:
     for source in (tmp_path / "mine", tmp_path / "mine" / "model.safetensors"):
         torch.testing.assert_close(from_pretrained(source)(clip), model(clip), rtol=0, atol=0)
     assert type(model).from_pretrained(tmp_path / "mine").require_config().metadata["license"] == "CC-BY-4.0"
+
+
+@pytest.mark.parametrize("name", ["r2plus1d_18", "ir_csn_50", "i3d_r50", "res3d_18", "mc3_18"])
+def test_the_width_scales_every_stage(name: str) -> None:
+    """Channels are doubled from stage to stage, as in the full network; a clip passes."""
+    network = create_model(name, width=8, num_classes=3)
+    assert isinstance(network, ResNet3d)
+    expansion = network.num_features // 64
+    outputs = network.eval().forward_intermediates(
+        torch.rand(1, 3, 8, 32, 32), layers=["stem", "layer1", "layer2", "layer3", "layer4"]
+    )
+    assert [output.shape[1] for output in outputs.values()] == [8, *(8 * expansion * 2**n for n in range(4))]

@@ -23,7 +23,7 @@ def evaluate(
         typer.Argument(help="Name of a model (vfi, blend, bicubic, ...) or a weights file.", show_default=False),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="Name of a protocol, such as ucf101 or vid4-bi-y; see --list.")
+        str | None, typer.Option(help="Name of a protocol, such as ucf101 or vid4-bi-y (see --list), or c3d-svm.")
     ] = None,
     data: Annotated[
         Path | None,
@@ -35,6 +35,13 @@ def evaluate(
     restart: Annotated[bool, typer.Option("--restart", help="Measure all clips again.")] = False,
     group: Annotated[
         list[str] | None, typer.Option(help="Labeled videos: only those of this group, such as test or S8.")
+    ] = None,
+    train_group: Annotated[
+        list[str] | None, typer.Option(help="Protocol c3d-svm: groups to train on; default: all but --group.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Protocol c3d-svm: layer of the features, such as fc6.")] = None,
+    dimensions: Annotated[
+        list[int] | None, typer.Option(help="Protocol c3d-svm: also on this number of principal components.")
     ] = None,
     clips: Annotated[int, typer.Option(help="Labeled videos: clips of each, evenly spaced.")] = 10,
     crops: Annotated[int, typer.Option(help="Labeled videos: crops of each clip, 1 or 3.")] = 1,
@@ -69,6 +76,19 @@ def evaluate(
         def progress(done: int, total: int, name: str) -> None:
             bar.update(task, completed=done, total=total, description=name)
 
+        if protocol == "c3d-svm":
+            from ls3d.recognition import evaluate_svm, extract_features
+
+            if not group:
+                raise InputError("is missing: the protocol c3d-svm tests the videos of a group", argument="group")
+            features = extract_features(model, data, layer, device=device, progress=progress)
+            rest = features.of_groups(train_group) if train_group else features.of_groups(group, inverted=True)
+            machine = evaluate_svm(rest, features.of_groups(group), dimensions or ())
+            if json is not None:
+                machine.save(json)
+            for count, top1 in {**machine.by_dimension, machine.dimensions: machine.top1}.items():
+                console().print(f"{count} dimensions: top-1 {top1:.1f} %", soft_wrap=True)
+            return
         if protocol is None:
             views = ViewProtocol(clips, crops)
             found = evaluate_recognition(

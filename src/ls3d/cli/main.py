@@ -17,7 +17,7 @@ from rich.text import Text
 from typer.core import TyperArgument, TyperGroup
 
 from ls3d._version import __version__
-from ls3d.cli import doctor, enhance, evaluate, inspect, train
+from ls3d.cli import classify, doctor, enhance, evaluate, features, inspect, train
 from ls3d.cli._console import INTERRUPTED, shown_warnings
 from ls3d.errors import InputError, MissingExtraError, OutputExistsError
 from ls3d.terminal import console, escape_unencodable, one_line
@@ -26,12 +26,12 @@ from ls3d.terminal import console, escape_unencodable, one_line
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
-    help="Enhance videos (frame rate, resolution, noise) with learnable-sampling 3D convolution.",
+    help="Enhance videos (frame rate, resolution, noise) and classify them, with learnable-sampling 3D convolution.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (enhance, evaluate, train, inspect, doctor):
+for module in (enhance, classify, evaluate, features, train, inspect, doctor):
     module.register(app)
 
 

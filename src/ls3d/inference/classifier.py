@@ -79,6 +79,27 @@ class Classifier:
         scores = self.probabilities(views.flatten(0, 1))
         return scores.reshape(*views.shape[:2], -1).mean(dim=1)
 
+    def features(self, clips: Tensor, layer: str | None = None) -> Tensor:
+        """Return the output of a layer for each clip, averaged over its positions if it has any.
+
+        Args:
+            clips: ``(N, 3, T, h, w)`` uint8.
+            layer: a name from ``RecognitionNet.layer_names``; None for the inputs of the classifier.
+
+        Returns:
+            ``(N, C)`` float32 on the network's device.
+
+        Raises:
+            InputError: the network has no such layer.
+        """
+        inputs = normalize_clips(clips.to(self.device), self.preprocessing, self.clip.subtract_mean)
+        with torch.inference_mode(), self._autocast():
+            if layer is None:
+                output = self.network.forward_head(self.network.forward_features(inputs), pre_logits=True)
+            else:
+                output = self.network.forward_intermediates(inputs, layers=[layer])[layer]
+        return output.float().flatten(2).mean(dim=2) if output.dim() > 2 else output.float()
+
     def _autocast(self) -> AbstractContextManager[object]:
         if self.precision == "float32":
             return nullcontext()

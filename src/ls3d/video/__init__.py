@@ -48,6 +48,7 @@ _PUBLIC = {
     "probe": "ls3d.video.properties",
     "read_duration": "ls3d.video.timed_frames",
     "read_frames_at": "ls3d.video.timed_frames",
+    "read_frames_regularly": "ls3d.video.timed_frames",
     "reorder_depth": "ls3d.video.mux",
     "same_pixels": "ls3d.video.pixels",
     "to_rgb": "ls3d.video.color",
@@ -99,6 +100,7 @@ if TYPE_CHECKING:  # the names of _PUBLIC for type checkers; tests/test_imports.
     from ls3d.video.source import Source as Source
     from ls3d.video.timed_frames import read_duration as read_duration
     from ls3d.video.timed_frames import read_frames_at as read_frames_at
+    from ls3d.video.timed_frames import read_frames_regularly as read_frames_regularly
     from ls3d.video.y4m import write_y4m as write_y4m
     from ls3d.video.y4m import y4m_header as y4m_header
 

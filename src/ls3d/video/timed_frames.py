@@ -1,6 +1,7 @@
-"""Frames of a video file at given times, as arrays of 8-bit RGB: only the part of the file that is needed is decoded.
+"""Frames of a video file at given times or at a fixed rate, as arrays of 8-bit RGB.
 
-Recognition reads clips this way. Frames are rotated as the file says.
+Recognition reads clips this way: only the part of a file that is needed is decoded. Frames are rotated as the file
+says.
 """
 
 from __future__ import annotations
@@ -67,6 +68,44 @@ def read_frames_at(
     if len({frame.shape for frame in frames}) > 1:
         raise InputError(f"{os.fspath(path)} has frames of different sizes")
     return np.stack(frames)
+
+
+def read_frames_regularly(
+    path: str | os.PathLike[str], rate: float, short_side: int | None = None
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Decode a whole file once and yield the frames that are nearest to the times ``(k + 0.5) / rate``.
+
+    Memory does not depend on the length of the file.
+
+    Args:
+        path: a video file.
+        rate: frames per second.
+        short_side: as for ``read_frames_at``.
+
+    Yields:
+        ``(H, W, 3)`` RGB, rotated for display; the last one is at most half an interval after the end of the file.
+
+    Raises:
+        OSError: the file can't be read.
+        InputError: it is not a video, or a frame of it can't be decoded.
+    """
+    with open_video(path) as video:
+        video.stream.thread_type = "AUTO"
+        count = 0
+        previous: tuple[float, av.VideoFrame] | None = None
+        try:
+            for time, picture in _timed_pictures(video):
+                while previous is not None and (count + 0.5) / rate < (previous[0] + time) / 2:
+                    yield _to_array(previous[1], short_side)
+                    count += 1
+                previous = (time, picture)
+        except av.FFmpegError as error:
+            raise InputError(f"{os.fspath(path)} can't be decoded ({error.strerror})") from error
+        if previous is None:
+            raise InputError(f"{os.fspath(path)} has no frame that can be decoded")
+        while count == 0 or (count + 0.5) / rate < previous[0] + 1 / _rate(video.stream):
+            yield _to_array(previous[1], short_side)
+            count += 1
 
 
 def _duration_of_packets(video: OpenVideo, name: str) -> float:
