@@ -17,7 +17,7 @@ from rich.text import Text
 from typer.core import TyperArgument, TyperGroup
 
 from ls3d._version import __version__
-from ls3d.cli import classify, doctor, enhance, evaluate, features, inspect, train
+from ls3d.cli import classify, doctor, enhance, evaluate, features, inspect, search, train
 from ls3d.cli._console import INTERRUPTED, shown_warnings
 from ls3d.errors import InputError, MissingExtraError, OutputExistsError
 from ls3d.terminal import console, escape_unencodable, one_line
@@ -31,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (enhance, classify, evaluate, features, train, inspect, doctor):
+for module in (enhance, classify, evaluate, features, train, search, inspect, doctor):
     module.register(app)
 
 

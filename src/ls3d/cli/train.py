@@ -65,35 +65,35 @@ def train(
         checked = load_recipe(recipe, changes)
     else:
         raise InputError("expected a recipe, or --data and --model")
-    _silence_notices()
+    silence_notices()
     try:
-        with _shown_stop():
+        with shown_stop():
             weights = run(checked, resume=not restart)
     except OtherTrainingError as error:
         raise InputError(f"{error} (--restart, or output=FOLDER)") from error
-    if _is_first_process():
+    if is_first_process():
         console().print(f"Weights: {weights}", soft_wrap=True)
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
     """Whether this process writes the files, of those that torchrun has started; True without torchrun."""
     return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
-def _shown_stop() -> Iterator[None]:
+def shown_stop() -> Iterator[None]:
     """Show that a signal stopped the training, and exit with 128 plus its number, as shells do."""
     from ls3d.errors import TrainingStoppedError
 
     try:
         yield
     except TrainingStoppedError as stop:
-        if _is_first_process():
+        if is_first_process():
             console(stderr=True).print(str(stop), soft_wrap=True)
         raise SystemExit(128 + stop.signal) from stop
 
 
-def _silence_notices() -> None:
+def silence_notices() -> None:
     """Hide Lightning's notices about devices and products, but not its warnings."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
@@ -124,9 +124,9 @@ def reproduce(
 
     if json is not None and not json.parent.is_dir():
         raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
-    _silence_notices()
+    silence_notices()
     shown = console(stderr=True)
-    with _shown_stop():
+    with shown_stop():
         result = run(
             table,
             overrides or (),

@@ -27,7 +27,8 @@ def train(recipe: BaseRecipe, resume: bool = True) -> Path:
     A state is saved after every epoch, and when SIGTERM or Ctrl-C stops the training. A resumed training logs the same
     losses and gives the same weights as an uninterrupted one.
 
-    In processes that ``torchrun`` has started, each trains on its share of every batch; only the first one writes files.
+    Of processes that ``torchrun`` has started, each trains on its share of every batch, and the first one writes
+    the files.
 
     Args:
         recipe: from ``load_recipe``.

@@ -115,7 +115,8 @@ class EnhancementModule(lightning.LightningModule):
         clean = _as_float(batch["frames"])
         validation = self.trainer.val_dataloaders
         assert isinstance(validation, DataLoader)
-        inputs = self._inputs(clean, self.processes.validated(len(validation.dataset))[batch_idx], training=False)
+        assert isinstance(validation.sampler, range)  # the windows of this process
+        inputs = self._inputs(clean, validation.sampler[batch_idx], training=False)
         output = self.pairs.enhance(Enhancer(self.model, self.device), inputs)
         count = output.shape[2]
         target = self.pairs.target(clean, inputs, count)
