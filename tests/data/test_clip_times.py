@@ -78,7 +78,7 @@ def test_random_clips_cover_every_video_uniformly() -> None:
     """10,000 clips of four videos: each has 2,500, in 10 bins; chi-square with 9 degrees of freedom, 99.9 %: 27.9."""
     recorded = [RecordedTimes(duration) for duration in (2.5, 4.0, 7.0, 32.0)]
     labeled = [LabeledVideo(str(number), 0, "", frames) for number, frames in enumerate(recorded)]
-    clips = RandomClips(labeled, ClipTiming(2, 1.0), (4, 4), Augmentation(), seed=5)
+    clips = RandomClips(labeled, ClipTiming(2, 1.0), (4, 4), Augmentation(share=(1, 1)), seed=5)
     for index in range(10_000):
         clips[index]
     for frames in recorded:

@@ -210,7 +210,7 @@ def test_a_twentieth_of_the_files_is_damaged(tmp_path: Path, caplog: pytest.LogC
     (root / "S2/bright/bright7.mp4").write_bytes(b"no video")
     with caplog.at_level(logging.WARNING):
         weights = train(recipe(root, tmp_path / "run", optimization={"steps": 12}, steps_per_epoch=6))
-    named = {name for name in re.findall(r"S\d/\w+/\w+\.mp4", "\n".join(record.message for record in caplog.records))}
+    named = set(re.findall(r"S\d/\w+/\w+\.mp4", "\n".join(record.message for record in caplog.records)))
     assert named == damaged
     report = evaluate_recognition(weights, root, ViewProtocol(clips=1), device="cpu")
     assert set(report.unreadable) == damaged
