@@ -42,14 +42,15 @@ def search(
 
     Example: ls3d search videos --depth 10 --depth 18 --convolution 2d --convolution 3d optimization.steps=1000
     """
-    from ls3d.errors import InputError, require
+    from ls3d.errors import InputError
     from ls3d.reproduce import search_architectures
+    from ls3d.reproduce.search import require_plotting
 
     for name, path in (("json", json), ("plot", plot)):
         if path is not None and not path.parent.is_dir():
             raise InputError(f"{path} can't be written: there is no folder {path.parent}", argument=name)
     if plot is not None:
-        require("matplotlib", "plot")
+        require_plotting()
     silence_notices()
     shown = console(stderr=True)
     with shown_stop():

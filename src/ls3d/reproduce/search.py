@@ -151,14 +151,18 @@ class Search:
             MissingExtraError: Matplotlib is not installed.
             InputError: Matplotlib doesn't write this format.
         """
-        require("matplotlib", "plot")
+        require_plotting()
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullFormatter
 
         figure = Figure(figsize=(10, 4.5), layout="constrained")
-        for axes, (name, unit) in zip(figure.subplots(1, 2, sharey=True), _COSTS.items(), strict=True):
-            self._draw(axes, name)
-            axes.set_xlabel(unit)
+        for axes, (name, (unit, title)) in zip(figure.subplots(1, 2, sharey=True), _COSTS.items(), strict=True):
+            self._draw(axes, name, unit)
+            axes.set_xlabel(title)
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         figure.axes[0].set_ylabel("top-1 accuracy, %")
         figure.axes[0].legend(fontsize=8)
         target = Path(path)
@@ -168,23 +172,39 @@ class Search:
         except ValueError as error:  # unknown format
             raise InputError(f"{target}: {error}", argument="plot") from error
 
-    def _draw(self, axes: Any, cost: str) -> None:
+    def _draw(self, axes: Any, cost: str, unit: float) -> None:
         for convolution in CONVOLUTIONS:
             results = [result for result in self.results if result.architecture.convolution == convolution]
             if not results:
                 continue
-            costs = [getattr(result, cost) for result in results]
-            errors = [result.spread or 0.0 for result in results]
+            costs = [(result.macs if cost == "macs" else result.parameters) / unit for result in results]
             means = [result.mean for result in results]
-            axes.errorbar(costs, means, errors, fmt="o", capsize=2, label=convolution)
+            axes.errorbar(
+                costs, means, [result.spread or 0.0 for result in results], fmt="o", capsize=2, label=convolution
+            )
             for place, result in zip(costs, results, strict=True):
-                of = result.architecture
-                label = f"{of.depth} layers\n{of.size} px, {of.fps:g} fps"
+                label = self._label(result.architecture)
                 axes.annotate(label, (place, result.mean), (4, 4), textcoords="offset points", fontsize=6)
         axes.axhline(100 / self.classes, color="gray", linestyle=":", linewidth=0.8)
 
+    def _label(self, point: Architecture) -> str:
+        """What the color doesn't tell: the values of the axes that differ among the results."""
+        values = {"depth": f"{point.depth} layers", "size": f"{point.size} px", "fps": f"{point.fps:g} fps"}
+        points = [asdict(result.architecture) for result in self.results]
+        return ", ".join(text for axis, text in values.items() if len({other[axis] for other in points}) > 1)
 
-_COSTS = {"macs": "multiply-adds of a clip", "parameters": "parameters"}
+
+#: Unit and title of the axis of each cost.
+_COSTS = {"macs": (1e9, "10^9 multiply-adds of a clip"), "parameters": (1e6, "10^6 parameters")}
+
+
+def require_plotting() -> None:
+    """Check that plots can be drawn.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+    """
+    require("matplotlib", "plot")
 
 
 def search_architectures(
