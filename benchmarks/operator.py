@@ -8,7 +8,8 @@ Each row of the result is one layer. These are measured:
 - ``ls3d_conv3d`` and ``F.conv3d``, on contiguous and on channels-last features, of which the faster layout counts;
 - on CPUs oneDNN's convolution, which torch doesn't always choose: it has no backward pass of its own;
 - the composition of ``grid_sample`` and ``einsum``;
-- if torchvision is installed, ``torchvision.ops.deform_conv2d`` on frames that are stacked in the channels.
+- if torchvision is installed, ``torchvision.ops.deform_conv2d`` on frames that are stacked in the channels;
+- on GPUs ``ls3d_conv3d`` and ``F.conv3d`` as CUDA graphs, too, whose times don't contain those of Python.
 
 Times are medians in milliseconds. Offsets are normally distributed with a deviation of two pixels.
 """
@@ -244,6 +245,8 @@ def measure(
 ) -> dict[str, Any]:
     """The times of all implementations for one layer, each with its faster layout."""
     row: dict[str, Any] = asdict(shape) | {"gflop": round(shape.gflop, 3), "forward": {}, "both": {}, "layouts": {}}
+    if device.type == "cuda":
+        row["graph"] = {"forward": {}, "both": {}}
     for layout, memory_format in LAYOUTS.items():
         tensors = draw(shape, memory_format, device, dtype)
         for name, runs in implementations(shape, tensors, layout).items():
@@ -254,7 +257,24 @@ def measure(
                 row["layouts"][f"{name} {layout} {direction}"] = round(taken, 3)
                 best = row[direction].get(name, math.inf)
                 row[direction][name] = round(min(best, taken), 3)
+                if device.type == "cuda" and name in ("ls3d", "conv3d"):
+                    best = row["graph"][direction].get(name, math.inf)
+                    row["graph"][direction][name] = round(min(best, graph_time(run, device, seconds)), 4)
     return row
+
+
+def graph_time(run: Run, device: torch.device, seconds: float) -> float:
+    """The median time in milliseconds of a CUDA graph of ten calls, over ten."""
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):  # as torch.cuda.graph requires
+        run()
+    torch.cuda.current_stream(device).wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(10):
+            run()
+    return median(graph.replay, device, seconds) / 10
 
 
 def scaling(shape: Shape, seconds: float) -> dict[str, Any]:
@@ -367,6 +387,11 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "ls3d / convolution, worst": round(max(ratios.values()), 3),
             "worst shape": max(ratios, key=lambda name: ratios[name]),
         }
+        graphs = [row["graph"][direction] for row in wide if "graph" in row]
+        if graphs:
+            found[direction]["ls3d / F.conv3d as CUDA graphs, geometric mean"] = geometric_mean(
+                [times["ls3d"] / times["conv3d"] for times in graphs]
+            )
         for other in ("composition", "torchvision"):
             factors = [row[direction][other] / row[direction]["ls3d"] for row in wide if other in row[direction]]
             if factors:

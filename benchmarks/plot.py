@@ -27,7 +27,8 @@ HEAD = """# Benchmarks
 times is the cost of learnable sampling. Times are medians in milliseconds; each implementation is timed in both memory
 layouts, and the faster one counts. Where oneDNN's convolution is listed, the ratio is to the faster one of it and
 `F.conv3d`: torch doesn't call oneDNN for one small clip (see `ls3d.nn.Conv3d`). Without it, the ratio says little for
-small clips. Peak extra memory is what a call allocates beyond its inputs and outputs.
+small clips. On GPUs, most of the time of a small clip is that of Python and torch; "graph" is without it, from CUDA
+graphs of ten calls. Peak extra memory is what a call allocates beyond its inputs and outputs.
 """
 
 IMPLEMENTATIONS = ("ls3d", "conv3d", "onednn", "composition", "torchvision")
@@ -64,13 +65,20 @@ def ratio_of(times: dict[str, float]) -> float:
 def table(rows: list[dict[str, Any]], direction: str) -> list[str]:
     """A Markdown table with one row for each layer."""
     present = [name for name in IMPLEMENTATIONS if any(name in row[direction] for row in rows)]
-    lines = ["| layer | input, kernel | " + " | ".join(TITLES[name] for name in present) + " | ls3d / convolution |"]
-    lines.append("|---|---|" + "---:|" * (len(present) + 1))
+    heads = ["layer", "input, kernel", *(TITLES[name] for name in present), "ls3d / convolution"]
+    has_graphs = any("graph" in row for row in rows)
+    if has_graphs:
+        heads += ["ls3d, graph", "F.conv3d, graph", "ratio, graph"]
+    lines = [f"| {' | '.join(heads)} |", "|---|---|" + "---:|" * (len(heads) - 2)]
     for row in rows:
         times = row[direction]
         cells = [format_ms(times[name]) if name in times else "" for name in present]
         ratio = f"{ratio_of(times):.2f}" if "conv3d" in times and "ls3d" in times else ""
-        lines.append(f"| {row['name']} | {describe_layer(row)} | " + " | ".join(cells) + f" | {ratio} |")
+        cells = [row["name"], describe_layer(row), *cells, ratio]
+        if has_graphs:
+            graph = row["graph"][direction]
+            cells += [f"{graph['ls3d']:.3f}", f"{graph['conv3d']:.3f}", f"{graph['ls3d'] / graph['conv3d']:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

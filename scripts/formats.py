@@ -65,6 +65,14 @@ _AUDIO = (
 )
 _IN_AVI = ("pcm_mulaw audio", "adpcm_ms audio")  # which PyAV writes into no Matroska file
 _SUBTITLES = ("subrip", "ass", "webvtt", "mov_text")
+#: Sources with an alpha channel: encoder, pixel format, suffix and options.
+_TRANSPARENT = {
+    "ProRes 4444": ("prores_ks", "yuva444p10le", ".mov", {}),
+    "VP9": ("libvpx-vp9", "yuva420p", ".webm", {"deadline": "realtime", "crf": "10", "b": "0", "auto-alt-ref": "0"}),
+    "FFV1": ("ffv1", "yuva420p", ".mkv", {}),
+    "QuickTime Animation": ("qtrle", "argb", ".mov", {}),
+    "PNG": ("png", "rgba", ".mov", {}),
+}
 _OTHERS = ("font", "JPEG cover", "chapters", "title", "timecode", "rotation", "mirroring", "sample aspect ratio")
 
 
@@ -225,6 +233,47 @@ def stream_cells(folder: Path, targets: tuple[str, ...]) -> Iterator[Cell]:
             run = rewrite(source, path)
             yield Cell(thing, target, outcome_of(run, partial(_compare_streams, thing, source, path)))
             _remove(path)
+
+
+def transparency_cells(folder: Path, targets: tuple[str, ...]) -> Iterator[Cell]:
+    """Alpha channels."""
+    for name, (encoder, pix_fmt, suffix, options) in _TRANSPARENT.items():
+        source = folder / f"source{suffix}"
+        with av.open(str(source), "w") as output:
+            stream: Any = output.add_stream(encoder, rate=25, options=options)
+            stream.height, stream.width = _SIZE
+            stream.pix_fmt = pix_fmt
+            for number in range(_FRAMES):
+                frame = _transparent_picture(number).reformat(format=pix_fmt)
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode())
+        for target in targets:
+            path = folder / f"out{target}"
+            run = rewrite(source, path)
+            thing = f"transparency, {name}"
+            yield Cell(thing, target, outcome_of(run, partial(_compare_transparency, source, path)))
+            _remove(path)
+
+
+def _transparent_picture(number: int) -> av.VideoFrame:
+    """A picture that is opaque in a moving rectangle, and fades towards the right elsewhere."""
+    color = picture(number, *_SIZE).to_ndarray(format="rgb24")
+    alpha = np.tile(np.linspace(0, 200, _SIZE[1]).astype(np.uint8), (_SIZE[0], 1))
+    alpha[10:30, 5 + 4 * number : 25 + 4 * number] = 255
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(np.dstack([color, alpha])), format="rgba")
+
+
+def _compare_transparency(source: Path, path: Path) -> str:
+    """Whether the alpha of the first frame is the source's, but for what a codec loses."""
+    alphas = []
+    for each in (source, _first(path)):
+        video = VideoFile(each)
+        alpha = next(iter(video.frames())).alpha
+        if alpha is None:
+            return LEFT_OUT
+        alphas.append(alpha / (2**video.info.color.layout.depth - 1))
+    return KEPT if abs(alphas[0] - alphas[1]).mean() < 0.03 else CONVERTED
 
 
 def _write_source(folder: Path, thing: str) -> Path:
@@ -410,7 +459,11 @@ def make_cells(targets: tuple[str, ...] = TARGETS) -> list[Cell]:
     """Try everything."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        return [*video_cells(folder, targets), *stream_cells(folder, targets)]
+        return [
+            *video_cells(folder, targets),
+            *transparency_cells(folder, targets),
+            *stream_cells(folder, targets),
+        ]
 
 
 def main() -> int:

@@ -20,7 +20,9 @@ import typer
 from helpers.scripts import load_script
 from typer.core import TyperGroup
 
+from ls3d.cli.enhance import shown_options
 from ls3d.cli.main import app
+from ls3d.enhance.presets import PRESETS
 from ls3d.evaluation import PROTOCOLS
 from ls3d.models import bundled_weights, read_metadata
 
@@ -130,7 +132,7 @@ def test_documented_homes_are_those_of_the_contracts() -> None:
 
 
 def names_all(row: str, contract: dict[str, list[str]]) -> bool:
-    titles = {"av": "pyav", "yaml": "pyyaml"}
+    titles = {"av": "pyav", "yaml": "pyyaml", "PIL": "pillow"}
     return all(titles.get(name, name) in row.lower().split("|")[1] for name in contract["protected_modules"])
 
 
@@ -243,3 +245,18 @@ def test_the_experiment_with_rendered_motion_is_what_was_measured() -> None:
         columns = [[score[distance] for score in scores] for distance in distances]
         cells = [f"{statistics.fmean(column):.2f} ± {statistics.stdev(column):.2f}" for column in columns]
         assert f"| {row} | {' | '.join(cells)} |" in page
+
+
+def test_scores_of_the_order_of_steps_are_those_of_the_result() -> None:
+    mean = json.loads((ROOT / "benchmarks" / "results" / "step_order.json").read_text())["mean"]
+    page = (ROOT / "docs" / "enhancement.md").read_text()
+    rows = re.findall(r"^\| (?:kept|new) frames, .* \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    names = [f"kept frames, denoised {when}" for when in ("before", "after")]
+    names += [f"new frames, enlarged {when}" for when in ("before", "after")]
+    assert [figure for row in rows for figure in row] == [f"{mean[name]:.2f}" for name in names]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_documented_presets_are_their_options(preset: str) -> None:
+    row = f"| `{preset}` | `{shown_options(PRESETS[preset])}` |"
+    assert row in (ROOT / "docs" / "enhancement.md").read_text()

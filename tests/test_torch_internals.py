@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.utils._device import DeviceContext
+from torch.utils.flop_counter import FlopCounterMode
 
 from ls3d import _torch_internals
 
@@ -18,6 +24,41 @@ def test_transforms_of_torch_func_are_detected() -> None:
     function(torch.ones(2))
     torch.func.grad(function)(torch.ones(2))
     assert active == [False, True]
+
+
+def test_modes_and_subclasses_that_observe_operators_are_detected() -> None:
+    class Subclass(torch.Tensor):
+        pass
+
+    def observed(tensor: Tensor | None) -> bool:
+        return _torch_internals.is_dispatch_observed([tensor])
+
+    plain = torch.ones(2)
+    assert not observed(plain)
+    assert not observed(nn.Parameter(plain))
+    assert not observed(None)
+    assert observed(plain.as_subclass(Subclass))
+    assert observed(plain.to("meta"))
+    modes: list[contextlib.AbstractContextManager[Any]] = [
+        FlopCounterMode(display=False),
+        FakeTensorMode(),
+        DeviceContext(torch.device("cpu")),
+        torch.autocast("cpu"),
+        torch.autograd.forward_ad.dual_level(),
+        torch.profiler.profile(),
+    ]
+    for mode in modes:
+        with mode:
+            assert observed(plain), mode
+    assert not observed(plain)
+    traced: list[bool] = []
+
+    def function(x: Tensor) -> Tensor:
+        traced.append(observed(x))
+        return x + 1
+
+    torch.jit.trace(function, plain, check_trace=False)
+    assert traced == [True]
 
 
 def test_the_padding_of_a_convolution_is_that_of_functional_pad() -> None:

@@ -26,6 +26,7 @@ _PUBLIC = {
     "video": "ls3d.video",
     "LS3DConv3d": "ls3d.nn",
     "create_model": "ls3d.models",
+    "keep_freed_memory": "ls3d.allocator",
     "list_models": "ls3d.models",
     "load_model": "ls3d.models",
     "ls3d_conv3d": "ls3d.ops",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:  # the names of _PUBLIC for type checkers; tests/test_imports.
     from ls3d import reproduce as reproduce
     from ls3d import training as training
     from ls3d import video as video
+    from ls3d.allocator import keep_freed_memory as keep_freed_memory
     from ls3d.models import create_model as create_model
     from ls3d.models import list_models as list_models
     from ls3d.models import load_model as load_model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,30 @@ ConvNd = nn.modules.conv._ConvNd
 def are_functorch_transforms_active() -> bool:
     """Whether the caller runs under a transform of ``torch.func``, such as ``grad`` or ``vmap``."""
     return torch._C._are_functorch_transforms_active()
+
+
+def is_dispatch_observed(tensors: Iterable[Tensor | None]) -> bool:
+    """Whether anything but a kernel for CPUs or GPUs may handle or record operators called with these tensors.
+
+    That is a mode (such as a counter of operations or a tracer), a subclass of ``torch.Tensor``, the meta device,
+    autocast, a transform of ``torch.func``, forward-mode differentiation, the profiler, ``torch.jit.trace`` or
+    ``torch.compile``.
+    """
+    return (
+        torch.compiler.is_compiling()  # first: what follows can't be compiled
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._len_torch_function_stack() > 0
+        or torch._C._is_any_autocast_enabled()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._get_tracing_state() is not None
+        or torch._C._autograd._profiler_enabled()
+        or is_forward_ad_active()
+        or any(tensor is not None and not _is_plain(tensor) for tensor in tensors)
+    )
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return type(tensor) in (Tensor, nn.Parameter) and (tensor.is_cpu or tensor.is_cuda)
 
 
 def is_forward_ad_active() -> bool:

@@ -17,6 +17,7 @@ class Progress:
         fps: output frames per second of this run.
         remaining: estimated seconds until the job is finished, None if unknown.
         phase: what is being done: ``"frames"``, ``"joining"``, the name of a clip, ...
+        estimate: estimated seconds that this run takes from its beginning to its end, None if unknown.
     """
 
     done: int
@@ -25,6 +26,16 @@ class Progress:
     fps: float = 0.0
     remaining: float | None = None
     phase: str = "frames"
+    estimate: float | None = None
 
 
 ProgressCallback = Callable[[Progress], None]
+
+
+def format_duration(seconds: float | None) -> str:
+    """Hours, minutes and seconds."""
+    if seconds is None:
+        return "unknown"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

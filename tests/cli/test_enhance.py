@@ -1,4 +1,4 @@
-"""The three commands: flags, help, progress, reports, and errors with exit status 2."""
+"""The commands that enhance videos: flags, help, progress, reports, and errors with exit status 2."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from helpers.fields import interlaced_clip
 from helpers.videos import Clip, decode, times
 from typer.testing import CliRunner
 
 from ls3d.cli import enhance
 from ls3d.cli import main as program
-from ls3d.cli._console import ProgressStyle, TerminatedError, format_duration, show_report
+from ls3d.cli._console import ProgressStyle, TerminatedError, show_report
 from ls3d.enhance import EnhanceOptions, EnhanceReport
 from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import make_segment, plan_job
 from ls3d.enhance.jobs import prepare_interpolation
 from ls3d.enhance.options import QUALITIES
+from ls3d.enhance.presets import PRESETS
 from ls3d.errors import InputError
+from ls3d.progress import format_duration
 from ls3d.video import probe
 from ls3d.video.images import encode_png
 
@@ -44,7 +47,7 @@ def source(tmp_path: Path) -> Path:
     return Clip(50, audio=["eng"]).write(tmp_path / "in.mp4")
 
 
-@pytest.mark.parametrize("command", ["interpolate", "upscale", "denoise"])
+@pytest.mark.parametrize("command", ["interpolate", "upscale", "denoise", "enhance"])
 def test_help_has_an_example(command: str) -> None:
     output = run(command, "--help")
     assert f"Example: ls3d {command}" in output
@@ -75,6 +78,14 @@ def test_fps(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     run("interpolate", source, target, "--fps", "30000/1001", "--model", "repeat", "--duration", 1)
     assert probe(target).rate == Fraction(30000, 1001)
+
+
+def test_options_for_source_and_encoder(tmp_path: Path) -> None:
+    source = interlaced_clip(6).write(tmp_path / "in.mp4")
+    target = tmp_path / "out.mp4"
+    options = ("--deinterlace", "frame", "--dedup", "auto", "--encoder-options", "g=2,x264-params=bframes=0")
+    run("denoise", source, target, "--model", "identity", *options)
+    assert [frame.key_frame for frame in decode(target)] == [True, False] * 3
 
 
 def test_slow_motion(source: Path, tmp_path: Path) -> None:
@@ -268,3 +279,77 @@ def test_frames_without_usable_times_are_counted(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(("seconds", "text"), [(None, "unknown"), (5.4, "0:00:05"), (3_725, "1:02:05")])
 def test_remaining_time(seconds: float | None, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+def test_several_steps(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    flags = ("--denoise", "auto", "--upscale", "2", "--fps", "60", "--preview", 0.4)
+    models = ("--super-resolution-model", "bicubic", "--interpolation-model", "blend")
+    output = run("enhance", source, target, *flags, *models)
+    info = probe(target)
+    assert (info.width, info.height, info.rate, info.frames) == (128, 96, Fraction(60), 24)
+    assert "too little to be seen, so it is not denoised" in output
+    assert "1. super-resolution (bicubic), 2. interpolation (blend)" in output
+    assert "; bicubic, then blend on " in output
+
+
+def test_a_preset_is_its_options(source: Path, tmp_path: Path) -> None:
+    flags = ("--preview", 0.2, "--quality", "fast", "--factor", 3)
+    output = run("enhance", source, tmp_path / "out.mp4", "--preset", "phone", *flags)
+    assert "preset phone: --denoise auto --factor 3 --interpolation-model bilateral\n" in output
+    assert "5 frames became 15" in output
+    help_text = run("enhance", "--help")
+    assert all(preset in help_text for preset in PRESETS)
+
+
+@pytest.mark.parametrize(("flags", "dedup"), [((), "auto"), (("--dedup", "off"), "off")])
+def test_a_given_option_takes_precedence_over_a_preset(
+    flags: tuple[str, ...], dedup: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[EnhanceOptions] = []
+
+    def record(source: str, target: str, options: EnhanceOptions, **_: object) -> EnhanceReport:
+        calls.append(options)
+        return EnhanceReport(target)
+
+    monkeypatch.setattr("ls3d.enhance.enhance", record, raising=False)
+    output = run("enhance", source, tmp_path / "out.mp4", "--preset", "anime", "--crf", 20, *flags)
+    assert calls == [EnhanceOptions(crf=20, dedup="auto" if dedup == "auto" else "off")]
+    assert f"preset anime: --upscale 2 --factor 2 --dedup {dedup}\n" in output
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--denoise", "loud"], "--denoise loud: expected a number from 0 to 255"),
+        (["--upscale", "9"], "--upscale 9: expected a number more than 0"),
+        (["--preset", "film"], "--preset film: expected old-family-video, phone"),
+        (["--fps", "60", "--denoising-model", "vdn"], "--denoising-model vdn: no denoising is asked for"),
+        ([], "nothing to do: expected"),
+    ],
+)
+def test_errors_of_steps_name_the_flag(
+    flags: list[str], sentence: str, clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They stop a list of videos, since they don't depend on a video."""
+    monkeypatch.setattr(sys, "argv", ["ls3d", "enhance", str(clips), str(clips.parent / "out"), *flags])
+    with pytest.raises(SystemExit) as status:
+        program()
+    assert status.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {sentence}")
+
+
+@pytest.mark.parametrize("command", [("interpolate", "--model", "blend"), ("enhance", "--denoise", "9")])
+def test_the_time_is_estimated_before_the_first_segment_ends(
+    command: tuple[str, ...], source: Path, tmp_path: Path
+) -> None:
+    name, *flags = command
+    models = ("--denoising-model", "aligned_mean") if name == "enhance" else ()
+    arguments = (name, source, tmp_path / "out.mp4", *flags, *models, "--segment-frames", 6, "--preview", 0.4)
+    lines = [json.loads(line) for line in run(*arguments, "--progress", "json").splitlines()]
+    estimates = [line["info"] for line in lines if "info" in line and line["info"].startswith("estimated time: 0:")]
+    assert len(estimates) == 1
+    assert "s for each of 10 frames)" in estimates[0]
+    done = [line["done"] for line in lines[: lines.index({"info": estimates[0]})] if "done" in line]
+    assert max(done) <= 5
+    assert all(line["estimate"] > 0 for line in lines if "done" in line)

@@ -162,17 +162,6 @@ def test_half_precision_runs(tmp_path: Path) -> None:
     assert len(decode(tmp_path / "out.mp4")) == 6
 
 
-def test_transparency_and_interlacing_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    clip = Clip(2, codec="ffv1", pix_fmt="yuva420p", options={})
-    denoise(clip.write(tmp_path / "in.mkv"), tmp_path / "out.mkv", model="identity")
-    assert "transparency" in caplog.text
-    assert decode(tmp_path / "out.mkv")[0].format.name == "yuv420p"
-    caplog.clear()
-    clip = Clip(2, options={"flags": "+ilme+ildct", "x264-params": "tff=1"})
-    denoise(clip.write(tmp_path / "in.mp4"), tmp_path / "out.mp4", model="identity")
-    assert "interlaced" in caplog.text
-
-
 def test_progress_counts_up_to_the_end(tmp_path: Path) -> None:
     states: list[Progress] = []
     source = Clip(10).write(tmp_path / "in.mp4")

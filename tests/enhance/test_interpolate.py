@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from helpers.networks import NotANumber, RecordingBlend
 from helpers.videos import BT709, HDR10, Clip, decode, planes, psnr, times
 
-from ls3d.enhance import EnhanceOptions, denoise, interpolate, upscale
+from ls3d.enhance import EnhanceOptions, denoise, enhance, interpolate, upscale
 from ls3d.errors import InputError
 from ls3d.inference import NonFiniteOutputError
 from ls3d.video import probe
@@ -306,14 +307,14 @@ def test_bad_files_are_one_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "out.mp4").exists()
 
 
-@pytest.mark.parametrize("job", [interpolate, upscale, denoise])
+@pytest.mark.parametrize("job", [interpolate, upscale, denoise, partial(enhance, sigma=5)])
 def test_the_target_is_checked_before_a_model_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Callable[..., object]
 ) -> None:
     def load(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("ls3d.enhance._setup.load_network", load)
+    monkeypatch.setattr("ls3d.enhance._loading.load_network", load)
     source = Clip(frames=1).write(tmp_path / "in.mp4")
     for target, error in (
         (source, "source itself"),

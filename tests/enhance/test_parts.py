@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -15,11 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ls3d.enhance._progress import ProgressMeter
 from ls3d.enhance._threads import Worker, prefetch
 from ls3d.enhance._timeline import Constant, Multiply
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.errors import InputError
 from ls3d.inference import tiling
+from ls3d.progress import Progress
 from ls3d.video import cuts, exact_rate
 
 rates = st.fractions(min_value=1, max_value=240, max_denominator=1001)
@@ -200,3 +203,64 @@ def test_a_stalled_worker_is_left_at_an_interruption() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupt()
     stalled.set()
+
+
+class Clock:
+    """Replaces ``time.monotonic``: the first frame takes 5 seconds, every other one 2."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def run(self, meter: ProgressMeter, frames: int) -> None:
+        for number in range(frames):
+            self.seconds += 2 if number else 5
+            meter.step(written=3)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Clock:
+    caplog.set_level(logging.INFO, "ls3d.enhance")
+    made = Clock()
+    monkeypatch.setattr("ls3d.enhance._progress.time.monotonic", made)
+    return made
+
+
+def test_the_estimate_does_not_take_the_first_frame_for_the_others(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    states: list[Progress] = []
+    meter = ProgressMeter(2000, states.append, segment_frames=128)
+    clock.run(meter, 7)
+    assert caplog.messages == ["estimated time: 1:06:43 (2 s for each of 2000 frames)"]
+    assert states[-1].estimate == 5 + 1999 * 2
+    assert states[-1].remaining == (2000 - 7) * 2
+    assert states[0].estimate == 5 * 2000
+
+
+@pytest.mark.parametrize(
+    ("total", "segment_frames", "frames", "message"),
+    [
+        (None, 128, 8, "estimated time: 2 s for each source frame, whose number is unknown"),
+        (3, 128, 2, "estimated time: 0:00:09 (2 s for each of 3 frames)"),
+        (100, 2, 1, "estimated time: 0:08:20 (5 s for each of 100 frames)"),
+    ],
+)
+def test_the_estimate_comes_before_the_first_segment_ends(
+    total: int | None,
+    segment_frames: int,
+    frames: int,
+    message: str,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ls3d.enhance._progress._LONG", 1000.0)
+    meter = ProgressMeter(total, None, segment_frames=segment_frames)
+    clock.run(meter, frames - 1)
+    assert not caplog.messages
+    clock.seconds += 2 if frames > 1 else 5
+    meter.step(written=1)
+    assert caplog.messages == [message]

@@ -62,7 +62,7 @@ def test_order_does_not_change_a_byte(source: Path, tmp_path: Path, orders: int)
         if number % 4:
             segments = [make_segment(prepared.job, plan) for plan in plans]
         else:
-            segments = SegmentMaker(prepared.job, prepared.enhancer).make(plans)
+            segments = SegmentMaker(prepared.job, prepared.enhancers).make(plans)
         join(prepared.job, segments)
         assert target.read_bytes() == whole.read_bytes()
 
@@ -227,7 +227,8 @@ def test_a_segment_of_which_the_last_frame_is_missing(source: Path, tmp_path: Pa
 def test_a_network_that_changed_after_its_job_was_planned(source: Path, tmp_path: Path) -> None:
     prepared = prepare_interpolation(source, tmp_path / "out.mp4", model="blend", options=OPTIONS)
     plan = planned(prepared)[0]
-    job = replace(prepared.job, network=replace(prepared.job.network, digest="0"))
+    (step,) = prepared.job.steps
+    job = replace(prepared.job, steps=(replace(step, network=replace(step.network, digest="0")),))
     with pytest.raises(InputError, match="blend: the weights have changed"):
         make_segment(job, plan)
 

@@ -117,6 +117,16 @@ def test_agrees_at_every_number_of_channels(channels: int, dtype: torch.dtype) -
 
 
 @gpu
+@pytest.mark.parametrize("first", [0, 1, 8], ids=["same", "odd", "multiple of 16 bytes"])
+def test_a_repeated_call_agrees_at_another_address(first: int) -> None:
+    tensors = draw(PLAIN, torch.bfloat16)
+    before = forward_and_backward(PLAIN, tensors)
+    moved = tensors.map(lambda tensor: tensor.new_empty(tensor.numel() + first)[first:].view_as(tensor).copy_(tensor))
+    assert_close(forward_and_backward(PLAIN, moved), expected(PLAIN, tensors), TOLERANCE[torch.bfloat16])
+    assert_close(before, expected(PLAIN, tensors), TOLERANCE[torch.bfloat16])
+
+
+@gpu
 def test_float64_falls_back_to_the_reference() -> None:
     tensors = draw(PLAIN, torch.float64)
     assert_close(forward_and_backward(PLAIN, tensors), expected(PLAIN, tensors), 1e-12)

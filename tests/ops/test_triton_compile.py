@@ -19,6 +19,7 @@ triton = pytest.importorskip("triton", reason="triton is not installed: pip inst
 from ls3d.ops._call import Call  # noqa: E402
 from ls3d.ops._geometry import Interpolation  # noqa: E402
 from ls3d.ops.backends.triton import backend, motion, motion_kernels  # noqa: E402
+from ls3d.ops.backends.triton import compiled as compiled_kernels  # noqa: E402
 from ls3d.ops.backends.triton import launch as kernel_launches  # noqa: E402
 
 if triton.knobs.runtime.interpret:
@@ -63,6 +64,7 @@ class _Compiler:
 def arch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     before = triton.runtime.driver._active
     triton.runtime.driver.set_active(_Driver(request.param))
+    monkeypatch.setattr(kernel_launches, "_chosen", {})
     yield request.param
     triton.runtime.driver._active = before
 
@@ -138,13 +140,9 @@ def test_default_configurations_spill_no_registers(
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_hopper_uses_its_own_matrix_instructions(dtype: torch.dtype, compiled: dict[str, Any]) -> None:
-    before = triton.runtime.driver._active
-    triton.runtime.driver.set_active(_Driver(90))
-    try:
-        _call(64, (7, 270, 480), (3, 3, 3), dtype)
-    finally:
-        triton.runtime.driver._active = before
+@pytest.mark.parametrize("arch", [90], ids=["sm_90"], indirect=True)
+def test_hopper_uses_its_own_matrix_instructions(dtype: torch.dtype, arch: int, compiled: dict[str, Any]) -> None:
+    _call(64, (7, 270, 480), (3, 3, 3), dtype)
     assert "wgmma.mma_async" in compiled["forward_kernel"].asm["ptx"]
     assert "wgmma.mma_async" in compiled["sampling_kernel"].asm["ptx"]
     assert "wgmma.mma_async" in compiled["input_kernel"].asm["ptx"]
@@ -193,3 +191,35 @@ def test_deterministic_variant_compiles(arch: int, compiled: dict[str, Any], tmp
         torch.use_deterministic_algorithms(False)
     assert "atom.global.gpu.relaxed.add.u64" in compiled["scatter_kernel"].asm["ptx"].replace("red.", "atom.")
     assert _stack_bytes(compiled["scatter_kernel"].asm["cubin"], tmp_path) == 0
+
+
+def test_a_repeated_launch_passes_what_triton_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(compiled_kernels, "_launches", {})
+    monkeypatch.setattr(triton.compiler.CompiledKernel, "_init_handles", lambda self: None)
+    run = property(lambda self: lambda *arguments: launched.append((self.name, *arguments[:3], *arguments[9:])))
+    monkeypatch.setattr(triton.compiler.CompiledKernel, "run", run)
+    monkeypatch.setattr(triton.runtime.driver, "_active", _Driver(90))
+    jit = triton.runtime.jit.JITFunction.run
+    inspected: list[str] = []
+
+    def inspect(self: Any, *arguments: Any, **named: Any) -> Any:
+        inspected.append(self.fn.__name__)
+        return jit(self, *arguments, **named)
+
+    monkeypatch.setattr(triton.runtime.jit.JITFunction, "run", inspect)
+    x = torch.randn(1, 32, 2, 4, 4).contiguous(memory_format=torch.channels_last_3d)
+    call = Call.of(x, torch.randn(1, 54, 2, 4, 4), None, torch.randn(32, 32, 3, 3, 3), None, 1, 1, 1, 1, "bilinear")
+    grad = torch.ones_like(x)
+    for _ in range(2):
+        backend.forward(call)
+        backend.backward(call, grad, (True, True, False, True))
+    assert inspected == ["forward_kernel", "sampling_kernel", "scatter_kernel", "input_kernel", "weight_kernel"]
+    first, second = launched[:5], launched[5:]
+    for one, other in zip(first, second, strict=True):
+        assert [_plain(argument) for argument in one] == [_plain(argument) for argument in other]
+
+
+def _plain(argument: Any) -> Any:
+    """What tells arguments of equal launches apart; buffers are made anew for each."""
+    return (argument.shape, argument.dtype) if isinstance(argument, torch.Tensor) else argument

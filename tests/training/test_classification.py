@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from helpers.labeled import damage, gray_set, write_gray_videos
 from torch import Tensor
 
 from ls3d.data.decoded import save_decoded
-from ls3d.errors import InputError
+from ls3d.errors import InputError, TrainingStoppedError
 from ls3d.evaluation.recognition import ViewProtocol, evaluate_recognition
 from ls3d.models import RecognitionNet, create_model, load_model, read_metadata
 from ls3d.nn import LS3DConv3d
@@ -82,6 +83,27 @@ def test_resumed_training_equals_uninterrupted_training(
     whole = train(recipe(data, tmp_path / "whole", optimization=options))
     stopped = recipe(data, tmp_path / "stopped", optimization=options)
     train_until(3, stopped, monkeypatch)
+    assert read_metadata(train(stopped))["sha256"] == read_metadata(whole)["sha256"]
+
+
+def test_a_signal_within_a_batch_stops_after_it(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts of a batch whose gradients are added up are not separated."""
+    from ls3d.training.recognition.module import ClassificationModule
+
+    options = {"accumulate": 4, "batch_size": 4, "frozen_norms": True}
+    whole = train(recipe(data, tmp_path / "whole", optimization=options))
+    stopped = recipe(data, tmp_path / "stopped", optimization=options)
+    original = ClassificationModule.training_step
+
+    def training_step(module: ClassificationModule, batch: Any, batch_idx: int) -> Tensor:
+        if module.global_step == 3 and batch_idx % 4 == 1:
+            signal.raise_signal(signal.SIGINT)
+        return original(module, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClassificationModule, "training_step", training_step)
+        with pytest.raises(TrainingStoppedError, match="stopped by SIGINT after step 4"):
+            train(stopped)
     assert read_metadata(train(stopped))["sha256"] == read_metadata(whole)["sha256"]
 
 

@@ -34,7 +34,8 @@ def test_aliases(name: str, key: str) -> None:
 
 @pytest.mark.parametrize("name", ["flash", "png", "y4m", ""])
 def test_other_names_are_refused_with_the_choices(name: str) -> None:
-    with pytest.raises(InputError, match=r"^codec .*: expected one of h264, hevc, av1, vp9, prores, ffv1$") as caught:
+    choices = r"^codec .*: expected one of h264, hevc, av1, vp9, prores, ffv1, or a hardware encoder"
+    with pytest.raises(InputError, match=choices) as caught:
         codec_named(name)
     assert caught.value.argument == "codec"
 

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ls3d.enhance.options import WORKSPACE_SUFFIX
 from ls3d.enhance.report import EnhanceReport
-from ls3d.progress import Progress, ProgressCallback
+from ls3d.progress import Progress, ProgressCallback, format_duration
 from ls3d.terminal import console, one_line
 
 #: Exit status after Ctrl-C, as shells have it.
@@ -87,11 +87,12 @@ def shown_progress(
     shown = console(stderr=True)
     handler = _JsonHandler(messages, source) if style is ProgressStyle.json else _WarningHandler(shown, messages)
     logger = logging.getLogger("ls3d")
-    job_logger = logging.getLogger("ls3d.enhance")
-    outer, level = list(logger.handlers), job_logger.level
+    levels = {each: each.level for each in map(logging.getLogger, ("ls3d.enhance", "ls3d.cli"))}
+    outer = list(logger.handlers)
     logger.handlers = [handler]
     if style is not ProgressStyle.none:
-        job_logger.setLevel(logging.INFO)
+        for each in levels:
+            each.setLevel(logging.INFO)
     try:
         if style is ProgressStyle.bar:
             with _bar(shown) as show:
@@ -100,7 +101,8 @@ def shown_progress(
             yield _JsonLines(source) if style is ProgressStyle.json else None
     finally:
         logger.handlers = outer
-        job_logger.setLevel(level)
+        for each, level in levels.items():
+            each.setLevel(level)
 
 
 def show_report(
@@ -130,9 +132,10 @@ def show_report(
     if report.finished_before:
         shown.print(f"{one_line(report.target)}: finished by an earlier run; nothing was done", soft_wrap=True)
         return
+    dropped = f" ({_count(report.duplicates, 'duplicate')} dropped)" if report.duplicates else ""
     resumed = f", {report.resumed} of them from an earlier run" if report.resumed else ""
     shown.print(
-        f"{one_line(report.target)}: {_count(report.frames_in, 'frame')} became {report.frames_out} "
+        f"{one_line(report.target)}: {_count(report.frames_in, 'frame')}{dropped} became {report.frames_out} "
         f"in {report.seconds:.1f} s; {_count(report.cuts, 'cut')}, {_count(report.segments, 'segment')}{resumed}",
         soft_wrap=True,
     )
@@ -196,15 +199,6 @@ def _bar(shown: Console) -> Iterator[ProgressCallback]:
     finally:
         if bar.live.is_started:
             bar.stop()
-
-
-def format_duration(seconds: float | None) -> str:
-    """Hours, minutes and seconds."""
-    if seconds is None:
-        return "unknown"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 class _JsonLines:

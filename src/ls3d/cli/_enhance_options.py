@@ -30,9 +30,16 @@ from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError, OutputExistsError
 from ls3d.progress import ProgressCallback
 from ls3d.terminal import one_line
+from ls3d.video.names import read_encoder_options
 
 #: Options that are read as text here, because their numbers may be fractions or have units.
-_METAVARS = {"max_memory": "BYTES[K|M|G|T]", "start": "SECONDS", "duration": "SECONDS", "image_rate": "FPS"}
+_METAVARS = {
+    "max_memory": "BYTES[K|M|G|T]",
+    "start": "SECONDS",
+    "duration": "SECONDS",
+    "image_rate": "FPS",
+    "encoder_options": "KEY=VALUE,...",
+}
 
 #: Options with a flag of another name.
 _FLAGS = {"resume": "--resume/--restart"}
@@ -150,7 +157,12 @@ def _read_options(values: dict[str, Any]) -> EnhanceOptions:
     read = {name: read_fraction(given[name], name) for name in ("start", "duration", "image_rate")}
     if preview is not None:
         read["duration"] = preview
-    return EnhanceOptions(**{**given, **read, "max_memory": _read_bytes(given["max_memory"])})
+    text = given["encoder_options"]
+    others = {
+        "max_memory": _read_bytes(given["max_memory"]),
+        "encoder_options": None if text is None else read_encoder_options(text),
+    }
+    return EnhanceOptions(**{**given, **read, **others})
 
 
 def read_fraction(text: str | None, argument: str) -> Fraction | None:

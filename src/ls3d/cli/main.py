@@ -17,7 +17,8 @@ from rich.text import Text
 from typer.core import TyperArgument, TyperGroup
 
 from ls3d._version import __version__
-from ls3d.cli import classify, doctor, enhance, evaluate, features, inspect, search, train
+from ls3d.allocator import keep_freed_memory
+from ls3d.cli import classify, compare, doctor, enhance, evaluate, features, inspect, search, train
 from ls3d.cli._console import INTERRUPTED, shown_warnings
 from ls3d.errors import InputError, MissingExtraError, OutputExistsError
 from ls3d.terminal import console, escape_unencodable, one_line
@@ -31,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (enhance, classify, evaluate, features, train, search, inspect, doctor):
+for module in (enhance, compare, classify, evaluate, features, train, search, inspect, doctor):
     module.register(app)
 
 
@@ -52,6 +53,7 @@ def options(
 
 def main() -> None:
     """Run the program: an error of the user is shown as one sentence on standard error, with exit status 2."""
+    keep_freed_memory()
     escape_unencodable()
     sys.excepthook = _show_bug
     shown = console(stderr=True)

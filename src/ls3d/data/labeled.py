@@ -16,11 +16,14 @@ from typing import Protocol
 
 from ls3d.data.clips import Pixels
 from ls3d.data.durations import read_durations
-from ls3d.data.official_sets import VIDEO_SUFFIXES as VIDEO_SUFFIXES
-from ls3d.data.official_sets import Entry, read_official_lists
 from ls3d.errors import InputError
 
 log = logging.getLogger(__name__)
+
+#: Suffixes of the files that are taken for videos.
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+)
 
 _MOST_NAMED = 10
 
@@ -122,7 +125,7 @@ def open_labeled_set(root: str | os.PathLike[str], short_side: int | None = None
     Args:
         root: a folder with ``LABEL/VIDEO`` or ``GROUP/LABEL/VIDEO``; or a CSV file with the columns ``path``,
             ``label`` and, optionally, ``start``, ``end`` (seconds) and ``group``, paths being relative to its folder;
-            or a file that ``save_decoded`` wrote; or what ``read_official_lists`` takes.
+            or a file that ``save_decoded`` wrote.
         short_side: frames of files are scaled down to this shorter side; None keeps their size.
 
     Raises:
@@ -133,9 +136,7 @@ def open_labeled_set(root: str | os.PathLike[str], short_side: int | None = None
         from ls3d.data.decoded import load_decoded
 
         return load_decoded(path)
-    if official := read_official_lists(path):
-        entries = official
-    elif path.is_dir():
+    if path.is_dir():
         entries = _entries_of_folder(path)
     elif path.suffix == ".csv":
         entries = _entries_of_csv(path)
@@ -144,7 +145,17 @@ def open_labeled_set(root: str | os.PathLike[str], short_side: int | None = None
     return _make_set(path, entries, short_side)
 
 
-def _entries_of_folder(root: Path) -> list[Entry]:
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    path: Path
+    label: str
+    group: str = ""
+    start: float = 0.0
+    end: float | None = None
+
+
+def _entries_of_folder(root: Path) -> list[_Entry]:
     names = [path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES]
     depths = {len(name.parts) for name in names}
     if not names:
@@ -152,12 +163,12 @@ def _entries_of_folder(root: Path) -> list[Entry]:
     if depths not in ({2}, {3}):
         raise InputError(f"{root} has videos in different depths; expected LABEL/VIDEO or GROUP/LABEL/VIDEO everywhere")
     return [
-        Entry(name.as_posix(), root / name, name.parts[-2], name.parts[0] if len(name.parts) == 3 else "")
+        _Entry(name.as_posix(), root / name, name.parts[-2], name.parts[0] if len(name.parts) == 3 else "")
         for name in names
     ]
 
 
-def _entries_of_csv(path: Path) -> list[Entry]:
+def _entries_of_csv(path: Path) -> list[_Entry]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -176,11 +187,11 @@ def _entries_of_csv(path: Path) -> list[Entry]:
             raise InputError(f"{path}, line {number}: expected a path, a label and 0 <= start < end")
         part = f"@{start:g}-{'' if end is None else f'{end:g}'}" if start or end is not None else ""
         name = f"{row['path']}{part}"
-        entries.append(Entry(name, path.parent / row["path"], row["label"], row.get("group") or "", start, end))
+        entries.append(_Entry(name, path.parent / row["path"], row["label"], row.get("group") or "", start, end))
     return entries
 
 
-def _make_set(root: Path, entries: list[Entry], short_side: int | None) -> LabeledSet:
+def _make_set(root: Path, entries: list[_Entry], short_side: int | None) -> LabeledSet:
     classes = tuple(sorted({entry.label for entry in entries}))
     durations, reasons = read_durations(sorted({entry.path for entry in entries}))
     videos = []

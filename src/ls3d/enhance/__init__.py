@@ -1,7 +1,8 @@
-"""Enhancement of whole videos: ``interpolate``, ``upscale``, ``denoise``. All other streams of a file are kept.
+"""Enhancement of whole videos: ``interpolate``, ``upscale``, ``denoise``, and ``enhance`` for several of these steps.
 
-``enhance_files`` does a job for several files. ``interpolate_frames``, ``upscale_frames`` and ``denoise_frames`` take
-frames in memory instead of files.
+All other streams of a file are kept. ``enhance_files`` does a job for several files. ``compare`` tries networks on a
+few frames first. ``interpolate_frames``, ``upscale_frames``, ``denoise_frames`` and ``enhance_frames`` take frames in
+memory instead of files.
 
 The functions are imported on first use: user interfaces need the options before anything heavy is imported.
 """
@@ -13,32 +14,44 @@ from typing import TYPE_CHECKING, Any
 
 from ls3d.enhance.files import FileResult, enhance_files, find_videos, pair_files
 from ls3d.enhance.options import EnhanceOptions
+from ls3d.enhance.presets import PRESETS, with_preset
 from ls3d.enhance.report import EnhanceReport
 from ls3d.progress import Progress
 
 if TYPE_CHECKING:
-    from ls3d.enhance.api import denoise, interpolate, upscale
-    from ls3d.enhance.frames import denoise_frames, interpolate_frames, upscale_frames
+    from ls3d.enhance.api import denoise, enhance, interpolate, upscale
+    from ls3d.enhance.comparison import Comparison, Trial, compare
+    from ls3d.enhance.frames import denoise_frames, enhance_frames, interpolate_frames, upscale_frames
 
 _LATER = {
-    **dict.fromkeys(("denoise", "interpolate", "upscale"), "ls3d.enhance.api"),
-    **dict.fromkeys(("denoise_frames", "interpolate_frames", "upscale_frames"), "ls3d.enhance.frames"),
+    **dict.fromkeys(("denoise", "enhance", "interpolate", "upscale"), "ls3d.enhance.api"),
+    **dict.fromkeys(("Comparison", "Trial", "compare"), "ls3d.enhance.comparison"),
+    **dict.fromkeys(
+        ("denoise_frames", "enhance_frames", "interpolate_frames", "upscale_frames"), "ls3d.enhance.frames"
+    ),
 }
 
 __all__ = [
+    "PRESETS",
+    "Comparison",
     "EnhanceOptions",
     "EnhanceReport",
     "FileResult",
     "Progress",
+    "Trial",
+    "compare",
     "denoise",
     "denoise_frames",
+    "enhance",
     "enhance_files",
+    "enhance_frames",
     "find_videos",
     "interpolate",
     "interpolate_frames",
     "pair_files",
     "upscale",
     "upscale_frames",
+    "with_preset",
 ]
 
 

@@ -21,6 +21,10 @@ class UnusableModelError(InputError):
     """The network can't be loaded, whatever the source is."""
 
 
+class NothingToDoError(InputError):
+    """No step is asked for, whatever the source is."""
+
+
 def check_source_name(path: Path) -> None:
     """Check that there is a file or folder that may be a source.
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ls3d.enhance._arguments import NoiseLevel, UnusableModelError
-from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, Interpolate, Restore
+from ls3d.enhance._filters import SourceFilters
+from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, chain_task
 from ls3d.enhance._plan import Segmentation
+from ls3d.enhance._steps import Step
 from ls3d.enhance._workspace import Workspace
 from ls3d.errors import InputError
 from ls3d.files import fingerprint
 from ls3d.inference import Enhancer, Precision, resolve_device
-from ls3d.models import EnhancementNetwork, load_enhancement_model
 from ls3d.video import EncoderSettings, ImageSequence, OnError, Source, VideoFile, VideoInfo
 from ls3d.video.image_source import images_in_order
 from ls3d.video.names import check_file
@@ -33,6 +31,8 @@ class SourceFile:
         image_rate: frames per second of a folder of images.
         max_pixels: larger pictures are refused.
         fingerprint: see ``ls3d.files.fingerprint``; for a folder, of its images.
+        filters: what is done to its frames before anything else.
+        decoder_device: kind of device that decodes; None for software.
     """
 
     path: Path
@@ -40,6 +40,8 @@ class SourceFile:
     image_rate: Fraction
     max_pixels: int
     fingerprint: dict[str, Any]
+    filters: SourceFilters = field(default_factory=SourceFilters)
+    decoder_device: str | None = None
 
     @classmethod
     def of(cls, path: Path, on_error: OnError, image_rate: Fraction, max_pixels: int) -> SourceFile:
@@ -60,13 +62,22 @@ class SourceFile:
         """
         if _fingerprint(self.path) != self.fingerprint:
             raise InputError(f"{self.path} has changed since the job began; start the job over")
+        source: Source
         if self.path.is_dir():
-            return ImageSequence(self.path, self.image_rate, self.on_error, self.max_pixels)
-        return VideoFile(self.path, self.on_error, self.max_pixels)
+            source = ImageSequence(self.path, self.image_rate, self.on_error, self.max_pixels)
+        else:
+            source = VideoFile(self.path, self.on_error, self.max_pixels, self.decoder_device)
+        return self.filters.apply(source)
 
     def conditions(self) -> dict[str, Any]:
         """Everything that the frames depend on besides the name, as JSON."""
-        return {"on_error": self.on_error, "max_pixels": self.max_pixels, **self.fingerprint}
+        return {
+            "on_error": self.on_error,
+            "max_pixels": self.max_pixels,
+            "filters": self.filters.conditions(),
+            "decoder": self.decoder_device,
+            **self.fingerprint,
+        }
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
@@ -77,73 +88,15 @@ def _fingerprint(path: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class NetworkReference:
-    """A network that can be loaded again.
-
-    Attributes:
-        model: its name or the path of its weights file, or the network itself.
-        task: what it must be for.
-        name: for messages and the job file.
-        digest: of its class, configuration and weights.
-    """
-
-    model: str | EnhancementNetwork
-    task: str
-    name: str
-    digest: str
-
-    def load(self) -> EnhancementNetwork:
-        """Load the network.
-
-        Raises:
-            InputError: there is no such network, or its weights have changed since this reference was made.
-        """
-        network = load_network(self.model, self.task)
-        if network_digest(network) != self.digest:
-            raise InputError(f"{self.name}: the weights have changed since the job began; start the job over")
-        return network
-
-
-def load_network(model: str | EnhancementNetwork, task: str) -> EnhancementNetwork:
-    """The network itself, or the one with this name or weights file.
-
-    Raises:
-        UnusableModelError: there is no such network, its weights can't be read, or it is for another task.
-    """
-    if isinstance(model, str):
-        try:
-            return load_enhancement_model(model, task)
-        except InputError as error:
-            raise UnusableModelError(error.message, argument=error.argument) from error
-        except FileNotFoundError as error:
-            raise UnusableModelError(str(error)) from error
-    if model.traits.task != task:
-        raise UnusableModelError(f"{model.name}: its task is {model.traits.task}, expected {task}", argument="model")
-    return model
-
-
-def network_digest(network: EnhancementNetwork) -> str:
-    """SHA-256 of everything that a network's output depends on: class, traits, arguments and weights."""
-    arguments = {} if network.config is None else network.config.arguments
-    digest = hashlib.sha256(f"{type(network).__name__} {network.traits} {arguments}".encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True)
 class Job:
     """What to do. Relative paths refer to the working directory of the process that uses the job.
 
     Attributes:
         source: where frames come from; None for a pipe, whose job can't be divided among processes.
         info: of the source.
-        network: what is run.
-        device: on which device.
-        precision: of the network.
-        tile: maximum side of a tile in source pixels, None for whole frames.
-        sigma: noise level for networks that take one, otherwise None.
+        steps: the networks that the frames pass through, in order.
+        device: on which device they are run.
+        precision: of the networks.
         segmentation: where segments end, and at which times output frames are shown.
         settings: of the encoder.
         container: FFmpeg's name of the output format, ``"y4m"`` or ``"images"``.
@@ -152,11 +105,9 @@ class Job:
 
     source: SourceFile | None
     info: VideoInfo
-    network: NetworkReference
+    steps: tuple[Step, ...]
     device: str
     precision: Precision
-    tile: int | None
-    sigma: NoiseLevel | None
     segmentation: Segmentation
     settings: EncoderSettings
     container: str
@@ -167,10 +118,8 @@ class Job:
         source = {} if self.source is None else self.source.conditions()
         return {
             "source": {"name": Path(self.info.name).name, **source},
-            "model": {"name": self.network.name, "digest": self.network.digest},
+            "steps": [step.conditions() for step in self.steps],
             "precision": self.precision,
-            "tile": self.tile,
-            "sigma": self.sigma,
             "segmentation": repr(self.segmentation),
             "settings": repr(self.settings),
             "container": self.container,
@@ -183,7 +132,8 @@ class Job:
         given = f"{info.width} x {info.height}, {float(info.rate):.5g} fps{frames}"
         made = f"{settings.width} x {settings.height}, {float(settings.rate):.5g} fps, {settings.codec}"
         target = "standard output" if self.target is None else self.target
-        return f"{info.name}: {given}; {target}: {made}; {self.network.name} on {resolve_device(self.device)}"
+        networks = ", then ".join(step.network.name for step in self.steps) or "no network"
+        return f"{info.name}: {given}; {target}: {made}; {networks} on {resolve_device(self.device)}"
 
     def workspace(self) -> Workspace:
         """Where the segments are until they are joined.
@@ -195,17 +145,16 @@ class Job:
             raise ValueError("a job that writes to a pipe has no workspace")
         return Workspace(self.target)
 
-    def enhancer(self) -> Enhancer:
-        """Load the network onto its device.
+    def enhancers(self) -> list[Enhancer]:
+        """Load the networks onto their device.
 
         Raises:
-            InputError: the network can't be loaded, or this machine has no such device.
+            InputError: a network can't be loaded, or this machine has no such device.
         """
-        return Enhancer(self.network.load(), self.device, self.precision, self.tile)
+        return [Enhancer(step.network.load(), self.device, self.precision, step.tile) for step in self.steps]
 
-    def frame_task(self, enhancer: Enhancer) -> FrameTask:
-        """What is done to the source's frames, given the job's network on its device."""
-        tensors = FrameTensors(self.info.color, enhancer.device)
-        if enhancer.traits.task == "interpolation":
-            return Interpolate(enhancer, tensors)
-        return Restore(enhancer, tensors, (self.settings.height, self.settings.width), self.sigma)
+    def frame_task(self, enhancers: Sequence[Enhancer]) -> FrameTask:
+        """What is done to the source's frames, given the job's networks on their device."""
+        tensors = FrameTensors(self.info.color, resolve_device(self.device), self.settings.alpha)
+        levels = [step.sigma for step in self.steps]
+        return chain_task(tensors, enhancers, levels, (self.settings.height, self.settings.width))

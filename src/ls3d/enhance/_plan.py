@@ -88,7 +88,7 @@ class SegmentPlan:
         begin: the first tick that the segment's output frames may have.
         end: the tick at which the next segment begins, or the video ends.
         first_index: number of the first source frame, counted from the start of the span.
-        frames_in: number of source frames.
+        frames_in: number of source frames, including duplicates.
         undecodable_packets: packets that could not be decoded.
         retimed_frames: source frames whose own timestamps could not be used.
         is_last: whether the video ends with this segment.
@@ -271,6 +271,6 @@ class _Totals:
     def add(self, window: Window) -> None:
         if self.first is None:
             self.first = window.frame.mark()
-        self.frames_in += 1
+        self.frames_in += 1 + window.frame.duplicates
         self.undecodable_packets += window.frame.undecodable_packets
         self.retimed_frames += window.frame.retimed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -24,7 +24,7 @@ _ENCODED_BEHIND = 8
 def make_segment(job: Job, plan: SegmentPlan) -> Segment:
     """Make one segment and write it into the job's workspace, which must exist.
 
-    Opens the source and loads the network itself. The result depends on the two arguments and on nothing else, so
+    Opens the source and loads the networks itself. The result depends on the two arguments and on nothing else, so
     segments can be made in any order and in any process; a segment that exists is replaced. Machines with different
     numbers of cores write the same bytes only if the number of encoder threads is given.
 
@@ -37,23 +37,23 @@ def make_segment(job: Job, plan: SegmentPlan) -> Segment:
 
 
 class SegmentMaker:
-    """Makes segments of a job as ``make_segment`` does, but opens the source and loads the network only once.
+    """Makes segments of a job as ``make_segment`` does, but opens the source and loads the networks only once.
 
     Args:
         job: its source must be seekable, and its workspace exist.
-        enhancer: the job's network on its device, if it is loaded already.
+        enhancers: the job's networks on their device, if they are loaded already.
 
     Raises:
         InputError: source or weights have changed since the job was planned.
     """
 
-    def __init__(self, job: Job, enhancer: Enhancer | None = None) -> None:
+    def __init__(self, job: Job, enhancers: Sequence[Enhancer] | None = None) -> None:
         if job.source is None:
             raise ValueError("a job that reads a pipe can't be divided among processes")
         self._job = job
         self._workspace = job.workspace()
         self._reader = SegmentReader(job.source.open(), job.segmentation)
-        self._task = job.frame_task(enhancer or job.enhancer())
+        self._task = job.frame_task(job.enhancers() if enhancers is None else enhancers)
 
     def make(self, plans: Iterable[SegmentPlan], step: Callable[[int], None] | None = None) -> list[Segment]:
         """Make segments one after the other, each while the end of the previous one is still being encoded.
@@ -97,10 +97,13 @@ def process(
                     worker.send(output)
                     made += 1
                     counts.held_frames += output.held
-                counts.frames_in += 1
+                counts.frames_in += 1 + window.frame.duplicates
+                counts.duplicates += window.frame.duplicates
                 counts.frames_out += made
                 if step is not None:
                     step(made)
+                    for _ in range(window.frame.duplicates):
+                        step(0)
                 if plan is not None:
                     worker.send(EndOfSegment(plan, counts))
                     counts = FrameCounts()

@@ -18,11 +18,13 @@ class FrameCounts:
         frames_in: source frames; as many as were planned, unless the source is damaged.
         frames_out: output frames.
         held_frames: output frames that repeat a source frame because no new frame could be made at their times.
+        duplicates: source frames that were dropped because they repeat the one before.
     """
 
     frames_in: int = 0
     frames_out: int = 0
     held_frames: int = 0
+    duplicates: int = 0
 
 
 @dataclass(frozen=True)

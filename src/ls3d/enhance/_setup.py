@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from ls3d.enhance._arguments import NoiseLevel, check_target_name
-from ls3d.enhance._job import Job, NetworkReference, SourceFile, load_network, network_digest
+from ls3d.enhance._arguments import check_target_name
+from ls3d.enhance._filters import choose_filters
+from ls3d.enhance._job import Job, SourceFile
 from ls3d.enhance._plan import Segmentation
 from ls3d.enhance._size import SizeRequest, check_pixels
+from ls3d.enhance._steps import LoadedStep, reach
 from ls3d.enhance._timeline import Timeline
 from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import run, run_to_pipe
@@ -22,17 +25,16 @@ from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError
 from ls3d.inference import Enhancer
-from ls3d.models import EnhancementNetwork
 from ls3d.progress import ProgressCallback
 from ls3d.video import (
     EncoderSettings,
     Source,
     TimeRange,
-    VideoInfo,
     VideoPipe,
     choose_settings,
     exact_rate,
 )
+from ls3d.video.hardware_decoding import DeviceUnusableError, usable_device
 from ls3d.video.properties import has_variable_rate
 from ls3d.video.settings import keeps_fields
 
@@ -41,15 +43,7 @@ log = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 _MIN_SEGMENT_FRAMES = 32  # of a segment that ends at a cut, unless ``segment_frames`` is smaller
-#: Frames in memory at once: decoded, in the encoder, as tensors before and after the network, and while one is resized.
-_DECODED_FRAMES = 24
-_ENCODER_FRAMES = 50
-_TENSORS = 4
-_MADE = 12
-_RESIZED = 3
-_MAX_DECODER_THREADS = 16
 _DIVISIBLE = 4  # the chroma of any pixel format has half or a quarter of the size
-_TENSOR_PIXEL = 12  # bytes of three float32 values
 
 _MAX_TIME_DENOMINATOR = 1_000_000
 
@@ -65,14 +59,16 @@ class OpenSource:
     """A source that was opened.
 
     Attributes:
-        source: the source.
+        source: the source, filtered.
         file: how to open it again, None for a pipe.
         span: the part that is wanted.
+        coded_rate: average frame rate of the source as it is stored.
     """
 
     source: Source
     file: SourceFile | None
     span: TimeRange
+    coded_rate: Fraction
 
 
 def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSource:
@@ -87,6 +83,8 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
     if isinstance(source, (str, os.PathLike)):
         image_rate = exact_rate(options.image_rate, "image_rate")
         file = SourceFile.of(Path(source), options.on_error, image_rate, options.max_pixels)
+        if options.hwaccel != "off" and file.path.is_file():
+            file = replace(file, decoder_device=_decoder_device(file.path, options))
         opened = file.open()
     else:
         opened = VideoPipe(source, options.on_error, options.max_pixels)
@@ -99,9 +97,20 @@ def open_source(source: PathLike | BinaryIO, options: EnhanceOptions) -> OpenSou
     end = None
     if options.duration is not None:
         end = start + Fraction(options.duration).limit_denominator(_MAX_TIME_DENOMINATOR)
-    if info.alpha:
-        log.warning("%s has a transparency channel, which is left out", info.name)
-    return OpenSource(opened, file, TimeRange(start, end))
+    span = TimeRange(start, end)
+    filters = choose_filters(opened, file.path if file is not None and file.path.is_file() else None, span, options)
+    if file is not None:
+        file = replace(file, filters=filters)
+    return OpenSource(filters.apply(opened), file, span, info.rate)
+
+
+def _decoder_device(path: Path, options: EnhanceOptions) -> str | None:
+    """The kind of device that decodes a file; None, after a warning, if there is none."""
+    try:
+        return usable_device(path, options.hwaccel, options.max_pixels)
+    except DeviceUnusableError as error:
+        log.warning("%s is decoded in software, not on a device (%s)", path, error)
+        return None
 
 
 @dataclass(frozen=True)
@@ -142,54 +151,6 @@ def check_target(target: PathLike | BinaryIO, source: OpenSource, overwrite: boo
     return Target(container, path)
 
 
-def load_enhancer(
-    model: PathLike | EnhancementNetwork,
-    task: str,
-    options: EnhanceOptions,
-    info: VideoInfo,
-    size: SizeRequest | None = None,
-) -> tuple[NetworkReference, Enhancer]:
-    """Load a network onto its device, and choose tiles that fit the memory beside the frames of a source.
-
-    Args:
-        model: its name, its weights file, or the network itself.
-        task: what it must be for.
-        options: of the call.
-        info: of the source.
-        size: of the output, if it is not the network's own.
-
-    Raises:
-        InputError: there is no such network or device, or too little memory is allowed.
-    """
-    if isinstance(model, EnhancementNetwork):
-        name = model.name
-    else:
-        name = str(model)
-        model = str(Path(name).resolve()) if Path(name).is_file() else name
-    network = load_network(model, task)
-    enhancer = Enhancer(network, options.device, options.precision, options.tile)
-    if options.max_memory is not None:
-        reserved = _frame_memory(info, enhancer.traits.scale, size)
-        log.info("tiles of at most %d pixels fit the memory", enhancer.fit_memory(options.max_memory, reserved))
-    return NetworkReference(model, task, name, network_digest(network)), enhancer
-
-
-def _frame_memory(info: VideoInfo, scale: int, size: SizeRequest | None) -> int:
-    """Estimated bytes of all frames that are in memory at once, from decoding to encoding."""
-    sizes = info.color.layout.plane_sizes(info.height, info.width)
-    decoded = sum(height * width for height, width in sizes) * info.color.layout.dtype.itemsize
-    # Two decoders, for the plan and for the work, with a frame for each thread and for each that others refer to.
-    decoding = _DECODED_FRAMES + 2 * min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
-    pixels = info.height * info.width
-    made = pixels * scale**2
-    resized = 0
-    if size is not None and size.scale != scale:
-        resized = _RESIZED * made
-        made = math.prod(size.size_of_video(info, "", (1, 1)))
-    encoded = decoded * _ENCODER_FRAMES * made // pixels
-    return decoded * decoding + encoded + _TENSOR_PIXEL * (_TENSORS * pixels + _MADE * made + resized)
-
-
 @dataclass(frozen=True)
 class PreparedJob:
     """A job with everything that is open and loaded already.
@@ -197,33 +158,31 @@ class PreparedJob:
     Attributes:
         job: what to do.
         source: the job's source.
-        enhancer: the job's network on its device.
+        enhancers: the job's networks on their device.
         pipe: where the output goes if not to ``job.target``.
         overwrite: whether to replace a target that exists.
     """
 
     job: Job
     source: Source
-    enhancer: Enhancer
+    enhancers: Sequence[Enhancer]
     pipe: BinaryIO | None
     overwrite: bool = False
 
     def run(self, resume: bool = True, progress: ProgressCallback | None = None) -> EnhanceReport:
         """Do the job in this process; see ``ls3d.enhance.engine.run``."""
         if self.pipe is not None:
-            return run_to_pipe(self.job, self.source, self.pipe, self.enhancer, progress)
-        return run(self.job, self.source, self.enhancer, resume, progress, self.overwrite)
+            return run_to_pipe(self.job, self.source, self.pipe, self.enhancers, progress)
+        return run(self.job, self.source, self.enhancers, resume, progress, self.overwrite)
 
 
 def prepare_job(
     source: OpenSource,
     target: Target,
-    network: NetworkReference,
-    enhancer: Enhancer,
+    steps: Sequence[LoadedStep],
     timeline: Timeline,
     options: EnhanceOptions,
     *,
-    sigma: NoiseLevel | None = None,
     stretch: Fraction = Fraction(1),
     size: SizeRequest | None = None,
 ) -> PreparedJob:
@@ -232,26 +191,27 @@ def prepare_job(
     Args:
         source: from ``open_source``.
         target: from ``check_target``.
-        network: from ``load_enhancer``.
-        enhancer: likewise.
+        steps: from ``ls3d.enhance._loading.load_steps``.
         timeline: the times of output frames.
         options: of the call.
-        sigma: noise level for networks that take one.
         stretch: how many times longer the output takes than the source.
-        size: of the output, if it is not the network's own.
+        size: of the output, if it is not the networks' own.
 
     Raises:
         InputError: codec, quality and format don't fit together, or the output is larger than allowed.
     """
-    traits = enhancer.traits
+    enhancers = [step.enhancer for step in steps]
+    scale = math.prod(enhancer.traits.scale for enhancer in enhancers)
+    interpolates = any(enhancer.traits.task == "interpolation" for enhancer in enhancers)
     info = source.source.info
-    same_lines = traits.scale == 1 and traits.task != "interpolation" and size is None
-    settings = _encoder_settings(source, target.container, traits.scale, timeline, stretch, options, same_lines, size)
+    same_lines = scale == 1 and not interpolates and size is None
+    settings = _encoder_settings(source, target.container, scale, timeline, stretch, options, same_lines, size)
     if info.field_order:
         result = (
             "" if same_lines and keeps_fields(info, settings.codec) else ", and the output is marked as progressive"
         )
         log.warning("%s is interlaced; its frames are processed as if they were progressive%s", info.name, result)
+    frames_before, frames_after = reach(enhancers)
     segmentation = Segmentation(
         span=TimeRange(source.span.start, source.span.end, stretch),
         timeline=timeline,
@@ -259,24 +219,22 @@ def prepare_job(
         cut_threshold=options.cut_threshold,
         max_frames=options.segment_frames,
         min_frames=min(_MIN_SEGMENT_FRAMES, options.segment_frames),
-        frames_before=traits.frames_before,
-        frames_after=traits.frames_after,
+        frames_before=frames_before,
+        frames_after=frames_after,
         every_tick=target.container in _COUNTING_FRAMES,
     )
     job = Job(
         source=source.file,
         info=info,
-        network=network,
+        steps=tuple(step.described() for step in steps),
         device=options.device,
         precision=options.precision,
-        tile=enhancer.tiler.tile,
-        sigma=sigma,
         segmentation=segmentation,
         settings=settings,
         container=target.container,
         target=target.path,
     )
-    return PreparedJob(job, source.source, enhancer, target.pipe, options.replaces_output)
+    return PreparedJob(job, source.source, enhancers, target.pipe, options.replaces_output)
 
 
 def _constant_rate(source: OpenSource) -> Fraction:
@@ -286,7 +244,7 @@ def _constant_rate(source: OpenSource) -> Fraction:
     """
     info = source.source.info
     path = None if source.file is None or source.file.path.is_dir() else source.file.path
-    is_variable = info.container != "avi" and path is not None and has_variable_rate(path, info.rate)
+    is_variable = info.container != "avi" and path is not None and has_variable_rate(path, source.coded_rate)
     if not is_variable:
         return info.rate
     rate = info.base_rate if info.rate < info.base_rate <= _HIGHEST_CONSTANT_RATE else info.rate
@@ -319,6 +277,7 @@ def _encoder_settings(
         crf=options.crf,
         threads=options.threads,
         fields=same_lines,
+        encoder_options=options.encoder_options,
     )
     own_size = (info.height * scale, info.width * scale)
     if size is None or size.scale == scale:

@@ -13,7 +13,9 @@ from ls3d.enhance._segments import FrameCounts, Segment
 from ls3d.enhance._threads import PATIENCE
 from ls3d.enhance._workspace import SegmentWriter, Workspace
 from ls3d.video import Encoder, EncoderSettings, Frame, Packet, from_rgb, to_rgb, write_y4m
+from ls3d.video.alpha import quantized_alpha, with_depth
 from ls3d.video.color import Color
+from ls3d.video.pixels import Plane
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,25 @@ class Sink:
         """Encode an output frame; a source frame's own samples are used where they fit."""
         source = self._source_color
         target = self._settings.color
+        alpha = self._alpha(output)
         if isinstance(output.pixels, Frame):
             if source == target:
-                return encoder.encode(output.pixels.picture, output.pts)
+                return encoder.encode(output.pixels.picture, output.pts, alpha)
             rgb = to_rgb(output.pixels.picture, source)
         else:
             rgb = output.pixels
         picture = from_rgb(rgb, target, dither=source.layout.depth > target.layout.depth)
-        return encoder.encode(picture, output.pts)
+        return encoder.encode(picture, output.pts, alpha)
+
+    def _alpha(self, output: Output) -> Plane | None:
+        """The alpha of an output frame with the encoder's number of bits; None if the output has no alpha."""
+        alpha = output.pixels.alpha if isinstance(output.pixels, Frame) else output.alpha
+        if alpha is None or not self._settings.alpha:
+            return None
+        depth = self._settings.color.layout.depth
+        if isinstance(alpha, torch.Tensor):
+            return quantized_alpha(alpha.float().cpu().numpy(), depth)
+        return with_depth(alpha, self._source_color.layout.depth, depth)
 
 
 class SegmentSink(Sink):

@@ -30,8 +30,8 @@ class OutputTime(NamedTuple):
 class Timeline(Protocol):
     """Places output frames on the source's clock."""
 
-    def between(self, first: Fraction, second: Fraction, index: int) -> list[OutputTime]:
-        """The output frames in ``[first, second)``: the times of the source frames ``index`` and ``index + 1``."""
+    def between(self, first: Fraction, second: Fraction, index: int, count: int = 1) -> list[OutputTime]:
+        """The output frames in ``[first, second)``: the times of the source frames ``index`` and ``index + count``."""
         ...
 
     def keeps_gap(self, first: Fraction, second: Fraction) -> bool:
@@ -63,11 +63,11 @@ class Multiply:
 
     factor: Fraction
 
-    def between(self, first: Fraction, second: Fraction, index: int) -> list[OutputTime]:
+    def between(self, first: Fraction, second: Fraction, index: int, count: int = 1) -> list[OutputTime]:
         """See ``Timeline``."""
         begin = math.ceil(index * self.factor)
-        end = math.ceil((index + 1) * self.factor)
-        positions = [k / self.factor - index for k in range(begin, end)]
+        end = math.ceil((index + count) * self.factor)
+        positions = [(k / self.factor - index) / count for k in range(begin, end)]
         return [OutputTime(first + (second - first) * position, position) for position in positions]
 
     def keeps_gap(self, first: Fraction, second: Fraction) -> bool:
@@ -98,7 +98,7 @@ class Constant:
     fps: Fraction
     origin: Fraction
 
-    def between(self, first: Fraction, second: Fraction, index: int) -> list[OutputTime]:
+    def between(self, first: Fraction, second: Fraction, index: int, count: int = 1) -> list[OutputTime]:
         """See ``Timeline``."""
         if self.keeps_gap(first, second):
             return [OutputTime(self.origin + math.ceil((first - self.origin) * self.fps) / self.fps, Fraction(0))]
@@ -164,10 +164,16 @@ class OutputClock:
         self._earliest = earliest
         self._index = index
 
-    def slots(self, first: Fraction, second: Fraction) -> tuple[Slot, ...]:
-        """The output frames between the next source frame and the one after it, given the times of these."""
-        outputs = self._timeline.between(first, second, self._index)
-        self._index += 1
+    def slots(self, first: Fraction, second: Fraction, count: int = 1) -> tuple[Slot, ...]:
+        """The output frames between the next source frame and another one, given the times of these.
+
+        Args:
+            first: time of the next source frame.
+            second: time of the other one.
+            count: how many frames later that is; more than 1 if those between them were dropped.
+        """
+        outputs = self._timeline.between(first, second, self._index, count)
+        self._index += count
         if not self._every_tick or second - first > MAX_HELD:
             return tuple(self._slot(output) for output in outputs)
         ends = [self._ticks(output.time) for output in outputs[1:]] + [self._ticks(second)]

@@ -34,6 +34,16 @@ class Window:
     cut_after: bool
     is_last: bool
 
+    @property
+    def shot(self) -> tuple[Frame, ...]:
+        """All frames of the window, which belong to one shot, in order; ``frame`` is at ``position``."""
+        return (*self.before, self.frame, *self.after)
+
+    @property
+    def position(self) -> int:
+        """Index of ``frame`` in ``shot``."""
+        return len(self.before)
+
 
 def windows(
     scanned: Iterator[ScannedFrame], before: int, after: int, first: Fraction, end: Fraction | None, clock: OutputClock
@@ -57,7 +67,7 @@ def windows(
             until = ahead[0].frame.time if ahead else frame.time + frame.duration
             until = until if end is None else min(until, end)
             following = tuple(islice(_same_shot(current, ahead), after))
-            slots = clock.slots(frame.time, until)
+            slots = clock.slots(frame.time, until, 1 + frame.duplicates)
             yield Window(tuple(past), frame, following, until, slots, current.cut_after, is_last=not ahead)
         past.append(frame)
         if current.cut_after:

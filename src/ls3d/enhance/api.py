@@ -1,4 +1,4 @@
-"""``interpolate``, ``upscale`` and ``denoise``: one call for a video. Each has a command of the same name.
+"""``interpolate``, ``upscale``, ``denoise`` and ``enhance``: one call for a video. Each has a command of the same name.
 
 What is wrong with the arguments themselves is found before PyAV and torch are imported, which takes seconds.
 """
@@ -17,6 +17,7 @@ from ls3d.enhance._arguments import (
     read_noise_level,
 )
 from ls3d.enhance._size import requested_size
+from ls3d.enhance._wanted import Models, WantedSteps
 from ls3d.enhance.options import (
     DEFAULT_DENOISING,
     DEFAULT_INTERPOLATION,
@@ -158,6 +159,62 @@ def denoise(
 
     job = prepare_denoising(source, target, sigma=sigma, model=model, options=options)
     return job.run(options.resume, progress)
+
+
+def enhance(
+    source: PathLike | BinaryIO,
+    target: PathLike | BinaryIO,
+    *,
+    sigma: float | str | None = None,
+    scale: Fraction | float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fit: tuple[int, int] | None = None,
+    factor: Fraction | float | None = None,
+    fps: Fraction | float | None = None,
+    slow_motion: bool = False,
+    denoising_model: PathLike | EnhancementNetwork | None = None,
+    super_resolution_model: PathLike | EnhancementNetwork | None = None,
+    interpolation_model: PathLike | EnhancementNetwork | None = None,
+    options: EnhanceOptions | None = None,
+    progress: ProgressCallback | None = None,
+) -> EnhanceReport:
+    """Denoise, enlarge and interpolate a video in one pass: it is decoded and encoded once.
+
+    The steps are done in this order, whatever the order of the arguments. Nothing is rounded in between. Steps that are
+    not asked for are left out.
+
+    Args:
+        source: see ``interpolate``.
+        target: see ``interpolate``.
+        sigma: see ``denoise``. ``"auto"`` measures the noise of some frames first, and leaves the step out if it is too
+            little to be seen. None or 0 for no denoising.
+        scale: see ``upscale``. None (without another size) or 1 for no enlargement.
+        width: see ``upscale``.
+        height: see ``upscale``.
+        fit: see ``upscale``.
+        factor: see ``interpolate``. None (without ``fps`` or ``slow_motion``) or 1 for no interpolation.
+        fps: see ``interpolate``.
+        slow_motion: see ``interpolate``.
+        denoising_model: its name, its weights file, or the network itself; by default the one of ``denoise``.
+        super_resolution_model: likewise, by default the one of ``upscale``.
+        interpolation_model: likewise, by default the one of ``interpolate``.
+        options: see ``EnhanceOptions``; ``tile`` is in pixels of each network's input.
+        progress: is called after every source frame.
+
+    Raises:
+        OutputExistsError: the target exists, and ``options.replaces_output`` is false.
+        InputError: the source can't be decoded, an argument is not what is expected, no step is asked for, or a network
+            is given for a step that isn't.
+        OSError: a file can't be read or written.
+    """
+    options = options or EnhanceOptions()
+    models = Models(denoising_model, super_resolution_model, interpolation_model)
+    wanted = WantedSteps.of(models, sigma, (scale, width, height, fit), factor, fps, slow_motion)
+    _check_names(source, target, options)
+    from ls3d.enhance.jobs import prepare_enhancement
+
+    return prepare_enhancement(source, target, wanted, options).run(options.resume, progress)
 
 
 def _check_names(source: PathLike | BinaryIO, target: PathLike | BinaryIO, options: EnhanceOptions) -> None:

@@ -36,6 +36,7 @@ from ls3d.video import (
     write_y4m,
     y4m_header,
 )
+from ls3d.video.encoder_trial import try_encoder
 from ls3d.video.mux import plain_notes
 from ls3d.video.settings import pixel_notes
 from ls3d.video.y4m import write_all
@@ -50,7 +51,7 @@ _PLANNED_AHEAD = 2
 def run(
     job: Job,
     source: Source,
-    enhancer: Enhancer | None = None,
+    enhancers: Sequence[Enhancer] | None = None,
     resume: bool = True,
     progress: ProgressCallback | None = None,
     overwrite: bool = False,
@@ -60,7 +61,7 @@ def run(
     Args:
         job: what to do.
         source: the job's source, opened.
-        enhancer: the job's network on its device, if it is loaded already.
+        enhancers: the job's networks on their device, if they are loaded already.
         resume: continue an unfinished job with the same signature; False starts over.
         progress: is called after every source frame.
         overwrite: whether to replace a target that exists. A job that is finished already is not done again, unless
@@ -79,13 +80,13 @@ def run(
             workspace.delete()
             return replace(finished, finished_before=True)
         workspace.check_target(overwrite)
-        return _make_and_join(job, source, enhancer, resume, progress, overwrite)
+        return _make_and_join(job, source, enhancers, resume, progress, overwrite)
 
 
 def _make_and_join(
     job: Job,
     source: Source,
-    enhancer: Enhancer | None,
+    enhancers: Sequence[Enhancer] | None,
     resume: bool,
     progress: ProgressCallback | None,
     overwrite: bool,
@@ -101,16 +102,16 @@ def _make_and_join(
     workspace.prepare(job.signature(), resume)
     known = workspace.plans()
     finished = [segment for plan in known if (segment := workspace.finished(plan)) is not None]
-    meter = ProgressMeter(expected_frames(job), progress, finished)
-    enhancer = enhancer or job.enhancer()
+    meter = ProgressMeter(expected_frames(job), progress, finished, job.segmentation.max_frames)
+    enhancers = job.enhancers() if enhancers is None else enhancers
     if job.source is None:
         sink = SegmentSink(job.settings, job.info.color, workspace)
-        made = process(scan_segments(source, job.segmentation), job.frame_task(enhancer), sink, meter.step)
+        made = process(scan_segments(source, job.segmentation), job.frame_task(enhancers), sink, meter.step)
     else:
         indices = {segment.plan.index for segment in finished}
         plans = (plan for plan in plan_job(job, source, known) if plan.index not in indices)
         with prefetch(plans, _PLANNED_AHEAD, "ls3d-plan") as planned:
-            made = SegmentMaker(job, enhancer).make(planned, meter.step)
+            made = SegmentMaker(job, enhancers).make(planned, meter.step)
     meter.show("joining")
     report = EnhanceReport.of(str(job.target), [*finished, *made], meter.seconds())
     report.resumed = len(finished)
@@ -123,7 +124,7 @@ def run_to_pipe(
     job: Job,
     source: Source,
     file: BinaryIO,
-    enhancer: Enhancer | None = None,
+    enhancers: Sequence[Enhancer] | None = None,
     progress: ProgressCallback | None = None,
 ) -> EnhanceReport:
     """Do a job whose output is a y4m stream. Nothing is kept, so it can't be resumed.
@@ -132,16 +133,16 @@ def run_to_pipe(
         job: what to do.
         source: the job's source, opened.
         file: the pipe.
-        enhancer: the job's network on its device, if it is loaded already.
+        enhancers: the job's networks on their device, if they are loaded already.
         progress: is called after every source frame.
     """
     log.info("%s", job.describe())
     for note in _notes(job):
         log.warning("%s", note)
     write_all(file, y4m_header(job.settings))
-    meter = ProgressMeter(expected_frames(job), progress)
+    meter = ProgressMeter(expected_frames(job), progress, segment_frames=job.segmentation.max_frames)
     sink = PipeSink(job.settings, job.info.color, file)
-    task = job.frame_task(enhancer or job.enhancer())
+    task = job.frame_task(job.enhancers() if enhancers is None else enhancers)
     segments = process(scan_segments(source, job.segmentation), task, sink, meter.step)
     file.flush()
     report = EnhanceReport.of("standard output", segments, meter.seconds())
@@ -204,6 +205,8 @@ def _notes(job: Job) -> list[str]:
     """What the output can't hold as it is, found out before the work."""
     container, info = job.container, job.info
     if container in ("images", "y4m"):
+        if job.settings.requested:
+            try_encoder(job.settings)
         return [*plain_notes(container, info), *pixel_notes(info, job.settings)]
     notes = container_notes(container, job.settings, info, _other_streams(job), job.segmentation.span)
     if job.source is None:

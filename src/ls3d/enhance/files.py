@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ls3d.enhance._arguments import UnusableModelError
+from ls3d.enhance._arguments import NothingToDoError, UnusableModelError
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError
 from ls3d.video.names import container_of, is_image
@@ -25,7 +25,8 @@ PathLike = str | os.PathLike[str]
 
 #: Arguments whose errors don't depend on the file: they stop the list.
 _ARGUMENTS_OF_ALL = frozenset(
-    {"factor", "fps", "scale", "width", "height", "fit", "sigma", "quality", "model", "device", "precision"}
+    {"factor", "fps", "scale", "width", "height", "fit", "sigma", "quality", "model", "device", "precision", "preset"}
+    | {"denoising_model", "super_resolution_model", "interpolation_model"}
 )
 
 _NAMES_SHOWN = 5
@@ -94,7 +95,7 @@ def enhance_files(
 
 def _concerns_all(error: InputError | OSError) -> bool:
     """Whether an error doesn't depend on the file."""
-    return isinstance(error, UnusableModelError) or (
+    return isinstance(error, (NothingToDoError, UnusableModelError)) or (
         isinstance(error, InputError) and error.argument in _ARGUMENTS_OF_ALL
     )
 

@@ -1,4 +1,4 @@
-"""Enhancement of frames in memory: ``interpolate_frames``, ``upscale_frames``, ``denoise_frames``.
+"""Enhancement of frames in memory: ``interpolate_frames``, ``upscale_frames``, ``denoise_frames``, ``enhance_frames``.
 
 Each takes any iterable of frames and returns an iterator, so that a video of any length needs only the memory of a few
 frames. A frame is an array ``(H, W, 3)`` of uint8 R'G'B', or a tensor ``(3, H, W)`` of floating-point R'G'B' in [0, 1].
@@ -8,7 +8,8 @@ across a hard cut, and no network sees frames of another shot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeVar, cast
@@ -19,20 +20,21 @@ import torch
 from torch import Tensor
 
 from ls3d.enhance._arguments import check_interpolation, exact_factor, read_noise_level
-from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, Interpolate, Restore
-from ls3d.enhance._job import load_network
+from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, chain_task
+from ls3d.enhance._loading import StepRequest, load_step, step_requests
 from ls3d.enhance._setup import PathLike
 from ls3d.enhance._size import SizeRequest, requested_size
+from ls3d.enhance._steps import LoadedStep, reach
 from ls3d.enhance._timeline import Multiply, OutputClock
+from ls3d.enhance._wanted import Models, WantedSteps
 from ls3d.enhance._windows import windows
-from ls3d.enhance.jobs import noise_level_for
 from ls3d.enhance.options import DEFAULT_DENOISING, DEFAULT_INTERPOLATION, DEFAULT_SUPER_RESOLUTION, EnhanceOptions
 from ls3d.errors import InputError
-from ls3d.inference import Enhancer, NetworkOutputError, Precision
+from ls3d.inference import NetworkOutputError, Precision
 from ls3d.models import EnhancementNetwork
 from ls3d.video import Color, Frame, TimeRange, find_cuts, from_rgb, layout_of
 
-__all__ = ["denoise_frames", "interpolate_frames", "upscale_frames"]
+__all__ = ["denoise_frames", "enhance_frames", "interpolate_frames", "upscale_frames"]
 
 ByteArray = npt.NDArray[np.uint8]
 FrameT = TypeVar("FrameT", ByteArray, Tensor)
@@ -69,12 +71,8 @@ def interpolate_frames(
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
     check_interpolation(factor, None, slow_motion=False)
-    enhancer = _load(model, "interpolation", device, precision, tile, cut_threshold)
-
-    def task(size: tuple[int, int]) -> FrameTask:
-        return Interpolate(enhancer, _ArrayTensors(_RGB, enhancer.device))
-
-    return _enhanced(frames, enhancer, task, exact_factor(factor), cut_threshold)
+    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)
+    return _enhanced(frames, [StepRequest(model, "interpolation")], options, factor=exact_factor(factor))
 
 
 def upscale_frames(
@@ -108,14 +106,9 @@ def upscale_frames(
     Raises:
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
-    wanted = requested_size(scale, width, height, fit)
-    enhancer = _load(model, "super-resolution", device, precision, tile, cut_threshold)
-    wanted = wanted or SizeRequest(scale=Fraction(enhancer.traits.scale))
-
-    def task(size: tuple[int, int]) -> FrameTask:
-        return Restore(enhancer, _ArrayTensors(_RGB, enhancer.device), wanted.size(*size))
-
-    return _enhanced(frames, enhancer, task, Fraction(1), cut_threshold)
+    size = requested_size(scale, width, height, fit)
+    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)
+    return _enhanced(frames, [StepRequest(model, "super-resolution")], options, size)
 
 
 def denoise_frames(
@@ -144,13 +137,52 @@ def denoise_frames(
         InputError: an argument is not what is expected, or, while iterating, a frame.
     """
     level = None if sigma is None else read_noise_level(sigma)
-    enhancer = _load(model, "denoising", device, precision, tile, cut_threshold)
-    level = noise_level_for(enhancer, level, enhancer.network.name)
+    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)
+    return _enhanced(frames, [StepRequest(model, "denoising", level)], options)
 
-    def task(size: tuple[int, int]) -> FrameTask:
-        return Restore(enhancer, _ArrayTensors(_RGB, enhancer.device), size, level)
 
-    return _enhanced(frames, enhancer, task, Fraction(1), cut_threshold)
+def enhance_frames(
+    frames: Iterable[FrameT],
+    *,
+    sigma: float | str | None = None,
+    scale: Fraction | float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fit: tuple[int, int] | None = None,
+    factor: Fraction | float | None = None,
+    denoising_model: PathLike | EnhancementNetwork | None = None,
+    super_resolution_model: PathLike | EnhancementNetwork | None = None,
+    interpolation_model: PathLike | EnhancementNetwork | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
+    tile: int | None = None,
+    cut_threshold: float = _CUT_THRESHOLD,
+) -> Iterator[FrameT]:
+    """Denoise, enlarge and interpolate frames, in this order. Nothing is rounded in between.
+
+    Args:
+        frames: see ``interpolate_frames``.
+        sigma: see ``denoise_frames``; ``"auto"`` measures every frame. None or 0 for no denoising.
+        scale: see ``upscale_frames``. None (without another size) or 1 for no enlargement.
+        width: see ``upscale_frames``.
+        height: see ``upscale_frames``.
+        fit: see ``upscale_frames``.
+        factor: see ``interpolate_frames``. None or 1 for no interpolation.
+        denoising_model: its name, its weights file, or the network itself; by default the one of ``denoise_frames``.
+        super_resolution_model: likewise.
+        interpolation_model: likewise.
+        device: see ``EnhanceOptions``.
+        precision: see ``EnhanceOptions``.
+        tile: see ``EnhanceOptions``; in pixels of each network's input.
+        cut_threshold: see ``EnhanceOptions``; 0 for frames of a single shot.
+
+    Raises:
+        InputError: an argument is not what is expected, no step is asked for, or, while iterating, a frame.
+    """
+    models = Models(denoising_model, super_resolution_model, interpolation_model)
+    wanted = WantedSteps.of(models, sigma, (scale, width, height, fit), factor)
+    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)
+    return _enhanced(frames, step_requests(wanted), options, wanted.size, wanted.factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +203,8 @@ class _ArrayTensors(FrameTensors):
         a, b = _array(first), _array(second)
         return bool(torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else np.array_equal(a, b))
 
-    def _convert(self, frame: Frame) -> Tensor:
-        return _to_tensor(_array(frame)).to(self._device)
+    def _make(self, shot: Sequence[Frame], index: int) -> Tensor:
+        return _to_tensor(_array(shot[index])).to(self._device)
 
 
 def _array(frame: Frame) -> ByteArray | Tensor:
@@ -180,61 +212,57 @@ def _array(frame: Frame) -> ByteArray | Tensor:
     return frame.array
 
 
-def _load(
-    model: PathLike | EnhancementNetwork,
-    task: str,
-    device: str,
-    precision: Precision,
-    tile: int | None,
-    cut_threshold: float,
-) -> Enhancer:
-    options = EnhanceOptions(device, precision, tile, cut_threshold=cut_threshold)  # which checks them
-    network = load_network(model if isinstance(model, EnhancementNetwork) else str(model), task)
-    return Enhancer(network, options.device, options.precision, options.tile)
-
-
 def _enhanced(
     frames: Iterable[FrameT],
-    enhancer: Enhancer,
-    make_task: Callable[[tuple[int, int]], FrameTask],
-    factor: Fraction,
-    cut_threshold: float,
+    requests: Sequence[StepRequest],
+    options: EnhanceOptions,
+    size: SizeRequest | None = None,
+    factor: Fraction = Fraction(1),
 ) -> Iterator[FrameT]:
-    """As ``_outputs``, whose frames are of the kind that is given."""
-    outputs: Iterator[object] = _outputs(frames, enhancer, make_task, factor, cut_threshold)
+    """Load the networks; the output frames are made when they are asked for.
+
+    Args:
+        frames: the source.
+        requests: what is done to them.
+        options: of the networks and the cut detector.
+        size: of the output, if it is not the networks' own.
+        factor: output frames for each source frame.
+    """
+    steps = [load_step(request, options) for request in requests]
+    outputs: Iterator[object] = _outputs(frames, steps, size, factor, options.cut_threshold)
     return cast(Iterator[FrameT], outputs)
 
 
 def _outputs(
     frames: Iterable[ByteArray | Tensor],
-    enhancer: Enhancer,
-    make_task: Callable[[tuple[int, int]], FrameTask],
+    steps: Sequence[LoadedStep],
+    size: SizeRequest | None,
     factor: Fraction,
     cut_threshold: float,
 ) -> Iterator[ByteArray | Tensor]:
-    """The output frames, each when it is asked for.
-
-    Args:
-        frames: the source.
-        enhancer: runs the network.
-        make_task: what is done to frames of this height and width.
-        factor: output frames for each source frame.
-        cut_threshold: of the cut detector.
-    """
+    """The output frames, of the kind that is given."""
     clock = OutputClock(Multiply(factor), TimeRange(), 1 / factor)
     scanned = find_cuts(_numbered(frames), cut_threshold)
-    traits = enhancer.traits
     task: FrameTask | None = None
-    for window in windows(scanned, traits.frames_before, traits.frames_after, Fraction(0), None, clock):
+    for window in windows(scanned, *reach([step.enhancer for step in steps]), Fraction(0), None, clock):
         source = _array(window.frame)
         if task is None:
-            task = make_task((window.frame.picture.height, window.frame.picture.width))
+            task = _task(steps, size, window.frame)
         try:
             for output in task.outputs(window):
                 made = output.pixels
                 yield _array(made) if isinstance(made, Frame) else _like(source, made)
         except NetworkOutputError as error:
             raise type(error)(f"frame {int(window.frame.time)}: {error}") from error
+
+
+def _task(steps: Sequence[LoadedStep], size: SizeRequest | None, first: Frame) -> FrameTask:
+    """What is done to frames like the first one."""
+    enhancers = [step.enhancer for step in steps]
+    scale = math.prod(enhancer.traits.scale for enhancer in enhancers)
+    device = enhancers[0].device if enhancers else torch.device("cpu")
+    wanted = (size or SizeRequest(scale=Fraction(scale))).size(first.picture.height, first.picture.width)
+    return chain_task(_ArrayTensors(_RGB, device), enhancers, [step.sigma for step in steps], wanted)
 
 
 def _numbered(frames: Iterable[ByteArray | Tensor]) -> Iterator[Frame]:

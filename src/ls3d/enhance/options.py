@@ -5,17 +5,21 @@ The command line and other user interfaces are generated from ``EnhanceOptions``
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from ls3d.errors import InputError
-from ls3d.video.names import DEFAULT_MAX_PIXELS
+from ls3d.video.names import DEFAULT_MAX_PIXELS, HARDWARE_DECODERS
 
 # The same as ``ls3d.video.OnError`` and ``ls3d.inference.Precision``, whose modules take long to import.
 OnError = Literal["skip", "repeat", "stop"]
 Precision = Literal["float32", "bfloat16", "float16"]
+
+#: One frame is made of each field (``"auto"``: if the video is interlaced), of each frame, or nothing is deinterlaced.
+Deinterlacing = Literal["auto", "field", "frame", "off"]
+Deduplication = Literal["auto", "off"]
 
 _LONGEST = 10**9  # seconds that can be asked for, more than thirty years
 _LOWEST_RATE = 1e-5  # frames per second, as in ``ls3d.video.exact_rate``
@@ -109,9 +113,40 @@ class EnhanceOptions:
             "seconds, more than 0",
         ),
     )
+    deinterlace: Deinterlacing = field(
+        default="auto",
+        metadata=_about_choice(
+            "Deinterlace: one frame for each field if the video is interlaced (auto) or in any case (field), one for "
+            "each frame (frame), or not at all (off). By default, 25 interlaced frames a second become 50.",
+            Deinterlacing,
+        ),
+    )
+    dedup: Deduplication = field(
+        default="off",
+        metadata=_about_choice(
+            "For animation on twos and threes: drop the frames that repeat a drawing and give their time to the motion "
+            "(auto), or not (off).",
+            Deduplication,
+        ),
+    )
     codec: str | None = field(
         default=None,
-        metadata=_about("h264, hevc, av1, vp9, prores or ffv1. By default, the codec of the source."),
+        metadata=_about(
+            "h264, hevc, av1, vp9, prores or ffv1, or a hardware encoder such as h264_nvenc, hevc_qsv or "
+            "hevc_videotoolbox. By default, the codec of the source."
+        ),
+    )
+    encoder_options: Mapping[str, str] | None = field(
+        default=None,
+        metadata=_about("Further options for FFmpeg's encoder, such as preset=slow,tune=grain."),
+    )
+    hwaccel: str = field(
+        default="off",
+        metadata=_about(
+            "Decode on a device: auto, or cuda, qsv, vaapi, videotoolbox, d3d11va, ...; in software (off) if none can.",
+            lambda value: value in HARDWARE_DECODERS,
+            f"{', '.join(HARDWARE_DECODERS[:-1])} or {HARDWARE_DECODERS[-1]}",
+        ),
     )
     crf: int | None = field(
         default=None,

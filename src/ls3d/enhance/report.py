@@ -22,6 +22,7 @@ class EnhanceReport:
         resumed: segments that an earlier run had finished.
         cuts: hard cuts found.
         held_frames: output frames that repeat a source frame because no new frame could be made at their times.
+        duplicates: source frames that were dropped because they repeat the one before.
         undecodable_packets: packets that could not be decoded.
         retimed_frames: source frames whose own timestamps could not be used.
         notes: sentences on streams that the output format can't hold as they are.
@@ -36,6 +37,7 @@ class EnhanceReport:
     resumed: int = 0
     cuts: int = 0
     held_frames: int = 0
+    duplicates: int = 0
     undecodable_packets: int = 0
     retimed_frames: int = 0
     notes: list[str] = field(default_factory=list)
@@ -54,6 +56,7 @@ class EnhanceReport:
             segments=len(segments),
             cuts=sum(plan.cut_count for plan in plans),
             held_frames=sum(count.held_frames for count in counts),
+            duplicates=sum(count.duplicates for count in counts),
             undecodable_packets=sum(plan.undecodable_packets for plan in plans),
             retimed_frames=sum(plan.retimed_frames for plan in plans),
             seconds=seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -40,16 +41,15 @@ class Call:
     ) -> Call:
         """Check everything that a backend relies on; ``options`` are the remaining arguments of :meth:`Geometry.of`.
 
+        Sizes must not be symbolic.
+
         Raises:
             ValueError: shapes, dtypes or devices don't fit each other; the message names the argument.
         """
-        for name, tensor in (("offset", offset), ("mask", mask), ("weight", weight), ("bias", bias)):
-            if tensor is not None:
-                _check_device_and_dtype(name, tensor, input)
-        mask_shape = None if mask is None else mask.shape
-        bias_shape = None if bias is None else bias.shape
-        geometry = Geometry.of(input.shape, offset.shape, mask_shape, weight.shape, bias_shape, *options)
-        return cls(input, offset, mask, weight, bias, geometry)
+        tensors = (input, offset, mask, weight, bias)
+        check_devices_and_dtypes(*tensors)
+        sizes = [tuple(option) if isinstance(option, list) else option for option in options]
+        return cls(*tensors, _geometry(*shapes_of(*tensors), *sizes))
 
     @property
     def compute_dtype(self) -> torch.dtype:
@@ -63,9 +63,32 @@ class Call:
 
     def samples(self, part: slice) -> Call:
         """The same call for some samples of the batch."""
+        if part == slice(0, self.geometry.batch):
+            return self
         input, mask = self.input[part], None if self.mask is None else self.mask[part]
         geometry = replace(self.geometry, batch=len(input))
         return replace(self, input=input, offset=self.offset[part], mask=mask, geometry=geometry)
+
+
+_geometry = lru_cache(maxsize=1024)(Geometry.of)  # checking the sizes takes as long as a small call's launch
+
+
+def shapes_of(*tensors: Tensor | None) -> list[Any]:
+    """The shape of each tensor, and None for None."""
+    return [None if tensor is None else tensor.shape for tensor in tensors]
+
+
+def check_devices_and_dtypes(
+    input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None
+) -> None:
+    """Check that devices and dtypes fit the input's.
+
+    Raises:
+        ValueError: one doesn't; the message names the argument.
+    """
+    for name, tensor in (("offset", offset), ("mask", mask), ("weight", weight), ("bias", bias)):
+        if tensor is not None:
+            _check_device_and_dtype(name, tensor, input)
 
 
 def _check_device_and_dtype(name: str, tensor: Tensor, input: Tensor) -> None:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from ls3d._torch_internals import are_functorch_transforms_active
-from ls3d.ops._call import Call, memory_format
+from ls3d._torch_internals import are_functorch_transforms_active, is_dispatch_observed
+from ls3d.ops._call import Call, check_devices_and_dtypes, memory_format, shapes_of
 from ls3d.ops._geometry import Geometry, Interpolation, triple
 from ls3d.ops.backends.choose import choose, request_backend, requested_backend
 
@@ -79,17 +79,20 @@ def ls3d_conv3d(
     return output
 
 
-@torch.library.impl("ls3d::conv3d", "CompositeExplicitAutograd")
 def _forward(*arguments: Any) -> Tensor:
     call = Call.of(*arguments)
     output = choose(call.geometry, call.input.dtype, call.input.device).forward(call)
     return output.contiguous(memory_format=memory_format(call.input))
 
 
+torch.library.impl("ls3d::conv3d", "CompositeExplicitAutograd", _forward)
+
+
 def _forward_fake(*arguments: Any) -> Tensor:
-    call = Call.of(*arguments)
-    shape, format = call.geometry.out_shape, memory_format(call.input)
-    return torch.empty(shape, dtype=call.input.dtype, device=call.input.device, memory_format=format)
+    input, tensors, options = arguments[0], arguments[:5], arguments[5:]
+    check_devices_and_dtypes(*tensors)
+    shape = Geometry.of(*shapes_of(*tensors), *options).out_shape
+    return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=memory_format(input))
 
 
 torch.library.register_fake("ls3d::conv3d", _forward_fake)
@@ -98,7 +101,6 @@ torch.library.register_fake("ls3d::conv3d", _forward_fake)
 # ``ls3d::conv3d_backward`` returns a tensor without elements for a gradient that isn't needed: its schema has no None.
 
 
-@torch.library.impl("ls3d::conv3d_backward", "CompositeExplicitAutograd")
 def _backward(grad_output: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     input, offset, mask, weight, *options, needs = arguments
     call = Call.of(input, offset, mask, weight, None, *options)
@@ -109,6 +111,9 @@ def _backward(grad_output: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
         else grad.contiguous(memory_format=memory_format(tensor))
         for grad, tensor in zip(grads, call.differentiable, strict=True)
     )
+
+
+torch.library.impl("ls3d::conv3d_backward", "CompositeExplicitAutograd", _backward)
 
 
 def _backward_fake(grad_output: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
@@ -163,9 +168,7 @@ class _Forward(torch.autograd.Function):
     def forward(*arguments: Any) -> Any:
         return torch.ops.ls3d.conv3d(*arguments)
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _save(ctx, inputs, output)
+    setup_context = staticmethod(_save)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -195,10 +198,34 @@ class _Backward(torch.autograd.Function):
         return tuple(torch.stack(parts) for parts in zip(*calls, strict=True)), 0
 
 
+# Torch's dispatcher takes longer to find an operator in Python than the operator takes for a small clip. Where nothing
+# but the backend can handle a call, it is called without the dispatcher.
+
+
+class _Direct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Any:
+        output = _forward(*arguments)
+        _save(ctx, arguments, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return _differentiate(ctx, *grads)
+
+
 def _call(name: str, *arguments: Any) -> Any:
+    forward = name == "conv3d"
     if are_functorch_transforms_active():
-        return (_Forward if name == "conv3d" else _Backward).apply(*arguments)  # type: ignore[no-untyped-call]
-    return getattr(torch.ops.ls3d, name)(*arguments)
+        return (_Forward if forward else _Backward).apply(*arguments)  # type: ignore[no-untyped-call]
+    tensors = arguments[:5]
+    if is_dispatch_observed(tensors):
+        return getattr(torch.ops.ls3d, name)(*arguments)
+    if not torch.is_grad_enabled() or not any(tensor is not None and tensor.requires_grad for tensor in tensors):
+        return (_forward if forward else _backward)(*arguments)
+    if forward:
+        return _Direct.apply(*arguments)  # type: ignore[no-untyped-call]
+    return torch.ops.ls3d.conv3d_backward(*arguments)  # its gradient is an error
 
 
 def _unstacked(info: Any, in_dims: tuple[Any, ...], arguments: tuple[Any, ...]) -> Iterator[list[Any]]:

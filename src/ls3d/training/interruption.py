@@ -33,7 +33,7 @@ class StopOnSignal(Callback):
         self.path = path
         self.processes = processes
         self.received: signal.Signals | None = None
-        self._step: int | None = None
+        self._step = 0
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -56,6 +56,10 @@ class StopOnSignal(Callback):
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Note the step at which training begins."""
+        self._step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import av
+from av.packet import PacketSideData, PktSideDataT, packet_sidedata_type_from_literal
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 
@@ -23,6 +24,14 @@ def side_data(picture: av.VideoFrame) -> dict[SideDataType, SideData]:
     return {data.type: data for data in (container[index] for index in range(len(container))) if data.type in known}
 
 
+def packet_side_data(kind: PktSideDataT, data: bytes) -> PacketSideData:
+    """Side data for a packet; PyAV documents only how to copy that of another packet."""
+    constructor: Any = PacketSideData
+    result: PacketSideData = constructor(packet_sidedata_type_from_literal(kind), len(data))
+    result.update(data)
+    return result
+
+
 _CHROMA_LOCATION = re.compile(r"\bcl:(\w+)")
 
 
@@ -31,13 +40,41 @@ def chroma_location(picture: av.VideoFrame) -> str:
 
     PyAV doesn't expose it, but FFmpeg's filter ``showinfo`` logs it.
     """
+    found = _shown(picture, _CHROMA_LOCATION)
+    return "" if found in ("unspecified", "unknown") else found
+
+
+def first_field(picture: av.VideoFrame) -> str:
+    """``"top"`` or ``"bottom"``, the field of an interlaced picture that is shown first; empty if it is progressive.
+
+    PyAV exposes only whether it is interlaced. FFmpeg's filter ``select`` passes a picture on if it has a field order.
+    """
+    for constant, name in (("TOPFIRST", "top"), ("BOTTOMFIRST", "bottom")):
+        graph = _graph(picture, "select", f"eq(interlace_type\\,{constant})")
+        graph.push(picture)
+        try:
+            graph.pull()
+        except BlockingIOError:
+            continue
+        return name
+    return ""
+
+
+def _graph(picture: av.VideoFrame, name: str, options: str) -> av.filter.Graph:
+    """A graph of a single filter for pictures such as this one."""
     graph = av.filter.Graph()
     size = f"{picture.width}x{picture.height}"
     source = graph.add("buffer", f"video_size={size}:pix_fmt={picture.format.name}:time_base=1/1000")
-    show = graph.add("showinfo", "checksum=0")
-    source.link_to(show)
-    show.link_to(graph.add("buffersink"))
+    filter = graph.add(name, options)
+    source.link_to(filter)
+    filter.link_to(graph.add("buffersink"))
     graph.configure()
+    return graph
+
+
+def _shown(picture: av.VideoFrame, pattern: re.Pattern[str]) -> str:
+    """What FFmpeg's filter ``showinfo`` logs of a picture: the first group of a pattern; empty if nothing matches."""
+    graph = _graph(picture, "showinfo", "checksum=0")
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:
@@ -46,8 +83,8 @@ def chroma_location(picture: av.VideoFrame) -> str:
             graph.pull()
     finally:
         av.logging.set_level(level)
-    found = next(filter(None, (_CHROMA_LOCATION.search(message) for _, name, message in messages)), None)
-    return "" if found is None or found[1] in ("unspecified", "unknown") else found[1]
+    found = next(filter(None, (pattern.search(message) for _, _, message in messages)), None)
+    return "" if found is None else found[1]
 
 
 @cache

@@ -6,7 +6,7 @@ import os
 
 import av
 
-from ls3d.video.codecs import CODECS
+from ls3d.video.codecs import CODECS, family_of
 
 _GLOBAL_HEADER = 0x40  # AVFMT_GLOBALHEADER
 
@@ -16,8 +16,9 @@ def supports_codec(container: str, codec: str) -> bool:
 
     Args:
         container: FFmpeg's name of the format.
-        codec: a key of ``CODECS``.
+        codec: a key of ``CODECS``, or a hardware encoder.
     """
+    codec = family_of(codec)
     if container == "mpegts":
         return codec in ("h264", "hevc")  # its muxer has no list of codecs
     if container == "mp4" and codec in ("ffv1", "prores"):

@@ -15,8 +15,9 @@ from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
-from ls3d.video.codecs import CODECS
-from ls3d.video.pixels import planes_of
+from ls3d.video.alpha import opaque, packet_data, with_alpha
+from ls3d.video.codecs import codec_of
+from ls3d.video.pixels import Plane, planes_of
 from ls3d.video.settings import EncoderSettings
 
 
@@ -27,7 +28,7 @@ class Packet:
     Attributes:
         pts: presentation time in ticks of the encoder's time base.
         key: whether decoding can begin here.
-        data: its bytes.
+        data: its bytes; see ``ls3d.video.alpha.packet_data`` for those of ``EncoderSettings.layered``.
     """
 
     pts: int
@@ -47,28 +48,34 @@ class Encoder:
         self._context: VideoCodecContext | None = None  # raw samples need none
         if settings.codec == "av1":
             os.environ.setdefault("SVT_LOG", "1")  # log errors only, not the settings
-        name = CODECS[settings.codec].encoder
+        name = codec_of(settings.codec).encoder
         if name:
             self._context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
             settings.apply(self._context)
-            self._context.options = dict(settings.options)
+            self._context.options = settings.encoder_options()
             if settings.global_header:
                 self._context.flags |= int(Flags.global_header)
 
-    def encode(self, picture: av.VideoFrame, pts: int) -> list[Packet]:
+    def encode(self, picture: av.VideoFrame, pts: int, alpha: Plane | None = None) -> list[Packet]:
         """Encode a picture.
 
         Args:
             picture: in the layout of the settings' color. Its timestamp and tags are overwritten; it may be encoded
                 any number of times.
             pts: presentation time in ticks of the settings' time base; it must increase from call to call.
+            alpha: transparency of each sample, ``(height, width)``, with as many bits as the picture; used if the
+                settings' pixel format has an alpha channel. None for opaque pictures.
 
         Returns:
             The packets that are complete, possibly none.
         """
         if self._context is None:
             return [Packet(pts, True, _raw_samples(picture))]
-        if picture.format.name != self.settings.pix_fmt:
+        if self.settings.alpha:
+            if alpha is None:
+                alpha = opaque((picture.height, picture.width), self.settings.color.layout.depth)
+            picture = with_alpha(picture, alpha, self.settings.pix_fmt)
+        elif picture.format.name != self.settings.pix_fmt:
             picture = picture.reformat(format=self.settings.pix_fmt)
         picture.pts = pts
         picture.time_base = self.settings.time_base
@@ -76,17 +83,20 @@ class Encoder:
         picture.pict_type = PictureType.NONE
         for name, value in self.settings.tags.items():
             setattr(picture, name, value)
-        return [_packet(packet) for packet in self._context.encode(picture)]
+        return [self._packet(packet) for packet in self._context.encode(picture)]
+
+    def unknown_options(self) -> list[str]:
+        """Options that the encoder doesn't have; to be asked for after a picture was encoded."""
+        return [] if self._context is None else list(self._context.options)
 
     def flush(self) -> list[Packet]:
         """The packets that were held back; nothing can be encoded afterwards."""
         if self._context is None:
             return []
-        return [_packet(packet) for packet in self._context.encode(None)]
+        return [self._packet(packet) for packet in self._context.encode(None)]
 
-
-def _packet(packet: av.Packet[Any]) -> Packet:
-    return Packet(int(packet.pts or 0), bool(packet.is_keyframe), bytes(packet))
+    def _packet(self, packet: av.Packet[Any]) -> Packet:
+        return Packet(int(packet.pts or 0), bool(packet.is_keyframe), packet_data(packet, self.settings.layered))
 
 
 def _raw_samples(picture: av.VideoFrame) -> bytes:

@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import av
+from av.codec.hwaccel import HWAccel
+from av.video.codeccontext import VideoCodecContext
 
 from ls3d.errors import InputError
+from ls3d.video.alpha import layer_decoder
+from ls3d.video.decoding import FirstPictures, decode_packet, first_pictures
 from ls3d.video.names import DEFAULT_MAX_PIXELS
-from ls3d.video.opening import OpenVideo, interruptible, main_video_stream, open_pipe, open_video
-from ls3d.video.properties import FirstPictures, VideoInfo, describe, first_pictures, probe
-from ls3d.video.source import Frame, Mark, OnError, conform, read_marked
+from ls3d.video.opening import OpenVideo, closing_decoder, interruptible, main_video_stream, open_pipe, open_video
+from ls3d.video.properties import VideoInfo, describe, probe
+from ls3d.video.source import Frame, Mark, OnError, conform, conformed_alpha, read_from, read_marked
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,8 @@ class VideoFile:
         path: the file.
         on_error: what to do where frames can't be decoded.
         max_pixels: a file with larger pictures is refused before one is decoded.
+        device: kind of device that decodes, as ``ls3d.video.hardware_decoding.usable_device`` returns it; None for
+            software.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -46,11 +52,16 @@ class VideoFile:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], on_error: OnError = "skip", max_pixels: int = DEFAULT_MAX_PIXELS
+        self,
+        path: str | os.PathLike[str],
+        on_error: OnError = "skip",
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        device: str | None = None,
     ) -> None:
         self.path = Path(path)
         self.on_error = on_error
         self.max_pixels = max_pixels
+        self.device = device
         self.info = probe(path, max_pixels)
         self.undecodable_at_end = 0
 
@@ -78,12 +89,13 @@ class VideoFile:
         for margin in _SEEK_MARGINS:
             if margin is not None and target - margin <= 0:
                 continue
-            with open_video(self.path, self.max_pixels) as video:
+            accelerator = None if self.device is None else HWAccel(self.device)
+            with open_video(self.path, self.max_pixels, accelerator) as video:
                 if margin is not None:
                     self._seek(video, target - margin)
-                decoder = _Decoder(video.container, self.info, self.on_error, threaded)
+                decoder = _Decoder(video.container, self.info, self.on_error, threaded, layer_decoder(video.stream))
                 frames = decoder.frames()
-                first = read_marked(frames, after) if after else _read_from(frames, start, margin is None)
+                first = read_marked(frames, after) if after else read_from(frames, start, margin is None)
                 if first is not None:
                     yield _Reading(decoder, itertools.chain(first, frames))
                     return
@@ -114,12 +126,15 @@ class VideoPipe:
     def __init__(self, file: BinaryIO, on_error: OnError = "skip", max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
         name = "standard input"
         with interruptible(file) as reader:
-            self._container, stream = open_pipe(reader, name, max_pixels)
+            self._container, self._stream = open_pipe(reader, name, max_pixels)
             try:
-                self._first = first_pictures(self._container, stream, name)
+                self._layer_decoder = layer_decoder(self._stream)
+                self._first = first_pictures(self._container, self._stream, name, self._layer_decoder)
                 if on_error == "stop" and self._first.undecodable_packets:
                     raise InputError(f"{name}: the first frame can't be decoded")
-                self.info = replace(describe(self._container, stream, self._first.pictures[0], name), seekable=False)
+                self.info = replace(
+                    describe(self._container, self._stream, self._first.pictures[0], name), seekable=False
+                )
             except BaseException:
                 self._container.close()
                 raise
@@ -130,25 +145,11 @@ class VideoPipe:
         """See ``Source.frames``; ``after`` must be empty."""
         if after:
             raise InputError(f"{self.info.name} can be read only once, so a job that reads it can't be resumed")
-        decoder = _Decoder(self._container, self.info, self._on_error, threaded=False)
-        with self._container:
+        decoder = _Decoder(self._container, self.info, self._on_error, False, self._layer_decoder)
+        with self._container, closing_decoder(self._stream):
             frames = itertools.chain(decoder.frames(self._first), decoder.repeated_at_end())
             yield from (frame for frame in frames if frame.time >= start)
         self.undecodable_at_end = decoder.undecodable
-
-
-def _read_from(frames: Iterator[Frame], start: Fraction, from_beginning: bool) -> list[Frame] | None:
-    """Advance to the first frame at or after ``start``.
-
-    Returns:
-        This frame (an empty list if there is none), or None if reading began too late to be sure that it is the first.
-    """
-    is_first = from_beginning
-    for frame in frames:
-        if frame.time >= start:
-            return [frame] if is_first or frame.time == start else None
-        is_first = True
-    return [] if from_beginning else None
 
 
 class _Reading(NamedTuple):
@@ -169,6 +170,7 @@ class _Decoder:
         info: its properties.
         on_error: what to do where frames can't be decoded.
         threaded: whether several threads decode several frames at once.
+        decoder: is used instead of the stream's own.
 
     Attributes:
         undecodable: packets since the last frame that could not be decoded.
@@ -176,12 +178,18 @@ class _Decoder:
     """
 
     def __init__(
-        self, container: av.container.InputContainer, info: VideoInfo, on_error: OnError, threaded: bool
+        self,
+        container: av.container.InputContainer,
+        info: VideoInfo,
+        on_error: OnError,
+        threaded: bool,
+        decoder: VideoCodecContext | None = None,
     ) -> None:
         self.container = container
         self.info = info
         self.on_error = on_error
         self.threaded = threaded
+        self.decoder = decoder
         self.undecodable = 0
         self.previous: Frame | None = None
         self._pending_pts: set[int] = set()
@@ -227,7 +235,7 @@ class _Decoder:
         for packet in self._packets(stream):
             self._register(packet)
             try:
-                pictures = packet.decode()
+                pictures = decode_packet(packet, self.decoder)
             except av.EOFError:  # the decoder was already drained to get the first pictures
                 continue
             except av.FFmpegError as error:
@@ -296,4 +304,5 @@ class _Decoder:
         usable = time is not None and (self.previous is None or time > self.previous.time)
         if time is None or not usable:
             time = self.previous.time + step if self.previous else Fraction(0)
-        return Frame(time, duration, conform(picture, self.info), retimed=not usable)
+        alpha = conformed_alpha(picture, self.info)
+        return Frame(time, duration, conform(picture, self.info), retimed=not usable, alpha=alpha)

@@ -14,11 +14,13 @@ from pathlib import Path
 import av
 
 from ls3d.errors import InputError
+from ls3d.video.alpha import has_alpha
+from ls3d.video.decoding import first_pictures
 from ls3d.video.names import DEFAULT_MAX_PIXELS, is_image
 from ls3d.video.opening import open_video
-from ls3d.video.pixels import Layout, layout_of
-from ls3d.video.properties import VideoInfo, first_pictures, probe
-from ls3d.video.source import Frame, Mark, OnError, conform, read_marked
+from ls3d.video.pixels import Layout, Plane, layout_of
+from ls3d.video.properties import VideoInfo, probe
+from ls3d.video.source import Frame, Mark, OnError, conform, conformed_alpha, read_marked
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +92,7 @@ class ImageSequence:
             picture = self._load(path)
             time = index / self.rate
             if picture is not None:
-                previous = Frame(time, 1 / self.rate, picture, undecodable)
+                previous = Frame(time, 1 / self.rate, picture[0], undecodable, alpha=picture[1])
                 undecodable = 0
                 yield previous
             elif self.on_error == "repeat" and previous is not None:
@@ -99,12 +101,12 @@ class ImageSequence:
                 undecodable += 1
         self.undecodable_at_end = undecodable
 
-    def _load(self, path: Path) -> av.VideoFrame | None:
-        """The picture in a file; None if it can't be decoded."""
+    def _load(self, path: Path) -> tuple[av.VideoFrame, Plane | None] | None:
+        """The picture in a file and its alpha; None if it can't be decoded."""
         try:
             with open_video(path, self.max_pixels) as (container, stream):
                 picture = first_pictures(container, stream, str(path)).pictures[0]
-            return conform(picture, self.info)
+            return conform(picture, self.info), conformed_alpha(picture, self.info)
         except InputError:
             if self.on_error == "stop":
                 raise
@@ -120,12 +122,15 @@ def _describe_all(paths: Sequence[Path], max_pixels: int) -> VideoInfo:
     info = probe(paths[0], max_pixels)
     widest, best = paths[0], _richness(info.color.layout)
     others = 0
+    alpha = info.alpha
     for path in paths[1:]:
         try:
             with open_video(path, max_pixels) as (_, stream):
                 context = stream.codec_context
                 others += (context.width, context.height) != (info.width, info.height)
-                richness = _richness(layout_of(context.pix_fmt or info.color.layout.name))
+                pix_fmt = context.pix_fmt or info.color.layout.name
+                richness = _richness(layout_of(pix_fmt))
+                alpha = alpha or has_alpha(pix_fmt)
         except InputError:
             continue  # it is handled when it is decoded
         if richness > best:
@@ -133,6 +138,7 @@ def _describe_all(paths: Sequence[Path], max_pixels: int) -> VideoInfo:
     if others:
         size = f"{info.width} x {info.height}"
         log.warning("%d of %d images are not of %s pixels, as the first is: they are scaled", others, len(paths), size)
+    info = replace(info, alpha=alpha)
     if widest == paths[0]:
         return info
     rich = probe(widest, max_pixels)

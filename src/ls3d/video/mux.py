@@ -18,8 +18,11 @@ import av
 from av.stream import Disposition
 
 from ls3d.errors import InputError
-from ls3d.video.codecs import CODECS
+from ls3d.video.alpha import packet_of
+from ls3d.video.codecs import codec_of, family_of
 from ls3d.video.encoder import Packet
+from ls3d.video.encoder_trial import try_encoder
+from ls3d.video.logs import quiet
 from ls3d.video.metadata import current_metadata
 from ls3d.video.opening import open_container
 from ls3d.video.other_streams import (
@@ -38,9 +41,7 @@ from ls3d.video.trial import (
     first_packets,
     lost_properties,
     orientation,
-    quiet,
     read_back,
-    try_encoder,
 )
 
 #: Metadata keys of QuickTime, which its files hold in a place of their own.
@@ -144,7 +145,7 @@ def write_container(
                 streams = add_streams(output, inputs, info, span, report, _first_packets(source, info))
                 others = other_packets(inputs, streams, span, info.index)
             add_chapters(output, info, span)
-            _interleave(output, _video_packets(in_decoding_order(segments), video, settings.time_base), others)
+            _interleave(output, _video_packets(in_decoding_order(segments), video, settings), others)
         return report
     finally:
         if inputs is not None:
@@ -175,7 +176,7 @@ def container_notes(
             add_chapters(output, info, span)
             output.start_encoding()
             segment = EncodedSegment(lambda: packets, lambda: [each.pts for each in packets], 2, len(packets))
-            for _, packet in _video_packets(in_decoding_order([segment]), video, settings.time_base):
+            for _, packet in _video_packets(in_decoding_order([segment]), video, settings):
                 output.mux_one(packet)
             for packet in others:
                 output.mux_one(packet)
@@ -240,33 +241,35 @@ def _container_options(
 def _add_video(
     output: av.container.OutputContainer, container: str, settings: EncoderSettings, info: VideoInfo
 ) -> av.VideoStream:
-    options = dict(settings.options)
-    encoder = CODECS[settings.codec].encoder
+    options = settings.encoder_options()
+    encoder = codec_of(settings.codec).encoder
     stream = cast(av.VideoStream, output.add_stream(encoder, rate=settings.rate, options=options))
     settings.apply(stream.codec_context)
     stream.time_base = settings.time_base
-    if settings.codec == "hevc" and container in ("mp4", "mov"):
+    if family_of(settings.codec) == "hevc" and container in ("mp4", "mov"):
         stream.codec_context.codec_tag = "hvc1"  # Apple's players open no other
     if info.display_matrix is not None:
         stream.set_display_matrix(info.display_matrix)
     stream.disposition = Disposition(info.disposition)
     stream.metadata.update(current_metadata(info.stream_metadata))
+    if settings.layered:
+        stream.metadata["alpha_mode"] = "1"
     return stream
 
 
 def _video_packets(
-    timed: Iterable[TimedPacket], stream: av.VideoStream, time_base: Fraction
+    timed: Iterable[TimedPacket], stream: av.VideoStream, settings: EncoderSettings
 ) -> Iterator[tuple[Fraction, av.Packet[Any]]]:
     """The packets to write, each with its decoding time in seconds."""
     for each in timed:
-        packet = av.Packet(each.packet.data)
+        packet = packet_of(each.packet.data, settings.layered)
         packet.pts = each.packet.pts
         packet.dts = each.dts
         packet.duration = each.duration
-        packet.time_base = time_base
+        packet.time_base = settings.time_base
         packet.is_keyframe = each.packet.key
         packet.stream = stream
-        yield each.dts * time_base, packet
+        yield each.dts * settings.time_base, packet
 
 
 def _interleave(

@@ -34,6 +34,18 @@ _CONTAINERS = {
 #: The codecs that can be asked for.
 CODEC_NAMES = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
 
+#: Hardware encoders that can be asked for where FFmpeg and the machine have them, by FFmpeg's names.
+HARDWARE_CODECS = (
+    *(f"{codec}_{interface}" for interface in ("nvenc", "qsv", "amf", "vaapi") for codec in ("h264", "hevc", "av1")),
+    *("h264_videotoolbox", "hevc_videotoolbox"),
+)
+
+#: Kinds of devices that may decode, by FFmpeg's names; any of them, and none.
+HARDWARE_DECODERS = (
+    *("off", "auto", "cuda", "qsv", "vaapi", "vdpau", "videotoolbox"),
+    *("d3d11va", "d3d12va", "dxva2", "vulkan", "drm", "amf"),
+)
+
 _ALIASES = {
     "h265": "hevc",
     "x265": "hevc",
@@ -60,15 +72,34 @@ def container_of(path: str | os.PathLike[str]) -> str:
 
 
 def codec_named(name: str) -> str:
-    """The name in ``CODEC_NAMES`` that a name or alias stands for.
+    """The name in ``CODEC_NAMES`` or ``HARDWARE_CODECS`` that a name or alias stands for.
 
     Raises:
         InputError: there is no such codec.
     """
     key = _ALIASES.get(name.lower(), name.lower())
-    if key not in CODEC_NAMES:
-        raise InputError(f"{name}: expected one of {', '.join(CODEC_NAMES)}", argument="codec")
+    if key not in CODEC_NAMES + HARDWARE_CODECS:
+        message = f"{name}: expected one of {', '.join(CODEC_NAMES)}, or a hardware encoder such as h264_nvenc"
+        raise InputError(message, argument="codec")
     return key
+
+
+def read_encoder_options(text: str) -> dict[str, str]:
+    """Read options for an encoder.
+
+    Args:
+        text: ``key=value``, several separated by commas.
+
+    Raises:
+        InputError: it is something else.
+    """
+    options = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not (key.strip() and equals and value.strip()):
+            raise InputError(f"{part}: expected key=value, several separated by commas", argument="encoder_options")
+        options[key.strip()] = value.strip()
+    return options
 
 
 def is_image(path: Path) -> bool:

@@ -20,8 +20,10 @@ from types import FrameType
 from typing import Any, BinaryIO, NamedTuple
 
 import av
+from av.codec.hwaccel import HWAccel
 
 from ls3d.errors import InputError
+from ls3d.video.logs import logged
 from ls3d.video.names import DEFAULT_MAX_PIXELS, check_file, is_image
 
 #: FFmpeg's protocol that reads an open file descriptor, and the only one that is allowed.
@@ -39,12 +41,15 @@ class OpenVideo(NamedTuple):
     stream: av.VideoStream
 
 
-def open_container(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS) -> av.container.InputContainer:
+def open_container(
+    path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS, accelerator: HWAccel | None = None
+) -> av.container.InputContainer:
     """Open a file with FFmpeg.
 
     Args:
         path: the file.
         max_pixels: larger pictures are not decoded.
+        accelerator: device that decodes; None for software.
 
     Raises:
         OSError: the file doesn't exist or can't be read.
@@ -53,7 +58,7 @@ def open_container(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_P
     path = Path(path)
     check_file(path)
     try:
-        return _open_path(path, max_pixels)
+        return _open_path(path, max_pixels, accelerator)
     except av.FFmpegError as error:
         kind = "an image" if is_image(path) else "a video"
         reason = _reason(error, _refused_size(path, max_pixels))
@@ -117,23 +122,40 @@ def interruptible(file: BinaryIO) -> Iterator[PipeReader]:
 
 
 @contextmanager
-def open_video(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[OpenVideo]:
+def open_video(
+    path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS, accelerator: HWAccel | None = None
+) -> Iterator[OpenVideo]:
     """Open a video or image for decoding.
 
     Args:
         path: the file.
         max_pixels: a file with larger pictures is refused before one is decoded.
+        accelerator: device that decodes; None for software.
 
     Raises:
         OSError: the file doesn't exist or can't be read.
         InputError: it is not a file, FFmpeg doesn't recognize it, it has no video stream, or its pictures are too
             large.
     """
-    with open_container(path, max_pixels) as container:
+    with open_container(path, max_pixels, accelerator) as container:
         stream = main_video_stream(container, str(path))
         size = (stream.codec_context.width, stream.codec_context.height)
         _check_size(_refused_size(Path(path), max_pixels) if 0 in size else size, str(path), max_pixels)
-        yield OpenVideo(container, stream)
+        with closing_decoder(stream):
+            yield OpenVideo(container, stream)
+
+
+@contextmanager
+def closing_decoder(stream: av.VideoStream) -> Iterator[None]:
+    """Wait until the threads of a decoder are idle at the end of the block.
+
+    PyAV frees a decoder while it holds Python's global lock. A thread that is still decoding then, and has something to
+    log, waits for that lock, and both wait forever.
+    """
+    try:
+        yield
+    finally:
+        stream.codec_context.flush_buffers()
 
 
 def open_pipe(file: PipeReader, name: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> OpenVideo:
@@ -147,7 +169,7 @@ def open_pipe(file: PipeReader, name: str, max_pixels: int = DEFAULT_MAX_PIXELS)
     Raises:
         InputError: as for ``open_video``.
     """
-    with _logged_errors() as messages:
+    with logged(av.logging.ERROR) as messages:
         try:
             container = av.open(file, "r", metadata_errors="replace", options=_restrictions(max_pixels))
         except av.FFmpegError as error:
@@ -180,17 +202,19 @@ def main_video_stream(container: av.container.InputContainer, name: str) -> av.V
     raise InputError(f"{name} has no video stream that can be decoded (it holds {kinds})")
 
 
-def _open_path(path: Path, max_pixels: int) -> av.container.InputContainer:
+def _open_path(path: Path, max_pixels: int, accelerator: HWAccel | None = None) -> av.container.InputContainer:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        return _open_descriptor(descriptor, max_pixels)
+        return _open_descriptor(descriptor, max_pixels, accelerator)
     finally:
         os.close(descriptor)  # FFmpeg has duplicated it
 
 
-def _open_descriptor(descriptor: int, max_pixels: int) -> av.container.InputContainer:
+def _open_descriptor(descriptor: int, max_pixels: int, accelerator: HWAccel | None) -> av.container.InputContainer:
     options = {"fd": str(descriptor), **_restrictions(max_pixels)}
-    container: av.container.InputContainer = av.open(f"{_PROTOCOL}:", metadata_errors="replace", options=options)
+    container: av.container.InputContainer = av.open(
+        f"{_PROTOCOL}:", metadata_errors="replace", options=options, hwaccel=accelerator
+    )
     _limit_decoders(container, max_pixels)
     return container
 
@@ -220,23 +244,9 @@ def _reason(error: av.FFmpegError, size: tuple[int, int]) -> str | None:
 
 def _refused_size(path: Path, max_pixels: int) -> tuple[int, int]:
     """Width and height of pictures that were refused for their size; zeros if that isn't why the size is unknown."""
-    with _logged_errors() as messages, suppress(av.FFmpegError), _open_path(path, max_pixels):
+    with logged(av.logging.ERROR) as messages, suppress(av.FFmpegError), _open_path(path, max_pixels):
         pass
     return _size_in(messages)
-
-
-@contextmanager
-def _logged_errors() -> Iterator[Sequence[tuple[int, str, str]]]:
-    """Yield a list of what FFmpeg logs within the block, in this thread."""
-    level, skips_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)
-    try:
-        with av.logging.Capture() as messages:
-            yield messages
-    finally:
-        av.logging.set_skip_repeated(skips_repeated)
-        av.logging.set_level(level)
 
 
 def _size_in(messages: Sequence[tuple[int, str, str]]) -> tuple[int, int]:

@@ -92,6 +92,11 @@ def layout_of(pix_fmt: str) -> Layout:
     return Layout(f"yuv{_CHROMA_NAMES[x, y]}p{suffix}", "yuv", depth, (x, y))
 
 
+def gray_layout(depth: int) -> Layout:
+    """The layout with one plane of this number of bits."""
+    return Layout(f"gray{depth}le" if depth > 8 else "gray", "gray", depth)
+
+
 def is_full_range(picture: av.VideoFrame) -> bool:
     """Whether the samples use the full range of codes. Where the picture has no range tag, only RGB does."""
     if picture.format.name.startswith("yuvj"):
@@ -148,8 +153,8 @@ def _separate_chroma(picture: av.VideoFrame, layout: Layout) -> list[Plane]:
     Done here because FFmpeg's scaler occasionally (once in 200 pictures) drops samples of P010.
     """
     luma_size, (chroma_height, chroma_width), _ = layout.plane_sizes(picture.height, picture.width)
-    luma = _samples(picture.planes[0], layout.dtype, *luma_size)
-    chroma = _samples(picture.planes[1], layout.dtype, chroma_height, 2 * chroma_width)
+    luma = plane_samples(picture.planes[0], layout.dtype, *luma_size)
+    chroma = plane_samples(picture.planes[1], layout.dtype, chroma_height, 2 * chroma_width)
     if picture.format.name.startswith("p"):
         luma = luma >> (16 - layout.depth)
         chroma = chroma >> (16 - layout.depth)
@@ -172,10 +177,11 @@ def planes_of(picture: av.VideoFrame) -> list[Plane]:
     layout = layout_of(picture.format.name)
     sizes = layout.plane_sizes(picture.height, picture.width)
     # A picture may have more planes than its layout: alpha comes last.
-    return [_samples(plane, layout.dtype, *size) for plane, size in zip(picture.planes, sizes, strict=False)]
+    return [plane_samples(plane, layout.dtype, *size) for plane, size in zip(picture.planes, sizes, strict=False)]
 
 
-def _samples(plane: VideoPlane, dtype: np.dtype[Any], height: int, width: int) -> Plane:
+def plane_samples(plane: VideoPlane, dtype: np.dtype[Any], height: int, width: int) -> Plane:
+    """Samples of one plane of a picture, ``(height, width)``, as a view of its memory."""
     stride = plane.line_size // dtype.itemsize
     samples = np.frombuffer(memoryview(plane), dtype)
     return samples[: height * stride].reshape(height, stride)[:, :width]

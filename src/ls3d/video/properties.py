@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice, pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 
 from ls3d.errors import InputError
-from ls3d.video._pyav_internals import chroma_location, side_data
+from ls3d.video._pyav_internals import chroma_location, first_field, side_data
+from ls3d.video.alpha import has_alpha_layer, is_transparent, layer_decoder
 from ls3d.video.color import Color
+from ls3d.video.decoding import first_pictures
 from ls3d.video.names import DEFAULT_MAX_PIXELS
 from ls3d.video.opening import open_video
 from ls3d.video.pixels import FULL_RANGE, planar
@@ -30,6 +32,8 @@ _HIGHEST_RATE = 1_000_000
 # FFmpeg's AVFieldOrder: which field is coded first, and which is shown first.
 _TOP_FIELD_FIRST = (2, 5)
 _BOTTOM_FIELD_FIRST = (3, 4)
+# Formats of images whose "interlacing" is an order of storage.
+_PROGRESSIVE_CODECS = ("png", "apng", "gif", "webp")
 #: Values of the color tags that say nothing.
 UNSPECIFIED_TAGS = {"colorspace": 2, "color_primaries": 2, "color_trc": 2, "color_range": 0}  # FFmpeg's numbers
 
@@ -97,7 +101,7 @@ class VideoInfo:
         chroma_location: FFmpeg's name of the chroma siting, for example ``"topleft"``; empty if not stated.
         field_order: ``"top"`` or ``"bottom"``, the field of an interlaced video that is shown first; empty for
             progressive video.
-        alpha: whether there is a transparency channel, which is ignored.
+        alpha: whether there is a transparency channel, in the pictures or in a second layer.
         index: of the video stream.
         disposition: of the video stream, as flags of ``av.stream.Disposition``.
         streams: all streams.
@@ -149,7 +153,7 @@ def probe(path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS) ->
         InputError: it is not a video, or no frame of it can be decoded.
     """
     with open_video(path, max_pixels) as (container, stream):
-        picture = first_pictures(container, stream, str(path)).pictures[0]
+        picture = first_pictures(container, stream, str(path), layer_decoder(stream)).pictures[0]
         return describe(container, stream, picture, str(path))
 
 
@@ -174,49 +178,6 @@ def has_variable_rate(path: str | os.PathLike[str], rate: Fraction) -> bool:
     return any(abs(step - 1 / rate) > max(2 * time_base, _EVEN / rate) for step in steps)
 
 
-class FirstPictures(NamedTuple):
-    """The first pictures of a stream.
-
-    Attributes:
-        pictures: those decoded from the first packet that yields any; several if the decoder held them back.
-        undecodable_packets: packets before it that could not be decoded.
-        decoding_times: of the packets that were decoded, in ticks.
-    """
-
-    pictures: list[av.VideoFrame]
-    undecodable_packets: int
-    decoding_times: list[int]
-
-
-def first_pictures(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> FirstPictures:
-    """Decode packets until one yields a picture; the container is left at the packet after it.
-
-    Args:
-        container: an open file.
-        stream: its video stream.
-        name: of the file, for messages.
-
-    Raises:
-        InputError: no frame can be decoded.
-    """
-    undecodable = 0
-    decoding_times = []
-    try:
-        for packet in container.demux(stream):
-            try:
-                pictures = packet.decode()
-            except av.FFmpegError:
-                undecodable += 1
-                continue
-            if packet.dts is not None:
-                decoding_times.append(packet.dts)
-            if pictures:
-                return FirstPictures(pictures, undecodable, decoding_times)
-    except av.FFmpegError as error:
-        raise InputError(f"{name}: no frame can be decoded ({error.strerror})") from error
-    raise InputError(f"{name}: no frame can be decoded")
-
-
 def describe(
     container: av.container.InputContainer, stream: av.VideoStream, picture: av.VideoFrame, name: str
 ) -> VideoInfo:
@@ -233,7 +194,6 @@ def describe(
     """
     tags = _tags(stream, picture)
     location = chroma_location(picture)
-    transparent = any(component.is_alpha for component in picture.format.components)
     time_base = stream.time_base or Fraction(1, 90_000)
     rate = _rate(stream, name)
     duration = _duration(container, stream)
@@ -256,7 +216,7 @@ def describe(
         frames=stream.frames or (round(duration * rate) if duration else None),
         chroma_location=location,
         field_order=_field_order(stream, picture),
-        alpha=transparent or _has_alpha_layer(stream),
+        alpha=is_transparent(picture) or has_alpha_layer(stream),
         index=stream.index,
         disposition=int(stream.disposition),
         streams=tuple(_stream_info(each) for each in container.streams),
@@ -305,16 +265,13 @@ def _display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
 
 
 def _field_order(stream: av.VideoStream, picture: av.VideoFrame) -> str:
-    """The field shown first, by the first frame's flag or the stream's field order; some codecs have only one."""
+    """The field shown first, by the stream's field order or the first frame's flags; some codecs have only one."""
+    if stream.codec_context.codec.canonical_name in _PROGRESSIVE_CODECS:
+        return ""
     order = stream.codec_context.field_order
     if order in _BOTTOM_FIELD_FIRST:
         return "bottom"
-    return "top" if picture.interlaced_frame or order in _TOP_FIELD_FIRST else ""
-
-
-def _has_alpha_layer(stream: av.VideoStream) -> bool:
-    """Whether a Matroska or WebM file says that its VP8 or VP9 has a second layer, which FFmpeg doesn't decode."""
-    return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
+    return "top" if order in _TOP_FIELD_FIRST else first_field(picture)
 
 
 def _color(picture: av.VideoFrame, tags: Mapping[str, int], location: str) -> Color:

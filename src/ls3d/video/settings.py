@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
 from av.video.codeccontext import VideoCodecContext
 
 from ls3d.errors import InputError
-from ls3d.video.codecs import CODECS, nearest_pixel_format
+from ls3d.video.alpha import has_alpha
+from ls3d.video.codecs import CODECS, check_encoder, codec_of, family_of, holds_alpha, nearest_pixel_format
 from ls3d.video.color import Color, untagged_matrix
 from ls3d.video.containers import needs_global_header, supports_codec
 from ls3d.video.names import codec_named
@@ -59,6 +60,7 @@ _FIELD_OPTIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 
 #: Largest constant rate factor of the encoders that don't go up to 63.
 _HIGHEST_CRF = {"h264": 51, "hevc": 51}
+_MAX_CRF = 63
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class EncoderSettings:
     """Everything that an encoder's output depends on: equal settings and pictures give equal packets.
 
     Attributes:
-        codec: a key of ``CODECS``.
+        codec: a key of ``CODECS``, or a hardware encoder.
         color: of the pictures.
         pix_fmt: the encoder's pixel format: the pictures' layout, or the same samples packed.
         width: in samples.
@@ -77,6 +79,7 @@ class EncoderSettings:
         tags: color tags, named as in ``VideoInfo.tags``.
         sample_aspect_ratio: width of a sample divided by its height.
         global_header: whether the container's header holds the parameter sets, instead of the packets.
+        requested: further options for the encoder, which the user asks for.
     """
 
     codec: str
@@ -90,6 +93,32 @@ class EncoderSettings:
     tags: Mapping[str, int]
     sample_aspect_ratio: Fraction = Fraction(1)
     global_header: bool = True
+    requested: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def encoder_name(self) -> str:
+        """FFmpeg's name of the encoder; empty for raw samples."""
+        return codec_of(self.codec).encoder
+
+    def encoder_options(self) -> dict[str, str]:
+        """All options for FFmpeg's encoder. Requested ones replace others, or are appended to a list of parameters."""
+        options = dict(self.options)
+        for key, value in self.requested.items():
+            if key.endswith("-params"):
+                _add_options(options, {key: value})
+            else:
+                options[key] = value
+        return options
+
+    @property
+    def alpha(self) -> bool:
+        """Whether the pictures have an alpha channel."""
+        return has_alpha(self.pix_fmt)
+
+    @property
+    def layered(self) -> bool:
+        """Whether the packets have a second layer, which holds the alpha channel."""
+        return self.codec == "vp9" and self.alpha
 
     def apply(self, context: VideoCodecContext) -> None:
         """Set size, pixel format, timing and color tags of a codec context."""
@@ -114,6 +143,7 @@ def choose_settings(
     crf: int | None = None,
     threads: int = 0,
     fields: bool = False,
+    encoder_options: Mapping[str, str] | None = None,
 ) -> EncoderSettings:
     """Choose settings that follow the source as far as codec and container allow.
 
@@ -123,24 +153,30 @@ def choose_settings(
         size: height and width of the output.
         time_base: seconds per tick of the output's times.
         rate: nominal frame rate of the output.
-        codec: a key of ``CODECS`` or an alias; by default the source's own where possible.
+        codec: a key of ``CODECS``, an alias, or a hardware encoder; by default the source's own where possible.
         crf: constant rate factor; lower means better quality and larger files. By default the codec's own in
             ``CODECS``.
         threads: number of threads of the encoder; 0 lets it choose.
         fields: whether the lines of the output are those of the source, so that interlaced video stays interlaced.
+        encoder_options: further options for FFmpeg's encoder.
 
     Raises:
         InputError: the codec is unknown, the container can't hold it, or ``crf`` is given and it has no such setting.
     """
     name = _choose_codec(info, container, size, codec)
-    pix_fmt = nearest_pixel_format(info.color, name, size)
+    if encoder_options and not codec_of(name).encoder:
+        raise InputError(f"{next(iter(encoder_options))}: {name} has no encoder", argument="encoder_options")
+    alpha = info.alpha and holds_alpha(container, name)
+    pix_fmt = nearest_pixel_format(info.color, name, size, alpha)
     color, tags = _choose_color(info, layout_of(pix_fmt), name)
     if tags["colorspace"] == UNSPECIFIED_TAGS["colorspace"] and color.matrix not in (_RGB, untagged_matrix(*size)):
         tags["colorspace"] = color.matrix  # players would infer another one from the new size
     options = _choose_options(name, container, color, crf, threads, info.mastering)
+    if alpha and name == "vp9":
+        options["auto-alt-ref"] = "0"  # frames that are not shown can't be matched with those of the second layer
     if fields and info.field_order:
         _add_options(options, _FIELD_OPTIONS.get(name, {}).get(info.field_order, {}))
-    if info.chroma_location and color.layout.subsampling == info.color.layout.subsampling and CODECS[name].encoder:
+    if info.chroma_location and color.layout.subsampling == info.color.layout.subsampling and codec_of(name).encoder:
         options["chroma_sample_location"] = info.chroma_location
     return EncoderSettings(
         codec=name,
@@ -154,6 +190,7 @@ def choose_settings(
         tags=tags,
         sample_aspect_ratio=info.sample_aspect_ratio,
         global_header=needs_global_header(container),
+        requested=dict(encoder_options or {}),
     )
 
 
@@ -168,19 +205,22 @@ def keeps_fields(info: VideoInfo, codec: str) -> bool:
 
 
 def pixel_notes(info: VideoInfo, settings: EncoderSettings) -> list[str]:
-    """What the output's pixel format loses: a sentence if it has fewer bits, coarser chroma or no color.
+    """What the output's pixel format loses: sentences if it has fewer bits, coarser chroma, no color or no alpha.
 
     Images are RGB, so that any common video has coarser chroma: that is not worth a sentence.
     """
+    notes = []
+    if info.alpha and not settings.alpha:
+        notes.append(f"transparency left out: {settings.codec} in this format can't hold it")
     before, after = info.color.layout, settings.color.layout
     coarser = info.container != "images" and any(
         new > old for new, old in zip(after.subsampling, before.subsampling, strict=True)
     )
     gray = after.family == "gray" != before.family
     if after.depth >= before.depth and not coarser and not gray:
-        return []
+        return notes
     bits = f", {before.depth} bits become {after.depth}" if after.depth < before.depth else ""
-    return [f"pixel format {before.name} becomes {after.name} with {settings.codec}{bits}"]
+    return [*notes, f"pixel format {before.name} becomes {after.name} with {settings.codec}{bits}"]
 
 
 def _add_options(options: dict[str, str], added: Mapping[str, str]) -> None:
@@ -196,17 +236,23 @@ def _choose_codec(info: VideoInfo, container: str, size: tuple[int, int], reques
         return "png"
     if requested is not None:
         name = codec_named(requested)
+        check_encoder(name)
         if not supports_codec(container, name):
             message = f"{name}: a {container} file can't hold it; choose another codec or another suffix"
             raise InputError(message, argument="codec")
         return name
     own = "ffv1" if info.codec in _LOSSLESS else info.codec
     successor = ("av1",) if own == "vp9" else ()
-    candidates = dict.fromkeys((own, *successor, "h264", "vp9", "hevc", "av1"))
+    with_alpha = ("vp9", "prores", "ffv1") if info.alpha else ()
+    candidates = dict.fromkeys((own, *successor, "h264", "vp9", "hevc", "av1", *with_alpha))
     usable = [name for name in candidates if name in CODECS and supports_codec(container, name)]
     if not usable:
         raise InputError(f"a {container} file can hold none of the codecs {', '.join(CODECS)}")
-    best: str = min(usable, key=lambda name: _lost_depth(info.color, name, size))  # the first of those that lose least
+
+    def losses(name: str) -> tuple[bool, int]:
+        return info.alpha and not holds_alpha(container, name), _lost_depth(info.color, name, size)
+
+    best: str = min(usable, key=losses)  # the first of those that lose least
     return best
 
 
@@ -238,17 +284,18 @@ def _choose_options(
     codec: str, container: str, color: Color, crf: int | None, threads: int, mastering: MasteringDisplay
 ) -> dict[str, str]:
     """Options for FFmpeg's encoder."""
-    options = dict(CODECS[codec].options)
-    default_crf = CODECS[codec].crf
-    if crf is not None and codec in _HIGHEST_CRF and crf > _HIGHEST_CRF[codec]:
-        raise InputError(f"{crf}: expected at most {_HIGHEST_CRF[codec]} for {codec}", argument="crf")
+    options = dict(codec_of(codec).options)
+    default_crf = codec_of(codec).crf
+    highest = _HIGHEST_CRF.get(family_of(codec), _MAX_CRF)
+    if crf is not None and crf > highest:
+        raise InputError(f"{crf}: expected at most {highest} for {codec}", argument="crf")
     if default_crf is not None:
-        options["crf"] = str(default_crf if crf is None else crf)
+        options.update(dict.fromkeys(codec_of(codec).quality, str(default_crf if crf is None else crf)))
     elif crf is not None:
         raise InputError(f"{crf}: {codec} has no constant rate factor", argument="crf")
-    if threads and CODECS[codec].encoder:
+    if threads and codec_of(codec).encoder:
         options.update(_thread_options(codec, threads, options))
-    if container == "avi" and codec == "h264":
+    if container == "avi" and family_of(codec) == "h264":
         options["bf"] = "0"  # AVI stores no timestamps, so frames can't be reordered
     if codec == "prores":
         options["profile"] = "4" if color.layout.subsampling == (0, 0) else "3"

@@ -13,7 +13,8 @@ from typing import Literal, Protocol
 
 import av
 
-from ls3d.video.pixels import copy_properties, planar, planes_of
+from ls3d.video.alpha import alpha_of
+from ls3d.video.pixels import Plane, copy_properties, planar, planes_of
 from ls3d.video.properties import VideoInfo
 
 #: What to do where frames can't be decoded: hold the previous frame for longer (``"skip"``), repeat it at the times
@@ -45,6 +46,9 @@ class Frame:
         undecodable_packets: packets since the previous frame that could not be decoded, plus 1 if the decoder
             reports this frame as corrupt.
         retimed: whether the file's own timestamp was missing or did not increase, so that ``time`` was computed.
+        duplicates: following frames of the source that show the same and were dropped; ``duration`` covers them.
+        alpha: transparency of each sample, ``(height, width)``, with as many bits as the picture; None if there is
+            none.
     """
 
     time: Fraction
@@ -52,12 +56,16 @@ class Frame:
     picture: av.VideoFrame
     undecodable_packets: int = 0
     retimed: bool = False
+    duplicates: int = 0
+    alpha: Plane | None = None
 
     def mark(self) -> Mark:
         """The mark that identifies this frame."""
         digest = hashlib.blake2b(digest_size=8)
         for plane in planes_of(self.picture):
             digest.update(plane.tobytes())
+        if self.alpha is not None:
+            digest.update(self.alpha.tobytes())
         return Mark(self.time, digest.hexdigest())
 
 
@@ -109,6 +117,25 @@ def read_marked(frames: Iterator[Frame], marks: Sequence[Mark]) -> list[Frame] |
     return found if [frame.mark() for frame in found] == list(marks) else None
 
 
+def read_from(frames: Iterator[Frame], start: Fraction, from_beginning: bool) -> list[Frame] | None:
+    """Advance to the first frame at or after ``start``.
+
+    Args:
+        frames: consecutive frames.
+        start: time in seconds.
+        from_beginning: whether they begin with the first frame of the source.
+
+    Returns:
+        This frame (an empty list if there is none), or None if reading began too late to be sure that it is the first.
+    """
+    is_first = from_beginning
+    for frame in frames:
+        if frame.time >= start:
+            return [frame] if is_first or frame.time == start else None
+        is_first = True
+    return [] if from_beginning else None
+
+
 def conform(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     """Convert a picture to the planar layout, size and tags of the video: a stream may change them in its middle."""
     layout = info.color.layout
@@ -119,3 +146,8 @@ def conform(picture: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     for name, value in info.tags.items():
         setattr(result, name, value)
     return result
+
+
+def conformed_alpha(picture: av.VideoFrame, info: VideoInfo) -> Plane | None:
+    """The alpha plane of a decoded picture, in the size and depth of the video; None if the video has none."""
+    return alpha_of(picture, (info.height, info.width), info.color.layout.depth) if info.alpha else None

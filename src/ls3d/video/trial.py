@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
-import numpy as np
 
-from ls3d.errors import InputError
-from ls3d.video.encoder import Encoder, Packet
+from ls3d.video.decoding import first_pictures
+from ls3d.video.logs import quiet
 from ls3d.video.metadata import current_metadata
-from ls3d.video.pixels import picture_of
-from ls3d.video.properties import UNSPECIFIED_TAGS, VideoInfo, describe, first_pictures
+from ls3d.video.properties import UNSPECIFIED_TAGS, VideoInfo, describe
 from ls3d.video.settings import EncoderSettings
 
 log = logging.getLogger(__name__)
@@ -105,17 +102,6 @@ def _tried(packet: av.Packet[Any], before: Sequence[TriedPacket]) -> TriedPacket
     return TriedPacket(bytes(packet), time, time, duration, time_base, bool(packet.is_keyframe))
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Let FFmpeg log nothing."""
-    level = av.logging.get_level()
-    av.logging.set_level(None)
-    try:
-        yield
-    finally:
-        av.logging.set_level(level)
-
-
 def keeps_stream(
     container: str,
     stream: av.stream.Stream,
@@ -189,26 +175,6 @@ def read_back(file: io.BytesIO, container_name: str) -> VideoInfo | None:
         return None
 
 
-def try_encoder(settings: EncoderSettings) -> list[Packet]:
-    """Encode two black pictures.
-
-    Raises:
-        InputError: the encoder doesn't work with these settings.
-    """
-    layout = settings.color.layout
-    picture = picture_of(
-        [np.zeros(size, layout.dtype) for size in layout.plane_sizes(settings.height, settings.width)], layout
-    )
-    encoder = Encoder(settings)
-    try:
-        with quiet():
-            return [packet for pts in range(2) for packet in encoder.encode(picture, pts)] + encoder.flush()
-    except av.FFmpegError as error:
-        size = f"{settings.width} x {settings.height}"
-        about = f"{size} {settings.pix_fmt} at {float(settings.rate):g} fps"
-        raise InputError(f"{settings.codec} can't encode {about} ({error.strerror}); choose another codec") from error
-
-
 def lost_properties(container: str, settings: EncoderSettings, info: VideoInfo, written: VideoInfo | None) -> list[str]:
     """Sentences about the properties of a source that a file written with them doesn't have.
 
@@ -230,6 +196,8 @@ def lost_properties(container: str, settings: EncoderSettings, info: VideoInfo, 
     lost = [key for key, value in wanted.items() if written.tags[key] not in (value, *_EQUIVALENT.get(value, ()))]
     if lost:
         notes.append(f"color tags left out: {settings.codec} in a {container} file can't hold {', '.join(lost)}")
+    if settings.alpha and not written.alpha:
+        notes.append(f"transparency left out: {settings.codec} in a {container} file can't hold it")
     if info.chapters and not written.chapters:
         notes.append(f"chapters left out: a {container} file can't hold them")
     lost = _lost_keys(info.metadata, written.metadata) + _lost_keys(info.stream_metadata, written.stream_metadata)

@@ -79,12 +79,9 @@ class ClassificationModule(lightning.LightningModule):
         return loss
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Make a resumed training log the same steps as an uninterrupted one."""
+        """Make a resumed training log the same steps as an uninterrupted one; keep frozen normalizations frozen."""
         set_logged_step(self.trainer, self.global_step)
-
-    def on_train_epoch_start(self) -> None:
-        """Keep frozen normalizations in evaluation mode."""
-        if self.options.frozen_norms:
+        if self.options.frozen_norms:  # no other hook is called when training resumes within an epoch
             for module in self.model.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()

@@ -48,12 +48,11 @@ def forward(call: Call) -> Tensor:
     output = torch.empty(g.out_shape, dtype=input.dtype, device=input.device, memory_format=memory_format(input))
     if output.numel() == 0:
         return output
-    call = _with_32_bit_strides(replace(call, bias=None if call.bias is None else call.bias.contiguous()))
+    call = _with_32_bit_strides(call)
     with on_device_of(input):
         matrices = launch.pack_weight(call.weight, g)
         for samples in _parts_of_batch(g, _copy_bytes(input)):
-            part = call.samples(samples)
-            launch.run_forward(replace(part, input=_channels_last(part.input)), matrices, output[samples])
+            launch.run_forward(_with_channels_last(call.samples(samples)), matrices, _part(output, samples))
     return output
 
 
@@ -67,7 +66,7 @@ def backward(call: Call, grad_output: Tensor, needs: Sequence[bool]) -> Gradient
     grad_mask = None if call.mask is None or not needs[2] else _zeros_like(call.mask)
     call = _with_32_bit_strides(call)
     matrices = launch.pack_weight(call.weight, g)
-    grad_matrices = matrices.new_zeros((g.taps, g.in_channels, g.out_channels // g.groups), dtype=torch.float32)
+    grad_matrices = None
     scatter_bytes = _scatter_buffer_bytes(g) if needs[0] else 0
     with on_device_of(call.input):
         scale = None
@@ -75,18 +74,18 @@ def backward(call: Call, grad_output: Tensor, needs: Sequence[bool]) -> Gradient
             scale = launch.fixed_point_scale(call, matrices, grad_output)
             scatter_bytes *= 2  # int64
         for samples in _parts_of_batch(g, _copy_bytes(call.input) + _copy_bytes(grad_output) + scatter_bytes):
-            part, grad_part = call.samples(samples), _channels_last(grad_output[samples])
-            part = replace(part, input=_channels_last(part.input))
+            part = _with_channels_last(call.samples(samples))
+            grad_part = _channels_last(_part(grad_output, samples))
             if grad_offset is not None or grad_mask is not None:
-                targets = (None if grad is None else grad[samples] for grad in (grad_offset, grad_mask))
+                targets = (None if grad is None else _part(grad, samples) for grad in (grad_offset, grad_mask))
                 launch.run_sampling(part, matrices, grad_part, *targets)
             if grad_input is not None:
                 for frames in _parts_of_clip(g, part.geometry.batch * scatter_bytes):
-                    launch.run_input(part, matrices, grad_part, grad_input[samples], frames, scale)
+                    launch.run_input(part, matrices, grad_part, _part(grad_input, samples), frames, scale)
             if needs[3]:
-                grad_matrices += launch.run_weight(part, grad_part)
-    grad_weight = launch.unpack_weight(grad_matrices, call.weight, g) if needs[3] else None
-    return grad_input, grad_offset, grad_mask, grad_weight
+                summand = launch.run_weight(part, grad_part)
+                grad_matrices = summand if grad_matrices is None else grad_matrices.add_(summand)
+    return grad_input, grad_offset, grad_mask, _grad_weight(grad_matrices, call) if needs[3] else None
 
 
 @functools.cache
@@ -122,11 +121,29 @@ def _too_large(geometry: Geometry) -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def on_device_of(tensor: Tensor) -> Iterator[None]:
+def on_device_of(tensor: Tensor) -> contextlib.AbstractContextManager[None]:
     """Launch kernels on the tensor's device."""
-    with torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext():
-        yield
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
+
+
+def _grad_weight(matrices: Tensor | None, call: Call) -> Tensor:
+    """The gradient of the weight from the sum over all samples; None is the sum of none."""
+    from ls3d.ops.backends.triton import launch
+
+    if matrices is None:
+        return torch.zeros_like(call.weight)
+    return launch.unpack_weight(matrices, call.weight, call.geometry)
+
+
+def _part(tensor: Tensor, samples: slice) -> Tensor:
+    """Some samples of the batch."""
+    return tensor if samples == slice(0, len(tensor)) else tensor[samples]
+
+
+def _with_channels_last(call: Call) -> Call:
+    """The call with a channels-last input."""
+    input = _channels_last(call.input)
+    return call if input is call.input else replace(call, input=input)
 
 
 def _channels_last(tensor: Tensor) -> Tensor:
@@ -135,8 +152,8 @@ def _channels_last(tensor: Tensor) -> Tensor:
 
 def _with_32_bit_strides(call: Call) -> Call:
     """The call with offset and mask copied if distances within their frames exceed 32 bits."""
-    mask = None if call.mask is None else _with_near_pixels(call.mask)
-    return replace(call, offset=_with_near_pixels(call.offset), mask=mask)
+    offset, mask = _with_near_pixels(call.offset), None if call.mask is None else _with_near_pixels(call.mask)
+    return call if offset is call.offset and mask is call.mask else replace(call, offset=offset, mask=mask)
 
 
 def _with_near_pixels(tensor: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 Each ``*_configs`` function returns the candidates for a call, the default first; ``tune.choose_config`` chooses one.
 
-No candidate has been timed on a GPU yet. What is known comes from compiling for sm_80 and sm_90: no default spills
-registers with Triton 3.7.1, which ``tests/ops/test_triton_compile.py`` checks. (With 3.6.0 one does, the gradients of
-offset and mask for 1024 channels on sm_80.) Where a comment names spills, they are bytes for each thread with 3.6.0 and
-with 3.7.1. Sizes without a comment are unmeasured.
+The candidates have not been compared on a GPU yet. What is known comes from compiling for sm_80 and sm_90: no default
+spills registers with Triton 3.7.1, which ``tests/ops/test_triton_compile.py`` checks. (With 3.6.0 one does, the
+gradients of offset and mask for 1024 channels on sm_80.) Where a comment names spills, they are bytes for each thread
+with 3.6.0 and with 3.7.1. Sizes without a comment are unmeasured.
 """
 
 from __future__ import annotations
