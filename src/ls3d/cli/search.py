@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ls3d.cli.train import Overrides, is_first_process, shown_stop, silence_notices
+from ls3d.cli.train import Overrides, shown_stop, silence_notices
 from ls3d.terminal import console
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def search(
     from ls3d.errors import InputError
     from ls3d.reproduce import search_architectures
     from ls3d.reproduce.search import require_plotting
+    from ls3d.training.processes import is_main_process
 
     for name, path in (("json", json), ("plot", plot)):
         if path is not None and not path.parent.is_dir():
@@ -66,7 +67,7 @@ def search(
             output=output,
             progress=lambda done, total, name: shown.print(f"training {done + 1} of {total}: {name}"),
         )
-    if not is_first_process():
+    if not is_main_process():
         return
     if json is not None:
         result.save(json)

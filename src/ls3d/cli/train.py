@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +54,7 @@ def train(
     from ls3d.errors import InputError
     from ls3d.training import OtherTrainingError, load_recipe, recipe_for_videos
     from ls3d.training import train as run
+    from ls3d.training.processes import is_main_process
 
     changes = overrides or []
     if (data is None) != (model is None):
@@ -71,24 +71,20 @@ def train(
             weights = run(checked, resume=not restart)
     except OtherTrainingError as error:
         raise InputError(f"{error} (--restart, or output=FOLDER)") from error
-    if is_first_process():
+    if is_main_process():
         console().print(f"Weights: {weights}", soft_wrap=True)
-
-
-def is_first_process() -> bool:
-    """Whether this process writes the files, of those that torchrun has started; True without torchrun."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
 def shown_stop() -> Iterator[None]:
     """Show that a signal stopped the training, and exit with 128 plus its number, as shells do."""
     from ls3d.errors import TrainingStoppedError
+    from ls3d.training.processes import is_main_process
 
     try:
         yield
     except TrainingStoppedError as stop:
-        if is_first_process():
+        if is_main_process():
             console(stderr=True).print(str(stop), soft_wrap=True)
         raise SystemExit(128 + stop.signal) from stop
 
@@ -121,6 +117,7 @@ def reproduce(
     """
     from ls3d.errors import InputError
     from ls3d.reproduce import reproduce as run
+    from ls3d.training.processes import is_main_process
 
     if json is not None and not json.parent.is_dir():
         raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
@@ -138,6 +135,8 @@ def reproduce(
             output=output,
             progress=lambda done, total, name: shown.print(f"run {done + 1} of {total}: {name}"),
         )
+    if not is_main_process():
+        return
     if json is not None:
         result.save(json)
     result.show()

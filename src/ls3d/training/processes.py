@@ -142,15 +142,27 @@ class Processes:
 SINGLE = Processes()
 
 
+def is_main_process() -> bool:
+    """Whether this process writes files and prints results: all do, except those of ``torchrun`` after the first."""
+    return not _is_launched() or int(os.environ["RANK"]) == 0
+
+
+def _is_launched() -> bool:
+    return dist.is_available() and dist.is_torchelastic_launched()
+
+
 def join_processes(on_cpu: bool = False) -> Processes:
     """Connect this process to those that ``torchrun`` has started with it; ``SINGLE`` without ``torchrun``.
 
     Args:
         on_cpu: train on the CPU, even if there is a GPU.
     """
-    if not dist.is_available() or not dist.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
+    if not _is_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         return SINGLE
     if not dist.is_initialized():
-        dist.init_process_group("gloo" if on_cpu or not torch.cuda.is_available() else "cpu:gloo,cuda:nccl")
+        on_gpu = not on_cpu and torch.cuda.is_available()
+        if on_gpu:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
         atexit.register(dist.destroy_process_group)
     return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_WORLD_SIZE"]))
