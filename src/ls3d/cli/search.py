@@ -78,14 +78,14 @@ def search(
 
 def _show(result: Search) -> None:
     table = Table(title=f"{result.data}: {result.classes} classes", title_justify="left")
-    table.add_column("convolutions")
-    for heading in ("layers", "size", "fps", "10^6 parameters", "10^9 multiply-adds", "top-1", "top-5"):
+    table.add_column("kind")
+    for heading in ("layers", "size", "fps", "parameters", "GMACs", "top-1", "top-5"):
         table.add_column(heading, justify="right")
     for row in result.results:
         point = row.architecture
         spread = "" if row.spread is None else f" ± {row.spread:.1f}"
         top5 = sum(row.top5.values()) / len(row.top5)
-        costs = f"{row.parameters / 1e6:.2f}", f"{row.macs / 1e9:.3f}"
+        costs = f"{row.parameters / 1e6:.2f} M", f"{row.macs / 1e9:.3f}"
         accuracy = f"{row.mean:.1f}{spread}", f"{top5:.1f}"
         table.add_row(point.convolution, str(point.depth), str(point.size), f"{point.fps:g}", *costs, *accuracy)
     shown = console()
