@@ -86,14 +86,9 @@ def fit(
         # After a resume, Lightning counts an epoch too many; its steps are right.
         return module.global_step * recipe.optimization.batch_size
 
-    def open_loaders() -> Loaders:
-        loaders = task.loaders(samples_used, processes)
-        if state is not None:
-            require_same_data(recipe.output, state.identity.get("data"), loaders.data)
-            _warn_of_other_version(state)
-        return loaders
-
-    loaders = processes.run(open_loaders, main_first=True)
+    loaders = processes.run(lambda: task.loaders(samples_used, processes), main_first=True)
+    if state is not None:
+        processes.run(lambda: _require_state_fits(recipe, state, loaders))
     recipe.output.mkdir(parents=True, exist_ok=True)
     stop = StopOnSignal(recipe.output / NEWEST, processes)
     files = StateFiles(identity(recipe.conditions(), loaders.data))
@@ -120,7 +115,13 @@ def fit(
     return {name: round(float(value), 3) for name, value in trainer.callback_metrics.items() if "/" not in name}
 
 
-def _warn_of_other_version(state: TrainingState) -> None:
+def _require_state_fits(recipe: BaseRecipe, state: TrainingState, loaders: Loaders) -> None:
+    """Check that a state is of the same clips; warn if it is of another version.
+
+    Raises:
+        OtherTrainingError: the clips have changed.
+    """
+    require_same_data(recipe.output, state.identity.get("data"), loaders.data)
     version = state.identity.get("version")
     if version != __version__:
         log.warning("%s was written by ls3d %s; this is %s", state.path, version, __version__)

@@ -60,6 +60,11 @@ class StopOnSignal(Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Note the step at which training begins."""
         self._step = trainer.global_step
+        if self.processes.count > 1 and threading.current_thread() is threading.main_thread():
+            # Lightning has put its own handler before this one. It communicates with the other processes, which may be
+            # communicating about something else: a deadlock.
+            for number in _SIGNALS:
+                signal.signal(number, self._receive)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
