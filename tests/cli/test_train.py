@@ -18,7 +18,7 @@ import ls3d.reproduce
 from ls3d.cli.main import app
 from ls3d.errors import InputError
 from ls3d.models import read_metadata
-from ls3d.reproduce import TABLES, Reproduction, RowResult
+from ls3d.reproduce import TABLES, Architecture, Reproduction, RowResult, Search, SearchResult
 
 RECIPE = """
 kind: interpolation
@@ -98,7 +98,7 @@ def test_reproduce_checks_the_target_first(monkeypatch: pytest.MonkeyPatch) -> N
         run("reproduce", "table2", "--json", "no_such_folder/a.json")
 
 
-@pytest.mark.parametrize("command", ["train", "reproduce"])
+@pytest.mark.parametrize("command", ["train", "reproduce", "search"])
 def test_every_argument_and_option_has_a_help_text(command: str) -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
@@ -126,3 +126,23 @@ def test_data_and_model_go_together(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, ["train", *arguments])
         assert isinstance(result.exception, InputError)
         assert sentence in str(result.exception)
+
+
+def test_search_prints_accuracy_beside_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = SearchResult(Architecture(convolution="2.5d"), 31_505_325, 20_750_000_000, {0: 50.0, 1: 54.0}, {0: 90.0})
+    given: dict[str, Any] = {}
+
+    def search(data: str, overrides: Sequence[str], **options: Any) -> Search:
+        options.pop("progress")(0, 2, "2.5d")
+        given.update(options, data=data, overrides=list(overrides))
+        return Search(data, 4, 8, 100, 16, [found])
+
+    monkeypatch.setattr(ls3d.reproduce, "search_architectures", search)
+    target = tmp_path / "search.json"
+    options = ["--fps", "15", "--fps", "7.5", "--depth", "18", "--convolution", "2.5d", "--json", str(target)]
+    printed = run("search", "videos", "optimization.steps=100", *options)
+    assert (given["data"], given["overrides"]) == ("videos", ["optimization.steps=100"])
+    assert (given["fps"], given["size"], given["depth"], given["convolution"]) == ([15, 7.5], (), [18], ["2.5d"])
+    for text in ("31.51 M", "20.750", "52.0 ± 2.8", "90.0", "chance 25.0"):
+        assert text in printed
+    assert json.loads(target.read_text())["results"][0]["mean_top1"] == 52

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,23 @@ def test_damaged_files_do_not_stop_a_training(tmp_path: Path, caplog: pytest.Log
     report = evaluate_recognition(weights, root, ViewProtocol(clips=1), device="cpu")
     assert list(report.unreadable) == ["S1/dark/dark0.mp4"]
     assert len(report.videos) == 5
+
+
+@pytest.mark.slow
+def test_a_twentieth_of_the_files_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Pictures, header or everything: training and evaluation finish, and name exactly these files."""
+    root = write_gray_videos(tmp_path / "set", 30)
+    damaged = {"S1/dark/dark3.mp4", "S2/bright/bright7.mp4", "S3/dark/dark20.mp4"}
+    damage(root / "S1/dark/dark3.mp4")
+    damage(root / "S3/dark/dark20.mp4")
+    (root / "S2/bright/bright7.mp4").write_bytes(b"no video")
+    with caplog.at_level(logging.WARNING):
+        weights = train(recipe(root, tmp_path / "run", optimization={"steps": 12}, steps_per_epoch=6))
+    named = set(re.findall(r"S\d/\w+/\w+\.mp4", "\n".join(record.message for record in caplog.records)))
+    assert named == damaged
+    report = evaluate_recognition(weights, root, ViewProtocol(clips=1), device="cpu")
+    assert set(report.unreadable) == damaged
+    assert len(report.videos) == 57
 
 
 def test_a_folder_needs_no_recipe(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.labeled import write_gray_videos
 from helpers.recipes import losses
 
 from ls3d.errors import InputError
@@ -23,6 +24,15 @@ model: {{name: {model}, arguments: {{width: 8}}}}
 data: {{root: {clips}, held_out: [d.mp4], crop: 32, scale: [1, 1]}}
 optimization:
   {{steps: 60, batch_size: 2, warm_up: 1, ema: 0.5, adversarial: {{weight_2d: 0.01, weight_3d: 0.01, width: 4}}}}
+steps_per_epoch: 20
+accelerator: cpu
+"""
+
+CLASSIFICATION = """
+kind: classification
+model: {{name: r3d_18, arguments: {{num_classes: 2, width: 4, dropout: 0.5}}}}
+data: {{root: {root}, validation: [S3], frames: 2, fps: 2.0, size: [16, 16], color: 0.3, workers: 1}}
+optimization: {{steps: 60, batch_size: 4, warm_up: 1, mixup: 0.3, ema: 0.5, accumulate: 2, label_smoothing: 0.1}}
 steps_per_epoch: 20
 accelerator: cpu
 """
@@ -42,7 +52,22 @@ def test_training_killed_within_an_epoch_resumes_to_the_same_losses(
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.format(kind=kind, model=model, clips=folder))
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    require_same_losses_after_a_kill(recipe)
+
+
+@pytest.mark.slow
+def test_classification_killed_within_an_epoch_resumes_to_the_same_losses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(CLASSIFICATION.format(root=write_gray_videos(tmp_path / "set")))
+    require_same_losses_after_a_kill(recipe)
+
+
+def require_same_losses_after_a_kill(recipe: Path) -> None:
+    """Train a recipe of 60 steps without and with a kill; compare the losses and the weights."""
+    whole, stopped = recipe.parent / "whole", recipe.parent / "stopped"
     assert start(recipe, whole).wait() == 0
     process = start(recipe, stopped)
     while not (stopped / "last.ckpt").exists():

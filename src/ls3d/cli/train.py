@@ -48,10 +48,13 @@ def train(
     Example: ls3d train recipes/vfi/bundled.yaml data.root=clips optimization.steps=1000
 
     Example: ls3d train --data videos --model r2plus1d_18 optimization.steps=1000
+
+    On several GPUs: torchrun --nproc-per-node 4 -m ls3d train recipes/vfi/bundled.yaml
     """
     from ls3d.errors import InputError
     from ls3d.training import OtherTrainingError, load_recipe, recipe_for_videos
     from ls3d.training import train as run
+    from ls3d.training.processes import is_main_process
 
     changes = overrides or []
     if (data is None) != (model is None):
@@ -62,28 +65,31 @@ def train(
         checked = load_recipe(recipe, changes)
     else:
         raise InputError("expected a recipe, or --data and --model")
-    _silence_notices()
+    silence_notices()
     try:
-        with _shown_stop():
+        with shown_stop():
             weights = run(checked, resume=not restart)
     except OtherTrainingError as error:
         raise InputError(f"{error} (--restart, or output=FOLDER)") from error
-    console().print(f"Weights: {weights}", soft_wrap=True)
+    if is_main_process():
+        console().print(f"Weights: {weights}", soft_wrap=True)
 
 
 @contextmanager
-def _shown_stop() -> Iterator[None]:
+def shown_stop() -> Iterator[None]:
     """Show that a signal stopped the training, and exit with 128 plus its number, as shells do."""
     from ls3d.errors import TrainingStoppedError
+    from ls3d.training.processes import is_main_process
 
     try:
         yield
     except TrainingStoppedError as stop:
-        console(stderr=True).print(str(stop), soft_wrap=True)
+        if is_main_process():
+            console(stderr=True).print(str(stop), soft_wrap=True)
         raise SystemExit(128 + stop.signal) from stop
 
 
-def _silence_notices() -> None:
+def silence_notices() -> None:
     """Hide Lightning's notices about devices and products, but not its warnings."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
@@ -111,12 +117,13 @@ def reproduce(
     """
     from ls3d.errors import InputError
     from ls3d.reproduce import reproduce as run
+    from ls3d.training.processes import is_main_process
 
     if json is not None and not json.parent.is_dir():
         raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
-    _silence_notices()
+    silence_notices()
     shown = console(stderr=True)
-    with _shown_stop():
+    with shown_stop():
         result = run(
             table,
             overrides or (),
@@ -128,6 +135,8 @@ def reproduce(
             output=output,
             progress=lambda done, total, name: shown.print(f"run {done + 1} of {total}: {name}"),
         )
+    if not is_main_process():
+        return
     if json is not None:
         result.save(json)
     result.show()

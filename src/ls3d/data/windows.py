@@ -114,21 +114,30 @@ def _augment(rng: np.random.Generator, frames: Tensor) -> Tensor:
 class RunningSampler(Sampler[int]):
     """Consecutive indices that continue from one epoch to the next, so that no window is drawn twice.
 
+    Several processes divide each batch: the first one has its first samples, and so on.
+
     Args:
-        size: samples in an epoch.
+        size: samples in an epoch, of all processes.
         drawn: returns how many samples training has used so far; called at the beginning of each epoch.
+        batch: samples of a batch, of all processes; divides ``size``.
+        rank: index of this process.
+        processes: their number; divides ``batch``.
     """
 
-    def __init__(self, size: int, drawn: Callable[[], int]) -> None:
+    def __init__(self, size: int, drawn: Callable[[], int], batch: int = 1, rank: int = 0, processes: int = 1) -> None:
         self.size = size
         self.drawn = drawn
+        self.batch = batch
+        self.share = batch // processes
+        self.rank = rank
 
     def __iter__(self) -> Iterator[int]:
-        first = self.drawn()
-        return iter(range(first, first + self.size))
+        first = self.drawn() + self.rank * self.share
+        for begin in range(first, first + self.size, self.batch):
+            yield from range(begin, begin + self.share)
 
     def __len__(self) -> int:
-        return self.size
+        return self.size // self.batch * self.share
 
 
 class FixedWindows(Dataset[ClipSample]):

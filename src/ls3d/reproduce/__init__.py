@@ -1,10 +1,25 @@
 """The tables of the LS3D-Conv paper, reproduced: every row is trained with the same budget and several seeds.
 
 ``reproduce("table2", ...)`` trains what is not trained yet, measures it and compares it with the printed table.
+``search_architectures`` does the search of arXiv:1708.05038 on any videos.
 """
 
 from ls3d.reproduce._reproduce import reproduce
 from ls3d.reproduce.report import Comparison, Reproduction, RowResult
+from ls3d.reproduce.search import Architecture, Search, SearchResult, search_architectures
 from ls3d.reproduce.tables import TABLES, Column, Table, TableRow
 
-__all__ = ["TABLES", "Column", "Comparison", "Reproduction", "RowResult", "Table", "TableRow", "reproduce"]
+__all__ = [
+    "TABLES",
+    "Architecture",
+    "Column",
+    "Comparison",
+    "Reproduction",
+    "RowResult",
+    "Search",
+    "SearchResult",
+    "Table",
+    "TableRow",
+    "reproduce",
+    "search_architectures",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ls3d.models import read_metadata, save_weights
 from ls3d.training._folder import WEIGHTS, locked
 from ls3d.training._network import build_network
 from ls3d.training.identity import OtherTrainingError, is_same_recipe, require_same_recipe
+from ls3d.training.processes import Processes, join_processes
 from ls3d.training.recipe.sections import BaseRecipe
 from ls3d.training.state import TrainingState, UnreadableStateError, newest_state, remove_states
 
@@ -24,6 +26,9 @@ def train(recipe: BaseRecipe, resume: bool = True) -> Path:
 
     A state is saved after every epoch, and when SIGTERM or Ctrl-C stops the training. A resumed training logs the same
     losses and gives the same weights as an uninterrupted one.
+
+    Of processes that ``torchrun`` has started, each trains on its share of every batch, and the first one writes
+    the files.
 
     Args:
         recipe: from ``load_recipe``.
@@ -39,39 +44,44 @@ def train(recipe: BaseRecipe, resume: bool = True) -> Path:
         TrainingStoppedError: a signal stopped the training; its state is saved.
         MissingExtraError: the packages of the extra ``train`` are not installed.
     """
-    with locked(recipe.output):
-        return _train(recipe, resume)
+    processes = join_processes(on_cpu=recipe.accelerator == "cpu")
+    with ExitStack() as stack:
+        processes.run(lambda: stack.enter_context(locked(recipe.output)) if processes.is_main else None)
+        return _train(recipe, resume, processes)
 
 
-def _train(recipe: BaseRecipe, resume: bool) -> Path:
+def _train(recipe: BaseRecipe, resume: bool, processes: Processes) -> Path:
     """Train in a locked folder; return the weights file."""
     weights = recipe.output / WEIGHTS
     conditions = recipe.conditions()
     state = None
     if resume:
-        if is_same_recipe(recorded := _recorded_recipe(weights), conditions):
+        recorded = processes.run(lambda: _recorded_recipe(weights))
+        if is_same_recipe(recorded, conditions):
             log.info("%s is already trained", weights)
             return weights
-        state = _state_of(recipe, recorded)
+        state = processes.run(lambda: _state_of(recipe, recorded))
     require("lightning", "train")
     # Lightning takes seconds to import.
     from lightning.pytorch import seed_everything
 
     from ls3d.training._trainer import fit
 
-    if not resume:
+    if not resume and processes.is_main:
         remove_states(recipe.output)
     seed_everything(recipe.seed, verbose=False)
-    network = build_network(recipe)
+    network = processes.run(lambda: build_network(recipe))
     try:
-        task = recipe.training_task(network)
-        scores = fit(recipe, task, network, state)
+        task = processes.run(lambda: recipe.training_task(network))
+        scores = fit(recipe, task, network, state, processes)
     except OtherTrainingError as error:
         raise OtherTrainingError(f"{error}; {_WAY_OUT}") from error
     metadata = {**recipe.metadata, **task.metadata(), "recipe": conditions, "metrics": scores}
     if recipe.optimization.offset_limit:
         metadata["offset_limit"] = recipe.optimization.offset_limit
-    return save_weights(network, weights, half=recipe.half_weights, steps=recipe.optimization.steps, **metadata)
+    if processes.is_main:
+        save_weights(network, weights, half=recipe.half_weights, steps=recipe.optimization.steps, **metadata)
+    return processes.run(lambda: weights)  # not before it is there
 
 
 def _recorded_recipe(weights: Path) -> Any:

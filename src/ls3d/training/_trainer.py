@@ -18,15 +18,18 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.strategies import DDPStrategy
 
 from ls3d._version import __version__
 from ls3d.models import Network
+from ls3d.training._synchronized_norms import synchronize_norms
 from ls3d.training.callbacks import OffsetGuard
 from ls3d.training.identity import identity, require_same_data
 from ls3d.training.interruption import StopOnSignal
+from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.recipe.sections import BaseRecipe, OptimizationSection
 from ls3d.training.state import NEWEST, TrainingState, load_state, save_state
-from ls3d.training.task import TrainingTask
+from ls3d.training.task import Loaders, TrainingTask
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +57,13 @@ class StateFiles(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def fit(recipe: BaseRecipe, task: TrainingTask, network: Network, state: TrainingState | None) -> dict[str, float]:
+def fit(
+    recipe: BaseRecipe,
+    task: TrainingTask,
+    network: Network,
+    state: TrainingState | None,
+    processes: Processes = SINGLE,
+) -> dict[str, float]:
     """Train ``network``, which belongs to ``task``.
 
     Args:
@@ -62,6 +71,7 @@ def fit(recipe: BaseRecipe, task: TrainingTask, network: Network, state: Trainin
         task: its samples and its loss.
         network: what is trained.
         state: from which to resume; None starts from the beginning.
+        processes: that train it.
 
     Returns:
         The last value of everything that was logged, except for single layers.
@@ -70,49 +80,64 @@ def fit(recipe: BaseRecipe, task: TrainingTask, network: Network, state: Trainin
         OtherTrainingError: the clips are not those that ``state`` was trained on.
         TrainingStoppedError: a signal stopped the training; its state is saved.
     """
-    module = task.module()
+    module = task.module(processes)
 
     def samples_used() -> int:
         # After a resume, Lightning counts an epoch too many; its steps are right.
         return module.global_step * recipe.optimization.batch_size
 
-    loaders = task.loaders(samples_used)
+    loaders = processes.run(lambda: task.loaders(samples_used, processes), main_first=True)
     if state is not None:
-        require_same_data(recipe.output, state.identity.get("data"), loaders.data)
-        _warn_of_other_version(state)
+        processes.run(lambda: _require_state_fits(recipe, state, loaders))
     recipe.output.mkdir(parents=True, exist_ok=True)
-    stop = StopOnSignal(recipe.output / NEWEST)
+    stop = StopOnSignal(recipe.output / NEWEST, processes)
     files = StateFiles(identity(recipe.conditions(), loaders.data))
-    trainer = _trainer(recipe, [*_callbacks(recipe, network), *task.callbacks(), stop], files)
+    trainer = _trainer(recipe, [*_callbacks(recipe, network), *task.callbacks(), stop], files, processes)
     # The moving average is created on the module's device when training begins.
     module.to(trainer.strategy.root_device)
+    if processes.count > 1:
+        synchronize_norms(module, trainer.strategy.root_device)
     if state is not None and state.values["global_step"] >= recipe.optimization.steps:
         # Stopped between the last step and the weights. Lightning would not load the averaged weights.
         module.load_state_dict(state.values["state_dict"])
         if loaders.validation:
             trainer.validate(module, loaders.validation, verbose=False)
     else:
-        if state is not None:
+        if state is not None and processes.is_main:
             log.info("resuming from %s", state.path)
         with stop.installed(), warnings.catch_warnings():
             # Samples depend on the step alone, so that stopping within an epoch is no problem.
             warnings.filterwarnings("ignore", ".*ended before the epoch ended.*")
+            # What torch 2.13 has instead is not in torch 2.11.
+            warnings.filterwarnings("ignore", ".*broadcast_buffers.*")
             path = None if state is None else str(state.path)
             trainer.fit(module, loaders.training, loaders.validation, ckpt_path=path)
     return {name: round(float(value), 3) for name, value in trainer.callback_metrics.items() if "/" not in name}
 
 
-def _warn_of_other_version(state: TrainingState) -> None:
+def _require_state_fits(recipe: BaseRecipe, state: TrainingState, loaders: Loaders) -> None:
+    """Check that a state is of the same clips; warn if it is of another version.
+
+    Raises:
+        OtherTrainingError: the clips have changed.
+    """
+    require_same_data(recipe.output, state.identity.get("data"), loaders.data)
     version = state.identity.get("version")
     if version != __version__:
         log.warning("%s was written by ls3d %s; this is %s", state.path, version, __version__)
 
 
-def _trainer(recipe: BaseRecipe, callbacks: list[Callback], files: StateFiles) -> lightning.Trainer:
+def _trainer(
+    recipe: BaseRecipe, callbacks: list[Callback], files: StateFiles, processes: Processes
+) -> lightning.Trainer:
     output = recipe.output
     return lightning.Trainer(
         accelerator=recipe.accelerator,
-        devices=1,  # samples and noise are numbered for one process
+        devices=processes.local_count,
+        num_nodes=processes.count // processes.local_count,
+        # The statistics of normalizations are the same in all processes.
+        strategy="auto" if processes.count == 1 else DDPStrategy(broadcast_buffers=False),
+        use_distributed_sampler=False,
         precision=recipe.precision,
         max_steps=recipe.optimization.steps,
         accumulate_grad_batches=recipe.accumulate,

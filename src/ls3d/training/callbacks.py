@@ -54,8 +54,9 @@ class OffsetGuard(Callback):
         """Log the measurement, and warn."""
         self._measurement.close()
         for layer, offsets in self._found.items():
-            values = {"mean": offsets.mean, "max": offsets.max, "outside": offsets.outside}
-            pl_module.log_dict({f"offsets/{layer}.{name}": value for name, value in values.items()})
+            values = {"mean": offsets.mean, "outside": offsets.outside}
+            pl_module.log_dict({f"offsets/{layer}.{name}": value for name, value in values.items()}, sync_dist=True)
+            pl_module.log(f"offsets/{layer}.max", offsets.max, reduce_fx="max", sync_dist=True)
             # Not "offsets.max > limit": NaN must warn, too.
             if not offsets.max <= self.limit and layer not in self._warned:
                 self._warned.add(layer)

@@ -14,6 +14,7 @@ import lightning.pytorch as lightning
 from lightning.pytorch.callbacks import Callback
 
 from ls3d.errors import TrainingStoppedError
+from ls3d.training.processes import SINGLE, Processes
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,10 +26,12 @@ class StopOnSignal(Callback):
 
     Args:
         path: the file of the state.
+        processes: those of the training; all stop after the same step.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, processes: Processes = SINGLE) -> None:
         self.path = path
+        self.processes = processes
         self.received: signal.Signals | None = None
         self._step = 0
 
@@ -57,6 +60,11 @@ class StopOnSignal(Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Note the step at which training begins."""
         self._step = trainer.global_step
+        if self.processes.count > 1 and threading.current_thread() is threading.main_thread():
+            # Lightning has put its own handler before this one. It communicates with the other processes, which may be
+            # communicating about something else: a deadlock.
+            for number in _SIGNALS:
+                signal.signal(number, self._receive)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -64,11 +72,16 @@ class StopOnSignal(Callback):
         """Save and stop, if a signal came and the step is complete, not only a part of its batch."""
         is_complete = trainer.global_step != self._step
         self._step = trainer.global_step
-        if self.received is not None and is_complete:
+        if is_complete and (received := self._received_by_any()):
             trainer.save_checkpoint(self.path)
-            raise TrainingStoppedError(self.received, trainer.global_step, self.path.parent)
+            raise TrainingStoppedError(received, trainer.global_step, self.path.parent)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Stop, if a signal came during the validation, after which the state was saved."""
-        if self.received is not None:
-            raise TrainingStoppedError(self.received, trainer.global_step, self.path.parent)
+        if received := self._received_by_any():
+            raise TrainingStoppedError(received, trainer.global_step, self.path.parent)
+
+    def _received_by_any(self) -> signal.Signals | None:
+        """The signal that a process of the training has received."""
+        number = self.processes.largest(self.received or 0)
+        return signal.Signals(number) if number else None

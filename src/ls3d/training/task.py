@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch.utils.data import DataLoader
 
+from ls3d.training.processes import Processes
+
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule
 
@@ -31,16 +33,17 @@ class Loaders:
 class TrainingTask(Protocol):
     """A network, its samples and its loss; a recipe's ``training_task`` builds it."""
 
-    def module(self) -> LightningModule:
-        """The network with its losses and optimizer."""
+    def module(self, processes: Processes = ...) -> LightningModule:
+        """The network with its losses and optimizer, trained by ``processes``."""
         ...
 
-    def loaders(self, samples_used: Callable[[], int]) -> Loaders:
-        """The loaders.
+    def loaders(self, samples_used: Callable[[], int], processes: Processes = ...) -> Loaders:
+        """The loaders of one process.
 
         Args:
             samples_used: returns how many samples training has used so far; called at the beginning of each epoch, so
-                that a resumed training continues with the next samples.
+                that a resumed training continues with the next samples. All processes together have used them.
+            processes: among which each batch is divided.
 
         Raises:
             InputError: the data do not fit the recipe.

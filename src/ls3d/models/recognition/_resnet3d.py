@@ -49,6 +49,8 @@ class ResNetArguments(RecognitionArguments, total=False):
         pool1: max-pool after the stem: ``"none"``, ``"spatial"`` (1x3x3) or ``"spatiotemporal"`` (3x3x3).
         shortcut: where shapes change: ``"projection"`` (1x1x1) or ``"zero_padding"`` (type A of arXiv:1512.03385).
         width: channels of the stem and inside the blocks of the first stage; each later stage has twice as many.
+        blocks: of the four stages; None has those of the depth. (1, 1, 1, 1) and (2, 2, 2, 1) make the networks of 10
+            and 16 layers of those of 18.
     """
 
     bn_eps: float
@@ -56,6 +58,7 @@ class ResNetArguments(RecognitionArguments, total=False):
     pool1: Pool
     shortcut: Shortcut
     width: int
+    blocks: Sequence[int] | None
 
 
 class StemArguments(ResNetArguments, total=False):
@@ -208,6 +211,7 @@ def resnet3d(
     shortcut: Shortcut = "projection",
     stem_kernel: int = 3,
     width: int = WIDTH,
+    blocks: Sequence[int] | None = None,
     stem: Callable[[int, int, NormMaker, int], nn.Sequential] = stem3d,
     project_first: bool = False,
 ) -> ResNet3d:
@@ -221,14 +225,19 @@ def resnet3d(
         stem: makes the stem from the channels of the clip, ``stem_kernel``, the maker of its normalizations and
             ``width``.
         project_first: whether the first block has a projection although its shapes are equal.
+
+    Raises:
+        InputError: ``blocks`` are not four positive numbers.
     """
+    if blocks is not None and (len(blocks) != 4 or min(blocks) < 1):
+        raise InputError(f"blocks is {list(blocks)}, expected four positive numbers, one for each stage")
     norm = batch_norm(bn_eps)
     expansion = block_class(depth).expansion
     make_block = plain_blocks(depth, conv_makers, norm, shortcut, project_first)
     net = ResNet3d(
         stem(in_channels, stem_kernel, norm, width),
         make_pool(pool1),
-        make_stages(DEPTHS[depth], temporal_strides, expansion, make_block, width),
+        make_stages(blocks or DEPTHS[depth], temporal_strides, expansion, make_block, width),
         8 * width * expansion,
         in_channels,
         num_classes,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ls3d.models.enhancement.discriminators import discriminator_2d, discriminator_3d
 from ls3d.training.enhancement.recipe import AdversarialSection
+from ls3d.training.processes import SINGLE, Processes
 
 
 class AdversarialLoss:
@@ -25,9 +26,11 @@ class AdversarialLoss:
 
     Args:
         options: the recipe's section; a discriminator with weight 0 is not built.
+        processes: over which the gradients of the discriminators are averaged.
     """
 
-    def __init__(self, options: AdversarialSection) -> None:
+    def __init__(self, options: AdversarialSection, processes: Processes = SINGLE) -> None:
+        self.processes = processes
         self.weights = {"2d": options.weight_2d, "3d": options.weight_3d}
         builders = {"2d": discriminator_2d, "3d": discriminator_3d}
         self.discriminators = nn.ModuleDict(
@@ -60,6 +63,8 @@ class AdversarialLoss:
         ]
         loss = torch.stack(losses).mean()
         loss.backward()
+        gradients = [parameter.grad for parameter in self.discriminators.parameters()]
+        self.processes.average_([gradient for gradient in gradients if gradient is not None])
         self.optimizer.step()
         return loss.detach()
 

@@ -14,6 +14,7 @@ from ls3d.errors import InputError
 from ls3d.models.network import EnhancementTraits
 from ls3d.training.enhancement.recipe import DataSection, EnhancementRecipe, frame_size_multiple
 from ls3d.training.identity import digest_clips
+from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.task import Loaders
 
 
@@ -42,7 +43,11 @@ def _held_out_names(names: Sequence[str], data: DataSection) -> set[str]:
 
 
 def make_loaders(
-    recipe: EnhancementRecipe, traits: EnhancementTraits, window: int, samples_used: Callable[[], int]
+    recipe: EnhancementRecipe,
+    traits: EnhancementTraits,
+    window: int,
+    samples_used: Callable[[], int],
+    processes: Processes = SINGLE,
 ) -> Loaders:
     """The training and the validation loader; held-out clips are in no training sample.
 
@@ -51,25 +56,32 @@ def make_loaders(
         traits: those of the network.
         window: frames in a window.
         samples_used: see ``TrainingTask.loaders``.
+        processes: see ``TrainingTask.loaders``.
 
     Raises:
         InputError: the clips do not fit the recipe.
     """
     data = recipe.data
     batch_size = recipe.optimization.batch_size
+    share = processes.share_size(batch_size, "optimization.batch_size")
     clips, held_out = split_clips(data)
     if data.rendered:
         clips += cache.render_clips(clips, data.rendered, data.cache)
     training = DataLoader(
         RandomWindows(clips, window, data.crop, data.scale, data.candidates, recipe.seed),
-        batch_size,
-        sampler=RunningSampler(recipe.steps_per_epoch * batch_size, samples_used),
+        share,
+        sampler=RunningSampler(
+            recipe.steps_per_epoch * batch_size, samples_used, batch_size, processes.rank, processes.count
+        ),
         # Where there is nothing to pin memory for, torch warns.
         pin_memory=recipe.accelerator != "cpu" and torch.cuda.is_available(),
         num_workers=data.workers,
         persistent_workers=data.workers > 0,
     )
-    validation = DataLoader(fixed_windows(recipe, held_out, traits, window), 1) if held_out else None
+    validation = None
+    if held_out:
+        windows = fixed_windows(recipe, held_out, traits, window)
+        validation = DataLoader(windows, 1, sampler=processes.validated(len(windows)))
     return Loaders(training, validation, digest_clips(clips, held_out))
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from ls3d.data.windows import ClipSample
 from ls3d.errors import InputError
@@ -22,6 +23,7 @@ from ls3d.training._lightning_internals import set_logged_step
 from ls3d.training.enhancement.adversarial import AdversarialLoss
 from ls3d.training.enhancement.pairs import TrainingPairs
 from ls3d.training.enhancement.recipe import EnhancementOptimization
+from ls3d.training.processes import SINGLE, Processes
 
 #: PSNR in dB that equal frames count as, so that means stay finite.
 _PSNR_LIMIT = 100.0
@@ -36,6 +38,7 @@ class EnhancementModule(lightning.LightningModule):
         optimization: the recipe's section.
         seed: of the random inputs; those of a step depend only on ``(seed, step)``.
         compiled: whether training runs the network through ``torch.compile``.
+        processes: that train it, each on its share of every batch.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class EnhancementModule(lightning.LightningModule):
         optimization: EnhancementOptimization,
         seed: int = 0,
         compiled: bool = False,
+        processes: Processes = SINGLE,
     ) -> None:
         super().__init__()
         self.model = model
@@ -53,7 +57,8 @@ class EnhancementModule(lightning.LightningModule):
         self.pairs = pairs
         self.optimization = optimization
         self.seed = seed
-        self.adversarial = AdversarialLoss(optimization.adversarial) if optimization.adversarial else None
+        self.processes = processes
+        self.adversarial = AdversarialLoss(optimization.adversarial, processes) if optimization.adversarial else None
         self._adversarial_state: dict[str, Any] | None = None
 
     def training_step(self, batch: ClipSample, batch_idx: int) -> Tensor:
@@ -67,7 +72,7 @@ class EnhancementModule(lightning.LightningModule):
         loss = loss + self._adversarial_loss(output, target)
         if not torch.isfinite(loss):
             raise InputError(f"the loss is {loss.item()} at step {self.global_step}, clips {batch['clip']}")
-        self.log("loss", loss, prog_bar=True)
+        self.log("loss", loss, prog_bar=True, sync_dist=True)
         return loss
 
     def _adversarial_loss(self, output: Tensor, target: Tensor) -> Tensor | float:
@@ -75,9 +80,9 @@ class EnhancementModule(lightning.LightningModule):
         options = self.optimization.adversarial
         if self.adversarial is None or options is None or self.global_step < options.start:
             return 0.0
-        self.log("discriminator", self.adversarial.train_discriminators(output, target))
+        self.log("discriminator", self.adversarial.train_discriminators(output, target), sync_dist=True)
         loss = self.adversarial.generator_loss(output)
-        self.log("adversarial", loss)
+        self.log("adversarial", loss, sync_dist=True)
         return loss
 
     def on_fit_start(self) -> None:
@@ -108,20 +113,23 @@ class EnhancementModule(lightning.LightningModule):
             ``baseline``, ``output`` and ``target``, each ``(N, 3, T, H, W)``.
         """
         clean = _as_float(batch["frames"])
-        inputs = self._inputs(clean, batch_idx, training=False)
+        validation = self.trainer.val_dataloaders
+        assert isinstance(validation, DataLoader)
+        assert isinstance(validation.sampler, range)  # the windows of this process
+        inputs = self._inputs(clean, validation.sampler[batch_idx], training=False)
         output = self.pairs.enhance(Enhancer(self.model, self.device), inputs)
         count = output.shape[2]
         target = self.pairs.target(clean, inputs, count)
         baseline = self.pairs.baseline(inputs, count)
-        self.log("psnr", _mean_psnr(output, target), prog_bar=True, batch_size=len(clean))
-        self.log("psnr_baseline", _mean_psnr(baseline, target), batch_size=len(clean))
+        self.log("psnr", _mean_psnr(output, target), prog_bar=True, batch_size=len(clean), sync_dist=True)
+        self.log("psnr_baseline", _mean_psnr(baseline, target), batch_size=len(clean), sync_dist=True)
         return {"baseline": baseline, "output": output, "target": target}
 
     def _inputs(self, clean: Tensor, step: int, training: bool) -> tuple[Any, ...]:
         phase = "training" if training else "validation"
         digest = hashlib.blake2b(f"{phase} {self.seed} {step}".encode(), digest_size=7).digest()
         generator = torch.Generator(clean.device).manual_seed(int.from_bytes(digest, "little"))
-        return self.pairs.inputs(clean, generator, training)
+        return self.pairs.inputs(clean, generator, training, self.processes if training else SINGLE)
 
     def _compare(self, inputs: tuple[Any, ...], clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The network's output, the target, and the loss of all scales."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from ls3d.data.degradations import Degradation
 from ls3d.inference import Enhancer
 from ls3d.models import EnhancementNetwork, EnhancementTraits, load_enhancement_model
+from ls3d.training.processes import SINGLE, Processes
 
 
 class TrainingPairs(Protocol):
@@ -28,10 +29,13 @@ class TrainingPairs(Protocol):
     window: int
     weightless: EnhancementNetwork
 
-    def inputs(self, clean: Tensor, generator: torch.Generator, training: bool) -> tuple[Any, ...]:
+    def inputs(
+        self, clean: Tensor, generator: torch.Generator, training: bool, processes: Processes = SINGLE
+    ) -> tuple[Any, ...]:
         """The arguments of the network's ``forward``, in training or in validation.
 
-        ``generator``, on the device of ``clean``, is the only randomness.
+        ``generator``, on the device of ``clean``, is the only randomness; it is the same in all ``processes``, each of
+        which has its share of the batch in ``clean``.
         """
         ...
 
@@ -66,7 +70,9 @@ class InterpolationPairs:
         self.any_time = traits.times == "any"
         self.weightless = load_enhancement_model("blend")
 
-    def inputs(self, clean: Tensor, generator: torch.Generator, training: bool) -> tuple[Any, ...]:
+    def inputs(
+        self, clean: Tensor, generator: torch.Generator, training: bool, processes: Processes = SINGLE
+    ) -> tuple[Any, ...]:
         """``(N, 3, 2, H, W)``, and the times of the target frames."""
         ends, times = [0, 4], [float(time) for time in self._times]
         if training and self.any_time:
@@ -123,7 +129,9 @@ class SuperResolutionPairs(_RestorationPairs):
         super().__init__(traits, "bicubic")
         self.degradation = degradation
 
-    def inputs(self, clean: Tensor, generator: torch.Generator, training: bool) -> tuple[Any, ...]:
+    def inputs(
+        self, clean: Tensor, generator: torch.Generator, training: bool, processes: Processes = SINGLE
+    ) -> tuple[Any, ...]:
         """``(N, 3, T, H / scale, W / scale)``, rounded to 8 bit as in the published test sets."""
         shrunk = self.degradation.function(clean.flatten(0, 2), generator)
         return (shrunk.unflatten(0, clean.shape[:3]),)
@@ -142,11 +150,14 @@ class DenoisingPairs(_RestorationPairs):
         self.sigma = sigma
         self.takes_sigma = traits.takes_sigma
 
-    def inputs(self, clean: Tensor, generator: torch.Generator, training: bool) -> tuple[Any, ...]:
+    def inputs(
+        self, clean: Tensor, generator: torch.Generator, training: bool, processes: Processes = SINGLE
+    ) -> tuple[Any, ...]:
         """``(N, 3, T, H, W)``, and ``(N,)``: the noise level in units of [0, 1]."""
         low, high = (level / 255 for level in self.sigma)
-        draws = torch.rand(len(clean), generator=generator, device=clean.device)
+        batch = len(clean) * processes.count
+        draws = processes.share(torch.rand(batch, generator=generator, device=clean.device))
         sigma = low + (high - low) * draws
-        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+        noise = processes.share(torch.randn((batch, *clean.shape[1:]), generator=generator, device=clean.device))
         noisy = clean + sigma[:, None, None, None, None] * noise
         return (noisy, sigma) if self.takes_sigma else (noisy,)

@@ -14,6 +14,7 @@ from ls3d.training.enhancement.module import EnhancementModule
 from ls3d.training.enhancement.pairs import TrainingPairs
 from ls3d.training.enhancement.picture_log import PictureLog
 from ls3d.training.enhancement.recipe import EnhancementRecipe
+from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.task import Loaders
 
 
@@ -31,14 +32,14 @@ class EnhancementTask:
         self.network = network
         self.pairs = pairs
 
-    def module(self) -> EnhancementModule:
+    def module(self, processes: Processes = SINGLE) -> EnhancementModule:
         """The network with its losses and optimizer."""
         recipe = self.recipe
-        return EnhancementModule(self.network, self.pairs, recipe.optimization, recipe.seed, recipe.compile)
+        return EnhancementModule(self.network, self.pairs, recipe.optimization, recipe.seed, recipe.compile, processes)
 
-    def loaders(self, samples_used: Callable[[], int]) -> Loaders:
+    def loaders(self, samples_used: Callable[[], int], processes: Processes = SINGLE) -> Loaders:
         """Random windows of the training clips, and the windows of ``held_out_windows``."""
-        return make_loaders(self.recipe, self.network.traits, self.pairs.window, samples_used)
+        return make_loaders(self.recipe, self.network.traits, self.pairs.window, samples_used, processes)
 
     def callbacks(self) -> list[Callback]:
         """Pictures of the validation."""

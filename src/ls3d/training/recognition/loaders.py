@@ -16,6 +16,7 @@ from ls3d.data.labeled import LabeledSet, LabeledVideo, open_labeled_set
 from ls3d.data.labeled_clips import Augmentation, FixedViews, LabeledViews, RandomClips
 from ls3d.data.windows import RunningSampler
 from ls3d.errors import InputError
+from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.recognition.recipe import ClassificationData, ClassificationRecipe
 from ls3d.training.task import Loaders
 
@@ -87,21 +88,31 @@ def _share_of_each_class(labeled: LabeledSet, share: float) -> tuple[LabeledVide
     return tuple(sorted(chosen, key=lambda video: video.name))
 
 
-def make_loaders(recipe: ClassificationRecipe, split: Split, samples_used: Callable[[], int]) -> Loaders:
+def make_loaders(
+    recipe: ClassificationRecipe, split: Split, samples_used: Callable[[], int], processes: Processes = SINGLE
+) -> Loaders:
     """The training and the validation loader.
 
     Args:
         recipe: what to train.
         split: its videos.
         samples_used: see ``TrainingTask.loaders``.
+        processes: see ``TrainingTask.loaders``.
+
+    Raises:
+        InputError: a batch can't be divided evenly among the processes.
     """
     data = recipe.data
     batch_size = recipe.optimization.batch_size
+    part = batch_size // recipe.accumulate
+    share = processes.share_size(part, "optimization.batch_size / optimization.accumulate")
     augmentation = Augmentation(data.share, data.shift, data.speed, data.flip)
     training = DataLoader(
         RandomClips(split.training, data.timing, data.size, augmentation, recipe.seed),
-        batch_size // recipe.accumulate,
-        sampler=RunningSampler(recipe.steps_per_epoch * batch_size, samples_used),
+        share,
+        sampler=RunningSampler(
+            recipe.steps_per_epoch * batch_size, samples_used, part, processes.rank, processes.count
+        ),
         # Where there is nothing to pin memory for, torch warns.
         pin_memory=recipe.accelerator != "cpu" and torch.cuda.is_available(),
         num_workers=data.workers,
@@ -110,7 +121,8 @@ def make_loaders(recipe: ClassificationRecipe, split: Split, samples_used: Calla
     validation = None
     if split.validation:
         views = FixedViews(split.validation, data.timing, data.size, data.test_share, data.clips)
-        validation = DataLoader(views, _VALIDATION_BATCH, collate_fn=collate_views)
+        shown = processes.validated(len(split.validation))
+        validation = DataLoader(views, _VALIDATION_BATCH, sampler=shown, collate_fn=collate_views)
     return Loaders(training, validation, digest_split(split))
 
 

@@ -19,6 +19,7 @@ from ls3d.inference import normalize_clips
 from ls3d.metrics import Accuracy
 from ls3d.models import Preprocessing, RecognitionNet
 from ls3d.training._lightning_internals import set_logged_step
+from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.recognition.loaders import ViewBatch
 from ls3d.training.recognition.optimizer import make_optimizer
 from ls3d.training.recognition.recipe import ClassificationRecipe
@@ -33,15 +34,23 @@ class ClassificationModule(lightning.LightningModule):
         model: the network.
         recipe: what to train.
         preprocessing: how clips are normalized.
+        processes: that train it, each on its share of every batch.
     """
 
-    def __init__(self, model: RecognitionNet, recipe: ClassificationRecipe, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        model: RecognitionNet,
+        recipe: ClassificationRecipe,
+        preprocessing: Preprocessing,
+        processes: Processes = SINGLE,
+    ) -> None:
         super().__init__()
         self.model = model
         self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if recipe.compile else model
         self.recipe = recipe
         self.options = recipe.optimization
         self.preprocessing = preprocessing
+        self.processes = processes
         self.unreadable: dict[str, str] = {}
         self._scores: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -57,14 +66,16 @@ class ClassificationModule(lightning.LightningModule):
         clips = self._jitter_color(batch["clip"].float(), rng)
         labels = torch.as_tensor(batch["label"])
         inputs = self._to_inputs(clips)
-        inputs, other, weight = self._mix(inputs, rng)
+        inputs, other_labels, weight = self._mix(inputs, labels, rng)
+        # Dropout draws from torch's global generator, which a resumed training would have in another state.
+        torch.manual_seed(int(rng.integers(1 << 62)) + self.processes.rank)
         logits = self._forward(inputs)
         loss = weight * self._cross_entropy(logits, labels)
-        if other is not None:
-            loss = loss + (1 - weight) * self._cross_entropy(logits, labels[other])
+        if other_labels is not None:
+            loss = loss + (1 - weight) * self._cross_entropy(logits, other_labels)
         if not torch.isfinite(loss):
             raise InputError(f"the loss is {loss.item()} at step {self.global_step}, videos {batch['name']}")
-        self.log("loss", loss, prog_bar=True)
+        self.log("loss", loss, prog_bar=True, sync_dist=True)
         return loss
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -89,19 +100,23 @@ class ClassificationModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the accuracy in percent, and the mean negative logarithm of the true class's probability."""
-        if not self._scores:
-            return
-        scores, labels = torch.cat(self._scores), torch.cat(self._labels)
+        collected = self.processes.gather((self._scores, self._labels))
         self._scores, self._labels = [], []
+        if not any(scores for scores, _ in collected):
+            return
+        scores = torch.cat([each for parts, _ in collected for each in parts])
+        labels = torch.cat([each for _, parts in collected for each in parts])
         accuracy = Accuracy.of(scores, labels)
         likelihood = scores.gather(1, labels[:, None]).clamp_min(1e-9)
-        self.log("top1", 100 * accuracy.top1, prog_bar=True)
-        self.log("top5", 100 * accuracy.top5)
-        self.log("validation_loss", -likelihood.log().mean())
+        self.log("top1", 100 * accuracy.top1, prog_bar=True, sync_dist=True)
+        self.log("top5", 100 * accuracy.top5, sync_dist=True)
+        self.log("validation_loss", -likelihood.log().mean(), sync_dist=True)
 
     def on_fit_end(self) -> None:
         """Name the videos that could not be decoded."""
-        if self.unreadable:
+        for found in self.processes.gather(self.unreadable):
+            self.unreadable = {**self.unreadable, **found}
+        if self.unreadable and self.processes.is_main:
             names = ", ".join(sorted(self.unreadable))
             log.warning("%d videos could not be decoded and were skipped: %s", len(self.unreadable), names)
 
@@ -127,19 +142,22 @@ class ClassificationModule(lightning.LightningModule):
         strength = self.recipe.data.color
         if not strength:
             return clips
-        factors = rng.uniform(1 - strength, 1 + strength, (2, len(clips), 1, 1, 1, 1)).astype(np.float32)
-        brightness, contrast = torch.from_numpy(factors).to(clips.device)
+        size = (2, len(clips) * self.processes.count, 1, 1, 1, 1)
+        factors = torch.from_numpy(rng.uniform(1 - strength, 1 + strength, size).astype(np.float32))
+        brightness, contrast = (self.processes.share(factor).to(clips.device) for factor in factors)
         mean = clips.mean(dim=(1, 2, 3, 4), keepdim=True)
         changed: Tensor = ((clips - mean) * contrast + mean * brightness).clamp(0, 255)
         return changed
 
-    def _mix(self, inputs: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor | None, float]:
-        """Mix each clip with another one of the batch: the clips, the other ones' indices, the first ones' weight."""
+    def _mix(self, inputs: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor | None, float]:
+        """Mix each clip with another one of the batch: the clips, the other ones' labels, the first ones' weight."""
         if not self.options.mixup:
             return inputs, None, 1.0
         weight = float(rng.beta(self.options.mixup, self.options.mixup))
-        other = torch.from_numpy(rng.permutation(len(inputs))).to(inputs.device)
-        return inputs.lerp(inputs[other], 1 - weight), other, weight
+        order = torch.from_numpy(rng.permutation(len(inputs) * self.processes.count)).to(inputs.device)
+        other = self.processes.share(order)
+        others = self.processes.gather_samples(inputs)[other]
+        return inputs.lerp(others, 1 - weight), self.processes.gather_samples(labels)[other], weight
 
     def _to_inputs(self, clips: Tensor) -> Tensor:
         inputs = normalize_clips(clips, self.preprocessing, self.recipe.data.subtract_mean)

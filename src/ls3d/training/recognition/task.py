@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 from ls3d.errors import InputError
 from ls3d.inference.classifier import preprocessing_of
 from ls3d.models import RecognitionNet
+from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.recognition.defaults import has_sides
 from ls3d.training.recognition.loaders import make_loaders, open_split
 from ls3d.training.recognition.module import ClassificationModule
@@ -45,13 +46,13 @@ class ClassificationTask:
         if recipe.data.flip and has_sides(classes):
             log.warning("classes are named left or right, and half of the clips are mirrored: set data.flip=false")
 
-    def module(self) -> ClassificationModule:
+    def module(self, processes: Processes = SINGLE) -> ClassificationModule:
         """The network with its loss and optimizer."""
-        return ClassificationModule(self.network, self.recipe, self.preprocessing)
+        return ClassificationModule(self.network, self.recipe, self.preprocessing, processes)
 
-    def loaders(self, samples_used: Callable[[], int]) -> Loaders:
+    def loaders(self, samples_used: Callable[[], int], processes: Processes = SINGLE) -> Loaders:
         """Random clips of the training videos, and evenly spaced ones of the validation videos."""
-        return make_loaders(self.recipe, self.split, samples_used)
+        return make_loaders(self.recipe, self.split, samples_used, processes)
 
     def callbacks(self) -> list[Callback]:
         """None."""

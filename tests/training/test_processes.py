@@ -1,0 +1,152 @@
+"""Several processes train as one: their shares, and the weights and losses of trainings by ``torchrun``."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.labeled import damage, gray_set, write_gray_videos
+from helpers.processes import PROGRAM, WITH_SGD, run_processes, start_processes
+from safetensors.torch import load_file
+
+from ls3d.data.decoded import save_decoded
+from ls3d.data.windows import RunningSampler
+from ls3d.errors import InputError
+from ls3d.training import load_recipe, train
+from ls3d.training.processes import Processes
+from ls3d.training.state import load_state
+
+CLASSIFICATION = """
+kind: classification
+model: {{name: r3d_18, arguments: {{num_classes: 2, width: 4}}}}
+data: {{root: {root}, validation: [S3], frames: 2, fps: 2.0, size: [16, 16], color: 0.3}}
+optimization: {{steps: 3, batch_size: 4, warm_up: 1, mixup: 0.3, ema: 0.5}}
+steps_per_epoch: 2
+accelerator: cpu
+"""
+
+ENHANCEMENT = """
+kind: {kind}
+model: {{name: {model}, arguments: {{width: 8}}}}
+data: {{root: {clips}, held_out: [d.mp4], crop: 32, scale: [1, 1]}}
+optimization:
+  {{steps: 3, batch_size: 2, warm_up: 1, learning_rate: 0.1, ema: 0.5, offset_every: 1, adversarial: {adversarial}}}
+steps_per_epoch: 2
+accelerator: cpu
+"""
+
+
+def test_processes_divide_each_batch() -> None:
+    samplers = [RunningSampler(8, lambda: 100, batch=4, rank=rank, processes=2) for rank in range(2)]
+    assert [list(sampler) for sampler in samplers] == [[100, 101, 104, 105], [102, 103, 106, 107]]
+    assert [len(sampler) for sampler in samplers] == [4, 4]
+
+
+def test_shares_of_a_batch_and_of_the_validation() -> None:
+    first, second = Processes(0, 2), Processes(1, 2)
+    assert first.share(torch.arange(4)).tolist() == [0, 1]
+    assert second.share(torch.arange(4)).tolist() == [2, 3]
+    assert [list(each.validated(5)) for each in (first, second)] == [[0, 2, 4], [1, 3]]
+    assert [list(each.validated(1)) for each in (first, second)] == [[0], [0]]
+    with pytest.raises(InputError, match="batch_size is 5, expected a multiple of 2, the number of processes"):
+        first.share_size(5, "batch_size")
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def write_classification(tmp_path: Path) -> Path:
+    save_decoded(gray_set(), tmp_path / "gray.npz")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(CLASSIFICATION.format(root=tmp_path / "gray.npz"))
+    return path
+
+
+def require_same_training(one: Path, other: Path) -> None:
+    """Compare all weights, and the steps of the last states."""
+    weights, others = (load_file(folder / "weights.safetensors") for folder in (one, other))
+    assert weights.keys() == others.keys()
+    for name, tensor in weights.items():
+        close = torch.allclose(others[name], tensor, atol=2e-6, rtol=5e-6)
+        assert close, f"{name}: {(others[name] - tensor).abs().max()}"
+    steps, other_steps = (load_state(folder / "last.ckpt").values["global_step"] for folder in (one, other))
+    assert steps == other_steps
+
+
+def test_two_processes_train_a_classifier_as_one(tmp_path: Path) -> None:
+    """Batch normalization, mixup, color jitter, moving average, validation."""
+    recipe = write_classification(tmp_path)
+    train(load_recipe(recipe, [f"output={tmp_path / 'one'}"]))
+    status, output = run_processes(2, PROGRAM, recipe, f"output={tmp_path / 'two'}")
+    assert status == 0, output
+    assert output.count("Weights: ") == 1
+    require_same_training(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "model", "adversarial"),
+    [
+        ("interpolation", "vfi_ls3d", "{weight_2d: 0.05, weight_3d: 0.05, width: 4, learning_rate: 0.01}"),
+        ("interpolation", "vfi_ls3d_plus_s", "null"),
+        ("super-resolution", "vsr_ls3d", "null"),
+        ("super-resolution", "vsr_ls3d_plus_s", "null"),
+        ("denoising", "vdn_ls3d", "null"),
+        ("denoising", "vdn_ls3d_plus_s", "null"),
+    ],
+)
+def test_two_processes_enhance_as_one(tmp_path: Path, folder: Path, kind: str, model: str, adversarial: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(ENHANCEMENT.format(kind=kind, model=model, clips=folder, adversarial=adversarial))
+    for count, name in ((1, "one"), (2, "two")):
+        status, output = run_processes(count, WITH_SGD, recipe, f"output={tmp_path / name}")
+        assert status == 0, output
+    require_same_training(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_processes_stop_together_and_another_number_resumes(tmp_path: Path) -> None:
+    recipe = write_classification(tmp_path)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    changes = ["optimization.steps=200", "steps_per_epoch=40", "optimization.frozen_norms=true"]
+    train(load_recipe(recipe, [f"output={whole}", *changes]))
+    with start_processes(2, PROGRAM, recipe, f"output={stopped}", *changes) as process:
+        while not (stopped / "last.ckpt").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+    state = load_state(stopped / "last.ckpt")
+    assert 0 < state.values["global_step"] < 200
+    assert output.count(f"stopped by SIGTERM after step {state.values['global_step']}") == 1
+    train(load_recipe(recipe, [f"output={stopped}", *changes]))
+    weights, others = (load_file(folder / "weights.safetensors") for folder in (whole, stopped))
+    for name, tensor in weights.items():  # rounding errors of many steps
+        torch.testing.assert_close(others[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_damaged_files_of_all_processes_are_named(tmp_path: Path) -> None:
+    root = write_gray_videos(tmp_path / "set", 6)
+    damaged = {f"{group}/dark/dark{number}.mp4" for number, group in ((0, "S1"), (1, "S2"), (3, "S1"), (5, "S3"))}
+    for name in damaged:
+        damage(root / name)
+    (tmp_path / "recipe.yaml").write_text(CLASSIFICATION.format(root=root))
+    status, output = run_processes(2, PROGRAM, tmp_path / "recipe.yaml", f"output={tmp_path / 'run'}")
+    assert status == 0, output
+    (summary,) = re.findall("videos could not be decoded and were skipped: (.*)", output)
+    assert set(summary.split(", ")) == damaged
+
+
+@pytest.mark.slow
+def test_an_error_of_all_processes_is_reported_once(tmp_path: Path) -> None:
+    recipe = write_classification(tmp_path)
+    status, output = run_processes(2, PROGRAM, recipe, "optimization.batch_size=3", f"output={tmp_path / 'run'}")
+    assert status != 0
+    assert output.count("expected a multiple of 2, the number of processes") == 1
