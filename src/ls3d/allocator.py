@@ -2,7 +2,7 @@
 
 glibc returns every block of more than 32 MiB to the system as soon as it is freed, and the system clears the pages of
 the next one. The networks allocate and free dozens of such blocks for each frame: for some, that takes a third of the
-time. ``docs/enhancement.md`` has measurements.
+time; ``docs/enhancement.md`` has measurements.
 """
 
 from __future__ import annotations
