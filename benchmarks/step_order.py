@@ -1,6 +1,6 @@
 """The order of the steps of ``ls3d enhance``: what denoising and enlargement lose if they come later.
 
-    python -P benchmarks/step_order.py CLIP... --output benchmarks/results/step_order.json
+    python -P benchmarks/step_order.py CLIP... --output benchmarks/results/steps/order.json
 
 Every second frame of a clip is reduced to a quarter of its size, and gets white Gaussian noise. The networks of `ls3d
 enhance --denoise auto --upscale 4 --factor 2` run in several orders. Scores are PSNR in dB against the clip itself, in

@@ -248,7 +248,7 @@ def test_the_experiment_with_rendered_motion_is_what_was_measured() -> None:
 
 
 def test_scores_of_the_order_of_steps_are_those_of_the_result() -> None:
-    mean = json.loads((ROOT / "benchmarks" / "results" / "step_order.json").read_text())["mean"]
+    mean = json.loads((ROOT / "benchmarks" / "results" / "steps" / "order.json").read_text())["mean"]
     page = (ROOT / "docs" / "enhancement.md").read_text()
     rows = re.findall(r"^\| (?:kept|new) frames, .* \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
     names = [f"kept frames, denoised {when}" for when in ("before", "after")]
