@@ -107,8 +107,7 @@ def compare(
     if not pictures:
         raise InputError(f"{float(start):g}: {opened.info.name} has no frame there", argument="at")
     trials = []
-    rows: list[Row] = []
-    clips = []
+    rows: dict[Path, Row] = {}
     for task, candidates in networks.items():
         made: dict[str, list[ByteArray]] = {}
         for model, network in candidates.items():
@@ -117,14 +116,13 @@ def compare(
             made[model], frame_seconds = _enhance(task, network, pictures, options, seconds)
             whole = None if opened.info.frames is None else frame_seconds * opened.info.frames
             trials.append(Trial(task, model, frame_seconds, whole))
-        row = _row(task, pictures, made, {trial.model: _caption(trial) for trial in trials if trial.task == task})
-        rows.append(row)
-        clips.append((folder / f"{task}.webp", row))
+        captions = {trial.model: _caption(trial) for trial in trials if trial.task == task}
+        rows[folder / f"{task}.webp"] = _row(task, pictures, made, captions)
     folder.mkdir(parents=True, exist_ok=True)
-    comparison = Comparison(tuple(trials), folder / "sheet.png", tuple(path for path, _ in clips))
+    comparison = Comparison(tuple(trials), folder / "sheet.png", tuple(rows))
     with atomic_write(comparison.sheet) as temporary:
-        draw_sheet(rows, temporary)
-    for path, row in clips:
+        draw_sheet(list(rows.values()), temporary)
+    for path, row in rows.items():
         rate = opened.info.rate * (_FACTOR if row.title == "interpolation" else 1)
         with atomic_write(path) as temporary:
             draw_animation(row, float(rate), temporary)

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from torch.utils.data import DataLoader
+import torch
+from torch.utils.data import DataLoader, Dataset
 
+from ls3d.data.windows import RunningSampler
 from ls3d.training.processes import Processes
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule
+
+    from ls3d.training.recipe.sections import BaseRecipe
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,36 @@ class Loaders:
     training: DataLoader[Any]
     validation: DataLoader[Any] | None
     data: str
+
+
+def training_loader(
+    samples: Dataset[Any],
+    recipe: BaseRecipe,
+    batch: int,
+    workers: int,
+    samples_used: Callable[[], int],
+    processes: Processes,
+) -> DataLoader[Any]:
+    """The loader of one process for one epoch.
+
+    Args:
+        samples: are numbered for all processes and epochs.
+        recipe: what is trained.
+        batch: samples that all processes use before gradients are computed; a multiple of their number.
+        workers: processes that load samples; 0 loads them in the training process.
+        samples_used: see ``TrainingTask.loaders``.
+        processes: among which each batch is divided.
+    """
+    epoch = recipe.steps_per_epoch * recipe.optimization.batch_size
+    return DataLoader(
+        samples,
+        batch // processes.count,
+        sampler=RunningSampler(epoch, samples_used, batch, processes.rank, processes.count),
+        # Where there is nothing to pin memory for, torch warns.
+        pin_memory=recipe.accelerator != "cpu" and torch.cuda.is_available(),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
 
 
 class TrainingTask(Protocol):

@@ -19,7 +19,7 @@ import av
 
 from ls3d.errors import InputError
 from ls3d.video.filters import PictureFilter
-from ls3d.video.opening import open_video
+from ls3d.video.packet_times import first_packet_times
 from ls3d.video.source import Source
 
 #: What the fields of a video hold; ``"unknown"`` without motion.
@@ -114,13 +114,7 @@ def has_pulldown_flags(path: str | os.PathLike[str], codec: str) -> bool:
     """
     if codec not in _FLAGGED_CODECS:
         return False
-    with open_video(path) as (container, stream):
-        time_base = Fraction(stream.time_base or 0)
-        try:
-            packets = islice(container.demux(stream), _TIMED_PACKETS)
-            times = sorted(packet.pts * time_base for packet in packets if packet.pts is not None)
-        except av.FFmpegError:
-            return False
+    times, _ = first_packet_times(path, _TIMED_PACKETS)
     steps = [after - before for before, after in pairwise(times[:-_MAX_REORDERING])]
     pairs = [first + second for first, second in pairwise(steps)]
     if len(pairs) < _CYCLE * _MIN_CYCLES:

@@ -1,12 +1,16 @@
-"""Timestamps of copied packets: every packet is kept, and the times of a stream never decrease."""
+"""Times of packets: those of a file's first pictures, and those of copied packets, of which every one is kept."""
 
 from __future__ import annotations
 
 import logging
+import os
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import av
+
+from ls3d.video.opening import open_video
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +21,28 @@ _RESTART = Fraction(1, 2)
 
 #: Seconds between packets of equal time where a format allows none.
 _SPREAD = Fraction(1, 16_000)
+
+
+def first_packet_times(path: str | os.PathLike[str], count: int) -> tuple[list[Fraction], Fraction]:
+    """Read when the first packets of a video are shown; nothing is decoded.
+
+    Args:
+        path: a video file.
+        count: number of packets.
+
+    Returns:
+        The times in seconds, in ascending order, none if a packet can't be read; and the seconds of a tick.
+
+    Raises:
+        InputError: it is not a video.
+    """
+    with open_video(path) as (container, stream):
+        time_base = Fraction(stream.time_base or 0)
+        try:
+            packets = islice(container.demux(stream), count)
+            return sorted(packet.pts * time_base for packet in packets if packet.pts is not None), time_base
+        except av.FFmpegError:
+            return [], time_base
 
 
 class PacketTimes:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -21,6 +21,7 @@ from ls3d.video.color import Color
 from ls3d.video.decoding import first_pictures
 from ls3d.video.names import DEFAULT_MAX_PIXELS
 from ls3d.video.opening import open_video
+from ls3d.video.packet_times import first_packet_times
 from ls3d.video.pixels import FULL_RANGE, planar
 
 _MICROSECOND = Fraction(1, 1_000_000)  # FFmpeg's AV_TIME_BASE
@@ -167,13 +168,7 @@ def has_variable_rate(path: str | os.PathLike[str], rate: Fraction) -> bool:
     Raises:
         InputError: it is not a video.
     """
-    with open_video(path) as (container, stream):
-        time_base = Fraction(stream.time_base or 0)
-        try:
-            packets = islice(container.demux(stream), _TIMED_PACKETS)
-            times = sorted(packet.pts * time_base for packet in packets if packet.pts is not None)
-        except av.FFmpegError:
-            return False
+    times, time_base = first_packet_times(path, _TIMED_PACKETS)
     steps = [after - before for before, after in pairwise(times[:-_MAX_REORDERING] if len(times) > 50 else times)]
     return any(abs(step - 1 / rate) > max(2 * time_base, _EVEN / rate) for step in steps)
 

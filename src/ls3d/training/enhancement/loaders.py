@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch.utils.data import DataLoader
 
 from ls3d.data import cache
 from ls3d.data.cache import CachedClip
-from ls3d.data.windows import FixedWindows, RandomWindows, RunningSampler
+from ls3d.data.windows import FixedWindows, RandomWindows
 from ls3d.errors import InputError
 from ls3d.models.network import EnhancementTraits
 from ls3d.training.enhancement.recipe import DataSection, EnhancementRecipe, frame_size_multiple
 from ls3d.training.identity import digest_clips
 from ls3d.training.processes import SINGLE, Processes
-from ls3d.training.task import Loaders
+from ls3d.training.task import Loaders, training_loader
 
 
 def split_clips(data: DataSection) -> tuple[list[CachedClip], list[CachedClip]]:
@@ -62,22 +61,13 @@ def make_loaders(
         InputError: the clips do not fit the recipe.
     """
     data = recipe.data
-    batch_size = recipe.optimization.batch_size
-    share = processes.share_size(batch_size, "optimization.batch_size")
+    batch = recipe.optimization.batch_size
+    processes.share_size(batch, "optimization.batch_size")  # which checks it
     clips, held_out = split_clips(data)
     if data.rendered:
         clips += cache.render_clips(clips, data.rendered, data.cache)
-    training = DataLoader(
-        RandomWindows(clips, window, data.crop, data.scale, data.candidates, recipe.seed),
-        share,
-        sampler=RunningSampler(
-            recipe.steps_per_epoch * batch_size, samples_used, batch_size, processes.rank, processes.count
-        ),
-        # Where there is nothing to pin memory for, torch warns.
-        pin_memory=recipe.accelerator != "cpu" and torch.cuda.is_available(),
-        num_workers=data.workers,
-        persistent_workers=data.workers > 0,
-    )
+    samples = RandomWindows(clips, window, data.crop, data.scale, data.candidates, recipe.seed)
+    training = training_loader(samples, recipe, batch, data.workers, samples_used, processes)
     validation = None
     if held_out:
         windows = fixed_windows(recipe, held_out, traits, window)

@@ -14,11 +14,10 @@ from torch.utils.data import DataLoader
 from ls3d.data.decoded import decode_set
 from ls3d.data.labeled import LabeledSet, LabeledVideo, open_labeled_set
 from ls3d.data.labeled_clips import Augmentation, FixedViews, LabeledViews, RandomClips
-from ls3d.data.windows import RunningSampler
 from ls3d.errors import InputError
 from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.recognition.recipe import ClassificationData, ClassificationRecipe
-from ls3d.training.task import Loaders
+from ls3d.training.task import Loaders, training_loader
 
 _VALIDATION_GROUPS = frozenset({"val", "valid", "validation"})
 _TEST_GROUPS = frozenset({"test", "testing"})
@@ -103,21 +102,11 @@ def make_loaders(
         InputError: a batch can't be divided evenly among the processes.
     """
     data = recipe.data
-    batch_size = recipe.optimization.batch_size
-    part = batch_size // recipe.accumulate
-    share = processes.share_size(part, "optimization.batch_size / optimization.accumulate")
+    batch = recipe.optimization.batch_size // recipe.accumulate
+    processes.share_size(batch, "optimization.batch_size / optimization.accumulate")  # which checks it
     augmentation = Augmentation(data.share, data.shift, data.speed, data.flip)
-    training = DataLoader(
-        RandomClips(split.training, data.timing, data.size, augmentation, recipe.seed),
-        share,
-        sampler=RunningSampler(
-            recipe.steps_per_epoch * batch_size, samples_used, part, processes.rank, processes.count
-        ),
-        # Where there is nothing to pin memory for, torch warns.
-        pin_memory=recipe.accelerator != "cpu" and torch.cuda.is_available(),
-        num_workers=data.workers,
-        persistent_workers=data.workers > 0,
-    )
+    samples = RandomClips(split.training, data.timing, data.size, augmentation, recipe.seed)
+    training = training_loader(samples, recipe, batch, data.workers, samples_used, processes)
     validation = None
     if split.validation:
         views = FixedViews(split.validation, data.timing, data.size, data.test_share, data.clips)
