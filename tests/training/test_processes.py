@@ -24,7 +24,8 @@ CLASSIFICATION = """
 kind: classification
 model: {{name: r3d_18, arguments: {{num_classes: 2, width: 4}}}}
 data: {{root: {root}, validation: [S3], frames: 2, fps: 2.0, size: [16, 16], color: 0.3}}
-optimization: {{steps: 3, batch_size: 4, warm_up: 1, mixup: 0.3, ema: 0.5}}
+optimization: {{steps: 3, batch_size: 4, warm_up: 1, mixup: 0.3, cutmix: 1.0, ema: 0.5, precise_norms: 2}}
+grad_checkpointing: true
 steps_per_epoch: 2
 accelerator: cpu
 """
@@ -38,6 +39,17 @@ optimization:
 steps_per_epoch: 2
 accelerator: cpu
 """
+
+
+#: By network, the kind of the recipe and the adversarial losses.
+ENHANCEMENT_NETWORKS = {
+    "vfi_ls3d": ("interpolation", "{weight_2d: 0.05, weight_3d: 0.05, width: 4, learning_rate: 0.01}"),
+    "vfi_ls3d_plus_s": ("interpolation", "null"),
+    "vsr_ls3d": ("super-resolution", "null"),
+    "vsr_ls3d_plus_s": ("super-resolution", "null"),
+    "vdn_ls3d": ("denoising", "null"),
+    "vdn_ls3d_plus_s": ("denoising", "null"),
+}
 
 
 def test_processes_divide_each_batch() -> None:
@@ -74,13 +86,13 @@ def require_same_training(one: Path, other: Path) -> None:
     assert weights.keys() == others.keys()
     for name, tensor in weights.items():
         close = torch.allclose(others[name], tensor, atol=2e-6, rtol=5e-6)
-        assert close, f"{name}: {(others[name] - tensor).abs().max()}"
+        assert close, f"{one}, {name}: {(others[name] - tensor).abs().max()}"
     steps, other_steps = (load_state(folder / "last.ckpt").values["global_step"] for folder in (one, other))
     assert steps == other_steps
 
 
 def test_two_processes_train_a_classifier_as_one(tmp_path: Path) -> None:
-    """Batch normalization, mixup, color jitter, moving average, validation."""
+    """Batch normalization and its precise statistics, mixup, CutMix, color jitter, moving average, validation."""
     recipe = write_classification(tmp_path)
     train(load_recipe(recipe, [f"output={tmp_path / 'one'}"]))
     status, output = run_processes(2, PROGRAM, recipe, f"output={tmp_path / 'two'}")
@@ -90,31 +102,23 @@ def test_two_processes_train_a_classifier_as_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "model", "adversarial"),
-    [
-        ("interpolation", "vfi_ls3d", "{weight_2d: 0.05, weight_3d: 0.05, width: 4, learning_rate: 0.01}"),
-        ("interpolation", "vfi_ls3d_plus_s", "null"),
-        ("super-resolution", "vsr_ls3d", "null"),
-        ("super-resolution", "vsr_ls3d_plus_s", "null"),
-        ("denoising", "vdn_ls3d", "null"),
-        ("denoising", "vdn_ls3d_plus_s", "null"),
-    ],
-)
-def test_two_processes_enhance_as_one(tmp_path: Path, folder: Path, kind: str, model: str, adversarial: str) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(ENHANCEMENT.format(kind=kind, model=model, clips=folder, adversarial=adversarial))
+def test_two_processes_enhance_as_one(tmp_path: Path, folder: Path) -> None:
+    recipes = []
+    for model, (kind, adversarial) in ENHANCEMENT_NETWORKS.items():
+        recipes.append(tmp_path / f"{model}.yaml")
+        recipes[-1].write_text(ENHANCEMENT.format(kind=kind, model=model, clips=folder, adversarial=adversarial))
     for count, name in ((1, "one"), (2, "two")):
-        status, output = run_processes(count, WITH_SGD, recipe, f"output={tmp_path / name}")
+        status, output = run_processes(count, WITH_SGD, tmp_path / name, *recipes, timeout=1200)
         assert status == 0, output
-    require_same_training(tmp_path / "one", tmp_path / "two")
+    for model in ENHANCEMENT_NETWORKS:
+        require_same_training(tmp_path / "one" / model, tmp_path / "two" / model)
 
 
 @pytest.mark.slow
 def test_processes_stop_together_and_another_number_resumes(tmp_path: Path) -> None:
     recipe = write_classification(tmp_path)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    changes = ["optimization.steps=200", "steps_per_epoch=40", "optimization.frozen_norms=true"]
+    changes = ["optimization.steps=200", "steps_per_epoch=40", "optimization.frozen_norms=true", "optimization.precise_norms=0"]
     train(load_recipe(recipe, [f"output={whole}", *changes]))
     with start_processes(2, PROGRAM, recipe, f"output={stopped}", *changes) as process:
         while not (stopped / "last.ckpt").exists():

@@ -19,7 +19,7 @@ class Lengths(Section):
         total: length of the training.
         warm_up: length of the warm-up, a part of ``total``.
         milestones: when the rate is reduced.
-        every: reduces the rate each time that this length has passed, instead of ``milestones``.
+        every: instead of ``milestones``, reduces the rate each time that this length has passed after the warm-up.
     """
 
     epoch: int | None = Field(default=None, gt=0)
@@ -45,7 +45,8 @@ class Lengths(Section):
         values: dict[str, Any] = {"steps": steps, "warm_up": round(steps * self.warm_up / self.total)}
         milestones = self.milestones
         if self.every is not None:
-            milestones = [self.every * n for n in range(1, math.ceil(self.total / self.every))]
+            count = math.ceil((self.total - self.warm_up) / self.every) - 1
+            milestones = [self.warm_up + self.every * n for n in range(1, count + 1)]
         if milestones is not None:
             values["milestones"] = [milestone / self.total for milestone in milestones]
         return values
