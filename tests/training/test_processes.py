@@ -118,7 +118,12 @@ def test_two_processes_enhance_as_one(tmp_path: Path, folder: Path) -> None:
 def test_processes_stop_together_and_another_number_resumes(tmp_path: Path) -> None:
     recipe = write_classification(tmp_path)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    changes = ["optimization.steps=200", "steps_per_epoch=40", "optimization.frozen_norms=true", "optimization.precise_norms=0"]
+    changes = [
+        "optimization.steps=200",
+        "steps_per_epoch=40",
+        "optimization.frozen_norms=true",
+        "optimization.precise_norms=0",
+    ]
     train(load_recipe(recipe, [f"output={whole}", *changes]))
     with start_processes(2, PROGRAM, recipe, f"output={stopped}", *changes) as process:
         while not (stopped / "last.ckpt").exists():
