@@ -24,8 +24,7 @@ CLASSIFICATION = """
 kind: classification
 model: {{name: r3d_18, arguments: {{num_classes: 2, width: 4}}}}
 data: {{root: {root}, validation: [S3], frames: 2, fps: 2.0, size: [16, 16], color: 0.3}}
-optimization: {{steps: 3, batch_size: 4, warm_up: 1, mixup: 0.3, cutmix: 1.0, ema: 0.5, precise_norms: 2}}
-grad_checkpointing: true
+optimization: {{steps: 3, batch_size: 4, warm_up: 1, mixup: 0.3, ema: 0.5}}
 steps_per_epoch: 2
 accelerator: cpu
 """
@@ -80,25 +79,37 @@ def write_classification(tmp_path: Path) -> Path:
     return path
 
 
-def require_same_training(one: Path, other: Path) -> None:
+def require_same_training(one: Path, other: Path, atol: float = 2e-6, rtol: float = 5e-6) -> None:
     """Compare all weights, and the steps of the last states."""
     weights, others = (load_file(folder / "weights.safetensors") for folder in (one, other))
     assert weights.keys() == others.keys()
     for name, tensor in weights.items():
-        close = torch.allclose(others[name], tensor, atol=2e-6, rtol=5e-6)
+        close = torch.allclose(others[name], tensor, atol=atol, rtol=rtol)
         assert close, f"{one}, {name}: {(others[name] - tensor).abs().max()}"
     steps, other_steps = (load_state(folder / "last.ckpt").values["global_step"] for folder in (one, other))
     assert steps == other_steps
 
 
 def test_two_processes_train_a_classifier_as_one(tmp_path: Path) -> None:
-    """Batch normalization and its precise statistics, mixup, CutMix, color jitter, moving average, validation."""
+    """Batch normalization, mixup, color jitter, moving average, validation."""
     recipe = write_classification(tmp_path)
     train(load_recipe(recipe, [f"output={tmp_path / 'one'}"]))
     status, output = run_processes(2, PROGRAM, recipe, f"output={tmp_path / 'two'}")
     assert status == 0, output
     assert output.count("Weights: ") == 1
     require_same_training(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_two_processes_mix_and_compute_precise_norms_as_one(tmp_path: Path) -> None:
+    """Other rounding, such as that of channels-last weights, makes differences of the same size here."""
+    recipe = write_classification(tmp_path)
+    changes = "optimization: {cutmix: 1.0, precise_norms: 2}\ngrad_checkpointing: true\n"
+    (tmp_path / "changed.yaml").write_text(f"base: {recipe.name}\n{changes}")
+    for count, name in ((1, "one"), (2, "two")):
+        status, output = run_processes(count, WITH_SGD, tmp_path / name, tmp_path / "changed.yaml")
+        assert status == 0, output
+    require_same_training(tmp_path / "one" / "changed", tmp_path / "two" / "changed", atol=1e-3, rtol=3e-3)
 
 
 @pytest.mark.slow
