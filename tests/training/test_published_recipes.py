@@ -131,9 +131,9 @@ def test_figures_are_the_published_ones(name: str) -> None:
     rates = {step: options.scaled_rate * options.rate(step) for step in published.rates}
     assert rates == pytest.approx(published.rates, rel=1e-3, abs=1e-7)
     assert recipe.model.arguments.get("ls3d", False) == name.endswith("ls3d")
-    assert (recipe.model.weights is not None) == (name.endswith(("ucf101", "hmdb51")) and name != "c3d/c3d_ucf101") or (
-        "table8_i3d" in name
-    )
+    is_fine_tuning = name.endswith(("_sports1m_ucf101", "34_ucf101", "hmdb51")) or "table8_i3d" in name
+    assert (recipe.model.weights is not None) == is_fine_tuning
+    assert (recipe.data.validation == ["test"]) == name.endswith(("ucf101", "hmdb51"))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
