@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.labeled import damage, gray_set, write_gray_videos
-from torch import Tensor
+from torch import Tensor, nn
 
 from ls3d.data.decoded import save_decoded
 from ls3d.data.labeled_clips import Augmentation, RandomClips
@@ -362,7 +362,7 @@ def test_precise_norms_are_the_means_over_batches(data: Path, tmp_path: Path, em
     trained = load_model(train(made))
     assert isinstance(trained, RecognitionNet)
     samples = iter(RandomClips(open_split(made.data).training, made.data.timing, (16, 16), Augmentation(), made.seed))
-    conv, norm = trained.stem[0], trained.stem[1]  # type: ignore[index]
+    conv, norm = trained.get_submodule("stem.0"), trained.get_submodule("stem.1")
     means, variances = [], []
     with torch.no_grad():
         for _ in range(3):
@@ -370,6 +370,9 @@ def test_precise_norms_are_the_means_over_batches(data: Path, tmp_path: Path, em
             outputs = conv(normalize_clips(clips, preprocessing_of(trained))).transpose(0, 1).flatten(1).double()
             means.append(outputs.mean(dim=1))
             variances.append(outputs.var(dim=1))
+    assert isinstance(norm, nn.BatchNorm3d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     torch.testing.assert_close(norm.running_mean.double(), torch.stack(means).mean(dim=0), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(norm.running_var.double(), torch.stack(variances).mean(dim=0), rtol=1e-4, atol=1e-4)
 
