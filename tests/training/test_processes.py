@@ -79,12 +79,13 @@ def write_classification(tmp_path: Path) -> Path:
     return path
 
 
-def require_same_training(one: Path, other: Path, atol: float = 2e-6, rtol: float = 5e-6) -> None:
-    """Compare all weights, and the steps of the last states."""
+def require_same_training(one: Path, other: Path, statistics: float = 2e-6) -> None:
+    """Compare all weights, and the steps of the last states; statistics of normalizations with another tolerance."""
     weights, others = (load_file(folder / "weights.safetensors") for folder in (one, other))
     assert weights.keys() == others.keys()
     for name, tensor in weights.items():
-        close = torch.allclose(others[name], tensor, atol=atol, rtol=rtol)
+        tolerance = statistics if "running" in name else 2e-6
+        close = torch.allclose(others[name], tensor, atol=tolerance, rtol=2.5 * tolerance)
         assert close, f"{one}, {name}: {(others[name] - tensor).abs().max()}"
     steps, other_steps = (load_state(folder / "last.ckpt").values["global_step"] for folder in (one, other))
     assert steps == other_steps
@@ -102,14 +103,14 @@ def test_two_processes_train_a_classifier_as_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_mix_and_compute_precise_norms_as_one(tmp_path: Path) -> None:
-    """Other rounding, such as that of channels-last weights, makes differences of the same size here."""
+    """At a low rate, because the statistics change a lot with the weights, which differ by rounding errors."""
     recipe = write_classification(tmp_path)
-    changes = "optimization: {cutmix: 1.0, precise_norms: 2}\ngrad_checkpointing: true\n"
+    changes = "optimization: {cutmix: 1.0, precise_norms: 2, learning_rate: 1.0e-4}\ngrad_checkpointing: true\n"
     (tmp_path / "changed.yaml").write_text(f"base: {recipe.name}\n{changes}")
     for count, name in ((1, "one"), (2, "two")):
         status, output = run_processes(count, WITH_SGD, tmp_path / name, tmp_path / "changed.yaml")
         assert status == 0, output
-    require_same_training(tmp_path / "one" / "changed", tmp_path / "two" / "changed", atol=1e-3, rtol=3e-3)
+    require_same_training(tmp_path / "one" / "changed", tmp_path / "two" / "changed", statistics=1e-4)
 
 
 @pytest.mark.slow
