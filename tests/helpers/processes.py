@@ -1,4 +1,4 @@
-"""Trainings in other processes: ``python processes.py RECIPE [VALUE...]`` trains, with plain gradient descent."""
+"""Trainings in other processes: ``python processes.py FOLDER RECIPE...`` trains, with plain gradient descent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-#: Trains with plain gradient descent: adaptive optimizers turn rounding errors of small gradients into large steps.
+#: Trains recipes one after the other, because starting Python takes longer than a training, by plain gradient descent:
+#: adaptive optimizers turn rounding errors of small gradients into large steps.
 WITH_SGD = [os.fspath(Path(__file__))]
 
 #: The program.
@@ -41,4 +42,5 @@ if __name__ == "__main__":
     from ls3d.training import load_recipe, train
 
     torch.optim.Adam = torch.optim.AdamW = _sgd  # type: ignore[assignment, misc]
-    train(load_recipe(sys.argv[1], sys.argv[2:]))
+    for recipe in sys.argv[2:]:
+        train(load_recipe(recipe, [f"output={sys.argv[1]}/{Path(recipe).stem}"]))

@@ -128,7 +128,7 @@ def test_rows_with_unequal_budgets_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"table": "table8"}, "no table is called 'table8'; there are table2, "),
+        ({"table": "table9"}, "no table is called 'table9'; there are table2, "),
         ({"seeds": 0}, "seeds 0: expected at least 1"),
         ({"recipes": "nowhere"}, r"recipes nowhere: there is no recipe vsr/table6_conv3d\.yaml"),
         ({"clips": "nowhere"}, "nowhere: no such folder of training clips"),
@@ -173,6 +173,7 @@ def test_a_table_from_end_to_end(tmp_path: Path, folder: Path, monkeypatch: pyte
     assert trained == ["vsr_conv3d/0", "vsr_conv3d/1", "vsr_ls3d/0", "vsr_ls3d/1"]
     assert calls[3] == "3/4 Vimeo-90K, LS3D paper, seed 1"
     again = reproduce("table6", TINY, **given)
+    assert isinstance(first, Reproduction)
     assert len(trained) == 4
     assert again.to_dict() == first.to_dict()
     _check_json(first, tmp_path)

@@ -12,17 +12,22 @@ import numpy as np
 import pytest
 import torch
 from helpers.labeled import damage, gray_set, write_gray_videos
-from torch import Tensor
+from torch import Tensor, nn
 
 from ls3d.data.decoded import save_decoded
+from ls3d.data.labeled_clips import Augmentation, RandomClips
 from ls3d.errors import InputError, TrainingStoppedError
 from ls3d.evaluation.recognition import ViewProtocol, evaluate_recognition
-from ls3d.models import RecognitionNet, create_model, load_model, read_metadata
+from ls3d.inference import normalize_clips
+from ls3d.inference.classifier import preprocessing_of
+from ls3d.models import RecognitionNet, create_model, load_model, read_metadata, save_weights
+from ls3d.models.outline import make_outline
 from ls3d.nn import LS3DConv3d
 from ls3d.training import build_recipe, recipe_for_videos, train
 from ls3d.training._network import create_or_load
 from ls3d.training.recipe.sections import BaseRecipe, ModelSection
 from ls3d.training.recognition.loaders import open_split
+from ls3d.training.recognition.mixing import draw_mixture
 from ls3d.training.recognition.optimizer import optimizer_groups
 from ls3d.training.recognition.recipe import ClassificationData, ClassificationOptimization, ClassificationRecipe
 
@@ -79,7 +84,7 @@ def train_until(step: int, interrupted: BaseRecipe, monkeypatch: pytest.MonkeyPa
 def test_resumed_training_equals_uninterrupted_training(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"mixup": 0.2, "accumulate": 2, "ema": 0.5}
+    options = {"mixup": 0.2, "cutmix": 1.0, "accumulate": 2, "ema": 0.5, "precise_norms": 2}
     whole = train(recipe(data, tmp_path / "whole", optimization=options))
     stopped = recipe(data, tmp_path / "stopped", optimization=options)
     train_until(3, stopped, monkeypatch)
@@ -157,6 +162,9 @@ def test_the_number_of_classes_must_be_that_of_the_videos(data: Path, tmp_path: 
         ("data", {"validation": 1.5}, "validation 1.5 is not a share"),
         ("optimization", {"accumulate": 3}, "accumulate is 3, which does not divide batch_size, 4"),
         ("optimization", {"milestones": [0.5, 0.2]}, "not increasing"),
+        ("optimization", {"precise_norms": 2, "frozen_norms": True}, "frozen_norms keeps the statistics"),
+        ("optimization", {"lengths": {"total": 3, "warm_up": 3}}, r"lengths: warm_up is 3, expected less than total"),
+        ("optimization", {"lengths": {"total": 3, "every": 1, "milestones": [2]}}, "exclude each other"),
         ("optimization", {"offset_limit": 4.0}, "r3d_18 has no LS3DConv3d to bound"),
         ("model", {"name": "vfi_ls3d", "arguments": {}}, "is for interpolation, the recipe's kind is classification"),
         ("model", {"name": "c3d", "arguments": {}}, r"data\.frames is 2, c3d needs 16"),
@@ -180,6 +188,32 @@ def test_schedules() -> None:
     assert [steps[29], steps[30], steps[59], steps[60]] == pytest.approx([1, 0.1, 0.1, 0.01])
 
 
+def test_lengths_are_in_epochs_or_steps_and_scaled_to_given_steps() -> None:
+    def options(**changes: Any) -> ClassificationOptimization:
+        values = {"lengths": {"epoch": 1000, "total": 10, "warm_up": 1, "every": 3}, "batch_size": 10, **changes}
+        return ClassificationOptimization(**values)
+
+    published = options()
+    assert (published.steps, published.warm_up, published.milestones) == (1000, 100, [0.4, 0.7])
+    assert options(batch_size=30).steps == 334  # rounded up
+    shorter = options(steps=50)
+    assert (shorter.steps, shorter.warm_up, shorter.milestones) == (50, 5, [0.4, 0.7])
+    again = ClassificationOptimization.model_validate(shorter.model_dump())
+    assert again == shorter
+    in_steps = options(lengths={"total": 45, "milestones": [20, 30, 40]}, schedule="steps")
+    assert in_steps.steps == 45
+    assert [in_steps.rate(step) for step in (19, 20, 29, 30, 39, 40)] == pytest.approx([1, 0.1, 0.1, 0.01, 0.01, 0.001])
+
+
+def test_the_rate_is_proportional_to_the_batch() -> None:
+    options = ClassificationOptimization(steps=1, learning_rate=0.01, reference_batch=8, batch_size=512)
+    assert options.scaled_rate == pytest.approx(0.64)
+    network = create_model("r3d_18", **ARGUMENTS)
+    assert isinstance(network, RecognitionNet)
+    assert {group["lr"] for group in optimizer_groups(network, options)} == {options.scaled_rate}
+    assert ClassificationOptimization(steps=1, learning_rate=0.01, batch_size=512).scaled_rate == 0.01
+
+
 def test_rates_decrease_towards_the_input() -> None:
     network = create_model("r3d_18", **ARGUMENTS, ls3d="layer4.*")
     assert isinstance(network, RecognitionNet)
@@ -192,6 +226,22 @@ def test_rates_decrease_towards_the_input() -> None:
     assert groups["stem"]["weight_decay"] > groups["stem.scales"]["weight_decay"] == 0
     parameters = [id(parameter) for group in groups.values() for parameter in group["params"]]
     assert sorted(parameters) == sorted(id(parameter) for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "middle"), [("i3d_inception", "conv_1a", "mixed_4c"), ("c3d", "conv1a", None)]
+)
+def test_rates_do_not_depend_on_how_a_network_is_divided(name: str, first: str, middle: str | None) -> None:
+    """Twelve steps from the classifier of Inception-I3D to its first layer decrease the rate as five of a ResNet."""
+    network = make_outline(name, {})
+    assert isinstance(network, RecognitionNet)
+    options = ClassificationOptimization(steps=1, learning_rate=1.0, layer_decay=0.7, bias_factor=2.0)
+    groups = {group["name"]: group for group in optimizer_groups(network, options)}
+    assert groups[network.classifier]["lr"] == 1
+    assert groups[first]["lr"] == pytest.approx(0.7**5)
+    assert groups[f"{first}.scales"]["lr"] == pytest.approx(2 * 0.7**5)
+    if middle is not None:
+        assert groups[middle]["lr"] == pytest.approx(0.7**2.5)
 
 
 def test_published_splits_are_found(tmp_path: Path) -> None:
@@ -262,3 +312,82 @@ def test_color_jitter_changes_brightness_and_contrast(data: Path, tmp_path: Path
         slope = after.std() / before.std()
         assert 0.5 <= slope <= 1.5
         torch.testing.assert_close(after, (before - before.mean()) * slope + after.mean(), atol=0.01, rtol=1e-4)
+
+
+def test_cutmix_shows_another_clip_in_a_rectangle() -> None:
+    rng = np.random.default_rng(0)
+    clips = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 3, 2, 20, 30)
+    weights = []
+    for _ in range(200):
+        mixture = draw_mixture(rng, 4, (20, 30), mixup=0.0, cutmix=1.0)
+        assert mixture is not None
+        mixed = mixture.mix(clips, clips[torch.from_numpy(mixture.order)])
+        for clip, own, other in zip(mixed, range(4), mixture.order, strict=True):
+            if own == other:
+                continue
+            is_other = (clip == other).all(dim=0).all(dim=0)
+            assert torch.equal(clip, torch.where(is_other, float(other), float(own)).expand_as(clip))
+            assert 1 - is_other.float().mean().item() == pytest.approx(mixture.weight)
+            rows, columns = is_other.any(dim=1), is_other.any(dim=0)
+            assert torch.equal(is_other, rows[:, None] & columns)  # a rectangle
+            weights.append(mixture.weight)
+    assert min(weights) < 0.2
+    assert max(weights) > 0.9
+
+
+def test_each_batch_is_mixed_in_one_of_two_ways() -> None:
+    rng = np.random.default_rng(0)
+    mixtures = [draw_mixture(rng, 2, (8, 8), mixup=0.2, cutmix=1.0) for _ in range(400)]
+    cut = sum(mixture is not None and mixture.box is not None for mixture in mixtures)
+    assert 160 < cut < 240
+    assert draw_mixture(rng, 2, (8, 8), mixup=0.0, cutmix=0.0) is None
+    only = draw_mixture(np.random.default_rng(5), 2, (8, 8), mixup=0.2, cutmix=0.0)
+    assert only is not None
+    assert only.weight == np.random.default_rng(5).beta(0.2, 0.2)
+
+
+def test_checkpointing_activations_changes_no_weights(data: Path, tmp_path: Path) -> None:
+    digests = [
+        read_metadata(train(recipe(data, tmp_path / str(enable), grad_checkpointing=enable)))["sha256"]
+        for enable in (False, True)
+    ]
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_precise_norms_are_the_means_over_batches(data: Path, tmp_path: Path, ema: float) -> None:
+    """Compared with the statistics of the stem's outputs, computed from the weights and the clips."""
+    options = {"precise_norms": 3, "steps": 5, "ema": ema}
+    made = recipe(data, tmp_path / "run", optimization=options)
+    trained = load_model(train(made))
+    assert isinstance(trained, RecognitionNet)
+    samples = iter(RandomClips(open_split(made.data).training, made.data.timing, (16, 16), Augmentation(), made.seed))
+    conv, norm = trained.get_submodule("stem.0"), trained.get_submodule("stem.1")
+    means, variances = [], []
+    with torch.no_grad():
+        for _ in range(3):
+            clips = torch.stack([next(samples)["clip"] for _ in range(4)])
+            outputs = conv(normalize_clips(clips, preprocessing_of(trained))).transpose(0, 1).flatten(1).double()
+            means.append(outputs.mean(dim=1))
+            variances.append(outputs.var(dim=1))
+    assert isinstance(norm, nn.BatchNorm3d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    torch.testing.assert_close(norm.running_mean.double(), torch.stack(means).mean(dim=0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(norm.running_var.double(), torch.stack(variances).mean(dim=0), rtol=1e-4, atol=1e-4)
+
+
+def test_downloaded_weights_are_fine_tuned(tmp_path: Path) -> None:
+    root = write_gray_videos(tmp_path / "set", groups=False)
+    with pytest.raises(InputError, match="`ls3d weights get i3d_inception` downloads them"):
+        recipe_for_videos(root, "i3d_inception")
+    weights = tmp_path / "cache" / "ls3d" / "weights" / "i3d_inception.safetensors"
+    weights.parent.mkdir(parents=True)
+    save_weights(create_model("i3d_inception"), weights, half=True)
+    made = recipe_for_videos(root, "i3d_inception")
+    assert isinstance(made, ClassificationRecipe)
+    assert made.model.weights == weights
+    assert made.optimization.layer_decay == 0.7
+    network = create_or_load(made.model)
+    assert isinstance(network, RecognitionNet)
+    assert network.num_classes == 2

@@ -32,7 +32,9 @@ CLASSIFICATION = """
 kind: classification
 model: {{name: r3d_18, arguments: {{num_classes: 2, width: 4, dropout: 0.5}}}}
 data: {{root: {root}, validation: [S3], frames: 2, fps: 2.0, size: [16, 16], color: 0.3, workers: 1}}
-optimization: {{steps: 60, batch_size: 4, warm_up: 1, mixup: 0.3, ema: 0.5, accumulate: 2, label_smoothing: 0.1}}
+optimization:
+  {{steps: 60, batch_size: 4, warm_up: 1, mixup: 0.3, cutmix: 1.0, ema: 0.5, accumulate: 2, label_smoothing: 0.1,
+   precise_norms: 3}}
 steps_per_epoch: 20
 accelerator: cpu
 """

@@ -40,6 +40,17 @@ accelerator: cpu
 """
 
 
+#: By network, the kind of the recipe and the adversarial losses.
+ENHANCEMENT_NETWORKS = {
+    "vfi_ls3d": ("interpolation", "{weight_2d: 0.05, weight_3d: 0.05, width: 4, learning_rate: 0.01}"),
+    "vfi_ls3d_plus_s": ("interpolation", "null"),
+    "vsr_ls3d": ("super-resolution", "null"),
+    "vsr_ls3d_plus_s": ("super-resolution", "null"),
+    "vdn_ls3d": ("denoising", "null"),
+    "vdn_ls3d_plus_s": ("denoising", "null"),
+}
+
+
 def test_processes_divide_each_batch() -> None:
     samplers = [RunningSampler(8, lambda: 100, batch=4, rank=rank, processes=2) for rank in range(2)]
     assert [list(sampler) for sampler in samplers] == [[100, 101, 104, 105], [102, 103, 106, 107]]
@@ -68,13 +79,14 @@ def write_classification(tmp_path: Path) -> Path:
     return path
 
 
-def require_same_training(one: Path, other: Path) -> None:
-    """Compare all weights, and the steps of the last states."""
+def require_same_training(one: Path, other: Path, statistics: float = 2e-6) -> None:
+    """Compare all weights, and the steps of the last states; statistics of normalizations with another tolerance."""
     weights, others = (load_file(folder / "weights.safetensors") for folder in (one, other))
     assert weights.keys() == others.keys()
     for name, tensor in weights.items():
-        close = torch.allclose(others[name], tensor, atol=2e-6, rtol=5e-6)
-        assert close, f"{name}: {(others[name] - tensor).abs().max()}"
+        tolerance = statistics if "running" in name else 2e-6
+        close = torch.allclose(others[name], tensor, atol=tolerance, rtol=2.5 * tolerance)
+        assert close, f"{one}, {name}: {(others[name] - tensor).abs().max()}"
     steps, other_steps = (load_state(folder / "last.ckpt").values["global_step"] for folder in (one, other))
     assert steps == other_steps
 
@@ -90,31 +102,40 @@ def test_two_processes_train_a_classifier_as_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "model", "adversarial"),
-    [
-        ("interpolation", "vfi_ls3d", "{weight_2d: 0.05, weight_3d: 0.05, width: 4, learning_rate: 0.01}"),
-        ("interpolation", "vfi_ls3d_plus_s", "null"),
-        ("super-resolution", "vsr_ls3d", "null"),
-        ("super-resolution", "vsr_ls3d_plus_s", "null"),
-        ("denoising", "vdn_ls3d", "null"),
-        ("denoising", "vdn_ls3d_plus_s", "null"),
-    ],
-)
-def test_two_processes_enhance_as_one(tmp_path: Path, folder: Path, kind: str, model: str, adversarial: str) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(ENHANCEMENT.format(kind=kind, model=model, clips=folder, adversarial=adversarial))
+def test_two_processes_mix_and_compute_precise_norms_as_one(tmp_path: Path) -> None:
+    """At a low rate, because the statistics change a lot with the weights, which differ by rounding errors."""
+    recipe = write_classification(tmp_path)
+    changes = "optimization: {cutmix: 1.0, precise_norms: 2, learning_rate: 1.0e-4}\ngrad_checkpointing: true\n"
+    (tmp_path / "changed.yaml").write_text(f"base: {recipe.name}\n{changes}")
     for count, name in ((1, "one"), (2, "two")):
-        status, output = run_processes(count, WITH_SGD, recipe, f"output={tmp_path / name}")
+        status, output = run_processes(count, WITH_SGD, tmp_path / name, tmp_path / "changed.yaml")
         assert status == 0, output
-    require_same_training(tmp_path / "one", tmp_path / "two")
+    require_same_training(tmp_path / "one" / "changed", tmp_path / "two" / "changed", statistics=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_enhance_as_one(tmp_path: Path, folder: Path) -> None:
+    recipes = []
+    for model, (kind, adversarial) in ENHANCEMENT_NETWORKS.items():
+        recipes.append(tmp_path / f"{model}.yaml")
+        recipes[-1].write_text(ENHANCEMENT.format(kind=kind, model=model, clips=folder, adversarial=adversarial))
+    for count, name in ((1, "one"), (2, "two")):
+        status, output = run_processes(count, WITH_SGD, tmp_path / name, *recipes, timeout=1200)
+        assert status == 0, output
+    for model in ENHANCEMENT_NETWORKS:
+        require_same_training(tmp_path / "one" / model, tmp_path / "two" / model)
 
 
 @pytest.mark.slow
 def test_processes_stop_together_and_another_number_resumes(tmp_path: Path) -> None:
     recipe = write_classification(tmp_path)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    changes = ["optimization.steps=200", "steps_per_epoch=40", "optimization.frozen_norms=true"]
+    changes = [
+        "optimization.steps=200",
+        "steps_per_epoch=40",
+        "optimization.frozen_norms=true",
+        "optimization.precise_norms=0",
+    ]
     train(load_recipe(recipe, [f"output={whole}", *changes]))
     with start_processes(2, PROGRAM, recipe, f"output={stopped}", *changes) as process:
         while not (stopped / "last.ckpt").exists():

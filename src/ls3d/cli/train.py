@@ -95,13 +95,15 @@ def silence_notices() -> None:
 
 
 def reproduce(
-    table: Annotated[str, typer.Argument(help="table2, table3, table4, table5, table6 or table7.")],
+    table: Annotated[str, typer.Argument(help="table2, table3, table4, table5, table6, table7 or table8.")],
     overrides: Overrides = None,
     small: Annotated[
         bool, typer.Option("--small", help="Minutes on a few clips, instead of the paper's data and sizes.")
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Number of trainings of each row.")] = 3,
-    clips: Annotated[Path | None, typer.Option(help="Folder of training clips.")] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="Folder of training clips; for table8, of videos by class.")
+    ] = None,
     test: Annotated[
         Path | None, typer.Option(help="Folder of the published test set; default: held-out clips.")
     ] = None,

@@ -5,12 +5,16 @@
 """
 
 from ls3d.reproduce._reproduce import reproduce
-from ls3d.reproduce.report import Comparison, Reproduction, RowResult
+from ls3d.reproduce.report import AccuracyReproduction, AccuracyResult, Comparison, Reproduction, RowResult
 from ls3d.reproduce.search import Architecture, Search, SearchResult, search_architectures
-from ls3d.reproduce.tables import TABLES, Column, Table, TableRow
+from ls3d.reproduce.tables import TABLE_8, TABLES, AccuracyRow, Column, Table, TableRow
 
 __all__ = [
     "TABLES",
+    "TABLE_8",
+    "AccuracyReproduction",
+    "AccuracyResult",
+    "AccuracyRow",
     "Architecture",
     "Column",
     "Comparison",

@@ -12,7 +12,8 @@ from ls3d.errors import InputError
 from ls3d.models import load_model
 from ls3d.reproduce.measure import device_of, measure, measure_weightless, published_folder
 from ls3d.reproduce.plan import TrainingRun, plan_runs
-from ls3d.reproduce.report import Reproduction, RowResult
+from ls3d.reproduce.recognition import reproduce_table_8
+from ls3d.reproduce.report import AccuracyReproduction, Reproduction, RowResult
 from ls3d.reproduce.tables import Table, get_table
 
 #: Called before each run with the number of finished runs, the number of all runs, and a description of the next.
@@ -30,17 +31,18 @@ def reproduce(
     recipes: str | os.PathLike[str] = "recipes",
     output: str | os.PathLike[str] = "runs/reproduce",
     progress: Progress | None = None,
-) -> Reproduction:
+) -> Reproduction | AccuracyReproduction:
     """Train every row of a table with the same budget and measure it. Interrupted, the same call resumes.
 
     Args:
-        table: ``"table2"`` to ``"table7"``.
+        table: ``"table2"`` to ``"table8"``.
         overrides: ``section.key=value``, applied to the recipes of all rows.
         small: add the overlay ``small`` to the recipes: minutes on a few clips instead of the paper's data and sizes.
         seeds: number of trainings of each row, with the seeds 0, 1, ...
-        clips: folder of training clips for all rows; None uses the recipes' own.
-        test: folder of the published test set (for table 4, a folder of folders named after the protocols); None
-            measures on the clips that the recipes hold out.
+        clips: folder of training clips for all rows, for table 8 of videos by class (or a CSV file, or a file of
+            decoded videos); None uses the recipes' own.
+        test: folder of the published test set (for table 4, a folder of folders named after the protocols, for table 8
+            as ``clips``); None measures on the clips that the recipes hold out.
         recipes: folder of recipes.
         output: folder of all runs. A run's folder is named after its recipe, so a finished run is used again, and
             two tables share the rows that they have in common.
@@ -49,9 +51,11 @@ def reproduce(
     Raises:
         InputError: the table is unknown, recipes or data are missing or unsuitable, or budgets differ.
     """
-    known = get_table(table)
     if seeds < 1:
         raise InputError(f"{seeds}: expected at least 1", argument="seeds")
+    if table == "table8":
+        return reproduce_table_8(overrides, small, seeds, clips, test, Path(recipes), Path(output), progress)
+    known = get_table(table)
     # A JSON string is a YAML string, whatever is in the path.
     changes = [*overrides, *([f"data.root={json.dumps(os.fspath(clips))}"] if clips else [])]
     runs = plan_runs(known, Path(recipes), Path(output), changes, small, seeds)

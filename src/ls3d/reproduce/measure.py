@@ -65,10 +65,10 @@ def _measure(
         mean = evaluate(network, protocol, data, device=device_of(run.recipe)).mean
         return {column: mean[column] for column in COLUMNS}
 
-    return _computed_once(run.recipe.output / f"{protocol.name}-{identity[:10]}.json", conditions, compute)
+    return computed_once(run.recipe.output / f"{protocol.name}-{identity[:10]}.json", conditions, compute)
 
 
-def _computed_once(path: Path, conditions: dict[str, Any], compute: Callable[[], Scores]) -> Scores:
+def computed_once(path: Path, conditions: dict[str, Any], compute: Callable[[], Scores]) -> Scores:
     """The scores in a JSON file if they were measured under the same conditions, else new ones, which are kept there.
 
     The journal of ``evaluate`` does not replace this: it is deleted when an evaluation is finished.

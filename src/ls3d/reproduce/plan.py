@@ -60,11 +60,7 @@ def plan_runs(
     Raises:
         InputError: a recipe is missing or invalid, or rows of one column have different budgets.
     """
-    for override in overrides:
-        if override.partition("=")[0] in ("seed", "output"):
-            raise InputError(
-                f"{override!r}: seeds are counted from 0 and folders are named after recipes", argument="overrides"
-            )
+    refuse_own_keys(overrides)
     runs = []
     for column in table.columns:
         column_runs = [
@@ -75,6 +71,19 @@ def plan_runs(
         _check_budgets(column_runs)
         runs += column_runs
     return runs
+
+
+def refuse_own_keys(overrides: Sequence[str]) -> None:
+    """Refuse overrides of what a reproduction sets itself.
+
+    Raises:
+        InputError: there is one.
+    """
+    for override in overrides:
+        if override.partition("=")[0] in ("seed", "output"):
+            raise InputError(
+                f"{override!r}: seeds are counted from 0 and folders are named after recipes", argument="overrides"
+            )
 
 
 def _recipes_of(

@@ -17,12 +17,27 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ls3d.files import atomic_write
-from ls3d.reproduce.tables import Column, Table, TableRow
+from ls3d.reproduce.tables import AccuracyRow, Column, Table, TableRow
 from ls3d.terminal import console as plain_console
 
 
+class _OverSeeds:
+    """Statistics of scores over seeds."""
+
+    scores: dict[int, dict[str, float]]
+
+    def mean(self, metric: str) -> float:
+        """The mean over seeds."""
+        return statistics.fmean(score[metric] for score in self.scores.values())
+
+    def spread(self, metric: str) -> float | None:
+        """The standard deviation over seeds; None for a single seed."""
+        values = [score[metric] for score in self.scores.values()]
+        return statistics.stdev(values) if len(values) > 1 else None
+
+
 @dataclass(frozen=True)
-class RowResult:
+class RowResult(_OverSeeds):
     """The scores of a row.
 
     Attributes:
@@ -41,14 +56,28 @@ class RowResult:
     parameters: int
     folder: Path
 
-    def mean(self, metric: str) -> float:
-        """The mean over seeds."""
-        return statistics.fmean(score[metric] for score in self.scores.values())
 
-    def spread(self, metric: str) -> float | None:
-        """The standard deviation over seeds; None for a single seed."""
-        values = [score[metric] for score in self.scores.values()]
-        return statistics.stdev(values) if len(values) > 1 else None
+@dataclass(frozen=True)
+class AccuracyResult(_OverSeeds):
+    """The scores of a row of table 8.
+
+    Attributes:
+        row: the row.
+        scores: ``top1`` and ``top5`` in percent, by seed.
+        start: likewise, of the plain network that it continues from.
+        recipe: JSON-able values of the recipe, without seed and folder.
+        parameters: number of the network's parameters.
+        macs: multiply-adds for a clip as the paper counts them.
+        folder: where the runs are, one folder for each seed.
+    """
+
+    row: AccuracyRow
+    scores: dict[int, dict[str, float]]
+    start: dict[int, dict[str, float]]
+    recipe: dict[str, Any]
+    parameters: int
+    macs: int
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -56,9 +85,9 @@ class Comparison:
     """Two methods that are next to each other in the paper's order, as measured here.
 
     Attributes:
-        worse: the method with the lower PSNR in the paper.
-        better: the method with the higher PSNR in the paper.
-        gain: PSNR of ``better`` minus PSNR of ``worse`` in dB, the mean over seeds.
+        worse: the method with the lower PSNR, or accuracy, in the paper.
+        better: the method with the higher one.
+        gain: that of ``better`` minus that of ``worse``, in dB or percentage points, the mean over seeds.
         error: standard error of ``gain`` from the differences of each seed; None for a single seed.
     """
 
@@ -123,8 +152,7 @@ class Reproduction:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        _write_json(path, self.to_dict())
 
     def show(self, console: Console | None = None) -> None:
         """Print the paper's table next to ours, and whether its order holds."""
@@ -137,11 +165,7 @@ class Reproduction:
             results = self._of(column)
             parts.append(_rich_table(self.table, column, results, *self.weightless[column.title]))
             parts += [Text(_sentence(comparison)) for comparison in _comparisons(results)]
-        seeds = len(self.results[0].scores)
-        optimization = self.results[0].recipe["optimization"]
-        budget = f"{optimization['steps']} steps of {optimization['batch_size']} samples"
-        trained = f"mean and standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
-        lines = [f"Ours: {trained}, {budget} each, on {self.measured_on}."]
+        lines = [f"Ours: {_describe_training(self.results[0])}, on {self.measured_on}."]
         if not self.measured_on.startswith("the published"):
             lines.append("These are not the paper's clips: compare our rows with each other, not with the paper's.")
         return Group(*parts, *(Text(line, style="dim") for line in lines))
@@ -150,12 +174,98 @@ class Reproduction:
         return [result for result in self.results if result.column == column]
 
 
+@dataclass(frozen=True)
+class AccuracyReproduction:
+    """The result of ``reproduce`` for table 8.
+
+    Attributes:
+        results: of the rows, in the paper's order.
+        small: whether the recipes had the overlay ``small``.
+        measured_on: the videos that were measured on, in words.
+        versions: of all software that could change a result.
+    """
+
+    results: list[AccuracyResult]
+    small: bool
+    measured_on: str
+    versions: dict[str, str]
+
+    def order(self) -> list[Comparison]:
+        """Comparisons of top-1 accuracy between neighbors in the paper's order."""
+        return [_compare(*pair, metric="top1") for pair in itertools.pairwise(self.results)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "table": "table8",
+            "title": _TITLE_8,
+            "small": self.small,
+            "measured_on": self.measured_on,
+            "rows": [_accuracy_row(result) for result in self.results],
+            "order": [asdict(comparison) | {"verdict": comparison.verdict} for comparison in self.order()],
+            "versions": self.versions,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the JSON, atomically."""
+        _write_json(path, self.to_dict())
+
+    def show(self, console: Console | None = None) -> None:
+        """Print the paper's table next to ours, and whether its order holds."""
+        (console or plain_console()).print(self.render())
+
+    def render(self) -> RenderableType:
+        """What ``show`` prints."""
+        grid = RichTable(title=f"Table 8: {_TITLE_8} (each column: paper, ours)", title_justify="left")
+        grid.add_column("method")
+        for heading in ("top-1, %", "top-5, %", "10^6 parameters", "10^9 multiply-adds"):
+            grid.add_column(heading, justify="right")
+        for result in self.results:
+            accuracies = (f"{result.row.published[metric]}, {_mean(result, metric)}" for metric in ("top1", "top5"))
+            parameters = f"{result.row.parameters:.2f}, {result.parameters / 1e6:.2f}"
+            grid.add_row(
+                result.row.method, *accuracies, parameters, f"{result.row.gflops:.2f}, {result.macs / 1e9:.2f}"
+            )
+        lines = [
+            *(_sentence(comparison, "points") for comparison in self.order()),
+            f"Ours: {_describe_training(self.results[0])} from the plain network, on {self.measured_on}.",
+        ]
+        return Group(grid, *map(Text, lines))
+
+
+_TITLE_8 = "action recognition, Kinetics-400"
+
+
+def _mean(result: AccuracyResult, metric: str) -> str:
+    spread = result.spread(metric)
+    return f"{result.mean(metric):.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+
+
+def _accuracy_row(result: AccuracyResult) -> dict[str, Any]:
+    return {
+        "method": result.row.method,
+        "published": result.row.published | {"parameters": result.row.parameters, "gflops": result.row.gflops},
+        "mean": {metric: result.mean(metric) for metric in ("top1", "top5")},
+        "spread": {metric: result.spread(metric) for metric in ("top1", "top5")},
+        "seeds": {str(seed): score for seed, score in result.scores.items()},
+        "plain_network": {str(seed): score for seed, score in result.start.items()},
+        "parameters": result.parameters,
+        "gmacs": result.macs / 1e9,
+        "recipe": result.recipe,
+        "runs": str(result.folder),
+    }
+
+
 def _comparisons(results: list[RowResult]) -> Iterator[Comparison]:
     printed = [result for result in results if result.row.method in _published(result.column)]
-    for worse, better in itertools.pairwise(printed):
-        gains = [score["psnr"] - worse.scores[seed]["psnr"] for seed, score in better.scores.items()]
-        error = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else None
-        yield Comparison(worse.row.method, better.row.method, statistics.fmean(gains), error)
+    for pair in itertools.pairwise(printed):
+        yield _compare(*pair, metric="psnr")
+
+
+def _compare(worse: RowResult | AccuracyResult, better: RowResult | AccuracyResult, metric: str) -> Comparison:
+    gains = [score[metric] - worse.scores[seed][metric] for seed, score in better.scores.items()]
+    error = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else None
+    return Comparison(worse.row.method, better.row.method, statistics.fmean(gains), error)
 
 
 def _holds(verdicts: list[str]) -> bool | None:
@@ -214,7 +324,20 @@ def _cells(paper: dict[str, float], measured: RowResult | dict[str, float] | Non
             yield f"{measured[metric]:.{digits}f}" if measured else ""
 
 
-def _sentence(comparison: Comparison) -> str:
+def _write_json(path: str | os.PathLike[str], values: dict[str, Any]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _describe_training(result: RowResult | AccuracyResult) -> str:
+    """The number of seeds and the budget, in words."""
+    seeds = len(result.scores)
+    optimization = result.recipe["optimization"]
+    trained = f"mean and standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
+    return f"{trained}, {optimization['steps']} steps of {optimization['batch_size']} samples each"
+
+
+def _sentence(comparison: Comparison, unit: str = "dB") -> str:
     error = "" if comparison.error is None else f" ± {comparison.error:.2f}"
-    gain = f"{comparison.gain:+.2f}{error} dB"
+    gain = f"{comparison.gain:+.2f}{error} {unit}"
     return f"{comparison.better} above {comparison.worse}: {gain}, {comparison.verdict}"

@@ -299,7 +299,7 @@ def make_recipe(
     if recipe.data.decoded_rate is not None:  # frames are kept in memory
         rate = max(other.fps for other in grid)
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"decoded_rate": rate})})
-    name = f"{point.convolution}-{point.depth}-{point.size}px-{point.fps:g}fps-{_digest(recipe)}"
+    name = f"{point.convolution}-{point.depth}-{point.size}px-{point.fps:g}fps-{digest_recipe(recipe)}"
     return recipe.model_copy(update={"output": output / name / f"seed{seed}"})
 
 
@@ -311,7 +311,7 @@ def _with_clip_length(changes: list[str], point: Architecture) -> list[str]:
     return [*changes, f"model.arguments.frames={lengths[-1]}"]
 
 
-def _digest(recipe: ClassificationRecipe) -> str:
+def digest_recipe(recipe: ClassificationRecipe) -> str:
     """Different for recipes that train differently, such as for more steps."""
     values = recipe.model_dump(mode="json", exclude={"output", "metadata", "seed"})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]

@@ -66,7 +66,7 @@ def recipe_for_videos(
     Args:
         data: a folder with ``LABEL/VIDEO`` or ``GROUP/LABEL/VIDEO``, a CSV file with the columns ``path`` and
             ``label``, or a file of decoded videos.
-        model: the name of a network, or a weights file that is fine-tuned.
+        model: the name of a network, or weights that are fine-tuned, as ``load_model`` takes them.
         overrides: as for ``load_recipe``.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from ls3d.data.labeled import LabeledSet, open_labeled_set
 from ls3d.errors import InputError
 from ls3d.inference.classifier import clip_format
 from ls3d.models import ClipFormat, RecognitionNet, create_model, load_model
+from ls3d.models.downloads import DOWNLOADS
+from ls3d.models.loading import find_weights
 
 _BATCH = 16
 _EPOCHS = 30
@@ -26,15 +29,16 @@ def default_values(data: str, model: str) -> dict[str, Any]:
 
     Args:
         data: as for ``open_labeled_set``.
-        model: the name of a network, which starts from random weights, or a weights file, which is fine-tuned: the
-            classifier is replaced, and layers near the input learn more slowly.
+        model: as for ``load_model``: its weights are fine-tuned: the classifier is replaced, and layers near the input
+            learn more slowly. A network for which no weights can be downloaded starts from random ones.
 
     Raises:
-        InputError: there are no videos, or the network doesn't classify clips.
+        InputError: there are no videos, the network doesn't classify clips, or its weights must be downloaded first.
+        FileNotFoundError: there is no such weights file.
     """
     labeled = open_labeled_set(data)
-    is_file = Path(model).is_file()
-    network = load_model(model) if is_file else create_model(model)
+    weights = find_weights(model)
+    network = create_model(model) if weights is None and model not in DOWNLOADS else load_model(weights or model)
     if not isinstance(network, RecognitionNet):
         raise InputError(f"{model} is a network for {network.traits.task}, expected one for recognition")
     config = network.require_config()
@@ -43,14 +47,18 @@ def default_values(data: str, model: str) -> dict[str, Any]:
     steps = max(1, -(-len(labeled.videos) // _BATCH))
     return {
         "kind": "classification",
-        "model": {"name": config.architecture, "arguments": arguments, "weights": model if is_file else None},
+        "model": {
+            "name": config.architecture,
+            "arguments": arguments,
+            "weights": None if weights is None else os.fspath(weights),
+        },
         "data": {"root": data, **_clips(labeled, clip)},
         "optimization": {
             "steps": _EPOCHS * steps,
             "batch_size": _BATCH,
             "warm_up": 2 * steps,
             "label_smoothing": 0.1,
-            "layer_decay": 0.7 if is_file else 1.0,
+            "layer_decay": 1.0 if weights is None else 0.7,
         },
         "steps_per_epoch": min(steps, _MOST_EPOCH_STEPS),
         "output": f"runs/{Path(data).resolve().stem}_{Path(model).stem}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from ls3d.data.decoded import decode_set
 from ls3d.data.labeled import LabeledSet, LabeledVideo, open_labeled_set
 from ls3d.data.labeled_clips import Augmentation, FixedViews, LabeledViews, RandomClips
+from ls3d.data.windows import RunningSampler
 from ls3d.errors import InputError
 from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.recognition.recipe import ClassificationData, ClassificationRecipe
@@ -104,15 +105,34 @@ def make_loaders(
     data = recipe.data
     batch = recipe.optimization.batch_size // recipe.accumulate
     processes.share_size(batch, "optimization.batch_size / optimization.accumulate")  # which checks it
-    augmentation = Augmentation(data.share, data.shift, data.speed, data.flip)
-    samples = RandomClips(split.training, data.timing, data.size, augmentation, recipe.seed)
-    training = training_loader(samples, recipe, batch, data.workers, samples_used, processes)
+    training = training_loader(_random_clips(recipe, split), recipe, batch, data.workers, samples_used, processes)
     validation = None
     if split.validation:
         views = FixedViews(split.validation, data.timing, data.size, data.test_share, data.clips)
         shown = processes.validated(len(split.validation))
         validation = DataLoader(views, _VALIDATION_BATCH, sampler=shown, collate_fn=collate_views)
     return Loaders(training, validation, digest_split(split))
+
+
+def make_norm_loader(recipe: ClassificationRecipe, split: Split, processes: Processes = SINGLE) -> DataLoader[Any]:
+    """The batches over which the statistics of normalizations are computed: always the first ones of the training.
+
+    Args:
+        recipe: what to train; ``optimization.precise_norms`` is the number of batches.
+        split: its videos.
+        processes: among which each batch is divided.
+    """
+    batch = recipe.optimization.batch_size // recipe.accumulate
+    count = recipe.optimization.precise_norms * batch
+    sampler = RunningSampler(count, lambda: 0, batch, processes.rank, processes.count)
+    clips = _random_clips(recipe, split)
+    return DataLoader(clips, batch // processes.count, sampler=sampler, num_workers=recipe.data.workers)
+
+
+def _random_clips(recipe: ClassificationRecipe, split: Split) -> RandomClips:
+    data = recipe.data
+    augmentation = Augmentation(data.share, data.shift, data.speed, data.flip)
+    return RandomClips(split.training, data.timing, data.size, augmentation, recipe.seed)
 
 
 def collate_views(samples: Sequence[LabeledViews]) -> ViewBatch:

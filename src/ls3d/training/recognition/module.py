@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from ls3d.data.labeled_clips import LabeledClip
 from ls3d.errors import InputError
@@ -21,6 +22,7 @@ from ls3d.models import Preprocessing, RecognitionNet
 from ls3d.training._lightning_internals import set_logged_step
 from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.recognition.loaders import ViewBatch
+from ls3d.training.recognition.mixing import draw_mixture
 from ls3d.training.recognition.optimizer import make_optimizer
 from ls3d.training.recognition.recipe import ClassificationRecipe
 
@@ -120,6 +122,16 @@ class ClassificationModule(lightning.LightningModule):
             names = ", ".join(sorted(self.unreadable))
             log.warning("%d videos could not be decoded and were skipped: %s", len(self.unreadable), names)
 
+    def recompute_norms(self, batches: Iterable[LabeledClip]) -> None:
+        """Replace the running statistics of batch normalizations by their means over batches of training clips."""
+
+        def inputs() -> Iterator[Tensor]:
+            for batch in batches:
+                self._note_unreadable("\n".join(batch["unreadable"]))
+                yield self._to_inputs(batch["clip"].to(self.device).float())
+
+        update_bn(inputs(), self.model)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The recipe's optimizer and schedule."""
         optimizer = make_optimizer(self.model, self.options)
@@ -151,13 +163,14 @@ class ClassificationModule(lightning.LightningModule):
 
     def _mix(self, inputs: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor | None, float]:
         """Mix each clip with another one of the batch: the clips, the other ones' labels, the first ones' weight."""
-        if not self.options.mixup:
+        height, width = inputs.shape[-2:]
+        count = len(inputs) * self.processes.count
+        mixture = draw_mixture(rng, count, (height, width), self.options.mixup, self.options.cutmix)
+        if mixture is None:
             return inputs, None, 1.0
-        weight = float(rng.beta(self.options.mixup, self.options.mixup))
-        order = torch.from_numpy(rng.permutation(len(inputs) * self.processes.count)).to(inputs.device)
-        other = self.processes.share(order)
+        other = self.processes.share(torch.from_numpy(mixture.order).to(inputs.device))
         others = self.processes.gather_samples(inputs)[other]
-        return inputs.lerp(others, 1 - weight), self.processes.gather_samples(labels)[other], weight
+        return mixture.mix(inputs, others), self.processes.gather_samples(labels)[other], mixture.weight
 
     def _to_inputs(self, clips: Tensor) -> Tensor:
         inputs = normalize_clips(clips, self.preprocessing, self.recipe.data.subtract_mean)

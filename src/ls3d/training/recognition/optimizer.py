@@ -16,16 +16,17 @@ def make_optimizer(network: RecognitionNet, options: ClassificationOptimization)
     """Make the optimizer of a recipe."""
     groups = optimizer_groups(network, options)
     if options.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=options.learning_rate)
-    return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum, nesterov=options.momentum > 0)
+        return torch.optim.AdamW(groups, lr=options.scaled_rate)
+    nesterov = options.nesterov and options.momentum > 0
+    return torch.optim.SGD(groups, lr=options.scaled_rate, momentum=options.momentum, nesterov=nesterov)
 
 
 def optimizer_groups(network: RecognitionNet, options: ClassificationOptimization) -> list[dict[str, Any]]:
     """Divide the parameters by stage, by whether they are decayed, and by whether they predict offsets.
 
-    The top-level children of the network are its stages: the rate of the last one with parameters is
-    ``learning_rate``, that of each one before it ``layer_decay`` times as much. Biases and the parameters of
-    normalizations are not decayed.
+    The top-level children of the network are its stages. The rate of the last one with parameters is ``scaled_rate``,
+    that of the first one ``layer_decay ** 5`` times as much, however many there are; a residual network has a stem,
+    four stages and a classifier. Biases and the parameters of normalizations are not decayed.
 
     Returns:
         Groups with the keys ``params``, ``lr``, ``weight_decay`` and ``name``.
@@ -38,16 +39,18 @@ def optimizer_groups(network: RecognitionNet, options: ClassificationOptimizatio
     }
     frozen = _norm_parameters(network) if options.frozen_norms else set()
     stages = [(name, stage) for name, stage in network.named_children() if any(True for _ in stage.parameters())]
+    fifths = 5 / max(1, len(stages) - 1)  # from one stage to the next
     groups: dict[tuple[str, bool, bool], dict[str, Any]] = {}
     for depth, (name, stage) in enumerate(reversed(stages)):
         for parameter in stage.parameters():
             if id(parameter) in frozen or not parameter.requires_grad:
                 continue
             is_predictor, is_decayed = id(parameter) in predictors, parameter.dim() > 1
-            factor = options.layer_decay**depth * (options.offset_factor if is_predictor else 1.0)
+            factor = options.layer_decay ** (depth * fifths) * (options.offset_factor if is_predictor else 1.0)
+            factor *= 1.0 if is_decayed else options.bias_factor
             group = {
                 "params": [],
-                "lr": options.learning_rate * factor,
+                "lr": options.scaled_rate * factor,
                 "weight_decay": options.weight_decay if is_decayed else 0.0,
                 "name": f"{name}{'' if is_decayed else '.scales'}{'.offsets' if is_predictor else ''}",
             }

@@ -1,10 +1,10 @@
-"""The recipe of a classification: sections, checks, and the recipe for a folder of videos without a file."""
+"""The recipe of a classification: sections and checks."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ from ls3d.data.clip_times import ClipTiming
 from ls3d.models import ClipFormat, Network, RecognitionNet
 from ls3d.nn import LS3DConv3d
 from ls3d.training.recipe.sections import BaseRecipe, OptimizationSection, Section
+from ls3d.training.recognition.lengths import Lengths, with_lengths
 
 if TYPE_CHECKING:
     from ls3d.training.recognition.task import ClassificationTask
@@ -94,32 +95,59 @@ class ClassificationOptimization(OptimizationSection):
     """The optimizer and the loss. ``OptimizationSection`` explains the keys that are not listed here.
 
     Attributes:
-        optimizer: SGD with Nesterov momentum, or AdamW.
+        lengths: of the training, its warm-up and its milestones, in epochs or steps, as papers state them. ``steps``,
+            ``warm_up`` and ``milestones`` follow from them; if ``steps`` is given too, the lengths are scaled to it.
+        reference_batch: clips in the batch that ``learning_rate`` is meant for. With another ``batch_size``, the rate
+            is changed in proportion (arXiv:1706.02677, section 2.1). None leaves it as it is.
+        optimizer: SGD, or AdamW.
         momentum: of SGD.
-        schedule: of the rate after the warm-up: cosine to zero, divided by ten at each of ``milestones``, or constant
-            with a linear decay over the last ``decay`` of the steps.
+        nesterov: whether the momentum of SGD is Nesterov's.
+        bias_factor: biases and the parameters of normalizations learn at this times the rate; 2 in Caffe's networks.
+        schedule: of the rate after the warm-up: cosine to zero; full-cosine, which also counts the steps of the
+            warm-up (SlowFast); multiplied by ``step_factor`` at each of ``milestones``; or constant with a linear
+            decay over the last ``decay`` of the steps.
         milestones: shares of the steps, increasing.
+        step_factor: see ``schedule``.
+        warm_up_start: the rate at the beginning of the warm-up, as a fraction of ``learning_rate``.
+        clip_gradient: largest norm of the gradient; 0 is no limit.
         label_smoothing: share of the target that is divided among all classes.
         mixup: parameter of the beta distribution from which the weights of two mixed clips are drawn
             (arXiv:1710.09412); 0 mixes none.
+        cutmix: likewise, for clips that show another clip in a rectangle (arXiv:1905.04899). With both, each batch is
+            mixed in one of the two ways, chosen at random.
         accumulate: parts of a batch whose gradients are added up; saves memory. Batch normalization sees single parts.
-        layer_decay: factor of the rate from each stage of the network to the one before it; 1 for equal rates.
+        layer_decay: factor of the rate over a fifth of the network's depth, towards the input; 1 for equal rates.
         frozen_norms: whether the batch normalizations keep the statistics and the parameters that they begin with.
+        precise_norms: before each validation and at the end, the running statistics of the batch normalizations are
+            replaced by their means over this number of batches (SlowFast has 200); 0 keeps the moving averages.
     """
 
     batch_size: int = Field(default=16, gt=0, le=65_536)
+    lengths: Lengths | None = None
     learning_rate: float = Field(default=0.01, gt=0)
-    clip_gradient: float = Field(default=40.0, gt=0)
+    reference_batch: int | None = Field(default=None, gt=0)
+    clip_gradient: float = Field(default=40.0, ge=0)
     ema: float = Field(default=0.0, ge=0, lt=1)
     optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Literal["cosine", "steps", "linear"] = "cosine"
+    nesterov: bool = True
+    bias_factor: float = Field(default=1.0, gt=0)
+    schedule: Literal["cosine", "full-cosine", "steps", "linear"] = "cosine"
     milestones: list[float] = Field(default=[1 / 3, 2 / 3])
+    step_factor: float = Field(default=0.1, gt=0, le=1)
+    warm_up_start: float = Field(default=0.0, ge=0, le=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     mixup: float = Field(default=0.0, ge=0)
+    cutmix: float = Field(default=0.0, ge=0)
     accumulate: int = Field(default=1, gt=0, le=4096)
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     frozen_norms: bool = False
+    precise_norms: int = Field(default=0, ge=0, le=1_000_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_lengths(cls, values: Any) -> Any:
+        return with_lengths(values, cls.model_fields["batch_size"].default)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -127,17 +155,30 @@ class ClassificationOptimization(OptimizationSection):
             raise ValueError(f"accumulate is {self.accumulate}, which does not divide batch_size, {self.batch_size}")
         if self.milestones != sorted(self.milestones) or not all(0 < share < 1 for share in self.milestones):
             raise ValueError(f"milestones {self.milestones} are not increasing shares between 0 and 1")
+        if self.precise_norms and self.frozen_norms:
+            raise ValueError("precise_norms is set, but frozen_norms keeps the statistics")
         return self
 
+    @property
+    def scaled_rate(self) -> float:
+        """The learning rate for ``batch_size``."""
+        return self.learning_rate * (self.batch_size / self.reference_batch if self.reference_batch else 1.0)
+
     def rate(self, step: int) -> float:
-        """The learning rate at ``step``, as a fraction of ``learning_rate``."""
+        """The learning rate at ``step``, as a fraction of ``scaled_rate``."""
         if self.schedule == "linear":
             return super().rate(step)
-        if step < self.warm_up:
-            return (step + 1) / self.warm_up
+        if step >= self.warm_up:
+            return self._decayed(step)
+        end = self._decayed(self.warm_up) if self.schedule == "full-cosine" else 1.0
+        return self.warm_up_start + (end - self.warm_up_start) * ((step + 1) / self.warm_up)
+
+    def _decayed(self, step: int) -> float:
         if self.schedule == "steps":
-            return float(0.1 ** sum(step >= share * self.steps for share in self.milestones))
-        progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
+            # Rounding must not delay a milestone.
+            return float(self.step_factor ** sum(step >= share * self.steps - 1e-6 for share in self.milestones))
+        start = 0 if self.schedule == "full-cosine" else self.warm_up
+        progress = (step - start) / max(1, self.steps - start)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
@@ -148,11 +189,13 @@ class ClassificationRecipe(BaseRecipe):
         kind: always ``"classification"``.
         data: the videos.
         optimization: the optimizer and the loss.
+        grad_checkpointing: compute activations again in the backward pass: less memory, more time, equal gradients.
     """
 
     kind: Literal["classification"]
     data: ClassificationData
     optimization: ClassificationOptimization
+    grad_checkpointing: bool = False
 
     @property
     def accumulate(self) -> int:

@@ -15,6 +15,7 @@ from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.recognition.defaults import has_sides
 from ls3d.training.recognition.loaders import make_loaders, open_split
 from ls3d.training.recognition.module import ClassificationModule
+from ls3d.training.recognition.precise_norms import PreciseNorms
 from ls3d.training.recognition.recipe import ClassificationRecipe
 from ls3d.training.task import Loaders
 
@@ -48,6 +49,7 @@ class ClassificationTask:
 
     def module(self, processes: Processes = SINGLE) -> ClassificationModule:
         """The network with its loss and optimizer."""
+        self.network.set_grad_checkpointing(self.recipe.grad_checkpointing)
         return ClassificationModule(self.network, self.recipe, self.preprocessing, processes)
 
     def loaders(self, samples_used: Callable[[], int], processes: Processes = SINGLE) -> Loaders:
@@ -55,8 +57,8 @@ class ClassificationTask:
         return make_loaders(self.recipe, self.split, samples_used, processes)
 
     def callbacks(self) -> list[Callback]:
-        """None."""
-        return []
+        """What recomputes the statistics of normalizations, if the recipe asks for it."""
+        return [PreciseNorms(self.recipe, self.split)] if self.recipe.optimization.precise_norms else []
 
     def metadata(self) -> dict[str, Any]:
         """The classes, the format of clips and their normalization: what is needed to classify a video."""
