@@ -29,6 +29,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.func import functional_call
 
 from ls3d.errors import InputError
 from ls3d.explain.calls import CallRecorder, SampledCall
@@ -36,11 +37,15 @@ from ls3d.inference.device import resolve_device
 from ls3d.inference.noise import estimate_sigma
 from ls3d.inference.tiling import Tiler
 from ls3d.models.network import QUARTERS, EnhancementNetwork
+from ls3d.ops import bilateral_motion
 
 FloatArray = npt.NDArray[np.float64]
 
 #: Samples at positions that differ by less than this, in pixels, are one.
 _SAME_POSITION = 1e-3
+
+#: Bits of a position in units of ``_SAME_POSITION``: enough for the largest frames.
+_POSITION_BITS = 27
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ class Trace:
         output: the frame ``(3, scale * H, scale * W)``, on the CPU, not clamped.
         frames: the input frames ``(3, T, H, W)`` in [0, 1].
         scale: size of the output over that of the input.
+        calls: the calls of the operator that computed the output.
     """
 
     def __init__(self, network: EnhancementNetwork, frames: Tensor, arguments: Sequence[Any], output: int) -> None:
@@ -95,8 +101,9 @@ class Trace:
         self._arguments = arguments
         self._index = output
         self._inputs = (frames.unsqueeze(0) * (high - low) + low).requires_grad_()
-        with _Plain(network):
+        with _Plain(network) as recorder:
             self._plain = self._run()
+        self.calls = recorder.calls
         self.output = ((self._plain.detach() - low) / (high - low)).cpu()
         self._frozen: tuple[Tensor, _Frozen] | None = None
 
@@ -145,10 +152,27 @@ class Trace:
                 found.append(_direct_samples(call, gradient, self.frames.shape[-2:]))
         return _merge(torch.cat(found), limit)
 
+    def motion(self) -> Tensor:
+        """The motion ``(2, H, W)`` at each pixel of the input's size, (dy, dx) in pixels to the next input frame.
+
+        It is found by matching (``ls3d.ops.bilateral_motion``): between two frames seen from the time of the output, in a
+        window from the middle frame to the next one.
+        """
+        traits = self._network.traits
+        first = traits.frames_before
+        second = min(first + 1, self.frames.shape[1] - 1)
+        time = self._arguments[0][0] if traits.times else 0.0
+        motion = bilateral_motion(self.frames[None, :, first], self.frames[None, :, second], [time])[:, 0]
+        height, width = self.frames.shape[-2:]
+        return F.interpolate(motion, scale_factor=2.0, mode="bilinear")[0, :, :height, :width].cpu()
+
     def _run(self) -> Tensor:
         """The output frame ``(3, scale * H, scale * W)``, in the network's range of values."""
+        parameters = {name: parameter.detach() for name, parameter in self._network.named_parameters()}
         tiler = Tiler(multiple=self._network.traits.size_multiple, scale=self.scale)
-        output = tiler(lambda part: self._network(part, *self._arguments), self._inputs)[0]
+        output: Tensor = tiler(
+            lambda part: functional_call(self._network, parameters, (part, *self._arguments)), self._inputs
+        )[0]
         return output[:, 0 if output.shape[1] == 1 else self._index]
 
     def _pixel(self, output: Tensor, x: int, y: int, size: int) -> Tensor:
@@ -290,13 +314,14 @@ def _direct_samples(call: SampledCall, gradient: Tensor, size: Sequence[int]) ->
 
 def _merge(rows: Tensor, limit: int | None) -> SamplingPoints:
     """Add up samples at the same position; order them by their weight."""
-    keys = (rows[:, :3] / rows.new_tensor([1, _SAME_POSITION, _SAME_POSITION])).round()
-    _, index = keys.unique(dim=0, return_inverse=True)
+    frames, *places = (rows[:, :3] / rows.new_tensor([1, _SAME_POSITION, _SAME_POSITION])).round().long().unbind(1)
+    keys = (frames << 2 * _POSITION_BITS) + (places[0] << _POSITION_BITS) + places[1]
+    _, index = keys.unique(return_inverse=True)
     count = int(index.max()) + 1 if len(index) else 0
-    places = rows.new_zeros(count, 3).index_copy(0, index, rows[:, :3])
+    positions = rows.new_zeros(count, 3).index_copy(0, index, rows[:, :3])
     weight = rows.new_zeros(count, rows.shape[1] - 3).index_add(0, index, rows[:, 3:]).abs().sum(1)
     order = weight.argsort(descending=True, stable=True)[:limit]
-    frame, y, x = (_array(column) for column in places[order].unbind(1))
+    frame, y, x = (_array(column) for column in positions[order].unbind(1))
     return SamplingPoints(x, y, frame.astype(np.int64), _array(weight[order]), float(weight.sum()))
 
 
