@@ -82,7 +82,7 @@ def explain_pixel(
     fields: list[OffsetField] = []
     measured: dict[str, SpreadStatistics] = {}
     for model, network in networks.items():
-        parts = []
+        parts: list[SpreadStatistics] = []
         for numbers, traced in trace_video(video, network, frame, frames, time=time, sigma=sigma, device=device):
             found.setdefault(model, []).append(trace_pixel(model, numbers, traced, x, y, size))
             if model == models[0] and len(found[model]) == 1:

@@ -105,11 +105,11 @@ class CallRecorder(TorchFunctionMode):
                     layer.register_forward_pre_hook(lambda *_, name=name: self._enter_layer(name)),
                     layer.register_forward_hook(lambda *_: self._enter_layer(""), always_call=True),
                 ]
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for handle in self._handles:
             handle.remove()
 
@@ -132,8 +132,8 @@ class CallRecorder(TorchFunctionMode):
 
     def note(self, args: tuple[Any, ...]) -> SampledCall:
         """Note a call of the operator with these arguments."""
-        input, offset, mask, weight, bias, *options = args
-        shapes = [None if tensor is None else tensor.shape for tensor in (input, offset, mask, weight, bias)]
+        input, offset, mask, weight, _, *options = args
+        shapes: list[Any] = [None if tensor is None else tensor.shape for tensor in args[:5]]
         call = SampledCall(
             self._layer,
             input.detach(),

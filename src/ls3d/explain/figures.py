@@ -20,6 +20,10 @@ Kind = Literal["samples", "density"]
 
 FloatArray = npt.NDArray[np.float64]
 
+_CAPTIONS: dict[Kind, str] = {
+    "samples": "Red cross: place of the output pixel. Circles: samples that it is made of; their area is their weight.",
+    "density": "Red cross: place of the output pixel. The brighter a pixel, the more the output pixel depends on it.",
+}
 _MARK = "#ff2020"  # of the output pixel
 _POINT = "#ffe000"  # of samples
 _PANEL = 2.6  # side of a panel, in inches
@@ -54,7 +58,7 @@ def draw_pixels(pixels: Sequence[PixelTrace], kind: Kind = "samples", radius: in
 
     columns = max(len(pixel.numbers) for pixel in pixels) + 1
     radius = radius or max(shown_radius(pixel) for pixel in pixels)
-    figure = Figure(figsize=(_PANEL * columns, (_PANEL + 0.45) * len(pixels)), layout="constrained")
+    figure = Figure(figsize=(_PANEL * columns, (_PANEL + 0.55) * len(pixels) + 0.3), layout="constrained")
     for pixel, row in zip(pixels, figure.subplots(len(pixels), columns, squeeze=False), strict=True):
         _draw_output(row[0], pixel, radius)
         for index, axes in enumerate(row[1:]):
@@ -62,6 +66,7 @@ def draw_pixels(pixels: Sequence[PixelTrace], kind: Kind = "samples", radius: in
                 _draw_input(axes, pixel, index, kind, radius)
             else:
                 axes.set_axis_off()
+    figure.supxlabel(_CAPTIONS[kind], fontsize=8)
     return figure
 
 
@@ -94,10 +99,7 @@ def draw_fields(fields: Sequence[OffsetField]) -> Any:
         raise InputError("has no layers with learnable sampling", argument="model")
     layers: dict[str, list[OffsetField]] = {}
     for field in fields:
-        key = field.layer or "the network's own call"
-        while any(field.frame == other.frame for other in layers.get(key, [])):
-            key += " (2)"
-        layers.setdefault(key, []).append(field)
+        layers.setdefault(field.layer or "the network itself", []).append(field)
     columns = max(map(len, layers.values()))
     shape = fields[0].mask.shape
     size = (2 * _PANEL * columns + 1, (_PANEL * shape[0] / shape[1] + 0.5) * len(layers) + 0.3)
@@ -108,8 +110,13 @@ def draw_fields(fields: Sequence[OffsetField]) -> Any:
         for axis in axes:
             axis.set_axis_off()
         for number, field in enumerate(row):
-            _draw_offsets(axes[2 * number], field, longest, layer if not number else "")
+            _draw_offsets(axes[2 * number], field, longest, "" if number else layer)
             _draw_mask(figure, axes[2 * number + 1], field)
+    figure.supxlabel(
+        "Offset: where a position samples that frame (color: direction, as in the wheel; arrows: to scale). "
+        "Mask: how much the samples count.",
+        fontsize=8,
+    )
     return figure
 
 
@@ -153,7 +160,7 @@ def rasterize(figure: Any) -> npt.NDArray[np.uint8]:
     """The pixels of a figure, ``(H, W, 3)``; height and width are even."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     return np.ascontiguousarray(pixels[: len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2])
@@ -161,13 +168,13 @@ def rasterize(figure: Any) -> npt.NDArray[np.uint8]:
 
 def _draw_output(axes: Any, pixel: PixelTrace, radius: int) -> None:
     """The whole output, with the pixel and the region that the other panels show."""
+    from matplotlib.patches import Rectangle
+
     scale = pixel.output.shape[0] / pixel.frames.shape[1]
     axes.imshow(pixel.output, interpolation="nearest")
     side = 2 * radius * scale
-    box = {"fill": False, "edgecolor": "white", "linewidth": 1.2}
-    from matplotlib.patches import Rectangle
-
-    axes.add_patch(Rectangle((pixel.x - side / 2, pixel.y - side / 2), side, side, **box))
+    corner = (pixel.x - side / 2, pixel.y - side / 2)
+    axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="white", linewidth=1.2))
     axes.plot(pixel.x, pixel.y, "+", color=_MARK, markersize=9, markeredgewidth=1.8)
     axes.set_title(f"{pixel.model}\noutput pixel ({pixel.x}, {pixel.y})", fontsize=9)
     axes.set_axis_off()
@@ -181,14 +188,16 @@ def _draw_input(axes: Any, pixel: PixelTrace, index: int, kind: Kind, radius: in
     if kind == "samples":
         axes.imshow(pixel.frames[index], interpolation="nearest")
         share = points.weight[own] / points.total
+        strong = own & (points.weight.cumsum() - points.weight < _SHARE * points.total)
+        area = np.maximum(_AREA * points.weight[strong] / points.total, 1)
         axes.scatter(
-            points.x[own], points.y[own], s=np.maximum(_AREA * share, 1), color=_POINT, alpha=0.7, edgecolors="black",
-            linewidths=0.4,
-        )  # fmt: skip
+            points.x[strong], points.y[strong], area, color=_POINT, alpha=0.7, edgecolors="black", linewidths=0.4
+        )
+        _draw_arrow(axes, (x, y), points.center(index))
         caption = f"{share.sum():.0%} of the weight"
     else:
         gray = pixel.frames[index].mean(axis=2)
-        axes.imshow(0.35 * gray, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(0.6 * gray, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         strength = np.sqrt(pixel.density[index] / max(float(pixel.density.max()), 1e-12))
         axes.imshow(
             strength, cmap="inferno", vmin=0, vmax=1, alpha=np.clip(2 * strength, 0, 1), interpolation="nearest"
@@ -203,6 +212,13 @@ def _draw_input(axes: Any, pixel: PixelTrace, index: int, kind: Kind, radius: in
     axes.set_title(f"frame {pixel.numbers[index]}\n{caption}", fontsize=9)
 
 
+def _draw_arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """From the place of the output pixel to the center of the samples, if that is elsewhere."""
+    if np.hypot(end[0] - start[0], end[1] - start[1]) > 1:
+        style = {"arrowstyle": "->", "color": _MARK, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate("", end, start, arrowprops=style, zorder=1)
+
+
 def _draw_offsets(axes: Any, field: OffsetField, longest: float, layer: str) -> None:
     """Directions as colors, as in the wheel of the title, and as arrows."""
     height, width = field.mask.shape
@@ -212,13 +228,18 @@ def _draw_offsets(axes: Any, field: OffsetField, longest: float, layer: str) -> 
     dy, dx = field.offset[:, rows, columns]
     scale = max(longest, 1e-6) / step
     axes.quiver(columns, rows, dx, dy, angles="xy", scale_units="xy", scale=scale, width=0.005, color="black")
-    axes.set_title(f"{layer}\noffsets in frame {field.frame}, up to {longest:.1f} px", fontsize=8)
+    axes.set_title(f"{layer}\noffset into frame {field.frame}, up to {longest:.1f} px", fontsize=8)
+    wheel = axes.inset_axes((0.01, 0.01, 0.16, 0.16 * width / height))
+    y, x = np.mgrid[-1:1:41j, -1:1:41j]
+    colors = color_wheel(np.stack([y, x]), 1.0)
+    wheel.imshow(np.dstack([colors, np.hypot(y, x) <= 1]))
+    wheel.set_axis_off()
 
 
 def _draw_mask(figure: Any, axes: Any, field: OffsetField) -> None:
     image = axes.imshow(field.mask, cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_title(f"\nmask in frame {field.frame}", fontsize=8)
-    figure.colorbar(image, ax=axes, fraction=0.046)
+    axes.set_title(f"\nmask of frame {field.frame}", fontsize=8)
+    figure.colorbar(image, ax=axes, shrink=0.7)
 
 
 def color_wheel(offset: FloatArray, longest: float) -> FloatArray:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ls3d.explain.trace import Trace
-from ls3d.ops import bilateral_motion
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -155,8 +155,8 @@ class Trace:
     def motion(self) -> Tensor:
         """The motion ``(2, H, W)`` at each pixel of the input's size, (dy, dx) in pixels to the next input frame.
 
-        It is found by matching (``ls3d.ops.bilateral_motion``): between two frames seen from the time of the output, in a
-        window from the middle frame to the next one.
+        It is found by matching (``ls3d.ops.bilateral_motion``): for interpolation as seen from the time of the output,
+        otherwise from the middle frame to the next one.
         """
         traits = self._network.traits
         first = traits.frames_before
@@ -292,7 +292,8 @@ class _Frozen(_Plain):
 def _pixel_samples(gradient: Tensor) -> Tensor:
     """Rows (frame, y, x, weight of each color) of the pixels of a gradient ``(3, T, H, W)`` that isn't zero."""
     places = (gradient != 0).any(0).nonzero()
-    return torch.cat([places.double(), gradient[:, *places.unbind(1)].mT.double()], dim=1).cpu()
+    times, rows, columns = places.unbind(1)
+    return torch.cat([places.double(), gradient[:, times, rows, columns].mT.double()], dim=1).cpu()
 
 
 def _direct_samples(call: SampledCall, gradient: Tensor, size: Sequence[int]) -> Tensor:
