@@ -91,6 +91,8 @@ def explain_pixel(
                 parts.append(measure_spread(traced, pixels=spread_pixels, seed=len(parts)))
         if spread:
             measured[model] = SpreadStatistics.joined(parts)
+    if layers and not fields:
+        raise InputError(f"{layers}: {models[0]} has no layers with learnable sampling", argument="layers")
     if layers:
         save_figure(draw_fields(fields), layers, "layers")
     if spread:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ class SampledCall:
     """One call of ``ls3d.ops.ls3d_conv3d``.
 
     Attributes:
-        name: of the ``LS3DConv3d`` in the network; empty for a call by the network itself.
+        name: of the ``LS3DConv3d`` in the network (of its class, if it is the network); empty for other calls.
         input: ``(N, C, T, H, W)``.
         offset: ``(N, G*2*taps, T_out, H_out, W_out)`` in pixels, (dy, dx) per tap; detached.
         mask: ``(N, G*taps, T_out, H_out, W_out)``, or None for ones; detached.
@@ -101,10 +102,9 @@ class CallRecorder(TorchFunctionMode):
         self._handles = [self._network.register_forward_pre_hook(self._begin)]
         for name, layer in self._network.named_modules():
             if isinstance(layer, LS3DConv3d):
-                self._handles += [
-                    layer.register_forward_pre_hook(lambda *_, name=name: self._enter_layer(name)),
-                    layer.register_forward_hook(lambda *_: self._enter_layer(""), always_call=True),
-                ]
+                enter = partial(self._enter_layer, name or type(layer).__name__)
+                self._handles.append(layer.register_forward_pre_hook(enter))
+                self._handles.append(layer.register_forward_hook(partial(self._enter_layer, ""), always_call=True))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -150,7 +150,7 @@ class CallRecorder(TorchFunctionMode):
         self._input = args[0].detach()
         self.calls.clear()
 
-    def _enter_layer(self, name: str) -> None:
+    def _enter_layer(self, name: str, *_: Any) -> None:
         self._layer = name
 
     def _margin(self, input: Tensor) -> int | None:

@@ -41,7 +41,9 @@ def offset_fields(calls: Sequence[SampledCall]) -> list[OffsetField]:
         calls: from ``record_sampling``, for one clip. Offset groups are averaged.
     """
     fields = []
-    for (_, is_direct), group in groupby(calls, key=lambda call: (call.name, call.margin is not None)):
+    for (_, is_direct), group in groupby(
+        calls, key=lambda call: (call.name, not call.name and call.margin is not None)
+    ):
         own = list(group)
         fields += _direct_fields(own) if is_direct else _layer_fields(own[-1])
     return fields

@@ -85,18 +85,13 @@ def draw_fields(fields: Sequence[OffsetField]) -> Any:
     """Draw offsets and masks: a row for each layer, for each of its input frames a field of arrows and a heat map.
 
     Args:
-        fields: from ``offset_fields``.
+        fields: from ``offset_fields``, at least one.
 
     Returns:
         A ``matplotlib.figure.Figure``.
-
-    Raises:
-        InputError: there are none.
     """
     from matplotlib.figure import Figure
 
-    if not fields:
-        raise InputError("has no layers with learnable sampling", argument="model")
     layers: dict[str, list[OffsetField]] = {}
     for field in fields:
         layers.setdefault(field.layer or "the network itself", []).append(field)

@@ -184,9 +184,7 @@ class Trace:
                     f"{value}: expected 0 to {side - 1}, as the output has {width}x{height} pixels", argument=name
                 )
         if not output.requires_grad:
-            raise InputError(
-                f"{self._network.name} can't be differentiated, so its pixels can't be traced", argument="model"
-            )
+            raise InputError(f"{self._network.name} can't be differentiated, so its pixels can't be traced")
         top, left = max(0, y - (size - 1) // 2), max(0, x - (size - 1) // 2)
         return output[:, top : top + size, left : left + size].mean()
 
@@ -299,18 +297,24 @@ def _pixel_samples(gradient: Tensor) -> Tensor:
 def _direct_samples(call: SampledCall, gradient: Tensor, size: Sequence[int]) -> Tensor:
     """Rows (frame, y, x, weight of each color) of an operator's samples; ``gradient`` is that of its output.
 
-    Beyond the ``size`` of the frames, their borders are repeated.
+    Beyond its input, the operator samples zeros. Between the input's border and that of the frames, which have this
+    ``size``, the frames' borders are repeated.
     """
     times, rows, columns = (gradient != 0).any(1)[0].nonzero().unbind(1)
     position = call.positions()[0, 0][:, :, times, rows, columns].permute(2, 0, 1)
     mask = call.masks()[0, 0][:, times, rows, columns].mT
     frame = call.frames()[:, times].mT
     weight = torch.einsum("op,ocn->pnc", gradient[0][:, times, rows, columns], call.weight.flatten(2))
-    weight = weight * mask.unsqueeze(2)
+    inside = 1 - (position - _clamped(position, call.input.shape[-2:], call.margin or 0)).abs()
+    weight = weight * (mask * inside.clamp_min(0).prod(2)).unsqueeze(2)
     used = (frame >= 0) & (frame < call.input.shape[2]) & (weight != 0).any(2)
-    last = position.new_tensor([size[0] - 1, size[1] - 1])
-    position = position.clamp(torch.zeros_like(last), last)
-    return torch.cat([frame.unsqueeze(2), position, weight], dim=2)[used].double().cpu()
+    return torch.cat([frame.unsqueeze(2), _clamped(position, size), weight], dim=2)[used].double().cpu()
+
+
+def _clamped(position: Tensor, size: Sequence[int], margin: int = 0) -> Tensor:
+    """Positions ``(..., 2)`` moved into a frame of this size, whose origin is ``margin`` pixels before theirs."""
+    last = position.new_tensor([size[0] - 1 - margin, size[1] - 1 - margin])
+    return position.clamp(torch.full_like(last, -margin), last)
 
 
 def _merge(rows: Tensor, limit: int | None) -> SamplingPoints:

@@ -74,7 +74,9 @@ def load_networks(models: Sequence[str]) -> dict[str, EnhancementNetwork]:
     first = networks[models[0]].traits
     for model, network in networks.items():
         if (network.traits.task, network.traits.scale) != (first.task, first.scale):
-            raise InputError(f"{model}: its task is {network.traits.task}, not {first.task}", argument="compare")
+            raise InputError(
+                f"{model}: its task is {network.traits.task}, expected {first.task} as that of {models[0]}"
+            )
     return networks
 
 
