@@ -46,8 +46,8 @@ def scenes(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
 def following(traced: Trace, true: Tensor, pixels: int, seed: int) -> float:
     """The median share of the motion that the samples follow: 1 if they are at its two ends, 0 around the pixel.
 
-    Of random pixels that move by 4 pixels or more: the distance between the centers of the samples in both frames, along
-    the motion, over the length of the motion.
+    Of random pixels that move by 4 pixels or more: the distance between the centers of the strongest samples in both
+    frames, along the motion, over the length of the motion.
     """
     generator = torch.Generator().manual_seed(seed)
     shares = []
@@ -55,7 +55,7 @@ def following(traced: Trace, true: Tensor, pixels: int, seed: int) -> float:
         y, x = divmod(place, SIZE[1])
         velocity = true[:, y, x].numpy()
         if np.hypot(*velocity) >= 4:
-            points = traced.samples(x, y, limit=None)
+            points = traced.samples(x, y, limit=None).strongest()
             first, second = (np.array(points.center(frame)[::-1]) for frame in (0, 1))
             shares.append(float((second - first) @ velocity / (velocity @ velocity)))
     return float(np.median(shares)) if shares else float("nan")

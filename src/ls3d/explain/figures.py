@@ -27,7 +27,6 @@ _CAPTIONS: dict[Kind, str] = {
 _MARK = "#ff2020"  # of the output pixel
 _POINT = "#ffe000"  # of samples
 _PANEL = 2.6  # side of a panel, in inches
-_SHARE = 0.9  # of the weight that the shown region holds
 _SMALLEST = 12  # pixels from the middle to the border of the shown region
 _LARGEST = 64
 _AREA = 600.0  # of the mark of a sample with all weight, in square points
@@ -71,13 +70,10 @@ def draw_pixels(pixels: Sequence[PixelTrace], kind: Kind = "samples", radius: in
 
 
 def shown_radius(pixel: PixelTrace) -> int:
-    """The distance from the output pixel within which most of the samples' weight is, in pixels of the input."""
+    """The distance from the output pixel within which its strongest samples are, in pixels of the input, and a bit."""
     x, y = pixel.position
-    points = pixel.points
-    distance = np.maximum(abs(points.x - x), abs(points.y - y))
-    order = distance.argsort()
-    needed = int(np.searchsorted(points.weight[order].cumsum(), _SHARE * points.total))
-    reach = distance[order][min(needed, len(order) - 1)] if len(order) else 0
+    points = pixel.points.strongest()
+    reach = max(abs(points.x - x).max(initial=0), abs(points.y - y).max(initial=0))
     return int(np.clip(1.25 * reach + 4, _SMALLEST, _LARGEST))
 
 
@@ -182,13 +178,13 @@ def _draw_input(axes: Any, pixel: PixelTrace, index: int, kind: Kind, radius: in
     own = points.frame == index
     if kind == "samples":
         axes.imshow(pixel.frames[index], interpolation="nearest")
+        strong = points.strongest()
+        shown = strong.frame == index
+        area = np.maximum(_AREA * strong.weight[shown] / points.total, 1)
+        style = {"color": _POINT, "alpha": 0.7, "edgecolors": "black", "linewidths": 0.4}
+        axes.scatter(strong.x[shown], strong.y[shown], area, **style)
+        _draw_arrow(axes, (x, y), strong.center(index))
         share = points.weight[own] / points.total
-        strong = own & (points.weight.cumsum() - points.weight < _SHARE * points.total)
-        area = np.maximum(_AREA * points.weight[strong] / points.total, 1)
-        axes.scatter(
-            points.x[strong], points.y[strong], area, color=_POINT, alpha=0.7, edgecolors="black", linewidths=0.4
-        )
-        _draw_arrow(axes, (x, y), points.center(index))
         caption = f"{share.sum():.0%} of the weight"
     else:
         gray = pixel.frames[index].mean(axis=2)

@@ -41,6 +41,9 @@ from ls3d.ops import bilateral_motion
 
 FloatArray = npt.NDArray[np.float64]
 
+#: Share of the weight that the strongest samples hold, of which the spread is measured and which are drawn.
+STRONG = 0.9
+
 #: Samples at positions that differ by less than this, in pixels, are one.
 _SAME_POSITION = 1e-3
 
@@ -73,14 +76,23 @@ class SamplingPoints:
             return float("nan"), float("nan")
         return float(np.average(self.x, weights=weight)), float(np.average(self.y, weights=weight))
 
+    def strongest(self, share: float = STRONG) -> SamplingPoints:
+        """The fewest samples that hold this share of the weight, or all that there are."""
+        count = int((self.weight.cumsum() - self.weight < share * self.total).sum())
+        return SamplingPoints(self.x[:count], self.y[:count], self.frame[:count], self.weight[:count], self.total)
+
     def spread(self) -> float:
-        """Root of the weighted mean squared distance, in pixels, of the samples from their frame's ``center``."""
-        squares = np.zeros_like(self.weight)
-        for frame in np.unique(self.frame):
-            x, y = self.center(int(frame))
-            own = self.frame == frame
-            squares[own] = (self.x[own] - x) ** 2 + (self.y[own] - y) ** 2
-        return float(np.sqrt(np.average(squares, weights=self.weight)))
+        """Root of the weighted mean squared distance of the ``strongest`` samples from their center in each frame.
+
+        In pixels. Without the weak ones, because few of them, far away, would determine it.
+        """
+        points = self.strongest()
+        squares = np.zeros_like(points.weight)
+        for frame in np.unique(points.frame):
+            x, y = points.center(int(frame))
+            own = points.frame == frame
+            squares[own] = (points.x[own] - x) ** 2 + (points.y[own] - y) ** 2
+        return float(np.sqrt(np.average(squares, weights=points.weight)))
 
 
 class Trace:
