@@ -130,7 +130,7 @@ def main() -> None:
     """Run one of the three parts."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("part", choices=["spread", "train", "compare"])
-    parser.add_argument("--pixels", type=int, default=40, help="of each scene")
+    parser.add_argument("--pixels", type=int, default=20, help="of each scene")
     parser.add_argument("--clips", type=Path, help="folder of training clips")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--runs", type=Path, default=Path("runs/sampling"), help="folder of the trainings")

@@ -30,6 +30,7 @@ _PANEL = 2.6  # side of a panel, in inches
 _SMALLEST = 12  # pixels from the middle to the border of the shown region
 _LARGEST = 64
 _AREA = 600.0  # of the mark of a sample with all weight, in square points
+_LINEAR_SPREAD = 0.1  # pixels, below which the axis of the spread is linear, above logarithmic
 _ARROWS = 16  # along the longer side of a field
 
 
@@ -93,7 +94,7 @@ def draw_fields(fields: Sequence[OffsetField]) -> Any:
         layers.setdefault(field.layer or "the network itself", []).append(field)
     columns = max(map(len, layers.values()))
     shape = fields[0].mask.shape
-    size = (2 * _PANEL * columns + 1, (_PANEL * shape[0] / shape[1] + 0.5) * len(layers) + 0.3)
+    size = (2 * _PANEL * columns + 1, (_PANEL * shape[0] / shape[1] + 0.55) * len(layers) + 0.2)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(layers), 2 * columns, squeeze=False)
     for (layer, row), axes in zip(layers.items(), grid, strict=True):
@@ -127,7 +128,9 @@ def draw_spread(statistics: dict[str, SpreadStatistics]) -> Any:
         axes.plot(centers, medians, color=_MARK, label="median")
         axes.set_title(f"{model}: Spearman {measured.correlation():.2f}, {len(measured.motion)} pixels", fontsize=10)
         axes.set_xlabel("motion between the frames, pixels")
+        axes.set_yscale("symlog", linthresh=_LINEAR_SPREAD)
         axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.legend()
     grid[0].set_ylabel("spread of the samples, pixels")
     return figure
@@ -219,8 +222,8 @@ def _draw_offsets(axes: Any, field: OffsetField, longest: float, layer: str) -> 
     dy, dx = field.offset[:, rows, columns]
     scale = max(longest, 1e-6) / step
     axes.quiver(columns, rows, dx, dy, angles="xy", scale_units="xy", scale=scale, width=0.005, color="black")
-    axes.set_title(f"{layer}\noffset into frame {field.frame}, up to {longest:.1f} px", fontsize=8)
-    wheel = axes.inset_axes((0.01, 0.01, 0.16, 0.16 * width / height))
+    axes.set_title(f"{layer}\noffset into frame {field.frame}, up to {longest:.1f} px", fontsize=8, loc="right")
+    wheel = axes.inset_axes((0, 1.03, 0.13, 0.13 * width / height))
     y, x = np.mgrid[-1:1:41j, -1:1:41j]
     colors = color_wheel(np.stack([y, x]), 1.0)
     wheel.imshow(np.dstack([colors, np.hypot(y, x) <= 1]))
