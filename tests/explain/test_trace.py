@@ -17,6 +17,7 @@ from ls3d.data.rendered import Layer, random_texture, render
 from ls3d.errors import InputError
 from ls3d.explain import record_sampling, trace, trace_samples
 from ls3d.models import EnhancementNetwork, RestorationNetwork, load_enhancement_model
+from ls3d.models.enhancement._motion import warp
 from ls3d.nn import LS3DConv3d
 from ls3d.ops import ls3d_conv3d, use_backend
 
@@ -107,6 +108,27 @@ def test_samples_through_two_layers_add_up_all_paths() -> None:
     strongest = trace_samples(network, frames, x, y, limit=7)
     assert list(strongest.weight) == sorted(points.weight, reverse=True)[:7]
     assert strongest.total == pytest.approx(points.total)
+
+
+class WarpByColor(RestorationNetwork):
+    """Warps the middle frame by a motion that depends on its colors."""
+
+    traits = replace(DENOISING, frames_before=1, frames_after=1)
+
+    def forward(self, frames: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """Warp by up to two pixels."""
+        return warp(frames[:, :, 1], 2 * frames[:, :2, 1]).unsqueeze(2)
+
+
+def test_warps_are_samples() -> None:
+    """The four pixels around the position, with bilinear weights, though the position depends on the colors, too."""
+    frames = torch.rand(3, 3, 9, 9)
+    with torch.no_grad():
+        points = trace_samples(WarpByColor(), frames, 4, 3)
+    dy, dx = (2 * frames[:2, 1, 3, 4]).tolist()
+    assert len(points.x) == 4
+    assert points.total == pytest.approx(1, abs=1e-5)
+    assert points.center(1) == pytest.approx((4 + dx, 3 + dy), abs=1e-4)
 
 
 def test_density_is_the_derivative() -> None:

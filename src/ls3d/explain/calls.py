@@ -81,7 +81,7 @@ class SampledCall:
 
 
 class CallRecorder(TorchFunctionMode):
-    """Notes the operator's calls in the forward passes of a network; active within ``with``.
+    """Records the operator's calls in the forward passes of a network; active within ``with``.
 
     Args:
         network: any network whose first argument is its input.
@@ -121,8 +121,8 @@ class CallRecorder(TorchFunctionMode):
         return self.call_other(func, args, dict(kwargs or {}))
 
     def call_operator(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Tensor:
-        """Note a call of the operator, and make it."""
-        self.note(args)
+        """Record a call of the operator, and make it."""
+        self.record(args)
         output: Tensor = func(*args)
         return output
 
@@ -130,8 +130,8 @@ class CallRecorder(TorchFunctionMode):
         """Call any other function of torch."""
         return func(*args, **kwargs)
 
-    def note(self, args: tuple[Any, ...]) -> SampledCall:
-        """Note a call of the operator with these arguments."""
+    def record(self, args: tuple[Any, ...]) -> SampledCall:
+        """Record a call of the operator with these arguments."""
         input, offset, mask, weight, _, *options = args
         shapes: list[Any] = [None if tensor is None else tensor.shape for tensor in args[:5]]
         call = SampledCall(
@@ -167,7 +167,7 @@ class CallRecorder(TorchFunctionMode):
 
 @contextmanager
 def record_sampling(network: nn.Module) -> Iterator[list[SampledCall]]:
-    """Note every call of the operator in a network's forward passes, of its layers and its own; outputs are the same.
+    """Record every call of the operator in a network's forward passes, of its layers and its own; outputs are the same.
 
     ``with record_sampling(network) as calls: network(frames)``
 

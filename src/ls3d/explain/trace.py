@@ -51,7 +51,7 @@ _SAME_POSITION = 1e-3
 _POSITION_BITS = 27
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SamplingPoints:
     """Samples of the input frames, the strongest first.
 
@@ -113,7 +113,7 @@ class Trace:
         self._arguments = arguments
         self._index = output
         self._inputs = (frames.unsqueeze(0) * (high - low) + low).requires_grad_()
-        with _Plain(network) as recorder:
+        with torch.enable_grad(), _Plain(network) as recorder:
             self._plain = self._run()
         self.calls = recorder.calls
         self.output = ((self._plain.detach() - low) / (high - low)).cpu()
@@ -152,7 +152,7 @@ class Trace:
         """
         if self._frozen is None:
             recorder = _Frozen(self._network)
-            with recorder:
+            with torch.enable_grad(), recorder:
                 self._frozen = self._run(), recorder
         output, recorder = self._frozen
         target = self._pixel(output, x, y, size)
@@ -198,7 +198,8 @@ class Trace:
         if not output.requires_grad:
             raise InputError(f"{self._network.name} can't be differentiated, so its pixels can't be traced")
         top, left = max(0, y - (size - 1) // 2), max(0, x - (size - 1) // 2)
-        return output[:, top : top + size, left : left + size].mean()
+        with torch.enable_grad():
+            return output[:, top : top + size, left : left + size].mean()
 
 
 def trace(
@@ -282,7 +283,7 @@ class _Frozen(_Plain):
 
     def call_operator(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Tensor:
         """Call the operator without gradients of offsets and masks."""
-        call = self.note(args)
+        call = self.record(args)
         if call.margin is None or call.geometry.groups > 1 or call.geometry.offset_groups > 1:
             output: Tensor = func(args[0], call.offset, call.mask, *args[3:])
             return output
