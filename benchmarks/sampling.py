@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ls3d.data.rendered import Layer, motion, random_outline, random_scene, random_texture, render
 from ls3d.environment import versions
-from ls3d.explain import SpreadStatistics, Trace, measure_spread, trace, trace_pixel
+from ls3d.explain import SpreadStatistics, Trace, trace, trace_pixel
 from ls3d.explain.figures import draw_pixels, draw_spread, save_figure
 from ls3d.files import atomic_write
 from ls3d.models import EnhancementNetwork, load_enhancement_model
@@ -43,22 +43,24 @@ def scenes(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield render(layers, [0, 1], SIZE), motion(layers, 0.5, SIZE)
 
 
-def following(traced: Trace, true: Tensor, pixels: int, seed: int) -> float:
-    """The median share of the motion that the samples follow: 1 if they are at its two ends, 0 around the pixel.
+def measure_scene(traced: Trace, true: Tensor, pixels: int, seed: int) -> tuple[SpreadStatistics, list[float]]:
+    """Spread and motion at random pixels, and which share of the motion the samples follow where it is 4 or more pixels.
 
-    Of random pixels that move by 4 pixels or more: the distance between the centers of the strongest samples in both
-    frames, along the motion, over the length of the motion.
+    The share is 1 if they are at the two ends of the motion, 0 if they are around the pixel: the distance between the
+    centers of the strongest samples in both frames, along the motion, over the length of the motion.
     """
     generator = torch.Generator().manual_seed(seed)
-    shares = []
+    found, shares = [], []
     for place in torch.randint(SIZE[0] * SIZE[1], (pixels,), generator=generator).tolist():
         y, x = divmod(place, SIZE[1])
         velocity = true[:, y, x].numpy()
-        if np.hypot(*velocity) >= 4:
-            points = traced.samples(x, y, limit=None).strongest()
-            first, second = (np.array(points.center(frame)[::-1]) for frame in (0, 1))
-            shares.append(float((second - first) @ velocity / (velocity @ velocity)))
-    return float(np.median(shares)) if shares else float("nan")
+        length = float(np.hypot(*velocity))
+        points = traced.samples(x, y, limit=None)
+        found.append((length, points.spread()))
+        if length >= 4:
+            first, second = (np.array(points.strongest().center(frame)[::-1]) for frame in (0, 1))
+            shares.append(float((second - first) @ velocity / length**2))
+    return SpreadStatistics(*np.array(found).T), shares
 
 
 def measure(
@@ -67,12 +69,13 @@ def measure(
     """Spread against motion by network, and what the JSON file says of it."""
     measured, results = {}, {}
     for name, network in networks.items():
-        parts, shares = [], []
+        parts: list[SpreadStatistics] = []
+        shares: list[float] = []
         for seed in range(2):
             for frames, true in scenes(seed):
-                traced = trace(network, frames)
-                parts.append(measure_spread(traced, pixels=pixels, seed=seed, motion=true))
-                shares.append(following(traced, true, pixels, seed))
+                part, followed = measure_scene(trace(network, frames), true, pixels, seed)
+                parts.append(part)
+                shares += followed
         measured[name] = SpreadStatistics.joined(parts)
         lengths = measured[name].motion.round(3)
         results[name] = {

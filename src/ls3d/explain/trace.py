@@ -9,7 +9,7 @@ everything that the pixel depends on, also through the layers that decide where 
 *Samples* are what the pixel's color is made of. With all offsets and masks fixed at the values that the network has
 predicted, and every activation at its slope, the output is a weighted sum of colors of the input frames::
 
-    out(p) = c + sum over s of W_s * in[f_s](q_s),    W_s = sum over paths of the product of m * w * G
+    out(p) = c + sum over s of W_s * in(f_s, q_s),    W_s = sum over paths of the product of m * w * G
 
 A path leads from the output pixel through one tap of each layer to position ``q_s`` of frame ``f_s``; m is the mask of
 a tap (1 in an ordinary convolution), w its kernel weight, and G the interpolation coefficient of a pixel that a feature
