@@ -44,7 +44,7 @@ def scenes(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def measure_scene(traced: Trace, true: Tensor, pixels: int, seed: int) -> tuple[SpreadStatistics, list[float]]:
-    """Spread and motion at random pixels, and which share of the motion the samples follow where it is 4 or more pixels.
+    """Spread and motion at random pixels; for those that move by 4 or more, the share of the motion that is followed.
 
     The share is 1 if they are at the two ends of the motion, 0 if they are around the pixel: the distance between the
     centers of the strongest samples in both frames, along the motion, over the length of the motion.

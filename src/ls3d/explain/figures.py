@@ -30,6 +30,7 @@ _PANEL = 2.6  # side of a panel, in inches
 _SMALLEST = 12  # pixels from the middle to the border of the shown region
 _LARGEST = 64
 _AREA = 600.0  # of the mark of a sample with all weight, in square points
+_WHEEL = 0.35  # side of the color wheel, in inches
 _LINEAR_SPREAD = 0.1  # pixels, below which the axis of the spread is linear, above logarithmic
 _ARROWS = 16  # along the longer side of a field
 
@@ -94,7 +95,7 @@ def draw_fields(fields: Sequence[OffsetField]) -> Any:
         layers.setdefault(field.layer or "the network itself", []).append(field)
     columns = max(map(len, layers.values()))
     shape = fields[0].mask.shape
-    size = (2 * _PANEL * columns + 1, (_PANEL * shape[0] / shape[1] + 0.55) * len(layers) + 0.2)
+    size = (2 * _PANEL * columns + 1, (_PANEL * shape[0] / shape[1] + 0.55) * len(layers) + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(layers), 2 * columns, squeeze=False)
     for (layer, row), axes in zip(layers.items(), grid, strict=True):
@@ -105,10 +106,11 @@ def draw_fields(fields: Sequence[OffsetField]) -> Any:
             _draw_offsets(axes[2 * number], field, longest, "" if number else layer)
             _draw_mask(figure, axes[2 * number + 1], field)
     figure.supxlabel(
-        "Offset: where a position samples that frame (color: direction, as in the wheel; arrows: to scale). "
+        "Offset: where a position samples that frame (color: direction, as in the wheel; arrows: to scale).\n"
         "Mask: how much the samples count.",
         fontsize=8,
     )
+    _draw_wheel(figure)
     return figure
 
 
@@ -222,12 +224,17 @@ def _draw_offsets(axes: Any, field: OffsetField, longest: float, layer: str) -> 
     dy, dx = field.offset[:, rows, columns]
     scale = max(longest, 1e-6) / step
     axes.quiver(columns, rows, dx, dy, angles="xy", scale_units="xy", scale=scale, width=0.005, color="black")
-    axes.set_title(f"{layer}\noffset into frame {field.frame}, up to {longest:.1f} px", fontsize=8, loc="right")
-    wheel = axes.inset_axes((0, 1.03, 0.13, 0.13 * width / height))
+    axes.set_title(f"{layer}\noffset into frame {field.frame}, up to {longest:.1f} px", fontsize=8)
+
+
+def _draw_wheel(figure: Any) -> None:
+    """The colors of all directions, in the lower left corner."""
+    width, height = figure.get_size_inches()
+    axes = figure.add_axes((0.1 / width, 0.05 / height, _WHEEL / width, _WHEEL / height))
+    axes.set_in_layout(False)
     y, x = np.mgrid[-1:1:41j, -1:1:41j]
-    colors = color_wheel(np.stack([y, x]), 1.0)
-    wheel.imshow(np.dstack([colors, np.hypot(y, x) <= 1]))
-    wheel.set_axis_off()
+    axes.imshow(np.dstack([color_wheel(np.stack([y, x]), 1.0), np.hypot(y, x) <= 1]))
+    axes.set_axis_off()
 
 
 def _draw_mask(figure: Any, axes: Any, field: OffsetField) -> None:
