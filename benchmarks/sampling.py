@@ -4,9 +4,9 @@
     python -P benchmarks/sampling.py train --clips CLIPS
     python -P benchmarks/sampling.py compare
 
-``spread`` measures the bundled networks, ``train`` trains ``vfi_ls3d`` and its baseline ``vfi_conv3d`` alike by
-recipes/vfi/short.yaml, and ``compare`` measures these. The scenes (``ls3d.data.rendered``) are a background and a
-sprite, which each move by 0 to 16 pixels in independent directions.
+``spread`` measures the bundled networks. ``train`` trains ``vfi_ls3d`` and its baseline ``vfi_conv3d`` alike by
+recipes/vfi/short.yaml; ``compare`` measures these, and draws figure 3 into their folder. The scenes
+(``ls3d.data.rendered``) are a background and a sprite, which each move by 0 to 16 pixels in independent directions.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def measure_scene(traced: Trace, true: Tensor, pixels: int, seed: int) -> tuple[
     for place in torch.randint(SIZE[0] * SIZE[1], (pixels,), generator=generator).tolist():
         y, x = divmod(place, SIZE[1])
         velocity = true[:, y, x].numpy()
-        length = float(np.hypot(*velocity))
+        length = round(float(np.hypot(*velocity)), 3)  # the pixels of a layer have the same rank
         points = traced.samples(x, y, limit=None)
         found.append((length, points.spread()))
         if length >= 4:
@@ -77,7 +77,7 @@ def measure(
                 parts.append(part)
                 shares += followed
         measured[name] = SpreadStatistics.joined(parts)
-        lengths = measured[name].motion.round(3)
+        lengths = measured[name].motion
         results[name] = {
             "pixels": len(lengths),
             "spearman": round(measured[name].correlation(), 3),
@@ -155,7 +155,7 @@ def main() -> None:
         pixels = [
             trace_pixel(model, (0, 1), trace(network, example(speed)), 80, 60) for model, network in networks.items()
         ]
-        save_figure(draw_pixels(pixels, "density", 40), ROOT / f"docs/sampling_{name}_motion.png")
+        save_figure(draw_pixels(pixels, "density", 40), options.runs / f"{name}_motion.png")
 
 
 if __name__ == "__main__":
