@@ -256,6 +256,16 @@ def test_scores_of_the_order_of_steps_are_those_of_the_result() -> None:
     assert [figure for row in rows for figure in row] == [f"{mean[name]:.2f}" for name in names]
 
 
+@pytest.mark.parametrize("stem", ["spread", "trained_alike"])
+def test_documented_spread_of_samples_is_what_was_measured(stem: str) -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "sampling" / f"{stem}.json").read_text())
+    page = (ROOT / "docs" / "sampling.md").read_text()
+    for name, measured in result["networks"].items():
+        spreads = [measured["median_spread"][distance] for distance in ("0", "2", "6", "16")]
+        figures = [measured["spearman"], *spreads, abs(measured["share_of_motion_followed"])]
+        assert f"| `{name}` | {' | '.join(f'{figure:.2f}' for figure in figures)} |" in page
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_documented_presets_are_their_options(preset: str) -> None:
     row = f"| `{preset}` | `{shown_options(PRESETS[preset])}` |"
