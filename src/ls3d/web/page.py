@@ -1,0 +1,79 @@
+"""The page: Gradio lays it out, and the script in ``static`` talks to the REST interface.
+
+No function of Python is called from the page, so Gradio neither receives nor stores files.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from ls3d.progress import format_duration
+from ls3d.web.options import ServeOptions
+
+_STATIC = Path(__file__).parent / "static"
+
+# Radio buttons: label and value, which is read as form fields by the script.
+_SMOOTHER = [
+    ("Off", ""),
+    ("2× frames", "factor=2"),
+    ("4× frames", "factor=4"),
+    ("60 per second", "fps=60"),
+    ("Slow motion", "factor=4&slow_motion=true"),
+]
+_LARGER = [("Off", ""), ("2×", "scale=2"), ("4×", "scale=4")]
+_CLEANER = [("Off", ""), ("Measure noise", "sigma=auto"), ("Some noise", "sigma=10"), ("Much noise", "sigma=25")]
+
+
+def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
+    """Mount the page on an application, at ``/``."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    import gradio as gr
+
+    theme = gr.themes.Soft(
+        primary_hue="teal",
+        neutral_hue="slate",
+        radius_size="md",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    with gr.Blocks(title="ls3d", analytics_enabled=False) as blocks:
+        gr.HTML(_static("header.html").replace("LIMITS", _limits(options)), js_on_load="ls3d.drop(element)")
+        with gr.Tabs():
+            with gr.Tab("Enhance", id="enhance"):
+                with gr.Row(elem_id="steps"):
+                    gr.Radio(_SMOOTHER, value="factor=2", label="Smoother", elem_id="smoother")
+                    gr.Radio(_LARGER, value="", label="Larger", elem_id="larger")
+                    gr.Radio(_CLEANER, value="", label="Cleaner", elem_id="cleaner")
+                gr.HTML(
+                    _static("enhance.html").replace("SECONDS", f"{options.limits.preview:g}"),
+                    js_on_load="ls3d.enhance(element)",
+                )
+            with gr.Tab("Recognize", id="recognize"):
+                gr.HTML(_static("recognize.html"), js_on_load="ls3d.recognize(element)")
+    return gr.mount_gradio_app(
+        app,
+        blocks,
+        path="/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        show_error=False,
+        theme=theme,
+        css=_static("page.css"),
+        head=f"<script>{_static('page.js')}</script>",
+    )
+
+
+def _static(name: str) -> str:
+    return (_STATIC / name).read_text(encoding="utf-8")
+
+
+def _limits(options: ServeOptions) -> str:
+    """What the server accepts, for people."""
+    limits = options.limits
+    size = f"{limits.max_size / 1e6:,.0f} MB"
+    return f"up to {size}, {format_duration(limits.max_length)} long, {limits.max_pixels / 1e6:.1f} megapixels"
