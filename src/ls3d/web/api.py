@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from ls3d._version import __version__
 from ls3d.errors import InputError
 from ls3d.web.jobs import JobQueue, JobStatus, NoSuchJobError, Place
-from ls3d.web.requests import ClassifyRequest, EnhanceRequest, Format, JobRequest, Quality
+from ls3d.web.requests import ClassifyRequest, EnhanceRequest, Format, JobRequest, Quality, SamplingRequest
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such job, or it has been deleted."},
@@ -53,7 +53,7 @@ def _add_submission(app: FastAPI, jobs: JobQueue) -> None:
         request: Request,
         file: Annotated[UploadFile | None, File(description="The video.")] = None,
         source: Annotated[str | None, Form(description="Instead of a file: the job whose upload is used.")] = None,
-        kind: Annotated[Literal["enhance", "classify"], Form(description="What to do.")] = "enhance",
+        kind: Annotated[Literal["enhance", "classify", "sampling"], Form(description="What to do.")] = "enhance",
         sigma: Annotated[Literal["auto"] | float | None, Form(description="Denoise: 0 to 255, or auto.")] = None,
         scale: Annotated[float | None, Form(gt=0, le=8, description="Enlarge this many times.")] = None,
         factor: Annotated[float | None, Form(ge=1, le=16, description="How many times more frames.")] = None,
@@ -61,12 +61,17 @@ def _add_submission(app: FastAPI, jobs: JobQueue) -> None:
         slow_motion: Annotated[bool, Form(description="Keep the frame rate.")] = False,
         quality: Annotated[Quality, Form(description="Of new frames.")] = "fast",
         preview: Annotated[bool, Form(description="Process the first seconds only.")] = False,
+        time: Annotated[float, Form(ge=0, le=1e6, description="Sampling: time of the first frame, in seconds.")] = 0,
+        x: Annotated[float, Form(ge=0, le=1, description="Sampling: column of the pixel, 0 to 1.")] = 0.5,
+        y: Annotated[float, Form(ge=0, le=1, description="Sampling: row of the pixel, 0 to 1.")] = 0.5,
         format: Annotated[Format, Form(description="mkv keeps every stream; mp4 plays in browsers.")] = "mp4",
     ) -> JobStatus:
         """Upload a video and add a job. The arguments are those of ``ls3d.enhance.enhance``."""
         wanted: JobRequest = ClassifyRequest()
         if kind == "enhance":
             wanted = EnhanceRequest(sigma, scale, factor, fps, slow_motion, quality, preview, format)
+        elif kind == "sampling":
+            wanted = SamplingRequest(time, x, y, quality)
         place: Place = request.state.place
         if (file is None) == (source is None):
             raise InputError("expected either a file or the source of another job")

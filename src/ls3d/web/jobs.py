@@ -121,7 +121,7 @@ class JobQueue:
 
     @contextmanager
     def reserve(self) -> Iterator[Place]:
-        """Yield a place in the queue; without ``submit``, it is free again at the end of the block, and its files deleted.
+        """Yield a place in the queue. Without ``submit``, it is free again at the end, and its files are deleted.
 
         Raises:
             QueueFullError: all places are taken, or the disk is almost full.
@@ -233,7 +233,7 @@ class JobQueue:
         process = JobProcess()
         try:
             while (job := self._next(process)) is not None:
-                self._run(job, process)
+                self._run(job)
                 process = JobProcess()
         finally:
             process.close()
@@ -245,11 +245,17 @@ class JobQueue:
             if self._closed.is_set():
                 return None
             job = self._waiting.popleft()
+            if process.ended:  # killed while it waited, for instance for want of memory
+                process.close()
+                process = JobProcess()
             job.process = process
             job.status.state = "running"
             return job
 
-    def _run(self, job: _Job, process: JobProcess) -> None:
+    def _run(self, job: _Job) -> None:
+        process = job.process
+        assert process is not None
+
         def handle(values: dict[str, Any]) -> None:
             with self._changed:
                 _record(job.status, values)
@@ -257,9 +263,10 @@ class JobQueue:
         process.run(job.task.to_json(), handle, self._options.limits.max_run)
         with self._changed:
             job.process = None
-            job.seen = max(job.seen, time.monotonic())
-            _finish(job, process.timed_out)
+            job.seen = time.monotonic()
             deleted = job.status.id not in self._jobs
+            if not deleted:
+                _finish(job, process.timed_out)
         if deleted:  # while the process could still write
             shutil.rmtree(job.task.folder, ignore_errors=True)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 from fastapi import FastAPI
 
@@ -18,13 +19,13 @@ _STATIC = Path(__file__).parent / "static"
 # Radio buttons: label and value, which is read as form fields by the script.
 _SMOOTHER = [
     ("Off", ""),
-    ("2× frames", "factor=2"),
-    ("4× frames", "factor=4"),
-    ("60 per second", "fps=60"),
+    ("2×", "factor=2"),
+    ("4×", "factor=4"),
+    ("60 fps", "fps=60"),
     ("Slow motion", "factor=4&slow_motion=true"),
 ]
 _LARGER = [("Off", ""), ("2×", "scale=2"), ("4×", "scale=4")]
-_CLEANER = [("Off", ""), ("Measure noise", "sigma=auto"), ("Some noise", "sigma=10"), ("Much noise", "sigma=25")]
+_CLEANER = [("Off", ""), ("Automatic", "sigma=auto"), ("Light", "sigma=10"), ("Strong", "sigma=25")]
 
 
 def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
@@ -38,9 +39,25 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
         radius_size="md",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
+    ).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        checkbox_label_border_color="*neutral_300",
+        checkbox_label_border_color_dark="*neutral_600",
+        checkbox_label_border_width="1px",
+        checkbox_label_shadow="none",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
+        block_label_background_fill="transparent",
+        block_title_background_fill="transparent",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        color_accent="*primary_600",
     )
     with gr.Blocks(title="ls3d", analytics_enabled=False) as blocks:
-        gr.HTML(_static("header.html").replace("LIMITS", _limits(options)), js_on_load="ls3d.drop(element)")
+        _html(gr, _static("header.html").replace("LIMITS", _limits(options)), "drop")
         with gr.Tabs():
             with gr.Tab("Enhance", id="enhance"):
                 with gr.Row(elem_id="steps"):
@@ -52,7 +69,10 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
                     js_on_load="ls3d.enhance(element)",
                 )
             with gr.Tab("Recognize", id="recognize"):
-                gr.HTML(_static("recognize.html"), js_on_load="ls3d.recognize(element)")
+                _html(gr, _static("recognize.html"), "recognize")
+            with gr.Tab("Look inside", id="look"):
+                gr.Radio([("Fast", "fast"), ("Best", "best")], value="fast", label="Network", elem_id="network")
+                _html(gr, _static("look.html"), "look")
     return gr.mount_gradio_app(
         app,
         blocks,
@@ -66,6 +86,11 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
         css=_static("page.css"),
         head=f"<script>{_static('page.js')}</script>",
     )
+
+
+def _html(gr: ModuleType, content: str, function: str) -> None:
+    """Add a part of the page for which a function of the script is called."""
+    gr.HTML(content, js_on_load=f"ls3d.{function}(element)", apply_default_css=False)
 
 
 def _static(name: str) -> str:

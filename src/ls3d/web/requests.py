@@ -68,9 +68,29 @@ class ClassifyRequest:
     suffix: ClassVar[str] = "json"
 
 
-JobRequest = EnhanceRequest | ClassifyRequest
+@dataclass(frozen=True)
+class SamplingRequest:
+    """A job of ``ls3d.explain.trace``: the samples that a pixel of a new frame between two frames is made of.
 
-_REQUESTS: dict[str, type[JobRequest]] = {each.kind: each for each in (EnhanceRequest, ClassifyRequest)}
+    Attributes:
+        time: of the first of the two frames, in seconds.
+        x: column of the pixel, from 0 (left) to 1 (right).
+        y: row of the pixel, from 0 (top) to 1 (bottom).
+        quality: which network makes the new frame, as for ``ls3d interpolate``.
+    """
+
+    kind: ClassVar[str] = "sampling"
+    suffix: ClassVar[str] = "json"
+    time: float = 0
+    x: float = 0.5
+    y: float = 0.5
+    quality: Quality = "fast"
+
+
+JobRequest = EnhanceRequest | ClassifyRequest | SamplingRequest
+
+_KINDS: tuple[type[JobRequest], ...] = (EnhanceRequest, ClassifyRequest, SamplingRequest)
+_REQUESTS = {each.kind: each for each in _KINDS}
 
 
 @dataclass(frozen=True)

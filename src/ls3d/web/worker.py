@@ -24,7 +24,8 @@ from ls3d.files import atomic_write
 from ls3d.progress import JsonMessages, JsonProgress, Progress, ProgressCallback, format_duration
 from ls3d.video import VideoInfo, probe, read_duration
 from ls3d.web.options import Limits
-from ls3d.web.requests import EnhanceRequest, Task
+from ls3d.web.requests import EnhanceRequest, SamplingRequest, Task
+from ls3d.web.sampling import find_samples
 
 _HIGHEST_RATE = 240  # frames per second; a video with more frames than that at its maximum length is refused
 
@@ -48,7 +49,7 @@ def main() -> None:
         lines.write(text.replace(os.fspath(task.source), "the upload").replace(f"{task.folder}{os.sep}", "") + "\n")
         lines.flush()
 
-    if (last := _run(task, write)) is not None:
+    if (last := run_task(task, write)) is not None:
         write(last)
 
 
@@ -63,17 +64,21 @@ def _end_with_server() -> None:
     os._exit(1)
 
 
-def _run(task: Task, write: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
+def run_task(task: Task, write: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
     """Do a job; the last line, if there is one."""
     logger = logging.getLogger("ls3d")
     logger.addHandler(JsonMessages(write, set()))
     logging.getLogger("ls3d.enhance").setLevel(logging.INFO)
     try:
-        duration = _checked_duration(task)
+        info = probe(task.source, task.limits.max_pixels)
+        duration = _checked_duration(task, info)
         show = _limited(JsonProgress(write), task.limits)
         if isinstance(task.request, EnhanceRequest):
             return _enhance(task, task.request, show)
-        _classify(task, duration, show)
+        if isinstance(task.request, SamplingRequest):
+            _write_result(task, find_samples(task.source, task.request, info, task.device))
+        else:
+            _classify(task, duration, show)
         return None
     except (InputError, MissingExtraError, OSError) as error:
         return {"error": _sentence(error, task.limits)}
@@ -81,13 +86,12 @@ def _run(task: Task, write: Callable[[dict[str, Any]], None]) -> dict[str, Any] 
         return {"error": "the job needs more memory than the server has"}
 
 
-def _checked_duration(task: Task) -> float:
+def _checked_duration(task: Task, info: VideoInfo) -> float:
     """Check the upload against the limits; its duration in seconds.
 
     Raises:
-        InputError: it is not a video, or exceeds a limit.
+        InputError: it exceeds a limit.
     """
-    info = probe(task.source, task.limits.max_pixels)
     duration = read_duration(task.source)
     if duration > task.limits.max_length:
         longest = format_duration(task.limits.max_length)

@@ -80,6 +80,12 @@ window.ls3d = (() => {
     cancel() {
       this.stop?.abort();
     }
+    // For a new video.
+    reset() {
+      this.cancel();
+      this.error.hidden = true;
+      for (const button of this.buttons) button.disabled = false;
+    }
     show(text, part) {
       this.work.querySelector(".state").textContent = text;
       const bar = this.work.querySelector("progress");
@@ -160,7 +166,7 @@ window.ls3d = (() => {
   function onVideo(element, listener) {
     const wrapped = () => element.isConnected && listener(element.offsetParent !== null);
     listeners.push(wrapped);
-    if (video) wrapped();
+    if (video) setTimeout(wrapped, 50); // after Gradio has set up the rest of the tab
   }
 
   // Two videos that play in step. The result leads; the original may be shorter or slower.
@@ -179,8 +185,7 @@ window.ls3d = (() => {
       on("play", () => (this.after.paused ? this.play() : this.after.pause()));
       on("sound", (event) => {
         this.after.muted = !this.after.muted;
-        event.target.textContent = this.after.muted ? "🔇" : "🔊";
-        event.target.setAttribute("aria-pressed", String(!this.after.muted));
+        event.currentTarget.setAttribute("aria-pressed", String(!this.after.muted));
       });
       this.seek.addEventListener("input", () => {
         this.after.currentTime = this.seek.value * this.after.duration;
@@ -188,7 +193,6 @@ window.ls3d = (() => {
       for (const name of ["play", "pause"])
         this.after.addEventListener(name, () => {
           const button = element.querySelector("[data-do=play]");
-          button.textContent = this.after.paused ? "▶" : "⏸";
           button.setAttribute("aria-label", this.after.paused ? "Play" : "Pause");
           if (this.after.paused) this.before.pause();
         });
@@ -261,11 +265,9 @@ window.ls3d = (() => {
     on("preview", () => start(true));
     on("whole", () => start(false));
     onVideo(element, (visible) => {
-      runner.cancel();
-      runner.error.hidden = true;
+      runner.reset();
       shown = null;
       element.querySelector(".player").hidden = true;
-      for (const button of runner.buttons) button.disabled = false;
       if (visible) start(true);
     });
   }
@@ -336,14 +338,129 @@ window.ls3d = (() => {
     };
     element.querySelector("[data-do=recognize]").addEventListener("click", start);
     onVideo(element, (visible) => {
-      runner.cancel();
-      runner.error.hidden = true;
+      runner.reset();
       found = null;
       element.querySelector(".found").hidden = true;
-      for (const button of runner.buttons) button.disabled = false;
       if (visible) start();
     });
   }
 
-  return { drop, enhance, recognize };
+  // A canvas that shows a picture with marks; positions are in pixels of the picture, 0 being the center of the first.
+  async function paint(canvas, url, mark) {
+    const picture = new Image();
+    picture.src = url;
+    await picture.decode();
+    const zoom = Math.max(1, Math.round(960 / picture.width));
+    canvas.width = picture.width * zoom;
+    canvas.height = picture.height * zoom;
+    const context = canvas.getContext("2d");
+    context.imageSmoothingEnabled = false;
+    context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    const outline = (color) => {
+      for (const [width, style] of [[5, "#000c"], [2.5, color]]) {
+        context.lineWidth = width;
+        context.strokeStyle = style;
+        context.stroke();
+      }
+    };
+    const circle = (x, y, radius, color) => {
+      context.beginPath();
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+      outline(color);
+    };
+    mark({
+      circle: (x, y, radius, color) => circle((x + 0.5) * zoom, (y + 0.5) * zoom, radius, color),
+      // The surroundings of the points, magnified, in the corner that is farthest from them.
+      magnify: (points, color) => {
+        const [xs, ys] = [0, 1].map((axis) => points.map((point) => point[axis] + 0.5));
+        const reach = Math.max(8, ...[xs, ys].map((values) => (Math.max(...values) - Math.min(...values)) * 0.65));
+        const [x, y] = [xs, ys].map((values) => (Math.max(...values) + Math.min(...values)) / 2);
+        const side = Math.min(canvas.width, canvas.height) * 0.55;
+        const [left, top] = [x * 2 > picture.width ? 8 : canvas.width - side - 8, y * 2 > picture.height ? 8 : canvas.height - side - 8];
+        const scale = side / (2 * reach);
+        context.save();
+        context.beginPath();
+        context.rect(left, top, side, side);
+        outline(color);
+        context.clip();
+        context.fillRect(left, top, side, side);
+        context.drawImage(picture, left - (x - reach) * scale, top - (y - reach) * scale, picture.width * scale, picture.height * scale);
+        for (const [px, py, radius] of points) circle(left + (px + 0.5 - x + reach) * scale, top + (py + 0.5 - y + reach) * scale, radius, color);
+        context.restore();
+        context.beginPath();
+        context.rect((x - reach) * zoom, (y - reach) * zoom, 2 * reach * zoom, 2 * reach * zoom);
+        outline(color);
+      },
+    });
+  }
+
+  function look(element) {
+    const runner = new Runner(element);
+    const seen = element.querySelector(".seen");
+    const seek = element.querySelector(".seek");
+    const [made, ...inputs] = element.querySelectorAll("canvas");
+    const pixel = { x: 0.5, y: 0.5 };
+    let found = null;
+    const mark = (drawing) => drawing.circle(pixel.x * found.width - 0.5, pixel.y * found.height - 0.5, 12, "#fff");
+    const describePoints = () => {
+      const parts = [0, 1].map((frame) => found.points.filter((point) => point[0] === frame).reduce((sum, point) => sum + point[3], 0));
+      return (
+        `Pixel ${found.x}, ${found.y}: ${found.points.length} samples, ${Math.round(100 * parts[0])} % of the weight in the frame ` +
+        `before and ${Math.round(100 * parts[1])} % in the frame after. They are ${found.spread.toFixed(1)} pixels apart on average.`
+      );
+    };
+    const draw = async () => {
+      if (!found.points.length) return runner.fail("nothing was sampled for this pixel");
+      element.querySelector(".inside").hidden = false;
+      element.querySelector(".caption").textContent = describePoints();
+      await paint(made, found.output, mark);
+      for (const [frame, canvas] of inputs.entries())
+        await paint(canvas, found.frames[frame], (drawing) => {
+          const most = found.points[0][3];
+          const points = found.points.filter((point) => point[0] === frame && point[3] > most / 100);
+          if (points.length) drawing.magnify(points.map(([, x, y, share]) => [x, y, 2 + 18 * Math.sqrt(share / most)]).reverse(), "#fbbf24");
+        });
+    };
+    const start = async () => {
+      const chosen = video;
+      const quality = document.querySelector("#network input:checked").value;
+      const job = await runner.run(Object.entries({ kind: "sampling", time: seek.value, ...pixel, quality }));
+      if (!job || chosen !== video) return;
+      found = await (await fetch(`jobs/${job.id}/result`)).json();
+      if (job.id !== chosen.source) forget(job.id);
+      await draw();
+    };
+    seek.addEventListener("input", () => {
+      seen.currentTime = seek.value;
+      element.querySelector(".time").textContent = `${Math.floor(seek.value / 60)}:${(seek.value % 60).toFixed(2).padStart(5, "0")}`;
+    });
+    seen.addEventListener("loadedmetadata", () => (seek.max = Number.isFinite(seen.duration) ? seen.duration : 0));
+    element.querySelector("[data-do=look]").addEventListener("click", start);
+    made.addEventListener("click", (event) => {
+      pixel.x = event.offsetX / made.clientWidth;
+      pixel.y = event.offsetY / made.clientHeight;
+      paint(made, found.output, mark);
+      start();
+    });
+    made.addEventListener("keydown", (event) => {
+      const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+      if (!dx && !dy && event.key !== "Enter") return;
+      event.preventDefault();
+      if (event.key === "Enter") return start();
+      const far = event.shiftKey ? 10 : 1;
+      pixel.x = Math.min(0.9999, Math.max(0, pixel.x + (far * dx) / found.width));
+      pixel.y = Math.min(0.9999, Math.max(0, pixel.y + (far * dy) / found.height));
+      paint(made, found.output, mark);
+    });
+    onVideo(element, (visible) => {
+      runner.reset();
+      found = null;
+      element.querySelector(".inside").hidden = true;
+      seen.src = video.url;
+      seek.value = 0;
+      if (visible) start();
+    });
+  }
+
+  return { drop, enhance, recognize, look };
 })();
