@@ -146,7 +146,9 @@ def test_twenty_uploads_at_once(open_client: Open, fake_process: Any) -> None:
 def test_large_uploads(open_client: Open, tmp_path: Path) -> None:
     client = open_client(limits=Limits(max_size=1000))
     sentence = {"error": "the upload is too large; this server accepts at most 1,000 bytes"}
-    huge = client.post("/jobs", headers={"Content-Length": str(2 << 30), "Content-Type": "multipart/form-data; boundary=x"})
+    huge = client.post(
+        "/jobs", headers={"Content-Length": str(2 << 30), "Content-Type": "multipart/form-data; boundary=x"}
+    )
     assert (huge.status_code, huge.json()) == (413, sentence)
 
     def chunks() -> Iterator[bytes]:

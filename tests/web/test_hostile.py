@@ -81,13 +81,43 @@ def many_frames(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-NAMES = ["../../../../tmp/evil", "/etc/passwd", "a\\..\\b", "%2e%2e%2fx", "x" * 3000, "a;b.mp4", "\udcff\udcfe", "CON", "", "|id"]
+NAMES = [
+    "../../../../tmp/evil",
+    "/etc/passwd",
+    "a\\..\\b",
+    "%2e%2e%2fx",
+    "x" * 3000,
+    "a;b.mp4",
+    "\udcff\udcfe",
+    "CON",
+    "",
+    "|id",
+]
 PATHS = [
-    *("/../../etc/passwd", "/jobs/../../etc/passwd", "/jobs/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "/jobs/..%5c..%5cwin.ini/result"),
-    *("/static/../../../etc/passwd", "/assets/%2e%2e/%2e%2e/config.py", "/assets//etc/passwd", "/static/%2fetc%2fpasswd"),
-    *("/gradio_api/file=/etc/passwd", "/file=/etc/passwd", "/gradio_api/file/etc/passwd", "/gradio_api/proxy=http://x/"),
+    *(
+        "/../../etc/passwd",
+        "/jobs/../../etc/passwd",
+        "/jobs/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/jobs/..%5c..%5cwin.ini/result",
+    ),
+    *(
+        "/static/../../../etc/passwd",
+        "/assets/%2e%2e/%2e%2e/config.py",
+        "/assets//etc/passwd",
+        "/static/%2fetc%2fpasswd",
+    ),
+    *(
+        "/gradio_api/file=/etc/passwd",
+        "/file=/etc/passwd",
+        "/gradio_api/file/etc/passwd",
+        "/gradio_api/proxy=http://x/",
+    ),
     *("/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/run/predict", "/monitoring", "/login", "/svelte/x"),
-    *("/gradio_api/heartbeat/../file=/etc/passwd", "/custom_component/x/client/component/../../x", "/jobs/" + "a" * 4000),
+    *(
+        "/gradio_api/heartbeat/../file=/etc/passwd",
+        "/custom_component/x/client/component/../../x",
+        "/jobs/" + "a" * 4000,
+    ),
     *("/jobs/%00/result", "/jobs/x/result?token=%ff", "//jobs", "/gradio_api/stream/x/1/1/playlist.m3u8", "/docs"),
 ]
 HEADERS: list[dict[str, str]] = [
@@ -194,7 +224,11 @@ def test_hostile_requests(server: Server, tmp_path: Path) -> None:
         assert status in (400, 404, 413, 422), body[:100]
     for data in RAW:
         assert b"Traceback" not in raw(server, data)
-    half = b"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: " + FORM.encode() + b"\r\nContent-Length: 1000000\r\n\r\n"
+    half = (
+        b"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: "
+        + FORM.encode()
+        + b"\r\nContent-Length: 1000000\r\n\r\n"
+    )
     for _ in range(10):  # canceled half way
         raw(server, half + form(b"0" * 400_000))
     count = len(NAMES) + 12 + 2 * len(PATHS) + len(HEADERS) + len(BODIES) + len(RAW) + 10

@@ -59,16 +59,19 @@ def test_a_preview_is_the_beginning(tmp_path: Path) -> None:
     ("request_", "clip", "limits", "sentence"),
     [
         (EnhanceRequest(factor=2), Clip(30), {"max_length": 1}, "the video lasts 0:00:01; this server accepts at most"),
-        (EnhanceRequest(factor=2), Clip(2), {"max_pixels": 3000}, "has pictures of 64 x 48 pixels; this server accepts"),
+        (
+            EnhanceRequest(factor=2),
+            Clip(2),
+            {"max_pixels": 3000},
+            "has pictures of 64 x 48 pixels; this server accepts",
+        ),
         (EnhanceRequest(scale=4), Clip(2), {"max_pixels": 5000}, "pictures of 256 x 192 pixels; this server makes at"),
         (EnhanceRequest(factor=2), Clip(8), {"max_length": 0.33}, None),
         (EnhanceRequest(sigma=-5), Clip(2), {}, "sigma -5: expected a number from 0 to 255, or auto"),
         (ClassifyRequest(), Clip(30), {"max_length": 1}, "the video lasts"),
     ],
 )
-def test_limits(
-    tmp_path: Path, request_: JobRequest, clip: Clip, limits: dict[str, Any], sentence: str | None
-) -> None:
+def test_limits(tmp_path: Path, request_: JobRequest, clip: Clip, limits: dict[str, Any], sentence: str | None) -> None:
     _, last, task = run(tmp_path, request_, clip, **limits)
     assert last is not None
     if sentence is None:
@@ -85,7 +88,9 @@ def test_a_file_that_states_a_wrong_duration_is_stopped(tmp_path: Path) -> None:
     assert last == {"error": "the video has more than 24 frames"}
 
 
-@pytest.mark.parametrize("content", [b"<html><script>alert(1)</script></html>", b"\0" * 1000, b"#EXTM3U\n/etc/passwd\n"])
+@pytest.mark.parametrize(
+    "content", [b"<html><script>alert(1)</script></html>", b"\0" * 1000, b"#EXTM3U\n/etc/passwd\n"]
+)
 def test_what_is_no_video(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "upload").write_bytes(content)
     _, last, task = run(tmp_path, EnhanceRequest(factor=2))

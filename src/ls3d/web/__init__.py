@@ -1,8 +1,8 @@
 """A web page and a REST interface for enhancement and recognition: ``ls3d serve``.
 
-``jobs`` is a bounded queue; every job runs in a process of its own (``worker``). ``api`` is the REST interface, which the
-page (``page``, Gradio and the script in ``static``) uses too. ``guard`` sees every request first. The process of the
-server imports neither torch nor PyAV; those of the jobs do.
+``jobs`` is a bounded queue; every job runs in a process of its own (``worker``). ``api`` is the REST interface, which
+the page (``page``, Gradio and the script in ``static``) uses too. ``guard`` sees every request first. The process of
+the server imports neither torch nor PyAV; those of the jobs do.
 """
 
 from __future__ import annotations

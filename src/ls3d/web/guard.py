@@ -1,8 +1,8 @@
 """``Guard``: sees every request before anything else does, and refuses what isn't for this server.
 
-It checks the host that the client believes to talk to (DNS rebinding), the page that sends the request (cross-site
-requests), the token, and the path; it limits bodies while they arrive, and adds security headers. Gradio's own routes for
-uploads and files are not reachable.
+It checks the host that the client names (DNS rebinding), the page that sends the request (cross-site requests), the
+token, and the path; it limits bodies while they arrive, and adds security headers. Gradio's own routes for uploads and
+files are not reachable.
 """
 
 from __future__ import annotations

@@ -52,7 +52,9 @@ def find_samples(
         "height": height,
         "x": x,
         "y": y,
-        "points": [[int(f), round(px, 3), round(py, 3), round(share, 5)] for f, px, py, share in zip(*columns, strict=True)],
+        "points": [
+            [int(f), round(px, 3), round(py, 3), round(share, 5)] for f, px, py, share in zip(*columns, strict=True)
+        ],
         "spread": round(points.spread(), 3),
     }
 
