@@ -146,9 +146,8 @@ def test_twenty_uploads_at_once(open_client: Open, fake_process: Any) -> None:
 def test_large_uploads(open_client: Open, tmp_path: Path) -> None:
     client = open_client(limits=Limits(max_size=1000))
     sentence = {"error": "the upload is too large; this server accepts at most 1,000 bytes"}
-    huge = client.post(
-        "/jobs", headers={"Content-Length": str(2 << 30), "Content-Type": "multipart/form-data; boundary=x"}
-    )
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    huge = client.post("/jobs", headers={"Content-Length": str(2 << 30), **form})
     assert (huge.status_code, huge.json()) == (413, sentence)
 
     def chunks() -> Iterator[bytes]:
@@ -156,7 +155,7 @@ def test_large_uploads(open_client: Open, tmp_path: Path) -> None:
         for _ in range(30):
             yield b"0" * 100_000
 
-    streamed = client.post("/jobs", content=chunks(), headers={"Content-Type": "multipart/form-data; boundary=x"})
+    streamed = client.post("/jobs", content=chunks(), headers=form)
     assert (streamed.status_code, streamed.json()) == (413, sentence)
     assert not list(tmp_path.iterdir())
     assert post(client).status_code == 202

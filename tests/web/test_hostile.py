@@ -1,4 +1,4 @@
-"""Hostile requests against a whole server: each is answered or cut off, and leaves no file, traceback or dead worker."""
+"""Hostile requests to a whole server: each is answered or cut off, and leaves no file, traceback or dead worker."""
 
 from __future__ import annotations
 
@@ -224,13 +224,9 @@ def test_hostile_requests(server: Server, tmp_path: Path) -> None:
         assert status in (400, 404, 413, 422), body[:100]
     for data in RAW:
         assert b"Traceback" not in raw(server, data)
-    half = (
-        b"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: "
-        + FORM.encode()
-        + b"\r\nContent-Length: 1000000\r\n\r\n"
-    )
+    half = f"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {FORM}\r\nContent-Length: 1000000\r\n\r\n"
     for _ in range(10):  # canceled half way
-        raw(server, half + form(b"0" * 400_000))
+        raw(server, half.encode() + form(b"0" * 400_000))
     count = len(NAMES) + 12 + 2 * len(PATHS) + len(HEADERS) + len(BODIES) + len(RAW) + 10
     assert count >= 100
     for id in ids:

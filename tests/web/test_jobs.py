@@ -159,7 +159,13 @@ def test_the_number_of_finished_jobs_is_bounded(tmp_path: Path) -> None:
 
 
 def test_a_crashed_server_leaves_nothing_for_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "from ls3d.web.folders import temporary_folder; import os\nwith temporary_folder() as f: (f / 'upload').touch(); os._exit(1)"
+    code = """if True:
+        import os
+        from ls3d.web.folders import temporary_folder
+        with temporary_folder() as folder:
+            (folder / "upload").touch()
+            os._exit(1)
+    """
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False)
     (left,) = tmp_path.iterdir()
     (tmp_path / "ls3d-serve-link").symlink_to(Path(__file__).parent)

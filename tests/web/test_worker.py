@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("gradio")
-
 from helpers.videos import Clip, decode, moving_picture, time_of
 from jsonschema import Draft202012Validator
 

@@ -230,13 +230,23 @@ class JobQueue:
 
     def _work(self) -> None:
         """Run one job after the other, each in a process that was started before."""
-        process = JobProcess()
+        process = self._start_process()
         try:
             while (job := self._next(process)) is not None:
                 self._run(job)
-                process = JobProcess()
+                process = self._start_process()
         finally:
             process.close()
+
+    def _start_process(self) -> JobProcess:
+        """Start a process, as soon as the system allows it."""
+        while True:
+            try:
+                return JobProcess()
+            except OSError as error:
+                log.error("a process can't be started: %s", error)
+                if self._closed.wait(_SWEEP):
+                    raise
 
     def _next(self, process: JobProcess) -> _Job | None:
         """Wait for a job and give it a process; None at the end."""
@@ -247,7 +257,7 @@ class JobQueue:
             job = self._waiting.popleft()
             if process.ended:  # killed while it waited, for instance for want of memory
                 process.close()
-                process = JobProcess()
+                process = self._start_process()
             job.process = process
             job.status.state = "running"
             return job

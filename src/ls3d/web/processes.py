@@ -45,7 +45,10 @@ class JobProcess:
             self._process.stdin.write(task + "\n")
             self._process.stdin.flush()
             while line := self._process.stdout.readline(_LONGEST_LINE):
-                handle(json.loads(line))
+                values = json.loads(line)
+                if not isinstance(values, dict):
+                    raise ValueError(line)
+                handle(values)
         except (OSError, ValueError):  # it was killed, or wrote something else
             self._process.kill()
         finally:

@@ -1,4 +1,4 @@
-"""``find_samples``: two frames of a video, a new one between them, and the samples that one of its pixels is made of."""
+"""``find_samples``: two frames of a video, a new one between them, and the samples that a pixel of it is made of."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def find_samples(
         "height": height,
         "x": x,
         "y": y,
-        "points": [
-            [int(f), round(px, 3), round(py, 3), round(share, 5)] for f, px, py, share in zip(*columns, strict=True)
-        ],
+        "points": [[int(frame), *np.round(values, 5).tolist()] for frame, *values in zip(*columns, strict=True)],
         "spread": round(points.spread(), 3),
     }
 

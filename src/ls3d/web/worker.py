@@ -1,8 +1,8 @@
 """The process of one job: ``python -m ls3d.web.worker``.
 
 It loads what jobs need, reads a line of JSON (``Task``) from standard input, does the job, and writes lines of JSON to
-standard output: those of ``--progress json``, the last of which can be ``{"report": ...}`` or ``{"error": ...}``. It ends
-when its standard input is closed, as when the server dies.
+standard output: those of ``--progress json``, the last of which can be ``{"report": ...}`` or ``{"error": ...}``. It
+ends when its standard input is closed, as when the server dies.
 """
 
 from __future__ import annotations
