@@ -44,14 +44,15 @@ class Problems(list[str]):
     """What the console, scripts and requests complain about, and requests to other servers."""
 
     def watch(self, page: Any, address: str) -> None:
-        page.on("console", lambda message: message.type in ("error", "warning") and self.append(message.text))
+        own = (address, f"blob:{address}", "data:")
+        page.on("console", lambda message: self._note(message.type in ("error", "warning"), message.text))
         page.on("pageerror", lambda error: self.append(str(error)))
-        page.on("response", lambda answer: answer.status >= 400 and self.append(f"{answer.status} {answer.url}"))
-        page.on("request", lambda request: self._check_address(request.url, address))
+        page.on("response", lambda answer: self._note(answer.status >= 400, f"{answer.status} {answer.url}"))
+        page.on("request", lambda request: self._note(not request.url.startswith(own), request.url))
 
-    def _check_address(self, url: str, address: str) -> None:
-        if not url.startswith((address, f"blob:{address}", "data:")):
-            self.append(url)
+    def _note(self, wrong: bool, text: str) -> None:
+        if wrong:
+            self.append(text)
 
 
 def open_page(browser: Any, server: Server, problems: Problems, size: tuple[int, int], **options: Any) -> Any:

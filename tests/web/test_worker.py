@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.bombs import many_frames
 from helpers.videos import Clip, decode, moving_picture, time_of
 from jsonschema import Draft202012Validator
 
@@ -92,8 +93,18 @@ def test_what_is_no_video(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "upload").write_bytes(content)
     _, last, task = run(tmp_path, EnhanceRequest(factor=2))
     assert last is not None
-    assert "not a video that can be decoded" in last["error"]
+    assert "error" in last
+    assert str(tmp_path) not in last["error"].replace(str(task.source), "")
+    assert "root:" not in last["error"]
     assert not task.target.exists()
+
+
+def test_a_file_of_many_frames(tmp_path: Path) -> None:
+    (tmp_path / "upload").write_bytes(many_frames(tmp_path))
+    assert (tmp_path / "upload").stat().st_size < 200_000
+    _, last, _ = run(tmp_path, EnhanceRequest(factor=2), max_length=0.5)
+    assert last is not None
+    assert "the video lasts 0:00:04" in last["error"]
 
 
 def test_without_weights_the_sentence_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

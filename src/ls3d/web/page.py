@@ -61,9 +61,9 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
         with gr.Tabs():
             with gr.Tab("Enhance", id="enhance"):
                 with gr.Row(elem_id="steps"):
-                    gr.Radio(_SMOOTHER, value="factor=2", label="Smoother", elem_id="smoother")
-                    gr.Radio(_LARGER, value="", label="Larger", elem_id="larger")
-                    gr.Radio(_CLEANER, value="", label="Cleaner", elem_id="cleaner")
+                    gr.Radio(_SMOOTHER, value="factor=2", label="Smoother", elem_id="smoother", interactive=True)
+                    gr.Radio(_LARGER, value="", label="Larger", elem_id="larger", interactive=True)
+                    gr.Radio(_CLEANER, value="", label="Cleaner", elem_id="cleaner", interactive=True)
                 gr.HTML(
                     _static("enhance.html").replace("SECONDS", f"{options.limits.preview:g}"),
                     js_on_load="ls3d.enhance(element)",
@@ -71,9 +71,15 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
             with gr.Tab("Recognize", id="recognize"):
                 _html(gr, _static("recognize.html"), "recognize")
             with gr.Tab("Look inside", id="look"):
-                gr.Radio([("Fast", "fast"), ("Best", "best")], value="fast", label="Network", elem_id="network")
+                gr.Radio(
+                    [("Fast", "fast"), ("Best", "best")],
+                    value="fast",
+                    label="Network",
+                    elem_id="network",
+                    interactive=True,
+                )
                 _html(gr, _static("look.html"), "look")
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         blocks,
         path="/",
@@ -86,6 +92,7 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
         css=_static("page.css"),
         head=f"<script>{_static('page.js')}</script>",
     )
+    return app
 
 
 def _html(gr: ModuleType, content: str, function: str) -> None:
