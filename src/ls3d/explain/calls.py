@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ class SampledCall:
     """One call of ``ls3d.ops.ls3d_conv3d``.
 
     Attributes:
-        name: of the ``LS3DConv3d`` in the network; empty for a call by the network itself.
+        name: of the ``LS3DConv3d`` in the network (of its class, if it is the network); empty for other calls.
         input: ``(N, C, T, H, W)``.
         offset: ``(N, G*2*taps, T_out, H_out, W_out)`` in pixels, (dy, dx) per tap; detached.
         mask: ``(N, G*taps, T_out, H_out, W_out)``, or None for ones; detached.
@@ -80,7 +81,7 @@ class SampledCall:
 
 
 class CallRecorder(TorchFunctionMode):
-    """Notes the operator's calls in the forward passes of a network; active within ``with``.
+    """Records the operator's calls in the forward passes of a network; active within ``with``.
 
     Args:
         network: any network whose first argument is its input.
@@ -101,15 +102,14 @@ class CallRecorder(TorchFunctionMode):
         self._handles = [self._network.register_forward_pre_hook(self._begin)]
         for name, layer in self._network.named_modules():
             if isinstance(layer, LS3DConv3d):
-                self._handles += [
-                    layer.register_forward_pre_hook(lambda *_, name=name: self._enter_layer(name)),
-                    layer.register_forward_hook(lambda *_: self._enter_layer(""), always_call=True),
-                ]
-        super().__enter__()
+                enter = partial(self._enter_layer, name or type(layer).__name__)
+                self._handles.append(layer.register_forward_pre_hook(enter))
+                self._handles.append(layer.register_forward_hook(partial(self._enter_layer, ""), always_call=True))
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for handle in self._handles:
             handle.remove()
 
@@ -121,8 +121,8 @@ class CallRecorder(TorchFunctionMode):
         return self.call_other(func, args, dict(kwargs or {}))
 
     def call_operator(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Tensor:
-        """Note a call of the operator, and make it."""
-        self.note(args)
+        """Record a call of the operator, and make it."""
+        self.record(args)
         output: Tensor = func(*args)
         return output
 
@@ -130,10 +130,10 @@ class CallRecorder(TorchFunctionMode):
         """Call any other function of torch."""
         return func(*args, **kwargs)
 
-    def note(self, args: tuple[Any, ...]) -> SampledCall:
-        """Note a call of the operator with these arguments."""
-        input, offset, mask, weight, bias, *options = args
-        shapes = [None if tensor is None else tensor.shape for tensor in (input, offset, mask, weight, bias)]
+    def record(self, args: tuple[Any, ...]) -> SampledCall:
+        """Record a call of the operator with these arguments."""
+        input, offset, mask, weight, _, *options = args
+        shapes: list[Any] = [None if tensor is None else tensor.shape for tensor in args[:5]]
         call = SampledCall(
             self._layer,
             input.detach(),
@@ -150,7 +150,7 @@ class CallRecorder(TorchFunctionMode):
         self._input = args[0].detach()
         self.calls.clear()
 
-    def _enter_layer(self, name: str) -> None:
+    def _enter_layer(self, name: str, *_: Any) -> None:
         self._layer = name
 
     def _margin(self, input: Tensor) -> int | None:
@@ -167,7 +167,7 @@ class CallRecorder(TorchFunctionMode):
 
 @contextmanager
 def record_sampling(network: nn.Module) -> Iterator[list[SampledCall]]:
-    """Note every call of the operator in a network's forward passes, of its layers and its own; outputs are the same.
+    """Record every call of the operator in a network's forward passes, of its layers and its own; outputs are the same.
 
     ``with record_sampling(network) as calls: network(frames)``
 

@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from ls3d.explain.calls import SampledCall
 
@@ -20,7 +21,7 @@ class OffsetField:
     """Where one layer samples one of its input frames, for every position of one of its output frames.
 
     Attributes:
-        layer: name of the layer; empty for a call of the operator by the network itself.
+        layer: name of the layer; empty for calls of the operator by the network itself.
         frame: number of the sampled input frame of the layer.
         offset: ``(2, H, W)``, the mean (dy, dx) over the taps in that frame, weighted by their masks, in pixels of the
             layer's input. For calls that sample the network's input, the mean distance from the output pixel.
@@ -40,46 +41,54 @@ def offset_fields(calls: Sequence[SampledCall]) -> list[OffsetField]:
         calls: from ``record_sampling``, for one clip. Offset groups are averaged.
     """
     fields = []
-    for _, group in groupby(calls, key=lambda call: (call.name, call.geometry.interpolation, call.margin)):
-        parts = list(group)
-        fields += _direct_fields(parts) if parts[0].margin is not None else _layer_fields(parts[-1])
+    for (_, is_direct), group in groupby(
+        calls, key=lambda call: (call.name, not call.name and call.margin is not None)
+    ):
+        own = list(group)
+        fields += _direct_fields(own) if is_direct else _layer_fields(own[-1])
     return fields
 
 
 def _layer_fields(call: SampledCall) -> list[OffsetField]:
     g = call.geometry
     offset = torch.unflatten(call.offset[0], 0, (g.offset_groups, g.taps, 2))
-    return _fields(call, offset.transpose(0, 1), call.masks()[0].transpose(0, 1), summed=False)
+    return _fields(call, call.frames(), offset.transpose(0, 1), call.masks()[0].transpose(0, 1), summed=False)
 
 
-def _direct_fields(parts: Sequence[SampledCall]) -> list[OffsetField]:
-    """The fields of a network's own calls, which each make a band of rows."""
-    margin = parts[0].margin or 0
-    height, width = (side - 2 * margin for side in parts[0].geometry.in_size[1:])
-    position = torch.cat([part.positions()[0] for part in parts], dim=-2)[..., :height, :width]
-    mask = torch.cat([part.masks()[0] for part in parts], dim=-2)[..., :height, :width]
-    y = torch.arange(height, device=position.device)
-    x = torch.arange(width, device=position.device)
+def _direct_fields(calls: Sequence[SampledCall]) -> list[OffsetField]:
+    """The fields of a network's own calls, which make bands of rows, with one or several interpolations each."""
+    margin = calls[0].margin or 0
+    height, width = (side - 2 * margin for side in calls[0].geometry.in_size[1:])
+    positions, masks, frames = [], [], []
+    for interpolation in dict.fromkeys(call.geometry.interpolation for call in calls):
+        bands = [call for call in calls if call.geometry.interpolation == interpolation]
+        positions.append(torch.cat([band.positions()[0] for band in bands], dim=-2)[..., :height, :width])
+        masks.append(torch.cat([band.masks()[0] for band in bands], dim=-2)[..., :height, :width])
+        frames.append(bands[0].frames())
+    y = torch.arange(height, device=positions[0].device)
+    x = torch.arange(width, device=positions[0].device)
     pixel = torch.stack(torch.meshgrid(y, x, indexing="ij")).unsqueeze(1)
-    return _fields(parts[0], (position - pixel).transpose(0, 1), mask.transpose(0, 1), summed=True)
+    offset = (torch.cat(positions, dim=1) - pixel).transpose(0, 1)
+    mask = torch.cat(masks, dim=1).transpose(0, 1)
+    return _fields(calls[0], torch.cat(frames), offset, mask, summed=True)
 
 
-def _fields(call: SampledCall, offset: torch.Tensor, mask: torch.Tensor, summed: bool) -> list[OffsetField]:
+def _fields(call: SampledCall, frames: Tensor, offset: Tensor, mask: Tensor, summed: bool) -> list[OffsetField]:
     """Sum up the taps in each input frame.
 
     Args:
         call: of the layer.
+        frames: the input frame ``(taps, T)`` of each tap.
         offset: ``(taps, G, 2, T, H, W)``.
         mask: ``(taps, G, T, H, W)``.
         summed: whether masks are summed up, not averaged.
     """
     middle = call.geometry.out_size[0] // 2
-    frames = call.frames()[:, middle]
     fields = []
-    for frame in frames.unique().tolist():
+    for frame in frames[:, middle].unique().tolist():
         if not 0 <= frame < call.geometry.in_size[0]:
             continue
-        own = frames == frame
+        own = frames[:, middle] == frame
         weight = mask[own][:, :, middle].double()
         share = weight.abs() / weight.abs().sum((0, 1)).clamp_min(1e-12)
         mean = (offset[own][:, :, :, middle].double() * share.unsqueeze(2)).sum((0, 1))

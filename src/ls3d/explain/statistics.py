@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ls3d.explain.trace import Trace
-from ls3d.ops import bilateral_motion
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,6 +27,11 @@ class SpreadStatistics:
     motion: FloatArray
     spread: FloatArray
 
+    @classmethod
+    def joined(cls, parts: Sequence[SpreadStatistics]) -> SpreadStatistics:
+        """The statistics of the pixels of all parts."""
+        return cls(np.concatenate([part.motion for part in parts]), np.concatenate([part.spread for part in parts]))
+
     def correlation(self) -> float:
         """Spearman's rank correlation of motion and spread; NaN if one of them is constant."""
         first, second = _ranks(self.motion), _ranks(self.spread)
@@ -36,37 +40,26 @@ class SpreadStatistics:
         return float(np.corrcoef(first, second)[0, 1])
 
 
-def spread_against_motion(
-    traces: Iterable[Trace],
-    *,
-    pixels: int = 200,
-    seed: int = 0,
-    motion: Callable[[int], Tensor] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+def measure_spread(
+    traced: Trace, *, pixels: int = 200, seed: int = 0, motion: Tensor | None = None
 ) -> SpreadStatistics:
-    """Measure spread and motion at random pixels.
+    """Measure spread and motion at random pixels of an output frame.
 
     Args:
-        traces: of one or several output frames; each is dropped before the next is made.
-        pixels: number of pixels of each output frame.
-        seed: of the choice of pixels.
-        motion: returns the true motion ``(2, H, W)``, (dy, dx) in pixels, for the number of the trace; by default it is
-            found by matching, see ``Trace.motion``.
-        progress: called with the number of pixels that are measured and the number of the trace.
+        traced: the output frame.
+        pixels: their number.
+        seed: of their choice.
+        motion: the true motion ``(2, H, W)``, (dy, dx) in pixels of the input; by default ``traced.motion()``.
     """
-    generator = torch.Generator().manual_seed(seed)
-    found: list[tuple[float, float]] = []
-    for number, traced in enumerate(traces):
-        lengths = (traced.motion() if motion is None else motion(number)).norm(dim=0)
-        height, width = traced.output.shape[-2:]
-        for place in torch.randint(height * width, (pixels,), generator=generator).tolist():
-            y, x = divmod(place, width)
-            points = traced.samples(x, y, limit=None)
-            found.append((float(lengths[y // traced.scale, x // traced.scale]), points.spread()))
-            if progress is not None:
-                progress(len(found), number)
-    lengths_and_spreads = np.array(found, dtype=np.float64).reshape(-1, 2)
-    return SpreadStatistics(lengths_and_spreads[:, 0], lengths_and_spreads[:, 1])
+    lengths = (traced.motion() if motion is None else motion).norm(dim=0)
+    height, width = traced.output.shape[-2:]
+    places = torch.randint(height * width, (pixels,), generator=torch.Generator().manual_seed(seed))
+    found = []
+    for y, x in (divmod(place, width) for place in places.tolist()):
+        length = float(lengths[y // traced.scale, x // traced.scale])
+        found.append((length, traced.samples(x, y, limit=None).spread()))
+    measured = np.array(found)
+    return SpreadStatistics(measured[:, 0], measured[:, 1])
 
 
 def _ranks(values: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ everything that the pixel depends on, also through the layers that decide where 
 *Samples* are what the pixel's color is made of. With all offsets and masks fixed at the values that the network has
 predicted, and every activation at its slope, the output is a weighted sum of colors of the input frames::
 
-    out(p) = c + sum over s of W_s * in[f_s](q_s),    W_s = sum over paths of the product of m * w * G
+    out(p) = c + sum over s of W_s * in(f_s, q_s),    W_s = sum over paths of the product of m * w * G
 
 A path leads from the output pixel through one tap of each layer to position ``q_s`` of frame ``f_s``; m is the mask of
 a tap (1 in an ordinary convolution), w its kernel weight, and G the interpolation coefficient of a pixel that a feature
@@ -41,6 +41,9 @@ from ls3d.ops import bilateral_motion
 
 FloatArray = npt.NDArray[np.float64]
 
+#: Share of the weight that the strongest samples hold, of which the spread is measured and which are drawn.
+STRONG = 0.9
+
 #: Samples at positions that differ by less than this, in pixels, are one.
 _SAME_POSITION = 1e-3
 
@@ -48,7 +51,7 @@ _SAME_POSITION = 1e-3
 _POSITION_BITS = 27
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SamplingPoints:
     """Samples of the input frames, the strongest first.
 
@@ -73,14 +76,23 @@ class SamplingPoints:
             return float("nan"), float("nan")
         return float(np.average(self.x, weights=weight)), float(np.average(self.y, weights=weight))
 
+    def strongest(self, share: float = STRONG) -> SamplingPoints:
+        """The fewest samples that hold this share of the weight, or all that there are."""
+        count = int((self.weight.cumsum() - self.weight < share * self.total).sum())
+        return SamplingPoints(self.x[:count], self.y[:count], self.frame[:count], self.weight[:count], self.total)
+
     def spread(self) -> float:
-        """Root of the weighted mean squared distance, in pixels, of the samples from their frame's ``center``."""
-        squares = np.zeros_like(self.weight)
-        for frame in np.unique(self.frame):
-            x, y = self.center(int(frame))
-            own = self.frame == frame
-            squares[own] = (self.x[own] - x) ** 2 + (self.y[own] - y) ** 2
-        return float(np.sqrt(np.average(squares, weights=self.weight)))
+        """Root of the weighted mean squared distance of the ``strongest`` samples from their center in each frame.
+
+        In pixels. Without the weak ones, because few of them, far away, would determine it.
+        """
+        points = self.strongest()
+        squares = np.zeros_like(points.weight)
+        for frame in np.unique(points.frame):
+            x, y = points.center(int(frame))
+            own = points.frame == frame
+            squares[own] = (points.x[own] - x) ** 2 + (points.y[own] - y) ** 2
+        return float(np.sqrt(np.average(squares, weights=points.weight)))
 
 
 class Trace:
@@ -101,7 +113,7 @@ class Trace:
         self._arguments = arguments
         self._index = output
         self._inputs = (frames.unsqueeze(0) * (high - low) + low).requires_grad_()
-        with _Plain(network) as recorder:
+        with torch.enable_grad(), _Plain(network) as recorder:
             self._plain = self._run()
         self.calls = recorder.calls
         self.output = ((self._plain.detach() - low) / (high - low)).cpu()
@@ -140,7 +152,7 @@ class Trace:
         """
         if self._frozen is None:
             recorder = _Frozen(self._network)
-            with recorder:
+            with torch.enable_grad(), recorder:
                 self._frozen = self._run(), recorder
         output, recorder = self._frozen
         target = self._pixel(output, x, y, size)
@@ -155,8 +167,8 @@ class Trace:
     def motion(self) -> Tensor:
         """The motion ``(2, H, W)`` at each pixel of the input's size, (dy, dx) in pixels to the next input frame.
 
-        It is found by matching (``ls3d.ops.bilateral_motion``): between two frames seen from the time of the output, in a
-        window from the middle frame to the next one.
+        It is found by matching (``ls3d.ops.bilateral_motion``): for interpolation as seen from the time of the output,
+        otherwise from the middle frame to the next one.
         """
         traits = self._network.traits
         first = traits.frames_before
@@ -184,11 +196,10 @@ class Trace:
                     f"{value}: expected 0 to {side - 1}, as the output has {width}x{height} pixels", argument=name
                 )
         if not output.requires_grad:
-            raise InputError(
-                f"{self._network.name} can't be differentiated, so its pixels can't be traced", argument="model"
-            )
+            raise InputError(f"{self._network.name} can't be differentiated, so its pixels can't be traced")
         top, left = max(0, y - (size - 1) // 2), max(0, x - (size - 1) // 2)
-        return output[:, top : top + size, left : left + size].mean()
+        with torch.enable_grad():
+            return output[:, top : top + size, left : left + size].mean()
 
 
 def trace(
@@ -272,7 +283,7 @@ class _Frozen(_Plain):
 
     def call_operator(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Tensor:
         """Call the operator without gradients of offsets and masks."""
-        call = self.note(args)
+        call = self.record(args)
         if call.margin is None or call.geometry.groups > 1 or call.geometry.offset_groups > 1:
             output: Tensor = func(args[0], call.offset, call.mask, *args[3:])
             return output
@@ -292,24 +303,31 @@ class _Frozen(_Plain):
 def _pixel_samples(gradient: Tensor) -> Tensor:
     """Rows (frame, y, x, weight of each color) of the pixels of a gradient ``(3, T, H, W)`` that isn't zero."""
     places = (gradient != 0).any(0).nonzero()
-    return torch.cat([places.double(), gradient[:, *places.unbind(1)].mT.double()], dim=1).cpu()
+    times, rows, columns = places.unbind(1)
+    return torch.cat([places.double(), gradient[:, times, rows, columns].mT.double()], dim=1).cpu()
 
 
 def _direct_samples(call: SampledCall, gradient: Tensor, size: Sequence[int]) -> Tensor:
     """Rows (frame, y, x, weight of each color) of an operator's samples; ``gradient`` is that of its output.
 
-    Beyond the ``size`` of the frames, their borders are repeated.
+    Beyond its input, the operator samples zeros. Between the input's border and that of the frames, which have this
+    ``size``, the frames' borders are repeated.
     """
     times, rows, columns = (gradient != 0).any(1)[0].nonzero().unbind(1)
     position = call.positions()[0, 0][:, :, times, rows, columns].permute(2, 0, 1)
     mask = call.masks()[0, 0][:, times, rows, columns].mT
     frame = call.frames()[:, times].mT
     weight = torch.einsum("op,ocn->pnc", gradient[0][:, times, rows, columns], call.weight.flatten(2))
-    weight = weight * mask.unsqueeze(2)
+    inside = 1 - (position - _clamped(position, call.input.shape[-2:], call.margin or 0)).abs()
+    weight = weight * (mask * inside.clamp_min(0).prod(2)).unsqueeze(2)
     used = (frame >= 0) & (frame < call.input.shape[2]) & (weight != 0).any(2)
-    last = position.new_tensor([size[0] - 1, size[1] - 1])
-    position = position.clamp(torch.zeros_like(last), last)
-    return torch.cat([frame.unsqueeze(2), position, weight], dim=2)[used].double().cpu()
+    return torch.cat([frame.unsqueeze(2), _clamped(position, size), weight], dim=2)[used].double().cpu()
+
+
+def _clamped(position: Tensor, size: Sequence[int], margin: int = 0) -> Tensor:
+    """Positions ``(..., 2)`` moved into a frame of this size, whose origin is ``margin`` pixels before theirs."""
+    last = position.new_tensor([size[0] - 1 - margin, size[1] - 1 - margin])
+    return position.clamp(torch.full_like(last, -margin), last)
 
 
 def _merge(rows: Tensor, limit: int | None) -> SamplingPoints:

@@ -26,6 +26,7 @@ _SMOOTHER = [
 ]
 _LARGER = [("Off", ""), ("2×", "scale=2"), ("4×", "scale=4")]
 _CLEANER = [("Off", ""), ("Automatic", "sigma=auto"), ("Light", "sigma=10"), ("Strong", "sigma=25")]
+_NETWORK = [("Fast", "fast"), ("Best", "best")]
 
 
 def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
@@ -61,23 +62,14 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
         with gr.Tabs():
             with gr.Tab("Enhance", id="enhance"):
                 with gr.Row(elem_id="steps"):
-                    gr.Radio(_SMOOTHER, value="factor=2", label="Smoother", elem_id="smoother", interactive=True)
-                    gr.Radio(_LARGER, value="", label="Larger", elem_id="larger", interactive=True)
-                    gr.Radio(_CLEANER, value="", label="Cleaner", elem_id="cleaner", interactive=True)
-                gr.HTML(
-                    _static("enhance.html").replace("SECONDS", f"{options.limits.preview:g}"),
-                    js_on_load="ls3d.enhance(element)",
-                )
+                    _radio(gr, "Smoother", _SMOOTHER, "factor=2")
+                    _radio(gr, "Larger", _LARGER, "")
+                    _radio(gr, "Cleaner", _CLEANER, "")
+                _html(gr, _static("enhance.html").replace("SECONDS", f"{options.limits.preview:g}"), "enhance")
             with gr.Tab("Recognize", id="recognize"):
                 _html(gr, _static("recognize.html"), "recognize")
             with gr.Tab("Look inside", id="look"):
-                gr.Radio(
-                    [("Fast", "fast"), ("Best", "best")],
-                    value="fast",
-                    label="Network",
-                    elem_id="network",
-                    interactive=True,
-                )
+                _radio(gr, "Network", _NETWORK, "fast")
                 _html(gr, _static("look.html"), "look")
     gr.mount_gradio_app(
         app,
@@ -93,6 +85,11 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
         head=f"<script>{_static('page.js')}</script>",
     )
     return app
+
+
+def _radio(gr: ModuleType, label: str, choices: list[tuple[str, str]], value: str) -> None:
+    """Add radio buttons, which the script finds by their label in lower case."""
+    gr.Radio(choices, value=value, label=label, elem_id=label.lower(), interactive=True)
 
 
 def _html(gr: ModuleType, content: str, function: str) -> None:

@@ -1,0 +1,108 @@
+"""From a video to figures, films and arrays of where an output pixel comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ls3d.errors import InputError
+from ls3d.explain.fields import OffsetField, offset_fields
+from ls3d.explain.figures import (
+    Kind,
+    draw_fields,
+    draw_pixels,
+    draw_spread,
+    rasterize,
+    require_drawing,
+    save_figure,
+    shown_radius,
+)
+from ls3d.explain.film import write_film
+from ls3d.explain.statistics import SpreadStatistics, measure_spread
+from ls3d.explain.videos import PathLike, PixelTrace, load_networks, open_video, save_arrays, trace_pixel, trace_video
+
+#: Suffixes of outputs that are one picture.
+PICTURES = (".png", ".svg", ".pdf", ".jpg")
+
+
+def explain_pixel(
+    source: PathLike,
+    output: PathLike,
+    x: int,
+    y: int,
+    *,
+    frame: int = 0,
+    frames: int = 1,
+    models: Sequence[str] = ("vfi",),
+    time: float = 0.5,
+    sigma: float | None = None,
+    size: int = 1,
+    kind: Kind = "samples",
+    layers: PathLike | None = None,
+    spread: PathLike | None = None,
+    spread_pixels: int = 200,
+    device: str = "auto",
+) -> dict[str, list[PixelTrace]]:
+    """Trace an output pixel of a video back to the input frames, and write what was found.
+
+    Args:
+        source: a video, or a folder of images.
+        output: the file to write: a picture of ``PICTURES``, which shows the first frame; arrays (``.npz``, see
+            ``save_arrays``); or a video of all frames.
+        x: column of the output pixel, from 0.
+        y: its row.
+        frame: number of the frame to restore, or of the first one to interpolate between, from 0.
+        frames: number of consecutive output frames.
+        models: names or weights files of networks for the same task.
+        time: of the output between two frames.
+        sigma: standard deviation of the noise in units of [0, 1]; None is estimated.
+        size: side of a square patch around the pixel, which is traced as a whole.
+        kind: what is drawn on the input frames.
+        layers: a picture to draw of offsets and masks of the first network, at the first frame.
+        spread: a picture to draw of the spread of samples against motion, over all frames.
+        spread_pixels: number of pixels of each output frame at which the spread is measured.
+        device: as for ``ls3d.inference.Enhancer``.
+
+    Returns:
+        The pixel by each network, in each output frame.
+
+    Raises:
+        InputError: an argument is unsuitable, or the video can't be decoded or is too short.
+        MissingExtraError: Matplotlib is not installed.
+    """
+    target = Path(output)
+    for argument, path in (("output", output), ("layers", layers), ("spread", spread)):
+        if path is not None and not Path(path).parent.is_dir():
+            raise InputError(f"{path} can't be written: there is no folder {Path(path).parent}", argument=argument)
+    if target.suffix != ".npz" or layers or spread:
+        require_drawing()
+    networks = load_networks(models)
+    video = open_video(source)
+    found: dict[str, list[PixelTrace]] = {}
+    fields: list[OffsetField] = []
+    measured: dict[str, SpreadStatistics] = {}
+    for model, network in networks.items():
+        parts: list[SpreadStatistics] = []
+        for numbers, traced in trace_video(video, network, frame, frames, time=time, sigma=sigma, device=device):
+            found.setdefault(model, []).append(trace_pixel(model, numbers, traced, x, y, size))
+            if model == models[0] and len(found[model]) == 1:
+                fields = offset_fields(traced.calls)
+            if spread:
+                parts.append(measure_spread(traced, pixels=spread_pixels, seed=len(parts)))
+        if spread:
+            measured[model] = SpreadStatistics.joined(parts)
+    if layers and not fields:
+        raise InputError(f"{layers}: {models[0]} has no layers with learnable sampling", argument="layers")
+    if layers:
+        save_figure(draw_fields(fields), layers, "layers")
+    if spread:
+        save_figure(draw_spread(measured), spread, "spread")
+    steps = list(zip(*found.values(), strict=True))
+    if target.suffix == ".npz":
+        save_arrays([pixel for step in steps for pixel in step], target)
+    elif target.suffix in PICTURES:
+        save_figure(draw_pixels(steps[0], kind), target)
+    else:
+        radius = max(shown_radius(pixel) for step in steps for pixel in step)
+        write_film((rasterize(draw_pixels(step, kind, radius)) for step in steps), target, video.info)
+    return found
