@@ -100,7 +100,7 @@ def _add_jobs(app: FastAPI, jobs: JobQueue) -> None:
         if found is None:
             return _error(409, "the job isn't finished")
         path, media_type = found
-        return FileResponse(path, media_type=media_type, filename=path.name, content_disposition_type="inline")
+        return FileResponse(path, media_type=media_type)
 
     @app.delete("/jobs/{id}", status_code=204, responses=_ERRORS)
     def delete(id: str) -> None:
