@@ -113,7 +113,7 @@ def check_sampling(page: Any) -> None:
     page.wait_for_selector(".inside:not([hidden])")
     assert "Pixel 32, 24" in page.inner_text(".inside .caption")
     box = page.locator(".made canvas").bounding_box()
-    page.locator(".made canvas").click(position={"x": box["width"] * 0.26, "y": box["height"] * 0.52})
+    page.locator(".made canvas").click(position={"x": box["width"] * 0.258, "y": box["height"] * 0.51})
     page.wait_for_selector(".inside .caption:has-text('Pixel 16, 24')")
     page.focus(".made canvas")
     page.keyboard.press("ArrowRight")
