@@ -124,7 +124,8 @@ def check_sampling(page: Any) -> None:
         marked = canvas.evaluate(
             """canvas => { const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
             let count = 0;
-            for (let i = 0; i < data.length; i += 4) count += data[i] === 251 && data[i + 1] === 191 && data[i + 2] === 36;
+            for (let i = 0; i < data.length; i += 4)
+                count += data[i] === 251 && data[i + 1] === 191 && data[i + 2] === 36;
             return count; }"""
         )
         assert marked > 50

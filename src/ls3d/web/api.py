@@ -78,7 +78,7 @@ def _add_submission(app: FastAPI, jobs: JobQueue) -> None:
         if file is not None:
             await run_in_threadpool(_copy, file, place.source)
         elif source is not None:
-            await run_in_threadpool(os.link, jobs.source(source), place.source)
+            await run_in_threadpool(_link, jobs, source, place.source)
         return jobs.submit(place, wanted)
 
 
@@ -111,6 +111,13 @@ def _add_jobs(app: FastAPI, jobs: JobQueue) -> None:
 def _copy(upload: UploadFile, target: Path) -> None:
     with target.open("xb") as file:
         shutil.copyfileobj(upload.file, file, 1 << 20)
+
+
+def _link(jobs: JobQueue, id: str, target: Path) -> None:
+    try:
+        os.link(jobs.source(id), target)
+    except FileNotFoundError as error:  # it is being deleted
+        raise NoSuchJobError(id) from error
 
 
 def _invalid(_request: Request, error: Exception) -> JSONResponse:

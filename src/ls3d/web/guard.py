@@ -120,9 +120,10 @@ class Guard:
         return _error(401, "expected the server's token", {"WWW-Authenticate": "Bearer"})
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
-        """Pass a request on. If its body gets too long or stalls, its answer is replaced."""
+        """Pass a request on. If its body gets too long or stalls before there is an answer, that is replaced."""
         received = 0
         complete = False
+        answered = False
         refusal: Response | None = None
 
         async def limited() -> Message:
@@ -142,11 +143,13 @@ class Guard:
             return message
 
         async def replaced(message: Message) -> None:
-            if refusal is None:
+            nonlocal answered
+            if refusal is None or answered:
+                answered = True
                 await send(message)
 
         await self._app(scope, limited, replaced)
-        if refusal is not None:
+        if refusal is not None and not answered:
             await refusal(scope, receive, send)
 
     def _too_large(self) -> Response:
