@@ -139,9 +139,9 @@ class JobQueue:
             place.folder.mkdir()
             yield place
         finally:
-            with self._changed:
-                self._places -= 1
             if not place.used:
+                with self._changed:
+                    self._places -= 1
                 shutil.rmtree(place.folder, ignore_errors=True)
 
     def submit(self, place: Place, request: JobRequest) -> JobStatus:
@@ -151,6 +151,7 @@ class JobQueue:
         job = _Job(JobStatus(place.id, request.kind), task, time.monotonic())
         with self._changed:
             place.used = True
+            self._places -= 1
             self._jobs[place.id] = job
             self._waiting.append(job)
             self._changed.notify_all()
