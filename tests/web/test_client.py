@@ -13,7 +13,7 @@ CLIENT = Path(__file__).parents[2] / "examples" / "client.py"
 
 
 def run(server: Server, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, CLIENT, server.address, *map(str, arguments)]
+    command = [sys.executable, str(CLIENT), server.address, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
