@@ -13,7 +13,7 @@ help: ## list the targets
 setup: ## create the environment: the package with its extras, linters, pre-commit hooks
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -c constraints.txt --upgrade pip
-	$(BIN)/pip install -c constraints.txt -e '.[train,hub,test]' --group dev
+	$(BIN)/pip install -c constraints.txt -e '.[train,hub,serve,test]' --group dev
 	$(BIN)/pre-commit install
 
 kernel: ## recompile the CPU kernel after a change in csrc

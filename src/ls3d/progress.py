@@ -1,9 +1,14 @@
-"""How jobs report their progress to a bar, a web page or a log."""
+"""How jobs report their progress to a bar, a web page, a log, or a program that reads JSON."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+_JSON_INTERVAL = 0.2  # seconds between two states
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,48 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], None]
+
+
+class JsonProgress:
+    """A progress callback that passes states on as dictionaries, a few per second and one at the end of every phase.
+
+    ``docs/progress.schema.json`` describes them.
+
+    Args:
+        write: gets the dictionaries.
+    """
+
+    def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
+        self._write = write
+        self._latest = float("-inf")
+
+    def __call__(self, state: Progress) -> None:
+        """Report a state."""
+        now = time.monotonic()
+        if now - self._latest >= _JSON_INTERVAL or state.done == state.total:
+            self._latest = now
+            self._write(asdict(state))
+
+
+class JsonMessages(logging.Handler):
+    """A log handler that passes messages on as dictionaries, each only once.
+
+    Args:
+        write: gets the dictionaries.
+        messages: those that have been passed on before; new ones are added.
+    """
+
+    def __init__(self, write: Callable[[dict[str, Any]], None], messages: set[str]) -> None:
+        super().__init__(logging.INFO)
+        self._write = write
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a message on."""
+        message = record.getMessage()
+        if message not in self._messages:
+            self._messages.add(message)
+            self._write({record.levelname.lower(): message})
 
 
 def format_duration(seconds: float | None) -> str:

@@ -6,11 +6,11 @@ import json
 import logging
 import signal
 import threading
-import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ls3d.enhance.options import WORKSPACE_SUFFIX
 from ls3d.enhance.report import EnhanceReport
-from ls3d.progress import Progress, ProgressCallback, format_duration
+from ls3d.progress import JsonMessages, JsonProgress, Progress, ProgressCallback, format_duration
 from ls3d.terminal import console, one_line
 
 #: Exit status after Ctrl-C, as shells have it.
@@ -28,8 +28,6 @@ INTERRUPTED = 130
 
 #: Exit status after SIGTERM.
 TERMINATED = 143
-
-_JSON_INTERVAL = 0.2  # seconds between two lines
 
 
 class TerminatedError(SystemExit):
@@ -85,7 +83,10 @@ def shown_progress(
         source: the file of a list, which JSON lines name; None for a single one.
     """
     shown = console(stderr=True)
-    handler = _JsonHandler(messages, source) if style is ProgressStyle.json else _WarningHandler(shown, messages)
+    write = partial(_write_json, source=source)
+    handler: logging.Handler = (
+        JsonMessages(write, messages) if style is ProgressStyle.json else _WarningHandler(shown, messages)
+    )
     logger = logging.getLogger("ls3d")
     levels = {each: each.level for each in map(logging.getLogger, ("ls3d.enhance", "ls3d.cli"))}
     outer = list(logger.handlers)
@@ -98,7 +99,7 @@ def shown_progress(
             with _bar(shown) as show:
                 yield show
         else:
-            yield _JsonLines(source) if style is ProgressStyle.json else None
+            yield JsonProgress(write) if style is ProgressStyle.json else None
     finally:
         logger.handlers = outer
         for each, level in levels.items():
@@ -201,20 +202,6 @@ def _bar(shown: Console) -> Iterator[ProgressCallback]:
             bar.stop()
 
 
-class _JsonLines:
-    """Writes progress to standard error as JSON, a few lines per second and one at the end of every phase."""
-
-    def __init__(self, source: str | None) -> None:
-        self._source = source
-        self._latest = float("-inf")
-
-    def __call__(self, state: Progress) -> None:
-        now = time.monotonic()
-        if now - self._latest >= _JSON_INTERVAL or state.done == state.total:
-            self._latest = now
-            _write_json(asdict(state), self._source)
-
-
 class _WarningHandler(logging.Handler):
     """Shows the library's messages: one line each, warnings as notes, and each only once."""
 
@@ -232,21 +219,6 @@ class _WarningHandler(logging.Handler):
             _note(self._console, message)
         else:
             self._console.print(one_line(message), soft_wrap=True)
-
-
-class _JsonHandler(logging.Handler):
-    """Writes the library's messages to standard error as JSON."""
-
-    def __init__(self, messages: set[str], source: str | None) -> None:
-        super().__init__(logging.INFO)
-        self._messages = messages
-        self._source = source
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if message not in self._messages:
-            self._messages.add(message)
-            _write_json({record.levelname.lower(): message}, self._source)
 
 
 def _write_json(values: Mapping[str, Any], source: str | None) -> None:
