@@ -22,7 +22,7 @@ _SIZES = (8, 14)  # lowest height of letters in pixels: where the text needs it,
 #: Sides are divisible by this, as the chroma of any pixel format requires.
 _MULTIPLE = 4
 
-#: White of graphics in PQ and HLG (BT.2408), as a share of the largest code, by the transfer function's number in H.273.
+#: White of graphics in PQ and HLG (BT.2408), as a share of the largest code, by the number of the transfer in H.273.
 _WHITE = {16: 0.58, 18: 0.75}
 
 
@@ -79,8 +79,8 @@ class LabelPainter:
         """The planes of a label in the layout of the video, as they are stored."""
         info = self._info
         shown = (info.width, info.height) if self._orientation.transposed else (info.height, info.width)
-        label = np.ascontiguousarray(self._orientation.stored(draw_label(text, *shown)))
-        gray = torch.from_numpy(label) / 255 * _WHITE.get(info.tags["color_trc"], 1.0)
+        label = self._orientation.stored(draw_label(text, *shown))
+        gray = torch.from_numpy(label.copy()) / 255 * _WHITE.get(info.tags["color_trc"], 1.0)
         return planes_of(from_rgb(gray.expand(3, *label.shape), info.color))
 
     def _paste(self, plane: Plane, label: Plane, steps: tuple[int, int] = (1, 1)) -> None:
@@ -120,7 +120,7 @@ def draw_label(text: str, height: int, width: int) -> npt.NDArray[np.uint8]:
     draw = ImageDraw.Draw(label)
     for number, line in enumerate(lines):
         draw.text((margin, margin // 2 + number * line_height), line, 255, font)
-    return np.asarray(label)
+    return np.array(label)
 
 
 def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:

@@ -39,7 +39,7 @@ _LIVE_SCHEMES = ("rtmp", "rtp", "rtsp", "udp")
 CAMERAS = ("v4l2", "avfoundation", "dshow")
 
 _LINUX_CAMERA = re.compile(r"/dev/video\d+$")
-_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://")
 
 _PATIENCE = 10.0  # seconds to wait for a connection, and for data
 _LONGEST_GAP = 10.0  # seconds between two frames; a longer step, or one back, is that of a clock that was set
