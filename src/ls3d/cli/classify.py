@@ -6,6 +6,7 @@ import contextlib
 import json as json_format
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ls3d.cli._console import INTERRUPTED, TERMINATED, TerminatedError, terminable
+from ls3d.cli._console import TERMINATED, TerminatedError, terminable
 from ls3d.cli.enhance import standard_stream
 from ls3d.terminal import console
 
 if TYPE_CHECKING:
     from ls3d.inference import Classifier
-    from ls3d.recognition import TimeLine, Window
+    from ls3d.recognition import Annotation, TimeLine, Window
     from ls3d.video.streams import StreamAddress
 
 _STANDARD_INPUT = "-"
@@ -75,42 +76,100 @@ def classify(
 
     Example: ls3d classify rtsp://camera.local/stream --json-lines windows.jsonl
     """
-    from ls3d.errors import InputError
-    from ls3d.evaluation.figure import check_figure_path
-    from ls3d.recognition import Annotation, plot_time_line, save_csv, save_json
-
+    outputs = _Outputs(json, csv, plot, annotate, overwrite)
     stream = _find_stream(paths)
-    if stream is not None:
-        for name, file in (("json", json), ("csv", csv), ("plot", plot), ("annotate", annotate)):
-            if file is not None:
-                raise InputError(f"{file}: expected a video file, not a stream; use --json-lines", argument=name)
-        _show_stream(paths[0], stream, _load(model, device), top, stride, json_lines)
-        return
+    try:
+        with terminable():
+            if stream is None:
+                _classify_files([Path(path) for path in paths], model, device, top, stride, outputs, json_lines)
+            else:
+                outputs.refuse()
+                _classify_stream(paths[0], stream, _load(model, device), top, stride, json_lines)
+    except TerminatedError as stop:
+        raise SystemExit(TERMINATED) from stop
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """The files to write, as the options of ``classify`` name them."""
+
+    json: Path | None
+    csv: Path | None
+    plot: Path | None
+    annotate: Path | None
+    overwrite: bool
+
+    def named(self) -> dict[str, Path]:
+        """The files by option."""
+        wanted = {"json": self.json, "csv": self.csv, "plot": self.plot, "annotate": self.annotate}
+        return {name: file for name, file in wanted.items() if file is not None}
+
+    def refuse(self) -> None:
+        """Check that there are none, for a stream.
+
+        Raises:
+            InputError: there is one.
+        """
+        from ls3d.errors import InputError
+
+        for name, file in self.named().items():
+            raise InputError(f"{file}: expected a video file, not a stream; use --json-lines", argument=name)
+
+    def check(self, files: Sequence[Path]) -> Annotation | None:
+        """Check that they can be written, before long work; returns the annotation if there is to be one.
+
+        Raises:
+            InputError: one can't be written, or is for a single video.
+        """
+        from ls3d.errors import InputError
+        from ls3d.evaluation.figure import check_figure_path
+        from ls3d.recognition import Annotation
+
+        for name, file in self.named().items():
+            if not file.parent.is_dir():
+                raise InputError(f"{file} can't be written: there is no folder {file.parent}", argument=name)
+            if name in ("plot", "annotate") and len(files) > 1:
+                raise InputError(f"{file}: expected a single video, not {len(files)}", argument=name)
+        if self.plot is not None:
+            check_figure_path(self.plot)
+        return None if self.annotate is None else Annotation(files[0], self.annotate, self.overwrite)
+
+    def write(self, time_lines: Sequence[TimeLine], top: int) -> None:
+        """Write all but the annotation."""
+        from ls3d.recognition import plot_time_line, save_csv, save_json
+
+        if self.json is not None:
+            save_json(time_lines, self.json, top)
+        if self.csv is not None:
+            save_csv(time_lines, self.csv)
+        if self.plot is not None:
+            plot_time_line(time_lines[0], self.plot, top)
+
+
+def _classify_files(
+    paths: Sequence[Path],
+    model: str,
+    device: str,
+    top: int,
+    stride: float | None,
+    outputs: _Outputs,
+    json_lines: str | None,
+) -> None:
+    """Show the classes of each file, and write the outputs."""
+    from ls3d.errors import InputError
+
     if json_lines is not None:
         raise InputError(f"{json_lines}: expected a stream; use --json for files", argument="json_lines")
-    for name, file in (("json", json), ("csv", csv)):
-        if file is not None and not file.parent.is_dir():
-            raise InputError(f"{file} can't be written: there is no folder {file.parent}", argument=name)
-    files = _find_videos([Path(path) for path in paths])
-    for name, file in (("plot", plot), ("annotate", annotate)):
-        if file is not None and len(files) > 1:
-            raise InputError(f"{file}: expected a single video, not {len(files)}", argument=name)
-    if plot is not None:
-        check_figure_path(plot)
-    annotation = None if annotate is None else Annotation(files[0], annotate, overwrite)
+    files = _find_videos(paths)
+    annotation = outputs.check(files)
     found = []
     with _shown_time() as show:
         for file, time_line in _classify_all(_load(model, device), files, stride, show):
             console().print(f"{file}: {_listed(time_line.best(top))}", soft_wrap=True)
             found.append(time_line)
         if annotation is not None:
-            annotation.write(found[0], partial(show, f"writing {annotate}"))
-    if json is not None:
-        save_json(found, json, top)
-    if csv is not None:
-        save_csv(found, csv)
-    if plot is not None:
-        plot_time_line(found[0], plot, top)
+            annotation.write(found[0], partial(show, f"writing {outputs.annotate}"))
+    outputs.write(found, top)
     if len(found) < len(files):
         raise InputError(f"{len(files) - len(found)} of {len(files)} videos could not be classified")
 
@@ -152,7 +211,7 @@ def _find_stream(paths: Sequence[str]) -> StreamAddress | BinaryIO | None:
     return standard_stream(sys.stdin, "input", "rb") if paths[0] == _STANDARD_INPUT else stream_address(paths[0])
 
 
-def _show_stream(
+def _classify_stream(
     name: str,
     source: StreamAddress | BinaryIO,
     classifier: Classifier,
@@ -160,28 +219,22 @@ def _show_stream(
     stride: float | None,
     json_lines: str | None,
 ) -> None:
-    """Show each window as it comes, and at the end the mean over all windows."""
+    """Show each window as it comes, and at the end, also after Ctrl-C, the mean over all windows."""
     from ls3d.recognition import classify_stream
     from ls3d.recognition.classify import MeanProbabilities, best_classes
 
     mean = MeanProbabilities()
-    status = 0
-    # With JSON on standard output, the summary must not be among its lines.
-    shown = console(stderr=json_lines == _STANDARD_OUTPUT)
     try:
-        with terminable(), _window_writer(classifier.classes, top, json_lines) as write:
+        with _window_writer(classifier.classes, top, json_lines) as write:
             for window in classify_stream(classifier, source, stride=stride):
                 mean.add(window.probabilities)
                 write(window)
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    except TerminatedError:
-        status = TERMINATED
-    if mean.count:
-        best = best_classes(classifier.classes, mean.values, top)
-        shown.print(f"{name}: {_listed(best)} (mean of {mean.count} windows)", soft_wrap=True)
-    if status:
-        raise SystemExit(status)
+    finally:
+        if mean.count:
+            # Lines of JSON on standard output are not followed by other text.
+            shown = console(stderr=json_lines == _STANDARD_OUTPUT)
+            best = best_classes(classifier.classes, mean.values, top)
+            shown.print(f"{name}: {_listed(best)} (mean of {mean.count} windows)", soft_wrap=True)
 
 
 @contextlib.contextmanager
