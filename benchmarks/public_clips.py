@@ -60,7 +60,7 @@ def main() -> None:
         best = {name: round(value, 5) for name, value in time_line.best(_COUNT).items()}
         row = {"clip": origin, "shows": shows, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         rows.append({**row, "windows": len(time_line.windows), "seconds": round(seconds, 2), "best": best})
-        print(json.dumps(rows[-1]))
+        print(json.dumps(rows[-1]), flush=True)
     result = {
         "model": "i3d_inception",
         "weights": network.config.metadata.get("sha256"),
