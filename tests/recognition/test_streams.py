@@ -20,16 +20,19 @@ from itertools import islice
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from helpers import videos
 from helpers.flat_colors import COLORS, color_at
 from typer.testing import CliRunner
 
 from ls3d.cli.main import app
+from ls3d.data.clips import Pixels
 from ls3d.errors import InputError
 from ls3d.inference import Classifier
 from ls3d.models import RecognitionNet, load_model
 from ls3d.recognition import Window, classify_stream, classify_video
+from ls3d.recognition.streams import _Reader
 from ls3d.video.streams import StreamAddress, read_stream_regularly, stream_address
 
 #: Of one-second windows at 0, 0.5, ..., 5 s, where each color is shown for two seconds.
@@ -136,6 +139,27 @@ def test_udp_is_joined_in_the_middle(classifier: Classifier) -> None:
     starts = [window.start for window in found]
     assert starts[0] == 0
     assert starts == sorted(starts)
+
+
+@pytest.mark.parametrize(("drops", "expected"), [(True, [4]), (False, [0, 1, 2, 3, 4])])
+def test_a_live_stream_drops_windows_that_are_not_read_in_time(drops: bool, expected: list[int]) -> None:
+    """Five windows come before the first one is read."""
+    pixels = np.zeros((1, 2, 2, 3), np.uint8)
+    done = threading.Event()
+
+    def windows() -> Iterator[tuple[int, Pixels]]:
+        for number in range(5):
+            yield number, pixels
+        done.set()
+
+    reader = _Reader(windows(), drops)
+    if drops:
+        done.wait()
+    found = []
+    while (window := reader.next()) is not None:
+        found.append(window[0])
+    reader.stop()
+    assert found == expected
 
 
 def test_a_clock_that_is_set_leaves_no_gap(tmp_path: Path) -> None:
