@@ -148,6 +148,25 @@ def test_targets_that_are_refused(tmp_path: Path) -> None:
         Annotation(source, tmp_path / "nowhere" / "labeled.mp4")
 
 
+@pytest.mark.parametrize("pix_fmt", ["bgr0", "yuv444p16le", "gray"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "ts"])
+def test_any_source_becomes_any_format(tmp_path: Path, pix_fmt: str, suffix: str) -> None:
+    """Codecs and pixel formats that the format can't hold are replaced; the times stay up to its clock."""
+    clip = videos.Clip(6, (50, 70), rate=Fraction(25), pix_fmt=pix_fmt, codec="ffv1", options={})
+    source = clip.write(tmp_path / "clip.mkv")
+    target = tmp_path / f"labeled.{suffix}"
+    Annotation(source, target).write(time_line())
+    steps = [videos.times(path) for path in (source, target)]
+    distances = [[time - times[0] for time in times] for times in steps]
+    assert all(abs(one - other) < Fraction(1, 500) for one, other in zip(*distances, strict=True))
+
+
+def test_frames_smaller_than_a_label(tmp_path: Path) -> None:
+    clip = videos.Clip(2, (2, 6), rotation=180, **LOSSLESS)  # type: ignore[arg-type]
+    _, target = annotated(clip, tmp_path)
+    assert len(videos.decode(target)) == 2
+
+
 @pytest.mark.parametrize("size", [(16, 16), (48, 64), (1080, 1920), (1920, 1080), (2, 2000)])
 def test_labels_fit_into_frames_of_any_size(size: tuple[int, int]) -> None:
     label = draw_label("skiing (not slalom or crosscountry) 93 %", *size)

@@ -28,8 +28,8 @@ def write_video(path: Path, minutes: float) -> Path:
 
 def classify(video: Path, network: Path, result: Path) -> int:
     """Run the program; returns the largest resident memory of its process, in bytes."""
-    arguments = [sys.executable, "-m", "ls3d", "classify", video, "--model", network, "--json", result]
-    process = os.posix_spawn(sys.executable, [os.fspath(each) for each in arguments], os.environ)
+    arguments = ["-m", "ls3d", "classify", str(video), "--model", str(network), "--json", str(result)]
+    process = os.posix_spawn(sys.executable, [sys.executable, *arguments], os.environ)
     _, status, usage = os.wait4(process, 0)
     assert status == 0
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -177,6 +177,7 @@ def test_what_a_name_stands_for(tmp_path: Path) -> None:
     assert stream_address("avfoundation:0") == StreamAddress("0", "avfoundation", (), live=True)
     assert stream_address("dshow:video=USB Camera") == StreamAddress("video=USB Camera", "dshow", (), live=True)
     assert address("rtsp://camera/1").live
+    assert address("rtsp://user:secret@camera/1").title == "rtsp://camera/1"
     assert not address("https://host/a.mp4").live
     assert address("https://host/a.mp4").protocols == ("https", "tls", "tcp")
     for name in ("holiday.mp4", "C:/holiday.mp4", "/dev/null", "a:b.mp4"):
@@ -207,7 +208,7 @@ def test_standard_input_as_lines_of_json(color_network: Path, video: Path) -> No
     lines = [json.loads(line) for line in output.splitlines()]
     assert_sequence([next(iter(line["best"])) for line in lines])
     assert [line["start"] for line in lines] == [k / 2 for k in range(11)]
-    assert b"(mean of 11 windows)" in errors
+    assert errors.startswith(b"mean of 11 windows: ")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT between processes")
@@ -223,8 +224,7 @@ def test_an_interrupted_stream_has_a_summary(color_network: Path, video: Path) -
         output, errors = process.stdout.read(), process.stderr.read()
     assert process.returncode == 130, errors
     assert first.startswith(b"0.0-1.0 s: red ")
-    assert output.splitlines()[-1].startswith(b"-: ")
-    assert output.endswith(b" windows)\n")
+    assert output.splitlines()[-1].startswith(b"mean of ")
     assert b"Traceback" not in errors
 
 

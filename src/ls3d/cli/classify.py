@@ -84,7 +84,7 @@ def classify(
                 _classify_files([Path(path) for path in paths], model, device, top, stride, outputs, json_lines)
             else:
                 outputs.refuse()
-                _classify_stream(paths[0], stream, _load(model, device), top, stride, json_lines)
+                _classify_stream(stream, _load(model, device), top, stride, json_lines)
     except TerminatedError as stop:
         raise SystemExit(TERMINATED) from stop
 
@@ -212,7 +212,6 @@ def _find_stream(paths: Sequence[str]) -> StreamAddress | BinaryIO | None:
 
 
 def _classify_stream(
-    name: str,
     source: StreamAddress | BinaryIO,
     classifier: Classifier,
     top: int,
@@ -234,7 +233,7 @@ def _classify_stream(
             # Lines of JSON on standard output are not followed by other text.
             shown = console(stderr=json_lines == _STANDARD_OUTPUT)
             best = best_classes(classifier.classes, mean.values, top)
-            shown.print(f"{name}: {_listed(best)} (mean of {mean.count} windows)", soft_wrap=True)
+            shown.print(f"mean of {mean.count} windows: {_listed(best)}", soft_wrap=True)
 
 
 @contextlib.contextmanager

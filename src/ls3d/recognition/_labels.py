@@ -88,10 +88,11 @@ class LabelPainter:
         corner = (self._orientation.flips_rows, self._orientation.flips_columns)
         size = (self._info.height, self._info.width)
         top, left = (
-            (whole - extent * step) // _MULTIPLE * _MULTIPLE // step if at_end else 0
+            max(0, (whole - extent * step) // _MULTIPLE * _MULTIPLE // step) if at_end else 0
             for whole, extent, step, at_end in zip(size, label.shape, steps, corner, strict=True)
         )
-        plane[top : top + label.shape[0], left : left + label.shape[1]] = label
+        place = plane[top : top + label.shape[0], left : left + label.shape[1]]
+        place[:] = label[: place.shape[0], : place.shape[1]]
 
 
 def draw_label(text: str, height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -103,7 +104,7 @@ def draw_label(text: str, height: int, width: int) -> npt.NDArray[np.uint8]:
         width: of the frame in pixels.
 
     Returns:
-        ``(h, w)`` from 0 (black) to 255 (white), not larger than the frame; h and w are divisible by 4.
+        ``(h, w)`` from 0 (black) to 255 (white), divisible by 4; larger than the frame only if that has less than 4.
     """
     size = max(_SIZES[1], round(_SHARE * min(height, width)))
     while True:

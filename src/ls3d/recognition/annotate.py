@@ -1,7 +1,7 @@
 """``Annotation``: a copy of a video in which its labels are shown, with its sound and its other streams.
 
 Only the samples under the labels change before the video is encoded again: rotation, timestamps, color and bit depth
-stay. Packets wait in a temporary file, so memory does not depend on the video's length.
+stay. Packets wait in a temporary file, so a frame takes 17 bytes of memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -21,8 +20,10 @@ from ls3d.files import atomic_write
 from ls3d.recognition._labels import LabelPainter
 from ls3d.recognition.classify import TimeLine
 from ls3d.video import (
+    Color,
     EncodedSegment,
     Encoder,
+    EncoderSettings,
     Frame,
     Packet,
     TimeRange,
@@ -90,7 +91,7 @@ class Annotation:
         info = self._video.info
         with tempfile.TemporaryFile(dir=self._target.parent) as file, atomic_write(self._target) as temporary:
             segments = self._encode(time_line, file, progress)
-            encoded = [segment.encoded(file) for segment in segments]
+            encoded = [segment.encoded() for segment in segments]
             write_container(temporary, self._container, self._settings, encoded, info, self._video.path, _WHOLE)
 
     def _check_target(self) -> None:
@@ -99,69 +100,76 @@ class Annotation:
 
     def _encode(self, time_line: TimeLine, file: IO[bytes], progress: Callable[[float], None] | None) -> list[_Segment]:
         """Encode all frames into a file."""
-        painter = LabelPainter(self._video.info)
+        info = self._video.info
+        painter = LabelPainter(info)
         tick = self._settings.time_base
         segments: list[_Segment] = []
-        encoder = Encoder(self._settings)
         end = 0
         for number, frame in enumerate(self._video.frames()):
             pts = round(frame.time / tick)
             if number % _SEGMENT_FRAMES == 0:
                 if segments:
-                    segments[-1].close(encoder, file, pts)
-                encoder = Encoder(self._settings)
-                segments.append(_Segment(file.tell()))
+                    segments[-1].close(pts)
+                segments.append(_Segment(self._settings, file))
             window = time_line.at(float(frame.time))
             ((name, value),) = time_line.best(1, window.probabilities).items()
-            labeled = painter.paint(frame, f"{name} {100 * value:.0f} %")
-            segments[-1].write(self._encoded(encoder, labeled, pts), file)
+            segments[-1].encode(painter.paint(frame, f"{name} {100 * value:.0f} %"), info.color, pts)
             end = max(pts + 1, round((frame.time + frame.duration) / tick))
             if progress:
                 progress(float(frame.time))
         if segments:
-            segments[-1].close(encoder, file, end)
+            segments[-1].close(end)
         return segments
 
-    def _encoded(self, encoder: Encoder, frame: Frame, pts: int) -> list[Packet]:
-        """Encode a frame, whose own samples are used where the output has the same color."""
-        source = self._video.info.color
-        target = self._settings.color
+
+class _Segment:
+    """Consecutive frames, encoded into a file; times, sizes and key flags of their packets in decoding order.
+
+    Args:
+        settings: of the encoder.
+        file: is written from its current position on.
+    """
+
+    def __init__(self, settings: EncoderSettings, file: IO[bytes]) -> None:
+        self._encoder: Encoder | None = Encoder(settings)
+        self._file = file
+        self._start = file.tell()
+        self._end = 0
+        self._times = array("q")
+        self._sizes = array("q")
+        self._keys = bytearray()
+
+    def encode(self, frame: Frame, source: Color, pts: int) -> None:
+        """Encode a frame; its own samples are used if the output has the color of the source."""
+        assert self._encoder is not None
+        target = self._encoder.settings.color
         picture = frame.picture
         if source != target:
-            rgb = to_rgb(picture, source)
-            picture = from_rgb(rgb, target, dither=source.layout.depth > target.layout.depth)
+            picture = from_rgb(to_rgb(picture, source), target, dither=source.layout.depth > target.layout.depth)
         alpha = frame.alpha
         if alpha is not None:
             alpha = with_depth(alpha, source.layout.depth, target.layout.depth)
-        return encoder.encode(picture, pts, alpha)
+        self._write(self._encoder.encode(picture, pts, alpha))
 
+    def close(self, end: int) -> None:
+        """Encode what the encoder has held back; ``end`` is the tick at which the next segment begins."""
+        assert self._encoder is not None
+        self._write(self._encoder.flush())
+        self._encoder = None
+        self._end = end
 
-@dataclass
-class _Segment:
-    """Packets of consecutive frames in a file: where they begin, and times, sizes and key flags in decoding order."""
+    def encoded(self) -> EncodedSegment:
+        """The segment as ``write_container`` takes it."""
+        return EncodedSegment(self._read, lambda: self._times, reorder_depth(self._times), self._end)
 
-    start: int
-    times: array[int] = field(default_factory=lambda: array("q"))
-    sizes: array[int] = field(default_factory=lambda: array("q"))
-    keys: bytearray = field(default_factory=bytearray)
-    end: int = 0
-
-    def write(self, packets: list[Packet], file: IO[bytes]) -> None:
+    def _write(self, packets: list[Packet]) -> None:
         for packet in packets:
-            file.write(packet.data)
-            self.times.append(packet.pts)
-            self.sizes.append(len(packet.data))
-            self.keys.append(packet.key)
+            self._file.write(packet.data)
+            self._times.append(packet.pts)
+            self._sizes.append(len(packet.data))
+            self._keys.append(packet.key)
 
-    def close(self, encoder: Encoder, file: IO[bytes], end: int) -> None:
-        """Write what the encoder has held back; ``end`` is the tick at which the next segment begins."""
-        self.write(encoder.flush(), file)
-        self.end = end
-
-    def encoded(self, file: IO[bytes]) -> EncodedSegment:
-        return EncodedSegment(lambda: self._read(file), lambda: self.times, reorder_depth(self.times), self.end)
-
-    def _read(self, file: IO[bytes]) -> Iterator[Packet]:
-        file.seek(self.start)
-        for time, size, key in zip(self.times, self.sizes, self.keys, strict=True):
-            yield Packet(time, bool(key), file.read(size))
+    def _read(self) -> Iterator[Packet]:
+        self._file.seek(self._start)
+        for time, size, key in zip(self._times, self._sizes, self._keys, strict=True):
+            yield Packet(time, bool(key), self._file.read(size))

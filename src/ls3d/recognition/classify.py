@@ -31,7 +31,6 @@ from ls3d.video import read_frames_regularly
 #: Frames are decoded at most at this multiple of the size of a clip.
 _MARGIN = 1.5
 
-
 #: Probabilities of all classes, ``(classes,)``.
 Probabilities = npt.NDArray[np.float32]
 
@@ -65,11 +64,11 @@ class MeanProbabilities:
 
     def __init__(self) -> None:
         self.count = 0
-        self._sum: npt.NDArray[np.float64] = np.zeros(0)
+        self._sum: npt.NDArray[np.float64] = np.zeros(())
 
     def add(self, probabilities: Probabilities) -> None:
         """Add a window."""
-        self._sum = probabilities + (self._sum if self.count else np.zeros(len(probabilities)))
+        self._sum = self._sum + probabilities
         self.count += 1
 
     @property

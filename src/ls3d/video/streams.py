@@ -60,6 +60,11 @@ class StreamAddress(NamedTuple):
     protocols: tuple[str, ...]
     live: bool
 
+    @property
+    def title(self) -> str:
+        """The name without a user's name and password, to be shown."""
+        return re.sub(r"//[^/@]*@", "//", self.name)
+
 
 def stream_address(name: str) -> StreamAddress | None:
     """What a name stands for: a camera or an address; None for any other name, such as that of a file.
@@ -83,7 +88,7 @@ def stream_address(name: str) -> StreamAddress | None:
         return None
     scheme = match[1].lower()
     if scheme not in PROTOCOLS:
-        raise InputError(f"{name}: expected one of the schemes {', '.join(PROTOCOLS)}")
+        raise InputError(f"{scheme}: expected one of the schemes {', '.join(PROTOCOLS)}")
     return StreamAddress(name, None, PROTOCOLS[scheme], scheme in _LIVE_SCHEMES)
 
 
@@ -108,7 +113,7 @@ def read_stream_regularly(
     """
     if isinstance(source, StreamAddress):
         video = _open_address(source)
-        yield from _read(video, rate, short_side, source.name)
+        yield from _read(video, rate, short_side, source.title)
         return
     name = "standard input"
     with interruptible(source) as reader:
@@ -125,8 +130,8 @@ def _open_address(address: StreamAddress) -> OpenVideo:
         )
     except (av.FFmpegError, ValueError) as error:  # a ValueError for a format that FFmpeg doesn't have here
         reason = error.strerror if isinstance(error, av.FFmpegError) else f"no {address.format} on {sys.platform}"
-        raise InputError(f"{address.name} can't be opened ({reason})") from error
-    return checked_video(container, address.name, DEFAULT_MAX_PIXELS)
+        raise InputError(f"{address.title} can't be opened ({reason})") from error
+    return checked_video(container, address.title, DEFAULT_MAX_PIXELS)
 
 
 def _read(video: OpenVideo, rate: float, short_side: int | None, name: str) -> Iterator[npt.NDArray[np.uint8]]:
