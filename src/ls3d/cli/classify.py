@@ -167,9 +167,9 @@ def _classify_files(
         for file, time_line in _classify_all(_load(model, device), files, stride, show):
             console().print(f"{file}: {_listed(time_line.best(top))}", soft_wrap=True)
             found.append(time_line)
+        outputs.write(found, top)
         if annotation is not None:
             annotation.write(found[0], partial(show, f"writing {outputs.annotate}"))
-    outputs.write(found, top)
     if len(found) < len(files):
         raise InputError(f"{len(files) - len(found)} of {len(files)} videos could not be classified")
 
