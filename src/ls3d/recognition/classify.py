@@ -11,11 +11,12 @@ import csv
 import itertools
 import json
 import os
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,39 @@ class Window:
         return (self.start + self.end) / 2
 
 
+class WindowList(Sequence[Window]):
+    """Windows as they are kept for a whole video: their numbers are in three arrays.
+
+    An object for each of them, between the large blocks that networks allocate and free, would fragment the memory.
+    """
+
+    def __init__(self) -> None:
+        self._starts = array("d")
+        self._ends = array("d")
+        self._probabilities = array("f")
+
+    def append(self, window: Window) -> None:
+        """Add a window; all have the same number of classes."""
+        self._starts.append(window.start)
+        self._ends.append(window.end)
+        self._probabilities.frombytes(window.probabilities.tobytes())
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> Window: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Window]: ...
+    def __getitem__(self, index: int | slice) -> Window | list[Window]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        classes = len(self._probabilities) // len(self)
+        row = self._probabilities[number * classes : (number + 1) * classes]
+        return Window(self._starts[number], self._ends[number], np.frombuffer(row, np.float32))
+
+
 class MeanProbabilities:
     """The mean over windows, of which none is kept.
 
@@ -89,7 +123,7 @@ class TimeLine:
 
     video: str
     classes: tuple[str, ...]
-    windows: tuple[Window, ...]
+    windows: Sequence[Window]
 
     @property
     def probabilities(self) -> Probabilities:
@@ -160,12 +194,13 @@ def classify_video(
     """
     step = frames_between_windows(classifier, stride)
     frames = read_frames_regularly(path, classifier.clip.fps, decoded_size(classifier))
-    windows: list[Window] = []
+    windows = WindowList()
     for batch in batched(sliding_windows(frames, classifier.clip.frames, step), classifier.batch_size):
-        windows += classify_clips(classifier, batch)
+        for window in classify_clips(classifier, batch):
+            windows.append(window)
         if progress:
             progress(windows[-1].end)
-    return TimeLine(Path(path).name, classifier.classes, tuple(windows))
+    return TimeLine(Path(path).name, classifier.classes, windows)
 
 
 def frames_between_windows(classifier: Classifier, stride: float | None) -> int:
@@ -212,7 +247,7 @@ def classify_clips(classifier: Classifier, batch: Sequence[tuple[int, Pixels]]) 
         clips.append(resize_region(frames, region, clip.size))
     found = classifier.probabilities(torch.stack(clips)).cpu().numpy()
     return [
-        Window(first / clip.fps, (first + clip.frames) / clip.fps, probabilities.copy())
+        Window(first / clip.fps, (first + clip.frames) / clip.fps, probabilities)
         for (first, _), probabilities in zip(batch, found, strict=True)
     ]
 
