@@ -2,7 +2,7 @@
 
     ls3d features weights.safetensors body_gesture --output trained.npz
     ls3d features i3d_inception body_gesture --output kinetics.npz
-    python -P benchmarks/c3d_svm.py trained.npz kinetics.npz --test S8 --unused S7 --json c3d_svm.json --plot c3d_svm.svg
+    python -P benchmarks/c3d_svm.py trained.npz kinetics.npz --test S8 --unused S7 --json svm.json --plot svm.svg
 
 One linear support vector machine for each class against the others is trained on all groups but --test and --unused, on
 the first principal components of the features and on all of them.

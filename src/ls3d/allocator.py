@@ -23,9 +23,9 @@ _STEP = 64 * 2**20  # bytes by which the heap grows
 def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for the next allocations of this process instead of returning it to the system.
 
-    The program ``ls3d`` does this at its start. Another program that runs networks on the CPU may call it before it
-    loads one. The process then doesn't shrink until it ends; its peak can rise, as memory between blocks in use can't
-    be joined.
+    The program ``ls3d`` does this at its start, except ``ls3d classify``. Another program that runs networks on the CPU
+    may call it before it loads one. The process then doesn't shrink until it ends; its peak can rise, as memory between
+    blocks in use can't be joined.
 
     Returns:
         Whether it does: not with another C library, and not if the environment has ``LS3D_KEEP_MEMORY=0``.

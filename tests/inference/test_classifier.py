@@ -54,6 +54,30 @@ def test_probabilities_are_those_of_the_network() -> None:
     torch.testing.assert_close(classifier.probabilities_of_views(clips[None])[0], expected.mean(0))
 
 
+def test_positions_of_larger_clips_are_averaged() -> None:
+    """The network divides height and width by 16: 128x128 pixels have 8x8 features, 144x160 have 2x3 such parts."""
+    model = network()
+    model.config = model.require_config().with_metadata(clip=ClipFormat(4, 5.0, (128, 128)).to_dict())
+    classifier = Classifier(model, "cpu")
+    clips = torch.randint(256, (2, 3, 4, 144, 160), dtype=torch.uint8)
+    with torch.no_grad():
+        features = model.forward_features(normalize_clips(clips, classifier.preprocessing))
+        assert features.shape[-2:] == (9, 10)
+        parts = [
+            torch.nn.functional.linear(
+                features[..., top : top + 8, left : left + 8].mean((2, 3, 4)), *model.get_classifier().parameters()
+            )
+            for top in range(2)
+            for left in range(3)
+        ]
+        expected = torch.stack([part.softmax(1) for part in parts]).mean(0)
+    torch.testing.assert_close(classifier.probabilities_of_positions(clips), expected)
+    ordinary = clips[..., :128, :128]
+    torch.testing.assert_close(classifier.probabilities_of_positions(ordinary), classifier.probabilities(ordinary))
+    with pytest.raises(InputError, match="clips of 112x128 are smaller than those of the network"):
+        classifier.probabilities_of_positions(clips[..., :112, :128])
+
+
 def test_a_weights_file_needs_nothing_else(tmp_path: Path) -> None:
     clip = ClipFormat(8, 6.0, (32, 24), 0.9)
     preprocessing = Preprocessing((0.5,) * 3, (0.25,) * 3, (0, 1))

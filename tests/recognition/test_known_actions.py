@@ -5,6 +5,7 @@ The environment variable ``LS3D_CLIPS`` is a folder with clips, under the names 
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -46,6 +47,22 @@ def test_the_action_of_a_public_clip(classifier: Classifier, name: str, action: 
     ((best, probability),) = found.best(1).items()
     assert best == action
     assert probability >= least
+
+
+def test_documented_actions_are_what_was_measured() -> None:
+    """Every clip of the table in docs/recognition.md, and each of its probabilities."""
+    root = Path(__file__).parents[2]
+    result = json.loads((root / "benchmarks" / "results" / "recognition" / "public_clips.json").read_text())
+    measured = {clip["clip"]: clip for clip in result["clips"]}
+    _, _, table = (
+        (root / "docs" / "recognition.md").read_text().partition("| clip | shows | best classes |\n|---|---|---|\n")
+    )
+    rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()]
+    assert {row[0] for row in rows} == set(measured)
+    for clip, shows, best in rows:
+        assert shows == measured[clip]["shows"]
+        expected = [f"{name} {100 * value:.1f} %" for name, value in measured[clip]["best"].items()]
+        assert best == ", ".join(expected[: best.count(" %")])
 
 
 def test_the_names_of_the_classes(classifier: Classifier) -> None:

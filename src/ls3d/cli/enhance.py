@@ -295,14 +295,14 @@ def _read_size(text: str | None) -> tuple[int, int] | None:
 
 
 def _input(path: str) -> str | BinaryIO:
-    return path if path != _STANDARD_STREAM else _standard_stream(sys.stdin, "input", "rb")
+    return path if path != _STANDARD_STREAM else standard_stream(sys.stdin, "input", "rb")
 
 
 def _output(path: str) -> str | BinaryIO:
-    return path if path != _STANDARD_STREAM else _standard_stream(sys.stdout, "output", "wb")
+    return path if path != _STANDARD_STREAM else standard_stream(sys.stdout, "output", "wb")
 
 
-def _standard_stream(stream: TextIO | None, name: str, mode: Literal["rb", "wb"]) -> BinaryIO:
+def standard_stream(stream: TextIO | None, name: str, mode: Literal["rb", "wb"]) -> BinaryIO:
     """Standard input or output without a buffer, whose lock a thread that waits for the pipe would hold at the end.
 
     Raises:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ls3d.terminal import console
+
+#: As ``ls3d.evaluation.recognition.views.Convolutional``, which is not imported before the command runs.
+Convolutional = Literal["crop", "frame"]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +48,16 @@ def evaluate(
     ] = None,
     clips: Annotated[int, typer.Option(help="Labeled videos: clips of each, evenly spaced.")] = 10,
     crops: Annotated[int, typer.Option(help="Labeled videos: crops of each clip, 1 or 3.")] = 1,
+    dense: Annotated[
+        float | None, typer.Option(help="Labeled videos: a clip every so many seconds, instead of --clips.")
+    ] = None,
+    convolutional: Annotated[
+        Convolutional | None,
+        typer.Option(help="Labeled videos: apply the classifier at every position of a larger crop, or of the frame."),
+    ] = None,
+    confusion: Annotated[
+        Path | None, typer.Option(help="Labeled videos: draw the confusion matrix: .svg, .png, .pdf.", dir_okay=False)
+    ] = None,
     list_protocols: Annotated[bool, typer.Option("--list", help="List the protocols and their data sets.")] = False,
 ) -> None:
     """Measure a model as papers do, and print the published table with its row; or a classifier on labeled videos.
@@ -54,10 +67,13 @@ def evaluate(
     Example: ls3d evaluate vfi --protocol ucf101 --data ucf101_interp_ours --json vfi-ucf101.json
 
     Example: ls3d evaluate weights.safetensors --data videos --group test --clips 10 --crops 3
+
+    Example: ls3d evaluate weights.safetensors --data videos --dense 1 --convolutional frame --confusion confusion.svg
     """
     from ls3d.errors import InputError
     from ls3d.evaluation import evaluate as run
-    from ls3d.evaluation.recognition import ViewProtocol, evaluate_recognition
+    from ls3d.evaluation.figure import check_figure_path
+    from ls3d.evaluation.recognition import ViewProtocol, evaluate_recognition, plot_confusion
     from ls3d.evaluation.table import show, show_protocols, show_recognition
 
     if list_protocols:
@@ -65,6 +81,8 @@ def evaluate(
         return
     if model is None or data is None:
         raise InputError("expected ls3d evaluate MODEL --data DIR, and --protocol NAME; --list shows the protocols")
+    if confusion is not None:
+        check_figure_path(confusion, "confusion")
     name = TextColumn("{task.description}", markup=False)
     columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     shown = console(stderr=True)
@@ -90,11 +108,13 @@ def evaluate(
                 console().print(f"{count} dimensions: top-1 {top1:.1f} %", soft_wrap=True)
             return
         if protocol is None:
-            views = ViewProtocol(clips, crops)
+            views = ViewProtocol(clips, crops, dense, convolutional)
             found = evaluate_recognition(
                 model, data, views, groups=group, json_path=json, device=device, progress=progress
             )
             show_recognition(found)
+            if confusion is not None:
+                plot_confusion(found, confusion)
             return
         report = run(
             model,

@@ -43,15 +43,14 @@ def search(
     Example: ls3d search videos --depth 10 --depth 18 --convolution 2d --convolution 3d optimization.steps=1000
     """
     from ls3d.errors import InputError
+    from ls3d.evaluation.figure import check_figure_path
     from ls3d.reproduce import search_architectures
-    from ls3d.reproduce.search import require_plotting
     from ls3d.training.processes import is_main_process
 
-    for name, path in (("json", json), ("plot", plot)):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path} can't be written: there is no folder {path.parent}", argument=name)
+    if json is not None and not json.parent.is_dir():
+        raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
     if plot is not None:
-        require_plotting()
+        check_figure_path(plot)
     silence_notices()
     shown = console(stderr=True)
     with shown_stop():

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from ls3d.terminal import console
 
@@ -51,7 +49,7 @@ def get(
 
 @weights.command("list")
 def list_weights(
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of text.")] = False,
 ) -> None:
     """List the networks whose weights can be downloaded: package, size, training data, license, and file."""
     from dataclasses import asdict
@@ -63,11 +61,9 @@ def list_weights(
         rows = [{**asdict(each), "file": str(found[name]) if found[name] else None} for name, each in DOWNLOADS.items()]
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("model", "MB", "package", "trained on", "license", "file", box=None, pad_edge=False)
-    table.columns[1].justify = "right"
+    shown = console()
     for name, download in DOWNLOADS.items():
-        size = f"{download.archive_size / _MEGABYTE:.0f}"
-        path = found[name]
-        cells = (name, size, download.source, download.training_data, download.license)
-        table.add_row(*cells, Text("not downloaded" if path is None else str(path), overflow="fold"))
-    console().print(table)
+        size = f"{download.archive_size / _MEGABYTE:.0f} MB"
+        shown.print(f"{name}: trained on {download.training_data}; {download.source}, {size}", soft_wrap=True)
+        shown.print(f"  license: {download.license}", soft_wrap=True)
+        shown.print(f"  file: {found[name] or 'not downloaded'}", soft_wrap=True)

@@ -55,13 +55,16 @@ def show_recognition(report: RecognitionReport, console: Console | None = None) 
         wrong = [0 if other == number else count for other, count in enumerate(row)]
         confused = report.classes[wrong.index(max(wrong))] if any(wrong) else ""
         table.add_row(Text(name), str(sum(row)), f"{100 * share:.1f}", Text(confused))
-    protocol = report.protocol
-    summary = (
+    lines = [
         f"top-1 {100 * accuracy.top1:.1f} %, top-5 {100 * accuracy.top5:.1f} % of {accuracy.samples} videos, "
-        f"{protocol.clips} clips x {protocol.crops} crops"
-    )
-    left_out = f"{len(report.unreadable)} videos could not be decoded: {', '.join(report.unreadable)}"
-    lines = [summary, left_out] if report.unreadable else [summary]
+        f"{report.protocol}"
+    ]
+    if report.published is not None:
+        known = report.published
+        top5 = "" if known.top5 is None else f", top-5 {known.top5:.1f} %"
+        lines.append(f"published: top-1 {known.top1:.1f} %{top5} on {known.data} ({known.source})")
+    if report.unreadable:
+        lines.append(f"{len(report.unreadable)} videos could not be decoded: {', '.join(report.unreadable)}")
     (console or plain_console()).print(Group(table, *map(Text, lines)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -75,6 +76,41 @@ class Classifier:
         with torch.inference_mode(), self._autocast():
             logits: Tensor = self.network(inputs)
         return logits.float().softmax(dim=1)
+
+    def probabilities_of_positions(self, clips: Tensor) -> Tensor:
+        """Classify clips that are larger than the network's, by the mean probabilities of all positions.
+
+        This is the fully convolutional test of CSN and I3D: the features are computed once, and the classifier is
+        applied to every part of them that has the size of the features of an ordinary clip.
+
+        Args:
+            clips: ``(N, 3, T, h, w)`` uint8, of the size in ``clip`` or larger.
+
+        Returns:
+            ``(N, classes)`` float32 on the network's device; for clips of that size, those of ``probabilities``.
+
+        Raises:
+            InputError: the clips are smaller, or the network takes no other size (C3D).
+        """
+        inputs = normalize_clips(clips.to(self.device), self.preprocessing, self.clip.subtract_mean)
+        if inputs.shape[3] < self.clip.size[0] or inputs.shape[4] < self.clip.size[1]:
+            raise InputError(f"clips of {inputs.shape[3]}x{inputs.shape[4]} are smaller than those of the network")
+        with torch.inference_mode(), self._autocast():
+            features = self.network.forward_features(inputs)
+            height, width = self._feature_size
+            parts = [
+                self.network.forward_head(features[..., top : top + height, left : left + width]).float().softmax(1)
+                for top in range(features.shape[-2] - height + 1)
+                for left in range(features.shape[-1] - width + 1)
+            ]
+        return torch.stack(parts).mean(dim=0)
+
+    @cached_property
+    def _feature_size(self) -> tuple[int, int]:
+        """Height and width of the features of an ordinary clip."""
+        clip = torch.zeros(1, 3, self.clip.frames, *self.clip.size, device=self.device)
+        features = self.network.forward_features(clip)
+        return features.shape[-2], features.shape[-1]
 
     def probabilities_of_views(self, views: Tensor) -> Tensor:
         """Classify videos by the mean probabilities of several clips of each.

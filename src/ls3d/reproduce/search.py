@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ls3d.environment import versions
-from ls3d.errors import InputError, require
+from ls3d.errors import InputError
+from ls3d.evaluation.figure import new_figure, save_figure
 from ls3d.files import atomic_write
 from ls3d.models import read_metadata
 from ls3d.models.summary import summarize
@@ -151,11 +152,9 @@ class Search:
             MissingExtraError: Matplotlib is not installed.
             InputError: Matplotlib doesn't write this format.
         """
-        require_plotting()
-        from matplotlib.figure import Figure
+        figure = new_figure(10, 4.5)
         from matplotlib.ticker import LogLocator, NullFormatter
 
-        figure = Figure(figsize=(10, 4.5), layout="constrained")
         for axes, (name, (unit, title)) in zip(figure.subplots(1, 2, sharey=True), _COSTS.items(), strict=True):
             self._draw(axes, name, unit)
             axes.set_xlabel(title)
@@ -165,12 +164,7 @@ class Search:
             axes.xaxis.set_minor_formatter(NullFormatter())
         figure.axes[0].set_ylabel("top-1 accuracy, %")
         figure.axes[0].legend(fontsize=8)
-        target = Path(path)
-        try:
-            with atomic_write(target) as temporary:
-                figure.savefig(temporary, format=target.suffix.removeprefix(".") or None)
-        except ValueError as error:  # unknown format
-            raise InputError(f"{target}: {error}", argument="plot") from error
+        save_figure(figure, path)
 
     def _draw(self, axes: Any, cost: str, unit: float) -> None:
         for convolution in CONVOLUTIONS:
@@ -196,15 +190,6 @@ class Search:
 
 #: Unit and title of the axis of each cost.
 _COSTS = {"macs": (1e9, "10^9 multiply-adds of a clip"), "parameters": (1e6, "10^6 parameters")}
-
-
-def require_plotting() -> None:
-    """Check that plots can be drawn.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-    """
-    require("matplotlib", "plot")
 
 
 def search_architectures(

@@ -175,6 +175,15 @@ def open_pipe(file: PipeReader, name: str, max_pixels: int = DEFAULT_MAX_PIXELS)
         except av.FFmpegError as error:
             reason = _reason(error, _size_in(messages))
             raise InputError(f"{name} is not a video that can be decoded ({reason})") from error
+    return checked_video(container, name, max_pixels)
+
+
+def checked_video(container: av.container.InputContainer, name: str, max_pixels: int) -> OpenVideo:
+    """The main video of an open container, whose decoders refuse larger pictures; an error closes the container.
+
+    Raises:
+        InputError: it has no video stream, or its pictures are too large.
+    """
     try:
         _limit_decoders(container, max_pixels)
         stream = main_video_stream(container, name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import av
 import numpy as np
@@ -91,21 +91,39 @@ def read_frames_regularly(
     """
     with open_video(path) as video:
         video.stream.thread_type = "AUTO"
-        count = 0
-        previous: tuple[float, av.VideoFrame] | None = None
-        try:
-            for time, picture in _timed_pictures(video):
-                while previous is not None and (count + 0.5) / rate < (previous[0] + time) / 2:
-                    yield _to_array(previous[1], short_side)
-                    count += 1
-                previous = (time, picture)
-        except av.FFmpegError as error:
-            raise InputError(f"{os.fspath(path)} can't be decoded ({error.strerror})") from error
-        if previous is None:
-            raise InputError(f"{os.fspath(path)} has no frame that can be decoded")
-        while count == 0 or (count + 0.5) / rate < previous[0] + 1 / _rate(video.stream):
-            yield _to_array(previous[1], short_side)
-            count += 1
+        yield from regular_frames(_timed_pictures(video), rate, frame_interval(video), short_side, os.fspath(path))
+
+
+def regular_frames(
+    pictures: Iterable[tuple[float, av.VideoFrame]], rate: float, interval: float, short_side: int | None, name: str
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the frames that are nearest to the times ``(k + 0.5) / rate``; see ``read_frames_regularly``.
+
+    Args:
+        pictures: decoded pictures with their times in seconds.
+        rate: frames per second.
+        interval: for how many seconds the last picture is shown.
+        short_side: as for ``read_frames_at``.
+        name: of the video, for messages.
+
+    Raises:
+        InputError: there is no picture, or one can't be decoded.
+    """
+    count = 0
+    previous: tuple[float, av.VideoFrame] | None = None
+    try:
+        for time, picture in pictures:
+            while previous is not None and (count + 0.5) / rate < (previous[0] + time) / 2:
+                yield _to_array(previous[1], short_side)
+                count += 1
+            previous = (time, picture)
+    except av.FFmpegError as error:
+        raise InputError(f"{name} can't be decoded ({error.strerror})") from error
+    if previous is None:
+        raise InputError(f"{name} has no frame that can be decoded")
+    while count == 0 or (count + 0.5) / rate < previous[0] + interval:
+        yield _to_array(previous[1], short_side)
+        count += 1
 
 
 def _duration_of_packets(video: OpenVideo, name: str) -> float:
@@ -117,7 +135,7 @@ def _duration_of_packets(video: OpenVideo, name: str) -> float:
         raise InputError(f"{name} can't be read ({error.strerror})") from error
     if not pts or not stream.time_base:
         raise InputError(f"{name} has no frames with a time")
-    return float((max(pts) - min(pts)) * stream.time_base) + 1 / _rate(stream)
+    return float((max(pts) - min(pts)) * stream.time_base) + frame_interval(video)
 
 
 def _read_nearest(
@@ -149,15 +167,16 @@ def _read_nearest(
 def _timed_pictures(video: OpenVideo) -> Iterator[tuple[float, av.VideoFrame]]:
     """Decoded pictures with their times in seconds; one without a time follows the previous one at the stated rate."""
     start = (video.container.start_time or 0) * _MICROSECOND
-    step = 1 / _rate(video.stream)
+    step = frame_interval(video)
     time = -step
     for picture in video.container.decode(video.stream):
         time = time + step if picture.time is None else picture.time - start
         yield time, picture
 
 
-def _rate(stream: av.VideoStream) -> float:
-    return float(stream.average_rate or stream.guessed_rate or _FALLBACK_RATE)
+def frame_interval(video: OpenVideo) -> float:
+    """Seconds from one frame to the next at the rate that the stream states."""
+    return 1 / float(video.stream.average_rate or video.stream.guessed_rate or _FALLBACK_RATE)
 
 
 def _to_array(picture: av.VideoFrame, short_side: int | None) -> npt.NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Callable, Collection
@@ -10,11 +11,10 @@ from pathlib import Path
 
 import torch
 
-from ls3d.data.clip_times import ClipTiming
-from ls3d.data.labeled import LabeledSet, open_labeled_set, warn_of_unreadable
-from ls3d.data.labeled_clips import FixedViews
+from ls3d.data.labeled import LabeledSet, LabeledVideo, open_labeled_set, warn_of_unreadable
 from ls3d.errors import InputError
-from ls3d.evaluation.recognition.report import RecognitionReport, VideoScore, ViewProtocol
+from ls3d.evaluation.recognition.report import RecognitionReport, VideoScore
+from ls3d.evaluation.recognition.views import ViewProtocol
 from ls3d.inference import Classifier, Precision
 from ls3d.models import Network, RecognitionNet, load_model
 
@@ -41,7 +41,7 @@ def evaluate_recognition(
         model: a weights file, the name of a model, or a network; its metadata say how clips are taken from a video.
         data: a folder, CSV file or file of decoded videos as for ``open_labeled_set``, or an open set. Its classes
             are matched with the network's by name.
-        protocol: clips and crops of each video; None for 10 clips and 1 crop.
+        protocol: clips and crops of each video, and what is done with them; None for 10 clips and 1 crop.
         groups: of the videos to test; None tests all.
         json_path: file for the JSON report.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
@@ -89,23 +89,37 @@ def _score(
     classifier: Classifier, labeled: LabeledSet, protocol: ViewProtocol, progress: ProgressCallback | None
 ) -> tuple[dict[str, VideoScore], dict[str, str]]:
     """The scores by video, and the reasons for the videos that can't be decoded."""
-    clip = classifier.clip
-    timing = ClipTiming(clip.frames, clip.fps)
-    views = FixedViews(labeled.videos, timing, clip.size, clip.share, protocol.clips, protocol.crops)
     scores: dict[str, VideoScore] = {}
     unreadable: dict[str, str] = {}
     for number, video in enumerate(labeled.videos):
         if progress:
-            progress(number, len(views), video.name)
-        sample = views[number]
-        if sample["clips"] is None:
-            unreadable[video.name] = sample["unreadable"].partition("\t")[2]
-            continue
-        probabilities = classifier.probabilities_of_views(sample["clips"][None])[0]
-        scores[video.name] = VideoScore(video.label, tuple(probabilities.tolist()))
+            progress(number, len(labeled.videos), video.name)
+        found = _probabilities_of(classifier, video, protocol)
+        if isinstance(found, str):
+            unreadable[video.name] = found
+        else:
+            scores[video.name] = VideoScore(video.label, found)
     if unreadable:
-        warn_of_unreadable(unreadable, len(views))
+        warn_of_unreadable(unreadable, len(labeled.videos))
     return scores, unreadable
+
+
+def _probabilities_of(classifier: Classifier, video: LabeledVideo, protocol: ViewProtocol) -> tuple[float, ...] | str:
+    """The mean probabilities of the views of a video, or why it can't be decoded."""
+    convolutional = protocol.convolutional is not None
+    classify = classifier.probabilities_of_positions if convolutional else classifier.probabilities
+    views = protocol.views(video, classifier.clip)
+    total = torch.zeros(len(classifier.classes), dtype=torch.float64)
+    count = 0
+    while True:
+        try:
+            batch = list(itertools.islice(views, classifier.batch_size))
+        except (InputError, OSError) as error:
+            return str(error)
+        if not batch:
+            return tuple((total / count).tolist())
+        total += classify(torch.stack(batch)).double().sum(dim=0).cpu()
+        count += len(batch)
 
 
 def _with_classes_of(classifier: Classifier, labeled: LabeledSet) -> LabeledSet:

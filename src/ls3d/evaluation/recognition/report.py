@@ -12,30 +12,12 @@ import torch
 from torch import Tensor
 
 from ls3d.environment import versions
-from ls3d.errors import InputError
+from ls3d.evaluation.recognition.views import ViewProtocol
 from ls3d.files import atomic_write
 from ls3d.metrics import Accuracy, calibration_error, confusion_matrix
+from ls3d.models import PublishedAccuracy, model_info
 
 _BEST = 5
-
-
-@dataclass(frozen=True)
-class ViewProtocol:
-    """How videos are tested: the mean probabilities of several clips and crops of each.
-
-    Attributes:
-        clips: evenly spaced clips of each video.
-        crops: 1 (center) or 3 (along the longer side) of each clip.
-    """
-
-    clips: int = 10
-    crops: int = 1
-
-    def __post_init__(self) -> None:
-        if self.clips < 1:
-            raise InputError(f"{self.clips}: expected at least 1", argument="clips")
-        if self.crops not in (1, 3):
-            raise InputError(f"{self.crops}: expected 1 or 3", argument="crops")
 
 
 @dataclass(frozen=True)
@@ -97,6 +79,12 @@ class RecognitionReport:
         """``(classes, classes)`` int64: rows are true classes, columns are chosen ones."""
         return confusion_matrix(self.scores, self.labels)
 
+    @property
+    def published(self) -> PublishedAccuracy | None:
+        """What was published of the architecture; its weights, data and protocol may be others than those here."""
+        name = self.config.get("architecture")
+        return None if name is None else model_info(name).accuracy
+
     def to_dict(self) -> dict[str, Any]:
         """The content of the JSON; accuracies are in percent."""
         accuracy = self.accuracy
@@ -105,10 +93,11 @@ class RecognitionReport:
             "model": self.model,
             "weights": {key: self.config.get(key) for key in ("architecture", "arguments", "sha256")},
             "data": self.data,
-            "protocol": asdict(self.protocol),
+            "protocol": self.protocol.to_dict(),
             "videos": accuracy.samples,
             "top1": round(100 * accuracy.top1, 3),
             "top5": round(100 * accuracy.top5, 3),
+            "published": None if self.published is None else asdict(self.published),
             "calibration_error": round(100 * calibration_error(self.scores, self.labels), 3),
             "classes": {name: None if share is None else round(100 * share, 3) for name, share in by_class},
             "confusion": self.confusion.tolist(),
