@@ -2,6 +2,7 @@
 
 from ls3d.recognition.classify import TimeLine, Window, classify_video, save_csv, save_json
 from ls3d.recognition.features import FeatureSet, extract_features
+from ls3d.recognition.flow import write_flow
 from ls3d.recognition.svm import SvmReport, evaluate_svm
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "extract_features",
     "save_csv",
     "save_json",
+    "write_flow",
 ]
