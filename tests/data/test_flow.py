@@ -12,11 +12,11 @@ from helpers.textures import random_texture
 from helpers.videos import Clip
 from torch.nn import functional as F
 
+from ls3d.data.cached_flow import CachedFlow
 from ls3d.data.clips import Pixels
 from ls3d.data.decoded import DecodedFrames
 from ls3d.data.flow import FlowMethod, compute_flow, flow_colors
 from ls3d.data.labeled import FileFrames
-from ls3d.data.timed_flow import CachedFlow, ComputedFlow
 from ls3d.errors import InputError
 from ls3d.recognition import write_flow
 from ls3d.video import read_frames_regularly
@@ -54,22 +54,12 @@ def test_equal_frames_have_no_flow() -> None:
     assert not compute_flow(np.concatenate([frames, frames])).any()
 
 
-def test_flow_is_by_time() -> None:
-    """At 10 frames per second; 0.3 seconds are three times the motion of one frame."""
-    frames = DecodedFrames(moving(11), 10.0, 1.0)
-    flow = ComputedFlow(frames).read([0.7, 0.8, 0.9], 0.1)
-    np.testing.assert_allclose(np.median(inner(flow), axis=(1, 2)), [SHIFT] * 3, atol=0.1)
-    np.testing.assert_allclose(
-        np.median(inner(ComputedFlow(frames).read([0.2], 0.3)), axis=(0, 1, 2)), np.multiply(SHIFT, 3), atol=0.1
-    )
-
-
 def test_cached_flow_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     frames = DecodedFrames(moving(5), 10.0, 0.4)
     cached = CachedFlow(frames, 10.0)
     first = cached.read([0.05, 0.15], 0.1)
-    np.testing.assert_allclose(first, ComputedFlow(frames).read([0.0, 0.1], 0.1), atol=0.02)
+    np.testing.assert_allclose(first, compute_flow(frames.pixels[:3]), atol=0.02)
     (file,) = (tmp_path / "ls3d" / "flow").iterdir()
     stored = np.load(file)
     np.save(file, 2 * stored)

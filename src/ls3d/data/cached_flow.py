@@ -1,4 +1,4 @@
-"""Optical flow of videos by time: computed from their frames when it is asked for, or once and kept on disk."""
+"""Optical flow of whole videos, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -18,46 +17,11 @@ from ls3d.errors import InputError
 from ls3d.files import atomic_write, cache_folder
 
 
-class TimedFlow(Protocol):
-    """The optical flow of a video, by time."""
-
-    def read(self, times: Sequence[float], step: float) -> Flow:
-        """Return the displacements ``(T, H, W, 2)`` of pixels from each time to ``step`` seconds later.
-
-        Args:
-            times: in seconds, in increasing order, ``step`` apart except at the ends of the video.
-            step: in seconds.
-
-        Raises:
-            InputError: the frames can't be decoded.
-            OSError: the file can't be read.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class ComputedFlow:
-    """Flow that is computed whenever it is read. Implements ``TimedFlow``.
-
-    Attributes:
-        frames: of the video.
-        method: of the computation.
-    """
-
-    frames: TimedFrames
-    method: FlowMethod = "dis"
-
-    def read(self, times: Sequence[float], step: float) -> Flow:
-        """See ``TimedFlow.read``."""
-        last = min(times[-1] + step, self.frames.duration)
-        return compute_flow(self.frames.read([*times, max(last, times[-1])]), self.method)
-
-
 @dataclass(frozen=True)
 class CachedFlow:
     """Flow of a whole video at a fixed rate, computed when it is first read and kept in the user's cache folder.
 
-    The file is ``$XDG_CACHE_HOME/ls3d/flow/*.npy``, with half precision. Implements ``TimedFlow``.
+    The file is ``$XDG_CACHE_HOME/ls3d/flow/*.npy``, with half precision.
 
     Attributes:
         frames: of the video.
@@ -70,7 +34,14 @@ class CachedFlow:
     method: FlowMethod = "dis"
 
     def read(self, times: Sequence[float], step: float) -> Flow:
-        """See ``TimedFlow.read``. Displacements over another step than one over the rate are scaled."""
+        """Return the displacements ``(T, H, W, 2)`` of pixels from each time to ``step`` seconds later.
+
+        They are those of the nearest two frames at the fixed rate, scaled.
+
+        Raises:
+            InputError: the frames can't be decoded.
+            OSError: the file can't be read.
+        """
         file = self._file()
         try:
             flow = np.load(file, mmap_mode="r", allow_pickle=False)
