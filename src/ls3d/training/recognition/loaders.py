@@ -16,7 +16,7 @@ from ls3d.data.labeled import LabeledSet, LabeledVideo, open_labeled_set
 from ls3d.data.labeled_clips import Augmentation, FixedViews, LabeledViews, RandomClips
 from ls3d.errors import InputError
 from ls3d.training.processes import SINGLE, Processes
-from ls3d.training.recognition.recipe import ClassificationData, ClassificationRecipe
+from ls3d.training.recognition.recipe import BaseClassificationRecipe, ClassificationData
 from ls3d.training.task import Loaders, training_loader
 
 _VALIDATION_GROUPS = frozenset({"val", "valid", "validation"})
@@ -88,7 +88,7 @@ def _share_of_each_class(labeled: LabeledSet, share: float) -> tuple[LabeledVide
 
 
 def make_loaders(
-    recipe: ClassificationRecipe, split: Split, samples_used: Callable[[], int], processes: Processes = SINGLE
+    recipe: BaseClassificationRecipe, split: Split, samples_used: Callable[[], int], processes: Processes = SINGLE
 ) -> Loaders:
     """The training and the validation loader.
 
