@@ -30,6 +30,7 @@ TINY = [
     "model.arguments.clip_arguments={width: 4, blocks: [1, 1, 1, 1], stem_width: 4}",
     "model.arguments.flow_arguments={width: 4, blocks: [1, 1, 1, 1], stem_width: 4}",
     "accelerator=cpu",
+    "blending.held_out=0.5",
 ]
 
 
@@ -69,11 +70,15 @@ def test_the_table_has_the_rows_of_the_paper(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("ls3d.reproduce.blending.open_labeled_set", lambda *_: multimodal_set())
     use_set(monkeypatch, multimodal_set())
-    options = {"data": tmp_path / "videos", "recipes": RECIPES, "output": tmp_path / "runs"}
-    online = "blending={held_out: 0.5}"
     seen: list[str] = []
     result = reproduce_blending(
-        "gblend", [*TINY, online], seeds=1, **options, progress=lambda done, total, name: seen.append(name)
+        "gblend",
+        TINY,
+        seeds=1,
+        data=tmp_path / "videos",
+        recipes=RECIPES,
+        output=tmp_path / "runs",
+        progress=lambda done, total, name: seen.append(name),
     )
     assert [row.method for row in result.rows] == ["rgb", "flow", "naive", "offline", "online"]
     assert all(0 <= row.top1[0] <= 100 for row in result.rows)

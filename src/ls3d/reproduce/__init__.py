@@ -1,7 +1,8 @@
 """The tables of the LS3D-Conv paper, reproduced: every row is trained with the same budget and several seeds.
 
 ``reproduce("table2", ...)`` trains what is not trained yet, measures it and compares it with the printed table.
-``reproduce_blending`` does the same for Gradient-Blending (arXiv:1905.12681). ``search_architectures`` does the search of arXiv:1708.05038 on any videos.
+``reproduce_blending`` does the same for Gradient-Blending (arXiv:1905.12681).
+``search_architectures`` does the search of arXiv:1708.05038 on any videos.
 """
 
 from ls3d.reproduce._reproduce import reproduce
