@@ -96,31 +96,31 @@ class GradientBlending(Callback):
         self.history = state_dict["history"]
 
     def _measure(self, trainer: lightning.Trainer, module: GradientBlendingModule, number: int) -> None:
+        """Measure all heads, and add the weights to the history.
+
+        Raises:
+            TrainingStoppedError: a signal came meanwhile.
+        """
         heads = module.network.heads
         found = self.processes.gather(self._recorded(number) if self.processes.is_main else {})[0]
         missing = [name for name in heads if name not in found]
-        if missing and self.processes.is_main:
-            log.info("super-epoch %d: measuring %s", number, ", ".join(missing))
         state = {name: value.detach().clone() for name, value in module.network.state_dict().items()}
         work = self._work(missing[self.processes.rank :: self.processes.count], state, number, module.device)
-        stop = next((each for each in trainer.callbacks if isinstance(each, StopOnSignal)), None)  # type: ignore[attr-defined]
+        (stop,) = (each for each in trainer.callbacks if isinstance(each, StopOnSignal))  # type: ignore[attr-defined]
         is_done = False
         while not is_done:
-            results, finished = self.processes.run(lambda: _advance(work, stop))
-            received = self.processes.largest(0 if stop is None or stop.received is None else int(stop.received))
-            shared = self.processes.gather((results, finished))
-            found |= {name: measured for each, _ in shared for name, measured in each.items()}
-            is_done = all(done for _, done in shared)
+            results = self.processes.gather(self.processes.run(lambda: _advance(work, stop)))
+            found |= {name: measured for measurements, _ in results for name, measured in measurements.items()}
+            is_done = all(finished for _, finished in results)
             self._write([*self.history, _entry(number, trainer.global_step, found)])
-            if received:
+            if received := self.processes.largest(stop.received or 0):
                 raise TrainingStoppedError(signal.Signals(received), None, self.recipe.output)
-        self._note(trainer, {name: found[name] for name in heads}, number)
+        self._note(trainer.global_step, {name: found[name] for name in heads}, number)
 
-    def _note(self, trainer: lightning.Trainer, found: Mapping[str, Measurement], number: int) -> None:
-        """Add the weights to the history."""
+    def _note(self, step: int, found: Mapping[str, Measurement], number: int) -> None:
         previous = self.history[-1]["weights"] if self.history else None
         weights = self.processes.run(lambda: blend_weights(found, previous))
-        entry = _entry(number, trainer.global_step, found)
+        entry = _entry(number, step, found)
         entry |= {"weights": weights, "overfitting_ratio": overfitting_ratio(weights, found)}
         self.history = [*self.history, entry]
         self._write(self.history)
@@ -129,14 +129,8 @@ class GradientBlending(Callback):
 
     def _work(self, heads: Sequence[str], state: Mapping[str, Tensor], number: int, device: torch.device) -> _Work:
         for head in heads:
-            steps = self.estimator.measure(head, state, number, device)
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    yield head, end.value
-                    break
-                yield None
+            measured = yield from self.estimator.measure(head, state, number, device)
+            yield head, measured
 
     def _recorded(self, number: int) -> dict[str, Measurement]:
         """The measurements of a super-epoch that are in the file already."""
