@@ -183,4 +183,5 @@ def test_two_processes_blend_as_one(tmp_path: Path) -> None:
     assert one[0] == two[0]
     for ours, theirs in zip(one, two, strict=True):
         assert ours["weights"] == pytest.approx(theirs["weights"], abs=1e-3)
-    require_same_training(tmp_path / "one", tmp_path / "two")
+    weights, others = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    torch.testing.assert_close(weights, others, atol=1e-4, rtol=1e-4)
