@@ -4,7 +4,8 @@
     python -P benchmarks/blending.py plot benchmarks/results/recognition/planted_blending.json docs/blending.svg
 
 Videos have noisy patterns of their class, and sounds whose spectrum is random for each video and says nothing of the
-class. Every training has the same videos and the same number of steps. Every seed has other videos, too.
+class. Every training has the same videos and the same number of steps; every seed has other videos. The learning
+rate was chosen on the seed 100, where the joint network hardly learned at 0.02.
 """
 
 from __future__ import annotations
