@@ -72,7 +72,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _input(info: ModelInfo) -> str:
-    sizes = [info.input_size or (), info.audio_size or ()]
+    sizes = [info.input_size or (), info.flow_size or (), info.audio_size or ()]
     return " and ".join("x".join(map(str, size)) for size in sizes if size)
 
 

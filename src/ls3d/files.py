@@ -33,6 +33,11 @@ _FEWEST_BLOCKS = 3
 _held: set[int] = set()
 
 
+def cache_folder() -> Path:
+    """The user's folder for what can be computed again, ``$XDG_CACHE_HOME/ls3d``; it need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ls3d"
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path next to ``path``, and rename it to ``path`` when the block succeeds.

@@ -201,3 +201,11 @@ def test_a_region_of_the_size_of_the_clip_is_copied() -> None:
     frames = gray_frames(100, 2)
     clip = resize_region(frames, Region(3, 5, 16, 16), (16, 16))
     assert np.array_equal(clip.permute(1, 2, 3, 0).numpy(), frames[:, 3:19, 5:21])
+
+
+def test_decoded_frames_between_two_are_not_repeated() -> None:
+    """A clip at the rate of the decoded frames has each frame once."""
+    pixels = np.arange(10, dtype=np.uint8).repeat(12).reshape(10, 2, 2, 3)
+    frames = DecodedFrames(pixels, 10.0, 1.0)
+    times = ClipTiming(8, 10.0).times(0.1, 1.0)
+    assert frames.read(times)[:, 0, 0, 0].tolist() == [2, 3, 4, 5, 6, 7, 8, 9]

@@ -109,7 +109,7 @@ class TestTraits:
         [
             ({"task": "denoising"}, "task is 'denoising', expected one of recognition"),
             ({"modalities": ()}, r"modalities are \(\)"),
-            ({"modalities": ("clip", "smell")}, "expected some of clip, spectrogram"),
+            ({"modalities": ("clip", "smell")}, "expected some of clip, flow, spectrogram"),
             ({"clip_length": 0}, "clip_length is 0"),
         ],
     )
@@ -221,6 +221,7 @@ BASES: dict[Task, type[Network]] = {
     "recognition": RecognitionNet,
     "audio": RecognitionNet,
     "audio-visual": RecognitionNet,
+    "multimodal": RecognitionNet,
 }
 
 

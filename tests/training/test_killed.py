@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,9 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.labeled import write_gray_videos
+from helpers.labeled import gray_set, write_gray_videos
 from helpers.recipes import losses
 
+from ls3d.data.decoded import save_decoded
 from ls3d.errors import InputError
 from ls3d.models import read_metadata
 from ls3d.training import load_recipe, train
@@ -101,3 +103,50 @@ def test_a_damaged_clip_causes_one_warning_and_is_left_out(
     assert len(warnings) == 1
     with pytest.raises(InputError, match=r"held_out names \['broken.mp4'\]"):
         train(load_recipe(recipe, [f"output={tmp_path / 'other'}", "data.held_out=[broken.mp4]"]))
+
+
+BLENDING = """
+kind: gradient_blending
+model:
+  name: late_fusion
+  arguments:
+    spectrogram: null
+    unimodal_heads: true
+    num_classes: 2
+    clip_arguments: {{width: 4, blocks: [1, 1, 1, 1]}}
+    flow_arguments: {{width: 4, blocks: [1, 1, 1, 1]}}
+data: {{root: {root}, validation: [S3], frames: 2, fps: 2.0, size: [16, 16]}}
+optimization: {{steps: 40, batch_size: 4, warm_up: 1}}
+blending: {{weights: online, epochs: 2, held_out: 0.5}}
+steps_per_epoch: 5
+accelerator: cpu
+"""
+
+
+@pytest.mark.slow
+def test_blending_killed_within_a_super_epoch_resumes_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    recipe = tmp_path / "recipe.yaml"
+    save_decoded(gray_set(), tmp_path / "gray.npz")
+    recipe.write_text(BLENDING.format(root=tmp_path / "gray.npz"))
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert start(recipe, whole).wait() == 0
+    process = start(recipe, stopped)
+    while not _is_in_second_super_epoch(stopped):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert start(recipe, stopped).wait() == 0
+    histories = [json.loads((folder / "blending.json").read_text())["history"] for folder in (whole, stopped)]
+    assert histories[0] == histories[1]
+    assert len(histories[0]) == 4
+    digests = [read_metadata(folder / "weights.safetensors")["sha256"] for folder in (whole, stopped)]
+    assert digests[0] == digests[1]
+
+
+def _is_in_second_super_epoch(folder: Path) -> bool:
+    file = folder / "blending.json"
+    return file.exists() and len(json.loads(file.read_text())["history"]) == 2

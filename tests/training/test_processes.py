@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import time
@@ -171,3 +172,37 @@ def test_an_error_of_all_processes_is_reported_once(tmp_path: Path) -> None:
     status, output = run_processes(2, PROGRAM, recipe, "optimization.batch_size=3", f"output={tmp_path / 'run'}")
     assert status != 0
     assert output.count("expected a multiple of 2, the number of processes") == 1
+
+
+BLENDING = """
+kind: gradient_blending
+model:
+  name: late_fusion
+  arguments:
+    spectrogram: null
+    unimodal_heads: true
+    num_classes: 2
+    clip_arguments: {{width: 4, blocks: [1, 1, 1, 1]}}
+    flow_arguments: {{width: 4, blocks: [1, 1, 1, 1]}}
+data: {{root: {root}, validation: [S3], frames: 2, fps: 2.0, size: [16, 16], color: 0.3}}
+optimization: {{steps: 4, batch_size: 4, warm_up: 1}}
+blending: {{weights: online, epochs: 1, held_out: 0.5}}
+steps_per_epoch: 2
+accelerator: cpu
+"""
+
+
+def test_two_processes_blend_as_one(tmp_path: Path) -> None:
+    """The first weights are equal; the later ones are measured from networks that differ by rounding."""
+    save_decoded(gray_set(), tmp_path / "gray.npz")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(BLENDING.format(root=tmp_path / "gray.npz"))
+    train(load_recipe(recipe, [f"output={tmp_path / 'one'}"]))
+    status, output = run_processes(2, PROGRAM, recipe, f"output={tmp_path / 'two'}")
+    assert status == 0, output
+    one, two = (json.loads((tmp_path / name / "blending.json").read_text())["history"] for name in ("one", "two"))
+    assert one[0] == two[0]
+    for ours, theirs in zip(one, two, strict=True):
+        assert ours["weights"] == pytest.approx(theirs["weights"], abs=1e-3)
+    weights, others = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    torch.testing.assert_close(weights, others, atol=1e-4, rtol=1e-4)

@@ -32,7 +32,9 @@ def models(
     pattern: Annotated[str, typer.Argument(help="A name, or a shell pattern such as '*csn*'.")] = "*",
     task: Annotated[
         str | None,
-        typer.Option(help="interpolation, super-resolution, denoising, recognition, audio or audio-visual."),
+        typer.Option(
+            help="interpolation, super-resolution, denoising, recognition, audio, audio-visual or multimodal."
+        ),
     ] = None,
     as_json: _Json = False,
 ) -> None:
@@ -59,7 +61,7 @@ def summary(
     model: Annotated[str, typer.Argument(help="A model's name, a .safetensors file, a folder, or owner/name.")],
     size: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="CxTxHxW", help="Input size; twice for audio-visual networks."),
+        typer.Option("--input", metavar="CxTxHxW", help="Input size; one for each modality."),
     ] = None,
     settings: _Settings = None,
     layers: Annotated[bool, typer.Option(help="Whether to list the layers.")] = True,
@@ -174,7 +176,8 @@ def _to_json(info: ModelInfo) -> dict[str, Any]:
 
     values = asdict(info)
     facts: dict[str, Any] = {"measured": [asdict(score) for score in measured_scores(info.name)]}
-    facts |= {key: values.pop(key) for key in ("audio_size", "gmacs", "accuracy", "published", "preprocessing")}
+    some = ("flow_size", "audio_size", "gmacs", "accuracy", "published", "preprocessing")
+    facts |= {key: values.pop(key) for key in some}
     return {"task": info.task, **values, "facts": {key: value for key, value in facts.items() if value}}
 
 

@@ -25,6 +25,7 @@ from ls3d.cli import (
     enhance,
     evaluate,
     features,
+    flow,
     inspect,
     sampling,
     search,
@@ -46,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for module in (
-    *(enhance, compare, classify, evaluate, features, train),
+    *(enhance, compare, classify, evaluate, features, flow, train),
     *(search, inspect, sampling, weights, serve, doctor),
 ):
     module.register(app)

@@ -95,7 +95,9 @@ def silence_notices() -> None:
 
 
 def reproduce(
-    table: Annotated[str, typer.Argument(help="table2, table3, table4, table5, table6, table7 or table8.")],
+    table: Annotated[
+        str, typer.Argument(help="table2 to table8, gblend, or gblend-kinetics, -epic-noun, -epic-verb, -audioset.")
+    ],
     overrides: Overrides = None,
     small: Annotated[
         bool, typer.Option("--small", help="Minutes on a few clips, instead of the paper's data and sizes.")
@@ -111,13 +113,22 @@ def reproduce(
     recipes: Annotated[Path, typer.Option(help="Folder of recipes.")] = Path("recipes"),
     output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/reproduce"),
 ) -> None:
-    """Train all rows of a table of the LS3D-Conv paper and print them next to the published ones.
+    """Train all rows of a table of the LS3D-Conv paper, or of Gradient-Blending; print them with the published ones.
 
     If interrupted, run the same command again to resume.
 
     Example: ls3d reproduce table2 --small --clips my_clips --json table2.json
+
+    Example: ls3d reproduce gblend --clips videos --json gblend.json
     """
     from ls3d.errors import InputError
+    from ls3d.reproduce import (
+        BLENDING_TABLES,
+        AccuracyReproduction,
+        BlendingTable,
+        Reproduction,
+        reproduce_blending,
+    )
     from ls3d.reproduce import reproduce as run
     from ls3d.training.processes import is_main_process
 
@@ -125,18 +136,38 @@ def reproduce(
         raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
     silence_notices()
     shown = console(stderr=True)
+    changes = overrides or ()
+
+    def progress(done: int, total: int, name: str) -> None:
+        shown.print(f"run {done + 1} of {total}: {name}")
+
+    result: Reproduction | AccuracyReproduction | BlendingTable
     with shown_stop():
-        result = run(
-            table,
-            overrides or (),
-            small=small,
-            seeds=seeds,
-            clips=clips,
-            test=test,
-            recipes=recipes,
-            output=output,
-            progress=lambda done, total, name: shown.print(f"run {done + 1} of {total}: {name}"),
-        )
+        if table in BLENDING_TABLES:
+            if test is not None:
+                raise InputError(f"{test}: {table} is measured on the validation videos of --clips", argument="test")
+            result = reproduce_blending(
+                table,
+                changes,
+                small=small,
+                seeds=seeds,
+                data=clips,
+                recipes=recipes,
+                output=output,
+                progress=progress,
+            )
+        else:
+            result = run(
+                table,
+                changes,
+                small=small,
+                seeds=seeds,
+                clips=clips,
+                test=test,
+                recipes=recipes,
+                output=output,
+                progress=progress,
+            )
     if not is_main_process():
         return
     if json is not None:

@@ -21,7 +21,7 @@ from ls3d.data.clips import DecodedClip, FileClip, Pixels, resize_frame
 from ls3d.data.rendered import mirrored, occluding_scene, render
 from ls3d.data.training_sets import open_training_set
 from ls3d.errors import InputError
-from ls3d.files import atomic_write
+from ls3d.files import atomic_write, cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def _render_clip(sources: Sequence[DecodedClip], number: int) -> Pixels:
 
 
 def _default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ls3d" / "clips"
+    return cache_folder() / "clips"
 
 
 def _decoded_file(clip: FileClip, folder: Path, size: tuple[int, int] | None) -> Path:

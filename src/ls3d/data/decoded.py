@@ -28,6 +28,9 @@ _FROM_RGB = np.array(
 )
 _TO_RGB = np.linalg.inv(_FROM_RGB).astype(np.float32)
 
+#: Share of a frame within which a time counts as the middle between two frames.
+_TIE = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class DecodedFrames:
@@ -45,7 +48,8 @@ class DecodedFrames:
 
     def read(self, times: Sequence[float]) -> Pixels:
         """See ``TimedFrames.read``."""
-        indices = np.rint(np.asarray(times) * self.rate).astype(int)
+        # Not np.rint, which rounds ties to even numbers: clips at the same rate would repeat and skip frames.
+        indices = np.floor(np.asarray(times) * self.rate + (0.5 + _TIE)).astype(int)
         frames: Pixels = self.pixels[indices.clip(0, len(self.pixels) - 1)]
         return frames
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ls3d.errors import InputError
-from ls3d.files import atomic_write
+from ls3d.files import atomic_write, cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,7 @@ def _read(path: Path) -> float | str:
 
 def _index_file(paths: Sequence[Path]) -> Path:
     digest = hashlib.sha256("\n".join(str(path.absolute()) for path in paths).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "ls3d" / "durations" / f"{digest}.json"
+    return cache_folder() / "durations" / f"{digest}.json"
 
 
 def _load(file: Path) -> dict[str, float | str]:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from ls3d.data.clips import Pixels
 from ls3d.data.durations import read_durations
+from ls3d.data.sound import FileSound, TimedSound
 from ls3d.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -78,12 +79,14 @@ class LabeledVideo:
         label: index in ``LabeledSet.classes``.
         group: such as a person or a split; empty if there are no groups.
         frames: its frames.
+        sound: its sound; None if it has none.
     """
 
     name: str
     label: int
     group: str
     frames: TimedFrames
+    sound: TimedSound | None = None
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,8 @@ def _make_set(root: Path, entries: list[_Entry], short_side: int | None) -> Labe
             unreadable[entry.name] = f"it ends at {end:.2f} s, before its part starts"
             continue
         frames = FileFrames(entry.path, end - entry.start, entry.start, short_side)
-        videos.append(LabeledVideo(entry.name, classes.index(entry.label), entry.group, frames))
+        sound = FileSound(entry.path, entry.start)
+        videos.append(LabeledVideo(entry.name, classes.index(entry.label), entry.group, frames, sound))
     if unreadable:
         warn_of_unreadable(unreadable, len(entries))
     if not videos:

@@ -6,10 +6,10 @@ training that is not. A video that can't be decoded is replaced by the next one,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from ls3d.data.clip_times import ClipTiming
 from ls3d.data.clips import Pixels
 from ls3d.data.labeled import LabeledVideo
 from ls3d.errors import InputError
+
+T = TypeVar("T")
 
 
 class LabeledClip(TypedDict):
@@ -61,6 +63,21 @@ class Augmentation:
     speed: tuple[float, float] = (1.0, 1.0)
     flip: bool = True
 
+    def time(self, rng: np.random.Generator, timing: ClipTiming, duration: float) -> tuple[float, float]:
+        """Draw the start of a clip in seconds, and its speed."""
+        speed = float(rng.uniform(*self.speed))
+        return timing.random_start(rng, duration, speed), speed
+
+    def region(self, rng: np.random.Generator, frame: tuple[int, ...], size: tuple[int, int]) -> Region:
+        """Draw the region of a frame that a clip of ``size`` shows."""
+        share = float(rng.uniform(*self.share))
+        top, left = 0.5 + self.shift * (rng.random(2) - 0.5)
+        return Region.inside(frame, size, share, float(top), float(left))
+
+    def is_mirrored(self, rng: np.random.Generator) -> bool:
+        """Draw whether a clip is mirrored."""
+        return self.flip and bool(rng.random() < 0.5)
+
 
 class RandomClips(Dataset[LabeledClip]):
     """One random clip of each video in every pass through the videos, in random order.
@@ -88,33 +105,49 @@ class RandomClips(Dataset[LabeledClip]):
         self.seed = seed
 
     def __getitem__(self, index: int) -> LabeledClip:
-        rng = np.random.default_rng((self.seed, index))
-        lap, position = divmod(index, len(self.videos))
-        order = _order(self.seed, lap, len(self.videos))
-        unreadable = []
-        for k in range(len(order)):
-            video = self.videos[order[(position + k) % len(order)]]
-            try:
-                frames = self._read(rng, video)
-            except (InputError, OSError) as error:
-                unreadable.append(f"{video.name}\t{error}")
-                continue
-            clip = resize_region(frames, self._region(rng, frames), self.size)
-            if self.augmentation.flip and rng.random() < 0.5:
-                clip = clip.flip(-1)
-            return {"clip": clip, "label": video.label, "name": video.name, "unreadable": "\n".join(unreadable)}
-        raise InputError("none of the training videos can be decoded")
+        video, clip, unreadable = draw(self.videos, self.seed, index, self._clip)
+        return {"clip": clip, "label": video.label, "name": video.name, "unreadable": unreadable}
 
-    def _read(self, rng: np.random.Generator, video: LabeledVideo) -> Pixels:
-        speed = float(rng.uniform(*self.augmentation.speed))
+    def _clip(self, rng: np.random.Generator, video: LabeledVideo) -> Tensor:
         duration = video.frames.duration
-        start = self.timing.random_start(rng, duration, speed)
-        return video.frames.read(self.timing.times(start, duration, speed))
+        start, speed = self.augmentation.time(rng, self.timing, duration)
+        frames = video.frames.read(self.timing.times(start, duration, speed))
+        region = self.augmentation.region(rng, frames.shape[1:3], self.size)
+        clip = resize_region(frames, region, self.size)
+        return clip.flip(-1) if self.augmentation.is_mirrored(rng) else clip
 
-    def _region(self, rng: np.random.Generator, frames: Pixels) -> Region:
-        share = float(rng.uniform(*self.augmentation.share))
-        top, left = 0.5 + self.augmentation.shift * (rng.random(2) - 0.5)
-        return Region.inside(frames.shape[1:3], self.size, share, float(top), float(left))
+
+def draw(
+    videos: Sequence[LabeledVideo],
+    seed: int,
+    index: int,
+    read: Callable[[np.random.Generator, LabeledVideo], T],
+) -> tuple[LabeledVideo, T, str]:
+    """Read a random sample of a video. Every pass through the videos has its own random order.
+
+    Args:
+        videos: at least one.
+        seed: the sample depends only on ``(seed, index)``.
+        index: of the sample.
+        read: reads a sample of a video; if it can't, it raises InputError or OSError, and the next video is taken.
+
+    Returns:
+        The video, what was read, and one line for each video that could not be read: its name, a tab and the reason.
+
+    Raises:
+        InputError: no video can be read.
+    """
+    rng = np.random.default_rng((seed, index))
+    lap, position = divmod(index, len(videos))
+    order = _order(seed, lap, len(videos))
+    unreadable: list[str] = []
+    for k in range(len(order)):
+        video = videos[order[(position + k) % len(order)]]
+        try:
+            return video, read(rng, video), "\n".join(unreadable)
+        except (InputError, OSError) as error:
+            unreadable.append(f"{video.name}\t{error}")
+    raise InputError("none of the training videos can be decoded")
 
 
 class FixedViews(Dataset[LabeledViews]):
@@ -161,11 +194,8 @@ class FixedViews(Dataset[LabeledViews]):
         views = []
         for start in self.timing.uniform_starts(duration, self.clips):
             frames = video.frames.read(self.timing.times(start, duration))
-            height, width = frames.shape[1:3]
-            for position in (0.5,) if self.crops == 1 else (0.0, 0.5, 1.0):
-                top, left = (position, 0.5) if height > width else (0.5, position)
-                region = Region.inside((height, width), self.size, self.share, top, left)
-                views.append(resize_region(frames, region, self.size))
+            regions = view_regions(frames.shape[1:3], self.size, self.share, self.crops)
+            views += [resize_region(frames, region, self.size) for region in regions]
         return torch.stack(views)
 
 
@@ -195,6 +225,16 @@ class Region:
         height = min(frame[0], max(1, round(scale * size[0])))
         width = min(frame[1], max(1, round(scale * size[1])))
         return cls(round(top * (frame[0] - height)), round(left * (frame[1] - width)), height, width)
+
+
+def view_regions(frame: tuple[int, ...], size: tuple[int, int], share: float, crops: int) -> list[Region]:
+    """The region at the center of a frame, or three along its longer side; see ``FixedViews``."""
+    height, width = frame
+    regions = []
+    for position in (0.5,) if crops == 1 else (0.0, 0.5, 1.0):
+        top, left = (position, 0.5) if height > width else (0.5, position)
+        regions.append(Region.inside((height, width), size, share, top, left))
+    return regions
 
 
 def resize_region(frames: Pixels, region: Region, size: tuple[int, int]) -> Tensor:

@@ -16,16 +16,16 @@ from torch import Tensor, nn
 
 from ls3d.errors import InputError
 
-Task = Literal["interpolation", "super-resolution", "denoising", "recognition", "audio", "audio-visual"]
+Task = Literal["interpolation", "super-resolution", "denoising", "recognition", "audio", "audio-visual", "multimodal"]
 
 #: The times at which an interpolation network can make frames: multiples of 1/4, or any.
 Times = Literal["quarters", "any"]
 
 #: The kinds of input that a recognition network takes.
-Modality = Literal["clip", "spectrogram"]
+Modality = Literal["clip", "flow", "spectrogram"]
 
 _ENHANCEMENT_TASKS = ("interpolation", "super-resolution", "denoising")
-_RECOGNITION_TASKS = ("recognition", "audio", "audio-visual")
+_RECOGNITION_TASKS = ("recognition", "audio", "audio-visual", "multimodal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,8 @@ class RecognitionTraits(Traits):
     """What a network that classifies clips takes.
 
     Attributes:
-        modalities: the inputs of ``forward``, in order: ``clip (N, C, T, H, W)``, ``spectrogram (N, 1, time, mel)``.
+        modalities: the inputs of ``forward``, in order: ``clip (N, C, T, H, W)``,
+            ``flow (N, 2, T, H, W)``, ``spectrogram (N, 1, time, mel)``.
         clip_length: the only number of frames that a clip may have; None for any.
     """
 

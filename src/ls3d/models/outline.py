@@ -117,6 +117,8 @@ def _fits(value: object, kind: Any) -> bool:
         parts = [part for part in get_args(kind) if part is not ...] or [Any]
         is_sequence = isinstance(value, list | tuple) and len(value) <= _LONGEST_SEQUENCE
         return is_sequence and all(any(_fits(item, part) for part in parts) for item in value)  # type: ignore[attr-defined]
+    if origin is dict:  # whoever takes it checks its values
+        return isinstance(value, dict) and all(isinstance(key, str) for key in value)
     if kind is bool or kind is NoneType or kind is str:
         return isinstance(value, kind)
     if kind is int:
@@ -127,8 +129,8 @@ def _fits(value: object, kind: Any) -> bool:
 
 
 def _numbers(value: object) -> Iterator[int | float]:
-    if isinstance(value, list | tuple):
-        for item in value:
+    if isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from _numbers(item)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield value

@@ -36,6 +36,7 @@ class ModelInfo:
         paper: where it was published, such as ``"arXiv:2011.10974, figure 2"``.
         parameters: published or computed number of parameters with default arguments.
         input_size: a typical input without its batch: ``(C, T, H, W)``, for spectrograms ``(C, time, mel)``.
+        flow_size: a typical optical flow of a multimodal network, ``(2, T, H, W)``.
         audio_size: a typical spectrogram of an audio-visual network, ``(C, time, mel)``.
         gmacs: 10^9 multiply-adds for inputs of these sizes, where they were published.
         accuracy: published accuracy of classification.
@@ -49,6 +50,7 @@ class ModelInfo:
     paper: str = ""
     parameters: int | None = None
     input_size: tuple[int, ...] | None = None
+    flow_size: tuple[int, ...] | None = None
     audio_size: tuple[int, ...] | None = None
     gmacs: float | None = None
     accuracy: PublishedAccuracy | None = None
@@ -70,6 +72,7 @@ def register_model(
     paper: str = "",
     parameters: int | None = None,
     input_size: tuple[int, ...] | None = None,
+    flow_size: tuple[int, ...] | None = None,
     audio_size: tuple[int, ...] | None = None,
     gmacs: float | None = None,
     accuracy: PublishedAccuracy | None = None,
@@ -97,6 +100,7 @@ def register_model(
             paper,
             parameters,
             input_size,
+            flow_size,
             audio_size,
             gmacs,
             accuracy,

@@ -113,7 +113,7 @@ def _default_sizes(network: Network) -> list[tuple[int, ...]]:
     if isinstance(network, RestorationNetwork):  # its window may depend on its arguments
         channels, _, *sides = size
         size = (channels, network.traits.frames_before + 1 + network.traits.frames_after, *sides)
-    return [size] if info.audio_size is None else [size, info.audio_size]
+    return [each for each in (size, info.flow_size, info.audio_size) if each is not None]
 
 
 def _count(network: Network, name: str, inputs: Sequence[Tensor]) -> Summary:

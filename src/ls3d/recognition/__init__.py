@@ -3,6 +3,7 @@
 from ls3d.recognition.annotate import Annotation
 from ls3d.recognition.classify import TimeLine, Window, classify_video, save_csv, save_json
 from ls3d.recognition.features import FeatureSet, extract_features
+from ls3d.recognition.flow import write_flow
 from ls3d.recognition.plot import plot_time_line
 from ls3d.recognition.streams import classify_stream
 from ls3d.recognition.svm import SvmReport, evaluate_svm
@@ -20,4 +21,5 @@ __all__ = [
     "plot_time_line",
     "save_csv",
     "save_json",
+    "write_flow",
 ]

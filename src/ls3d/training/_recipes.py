@@ -13,17 +13,18 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ls3d.errors import InputError
 from ls3d.models.untrusted import printable
 from ls3d.training.enhancement.kinds import DenoisingRecipe, InterpolationRecipe, SuperResolutionRecipe
+from ls3d.training.gradient_blending.recipe import GradientBlendingRecipe
 from ls3d.training.recipe.inheritance import merge, read_with_bases
 from ls3d.training.recipe.overrides import apply_override
 from ls3d.training.recipe.yaml_text import shorten
 from ls3d.training.recognition.defaults import default_values
-from ls3d.training.recognition.recipe import ClassificationRecipe
+from ls3d.training.recognition.recipe import BaseClassificationRecipe, ClassificationRecipe
 
 #: A recipe for an enhancement network.
 AnyEnhancementRecipe = InterpolationRecipe | SuperResolutionRecipe | DenoisingRecipe
 
 #: A recipe of any kind; a new kind of training is added here.
-Recipe = Annotated[AnyEnhancementRecipe | ClassificationRecipe, Field(discriminator="kind")]
+Recipe = Annotated[AnyEnhancementRecipe | ClassificationRecipe | GradientBlendingRecipe, Field(discriminator="kind")]
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 _WITH_OVERLAYS = re.compile(r"(?P<file>.+\.ya?ml)(?P<overlays>(\+\w+)+)")
@@ -100,7 +101,7 @@ def require_enhancement(recipe: Recipe) -> AnyEnhancementRecipe:
     Raises:
         InputError: it is of another kind.
     """
-    if isinstance(recipe, ClassificationRecipe):
+    if isinstance(recipe, BaseClassificationRecipe):
         raise InputError(f"the recipe's kind is {recipe.kind}, expected that of an enhancement network")
     return recipe
 

@@ -46,6 +46,7 @@ _PUBLIC = {
     "picture_of": "ls3d.video.pixels",
     "planes_of": "ls3d.video.pixels",
     "probe": "ls3d.video.properties",
+    "read_audio": "ls3d.video.audio",
     "read_duration": "ls3d.video.timed_frames",
     "read_frames_at": "ls3d.video.timed_frames",
     "read_frames_regularly": "ls3d.video.timed_frames",
@@ -63,6 +64,7 @@ __all__ = [*_PUBLIC]
 if TYPE_CHECKING:  # the names of _PUBLIC for type checkers; tests/test_imports.py compares the two
     from av import FFmpegError as FFmpegError
 
+    from ls3d.video.audio import read_audio as read_audio
     from ls3d.video.codecs import CODECS as CODECS
     from ls3d.video.color import Color as Color
     from ls3d.video.color import from_rgb as from_rgb

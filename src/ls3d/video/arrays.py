@@ -7,7 +7,8 @@ depth and color tags.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -31,6 +32,27 @@ def read_video(path: str | os.PathLike[str]) -> Iterator[npt.NDArray[np.uint8]]:
                 yield rgb_of(picture)
     except av.FFmpegError as error:
         raise InputError(f"{os.fspath(path)} is not a video that can be decoded ({error.strerror})") from error
+
+
+def write_video(path: str | os.PathLike[str], frames: Iterable[npt.NDArray[np.uint8]], rate: Fraction) -> None:
+    """Write frames ``(H, W, 3)`` RGB of one size as H.264, 4:2:0; odd rows and columns at the ends are left out.
+
+    Raises:
+        InputError: FFmpeg knows no container with this suffix that holds H.264.
+    """
+    try:
+        with av.open(os.fspath(path), "w") as output:
+            stream = output.add_stream("libx264", rate=rate)
+            stream.pix_fmt = "yuv420p"
+            for number, frame in enumerate(frames):
+                height, width = (side // 2 * 2 for side in frame.shape[:2])
+                if number == 0:
+                    stream.height, stream.width = height, width
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[:height, :width]), format="rgb24")
+                output.mux(stream.encode(picture))
+            output.mux(stream.encode(None))
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(f"{os.fspath(path)} can't be written as a video ({error})") from error
 
 
 def rgb_of(picture: av.VideoFrame) -> npt.NDArray[np.uint8]:

@@ -1,25 +1,20 @@
-"""The audio-visual networks of Gradient-Blending (arXiv:1905.12681): a 3D ConvNet and an audio ResNet, fused late.
-
-The pooled features of both are concatenated and classified by three linear layers. For training with Gradient-Blending,
-each modality can have its own classifier in addition to the joint one.
-"""
+"""The audio-visual networks of Gradient-Blending (arXiv:1905.12681): a 3D ConvNet and an audio ResNet, fused late."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Self, Unpack
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ls3d.errors import InputError
 from ls3d.models.metadata import VMZ, kinetics
 from ls3d.models.network import RecognitionTraits
-from ls3d.models.recognition._base import RecognitionArguments, RecognitionNet, make_classifier
+from ls3d.models.recognition._base import RecognitionArguments
 from ls3d.models.recognition._learnable import Learnable
 from ls3d.models.recognition._resnet3d import ResNet3d
 from ls3d.models.recognition.audio import AudioResNet
 from ls3d.models.recognition.csn import ip_csn_50, ip_csn_152, ir_csn_152
+from ls3d.models.recognition.fusion import JOINT, LateFusionNet
 from ls3d.models.recognition.r2plus1d import r2plus1d_101
 from ls3d.models.recognition.r3d import r3d_18, r3d_50
 from ls3d.models.registry import register_model
@@ -40,8 +35,8 @@ class AudioVisualArguments(RecognitionArguments, total=False):
     bn_eps: float
 
 
-class AudioVisualNet(RecognitionNet):
-    """Late fusion of a clip and its audio: concatenation, two hidden layers, classifier.
+class AudioVisualNet(LateFusionNet):
+    """Late fusion of a clip and its audio.
 
     Args:
         visual: the 3D network, without classifier.
@@ -61,20 +56,7 @@ class AudioVisualNet(RecognitionNet):
         dropout: float = 0.0,
         unimodal_heads: bool = False,
     ) -> None:
-        super().__init__()
-        width = visual.num_features
-        self.stages = ()
-        self.in_channels = visual.in_channels
-        self.num_classes = num_classes
-        self.num_features = width
-        self.visual = visual
-        self.audio = audio
-        self.dropout = nn.Dropout(dropout)
-        self.fc1 = nn.Sequential(nn.Linear(width + audio.num_features, width), nn.ReLU(inplace=True))
-        self.fc2 = nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True))
-        self.fc = make_classifier(width, num_classes)
-        self.visual_fc = make_classifier(width, num_classes) if unimodal_heads else None
-        self.audio_fc = make_classifier(audio.num_features, num_classes) if unimodal_heads else None
+        super().__init__({"clip": visual, "spectrogram": audio}, num_classes, dropout, unimodal_heads)
 
     def forward_features(self, clip: Tensor, spectrogram: Tensor) -> Tensor:
         """Map ``(N, C, T, H, W)`` and ``(N, 1, time, mel)`` to the pooled features of both, ``(N, Cv + Ca)``.
@@ -82,12 +64,7 @@ class AudioVisualNet(RecognitionNet):
         Raises:
             InputError: the clip or the spectrogram has another shape.
         """
-        return torch.cat([self.visual(clip), self.audio(spectrogram)], dim=1)
-
-    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
-        """Map ``(N, Cv + Ca)`` to joint logits ``(N, num_classes)``, or to the inputs of the joint classifier."""
-        hidden: Tensor = self.fc2(self.fc1(self.dropout(features)))
-        return hidden if pre_logits else self.fc(hidden)
+        return self.fuse({"clip": clip, "spectrogram": spectrogram})
 
     def forward_modalities(self, clip: Tensor, spectrogram: Tensor) -> dict[str, Tensor]:
         """Return the logits ``(N, num_classes)`` of each modality and of both: ``audio``, ``visual``, ``joint``.
@@ -95,35 +72,14 @@ class AudioVisualNet(RecognitionNet):
         Raises:
             InputError: the network was built without ``unimodal_heads``.
         """
-        if self.visual_fc is None or self.audio_fc is None:
-            raise InputError("the network has no unimodal heads; create it with unimodal_heads=True")
-        features = self.forward_features(clip, spectrogram)
-        visual, audio = features.split([self.visual.num_features, self.audio.num_features], dim=1)
-        return {
-            "audio": self.audio_fc(audio),
-            "visual": self.visual_fc(visual),
-            "joint": self.forward_head(features),
-        }
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """Replace the joint classifier and the unimodal ones, if there are any, by new ones; 0 removes them."""
-        super().reset_classifier(num_classes)
-        if self.visual_fc is not None:
-            self.visual_fc = self._new_classifier(self.visual.num_features, num_classes)
-        if self.audio_fc is not None:
-            self.audio_fc = self._new_classifier(self.audio.num_features, num_classes)
+        logits = self.forward_heads({"clip": clip, "spectrogram": spectrogram}, ("clip", "spectrogram", JOINT))
+        return {"audio": logits["spectrogram"], "visual": logits["clip"], JOINT: logits[JOINT]}
 
     def make_learnable(self, ls3d: Learnable = True) -> Self:
         """Convert convolutions of the visual network to LS3D convolutions; names are relative to it."""
-        self.visual.make_learnable(ls3d)
+        self.tower("clip").make_learnable(ls3d)
         self._update_config(ls3d=ls3d)
         return self
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute activations of both networks in the backward pass."""
-        super().set_grad_checkpointing(enable)
-        self.visual.set_grad_checkpointing(enable)
-        self.audio.set_grad_checkpointing(enable)
 
 
 def _fuse(

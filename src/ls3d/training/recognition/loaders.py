@@ -17,7 +17,7 @@ from ls3d.data.labeled_clips import Augmentation, FixedViews, LabeledViews, Rand
 from ls3d.data.windows import RunningSampler
 from ls3d.errors import InputError
 from ls3d.training.processes import SINGLE, Processes
-from ls3d.training.recognition.recipe import ClassificationData, ClassificationRecipe
+from ls3d.training.recognition.recipe import BaseClassificationRecipe, ClassificationData
 from ls3d.training.task import Loaders, training_loader
 
 _VALIDATION_GROUPS = frozenset({"val", "valid", "validation"})
@@ -89,7 +89,7 @@ def _share_of_each_class(labeled: LabeledSet, share: float) -> tuple[LabeledVide
 
 
 def make_loaders(
-    recipe: ClassificationRecipe, split: Split, samples_used: Callable[[], int], processes: Processes = SINGLE
+    recipe: BaseClassificationRecipe, split: Split, samples_used: Callable[[], int], processes: Processes = SINGLE
 ) -> Loaders:
     """The training and the validation loader.
 
@@ -114,7 +114,7 @@ def make_loaders(
     return Loaders(training, validation, digest_split(split))
 
 
-def make_norm_loader(recipe: ClassificationRecipe, split: Split, processes: Processes = SINGLE) -> DataLoader[Any]:
+def make_norm_loader(recipe: BaseClassificationRecipe, split: Split, processes: Processes = SINGLE) -> DataLoader[Any]:
     """The batches over which the statistics of normalizations are computed: always the first ones of the training.
 
     Args:
@@ -129,7 +129,7 @@ def make_norm_loader(recipe: ClassificationRecipe, split: Split, processes: Proc
     return DataLoader(clips, batch // processes.count, sampler=sampler, num_workers=recipe.data.workers)
 
 
-def _random_clips(recipe: ClassificationRecipe, split: Split) -> RandomClips:
+def _random_clips(recipe: BaseClassificationRecipe, split: Split) -> RandomClips:
     data = recipe.data
     augmentation = Augmentation(data.share, data.shift, data.speed, data.flip)
     return RandomClips(split.training, data.timing, data.size, augmentation, recipe.seed)

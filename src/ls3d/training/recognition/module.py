@@ -24,7 +24,7 @@ from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.recognition.loaders import ViewBatch
 from ls3d.training.recognition.mixing import draw_mixture
 from ls3d.training.recognition.optimizer import make_optimizer
-from ls3d.training.recognition.recipe import ClassificationRecipe
+from ls3d.training.recognition.recipe import BaseClassificationRecipe
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class ClassificationModule(lightning.LightningModule):
     def __init__(
         self,
         model: RecognitionNet,
-        recipe: ClassificationRecipe,
+        recipe: BaseClassificationRecipe,
         preprocessing: Preprocessing,
         processes: Processes = SINGLE,
     ) -> None:
@@ -83,7 +83,11 @@ class ClassificationModule(lightning.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make a resumed training log the same steps as an uninterrupted one; keep frozen normalizations frozen."""
         set_logged_step(self.trainer, self.global_step)
-        if self.options.frozen_norms:  # no other hook is called when training resumes within an epoch
+        self.freeze_norms()  # no other hook is called when training resumes within an epoch
+
+    def freeze_norms(self) -> None:
+        """Set the batch normalizations to evaluation mode, if the recipe freezes them."""
+        if self.options.frozen_norms:
             for module in self.model.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()

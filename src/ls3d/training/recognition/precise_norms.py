@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import Callback
 
 from ls3d.training.recognition.loaders import Split, make_norm_loader
 from ls3d.training.recognition.module import ClassificationModule
-from ls3d.training.recognition.recipe import ClassificationRecipe
+from ls3d.training.recognition.recipe import BaseClassificationRecipe
 
 
 class PreciseNorms(Callback):
@@ -20,7 +20,7 @@ class PreciseNorms(Callback):
         split: its videos.
     """
 
-    def __init__(self, recipe: ClassificationRecipe, split: Split) -> None:
+    def __init__(self, recipe: BaseClassificationRecipe, split: Split) -> None:
         self.recipe = recipe
         self.split = split
         self._step: int | None = None

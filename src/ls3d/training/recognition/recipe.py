@@ -182,17 +182,15 @@ class ClassificationOptimization(OptimizationSection):
         return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-class ClassificationRecipe(BaseRecipe):
-    """A recipe that trains a network to name the class of a video.
+class BaseClassificationRecipe(BaseRecipe):
+    """What all recipes that train networks to name the class of a video have.
 
     Attributes:
-        kind: always ``"classification"``.
         data: the videos.
         optimization: the optimizer and the loss.
         grad_checkpointing: compute activations again in the backward pass: less memory, more time, equal gradients.
     """
 
-    kind: Literal["classification"]
     data: ClassificationData
     optimization: ClassificationOptimization
     grad_checkpointing: bool = False
@@ -201,6 +199,16 @@ class ClassificationRecipe(BaseRecipe):
     def accumulate(self) -> int:
         """Parts of a batch."""
         return self.optimization.accumulate
+
+
+class ClassificationRecipe(BaseClassificationRecipe):
+    """A recipe that trains a network to name the class of a video.
+
+    Attributes:
+        kind: always ``"classification"``.
+    """
+
+    kind: Literal["classification"]
 
     @model_validator(mode="after")
     def _check_network(self) -> Self:

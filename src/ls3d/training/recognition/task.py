@@ -16,7 +16,7 @@ from ls3d.training.recognition.defaults import has_sides
 from ls3d.training.recognition.loaders import make_loaders, open_split
 from ls3d.training.recognition.module import ClassificationModule
 from ls3d.training.recognition.precise_norms import PreciseNorms
-from ls3d.training.recognition.recipe import ClassificationRecipe
+from ls3d.training.recognition.recipe import BaseClassificationRecipe
 from ls3d.training.task import Loaders
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class ClassificationTask:
         InputError: the videos do not fit the recipe.
     """
 
-    def __init__(self, recipe: ClassificationRecipe, network: RecognitionNet) -> None:
+    def __init__(self, recipe: BaseClassificationRecipe, network: RecognitionNet) -> None:
         self.recipe = recipe
         self.network = network
         self.preprocessing = preprocessing_of(network)
