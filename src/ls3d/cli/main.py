@@ -18,7 +18,7 @@ from typer.core import TyperArgument, TyperGroup
 
 from ls3d._version import __version__
 from ls3d.allocator import keep_freed_memory
-from ls3d.cli import classify, compare, doctor, enhance, evaluate, features, inspect, search, train, weights
+from ls3d.cli import classify, compare, doctor, enhance, evaluate, export, features, inspect, search, train, weights
 from ls3d.cli._console import INTERRUPTED, shown_warnings
 from ls3d.errors import InputError, MissingExtraError, OutputExistsError
 from ls3d.terminal import console, escape_unencodable, one_line
@@ -32,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (enhance, compare, classify, evaluate, features, train, search, inspect, weights, doctor):
+for module in (enhance, compare, classify, evaluate, features, train, search, inspect, export, weights, doctor):
     module.register(app)
 
 
