@@ -52,6 +52,7 @@ def export(
         overwrite=overwrite,
     )
     shown = console()
+    shown.print(f"open dimensions: {', '.join(report.open)}")
     for shape, difference in report.differences.items():
         sides = "x".join(map(str, shape))
         shown.print(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
@@ -18,7 +19,8 @@ from ls3d.models import EnhancementNetwork, InterpolationNetwork, Network, Recog
 #: What ``ls3d_conv3d`` becomes: one ``DeformConv``, or ``GridSample`` and a convolution.
 OperatorForm = Literal["deform_conv", "grid_sample"]
 
-_Shape = dict[int, Any]
+#: Multiple of the sizes of clips that are tried; networks take others, too.
+_CLIP_STEP = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +30,17 @@ class Signature:
     Attributes:
         module: takes the inputs, in order.
         inputs: an example of each, by name. Its batch has more than one sample, as sizes of 1 are taken for fixed.
-        dynamic: the dimensions of each input that may have another size, with their names.
+        dynamic: the dimensions of each input that may have another size, with their names. A network can still fix
+            some of them, as fully connected layers do.
         output: name of the output.
+        step: height and width must be multiples of this.
     """
 
     module: nn.Module
     inputs: dict[str, Tensor]
     dynamic: dict[str, dict[int, str]]
     output: str
+    step: int = 1
 
 
 def signature_of(
@@ -59,23 +64,36 @@ def signature_of(
             message = f"{height}x{width}: expected multiples of {traits.size_multiple}"
             raise InputError(message, argument="size")
         count = traits.frames_before + 1 + traits.frames_after
-        low, high = traits.value_range
-        inputs = {"frames": torch.rand(2, 3, count, height, width) * (high - low) + low}
+        inputs = {"frames": moving_texture((2, 3, count, height, width))}
         dynamic: dict[str, dict[int, str]] = {"frames": {0: "batch", 3: "height", 4: "width"}}
         if isinstance(network, InterpolationNetwork):
-            return Signature(_Interpolation(network, tuple(times or ())), inputs, dynamic, "new_frames")
+            return Signature(
+                _Interpolation(network, tuple(times or ())), inputs, dynamic, "new_frames", traits.size_multiple
+            )
         if traits.takes_sigma:
             inputs["sigma"] = torch.full((2,), 0.1)
             dynamic["sigma"] = {0: "batch"}
-        return Signature(_Restoration(network), inputs, dynamic, "restored")
+        return Signature(_Restoration(network), inputs, dynamic, "restored", traits.size_multiple)
     if isinstance(network, RecognitionNet) and network.traits.modalities == ("clip",):
         frames = network.traits.clip_length or length or 16
-        clip = torch.randn(2, network.in_channels, frames, height, width)
+        clip = moving_texture((2, network.in_channels, frames, height, width))
         axes = {0: "batch", 3: "height", 4: "width"}
         if network.traits.clip_length is None:
             axes[2] = "frames"
-        return Signature(_Recognition(network), {"clip": clip}, {"clip": axes}, "logits")
+        return Signature(_Recognition(network), {"clip": clip}, {"clip": axes}, "logits", _CLIP_STEP)
     raise InputError(f"{network.name} can't be exported: expected a network for enhancement or for clips")
+
+
+def moving_texture(shape: Sequence[int]) -> Tensor:
+    """A smooth texture ``(N, C, T, H, W)`` about between 0 and 1 that moves by (1, 2) pixels a frame.
+
+    In noise, motion would depend on rounding errors, by which two runtimes differ.
+    """
+    count, channels, frames, height, width = shape
+    rows, columns = height + frames, width + 2 * frames
+    noise = torch.rand(count, channels, rows // 8 + 2, columns // 8 + 2, generator=torch.Generator().manual_seed(0))
+    large = F.interpolate(noise, scale_factor=8, mode="bicubic")
+    return torch.stack([large[..., t : t + height, 2 * t : 2 * t + width] for t in range(frames)], dim=2)
 
 
 def trace(signature: Signature, form: OperatorForm) -> ExportedProgram:
@@ -85,7 +103,11 @@ def trace(signature: Signature, form: OperatorForm) -> ExportedProgram:
         InputError: the network's operations can't be traced.
     """
     dimensions = tuple(dict.fromkeys(axes, Dim.AUTO) for axes in signature.dynamic.values())
-    program = export(signature.module.eval(), tuple(signature.inputs.values()), dynamic_shapes=dimensions)
+    try:
+        program = export(signature.module.eval(), tuple(signature.inputs.values()), dynamic_shapes=dimensions)
+    except Exception as error:  # whatever the network's own code raises for tensors without values
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"the network can't be traced by torch.export ({reason})") from error
     convolution = as_deform_conv if form == "deform_conv" else as_grid_sample
     decomposed: ExportedProgram = program.run_decompositions(
         {torch.ops.ls3d.conv3d.default: convolution, torch.ops.ls3d.bilateral_motion.default: bilateral_motion}

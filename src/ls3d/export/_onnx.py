@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from ls3d._version import __version__
 from ls3d.errors import InputError, OutputExistsError, require
-from ls3d.export._graph import OperatorForm, Signature, signature_of, trace
+from ls3d.export._graph import OperatorForm, Signature, moving_texture, signature_of, trace
 from ls3d.files import atomic_write
-from ls3d.models import EnhancementNetwork, InterpolationNetwork, Network, RecognitionNet, load_model
+from ls3d.models import EnhancementNetwork, InterpolationNetwork, Network, RecognitionNet, load_model, model_info
 from ls3d.models.exported import METADATA_KEY, create_session
 
 #: The runtime that a file is for.
@@ -48,12 +46,14 @@ class ExportReport:
     Attributes:
         path: the file.
         form: what LS3D convolutions became.
+        open: names of the dimensions of the first input that may have any size.
         differences: the largest difference from PyTorch, for each shape of the first input that was tried.
         largest_value: largest absolute value of PyTorch's outputs.
     """
 
     path: Path
     form: OperatorForm
+    open: tuple[str, ...]
     differences: dict[tuple[int, ...], float]
     largest_value: float
 
@@ -108,11 +108,11 @@ def export_onnx(
     metadata = _metadata_of(network, chosen)
     with torch.no_grad(), atomic_write(target_path) as temporary:
         _write(signature, used, metadata, temporary)
-        differences, largest = _compare(network, temporary, signature, traced, length, moments)
-        worst = max(differences.values())
-        if not worst <= _TOLERANCE * max(largest, 1.0):
+        report = _compare(target_path, used, create_session(temporary), signature)
+        worst = max(report.differences.values())
+        if not worst <= _TOLERANCE * max(report.largest_value, 1.0):
             raise InputError(f"{network.name}: ONNX's output differs from PyTorch's by {worst:.2g}, so it is not kept")
-    return ExportReport(target_path, used, differences, largest)
+    return report
 
 
 def _times_of(network: Network, times: Sequence[Fraction] | None) -> tuple[Fraction, ...] | None:
@@ -134,6 +134,9 @@ def _default_size(network: Network) -> tuple[int, int]:
         multiple = network.traits.size_multiple
         height, width = (-(-side // multiple) * multiple for side in (64, 80))
         return height, width
+    info = model_info(network.require_config().architecture)
+    if isinstance(network, RecognitionNet) and network.traits.clip_length is not None and info.input_size:
+        return info.input_size[-2], info.input_size[-1]  # of networks with fully connected layers
     return 64, 96
 
 
@@ -162,33 +165,21 @@ def _write(signature: Signature, form: OperatorForm, metadata: dict[str, Any], p
     program.save(path)
 
 
-def _compare(
-    network: Network,
-    path: Path,
-    signature: Signature,
-    size: tuple[int, int],
-    length: int | None,
-    times: Sequence[float] | None,
-) -> tuple[dict[tuple[int, ...], float], float]:
-    """The largest differences by shape of the first input, and the largest value."""
-    session = create_session(path)
-    multiple = network.traits.size_multiple if isinstance(network, EnhancementNetwork) else 16
-    height, width = size
+def _compare(path: Path, form: OperatorForm, session: Any, signature: Signature) -> ExportReport:
+    """Compare a session with PyTorch: on the traced size, on taller frames, and on one sample of wider frames."""
+    (first, traced), axes = next(iter(signature.inputs.items())), next(iter(signature.dynamic.values()))
+    shape = session.get_inputs()[0].shape
+    names = {name: axis for axis, name in axes.items() if not isinstance(shape[axis], int)}
     differences: dict[tuple[int, ...], float] = {}
     largest = 0.0
-    for sides in (size, (height + multiple, width), (height, width + 2 * multiple)):
-        inputs = signature_of(network, sides, length, times).inputs
-        if sides != size:
-            inputs = {name: values[:1] for name, values in inputs.items()}
-        expected = _run_torch(signature, inputs)
-        arrays = {name: values.numpy() for name, values in inputs.items()}
-        (found,) = session.run([signature.output], arrays)
-        difference = float(np.abs(found - expected).max())
-        differences[tuple(next(iter(inputs.values())).shape)] = difference
+    for change in ({}, {"height": signature.step}, {"batch": -1, "width": 2 * signature.step}):
+        sizes = list(traced.shape)
+        for name in names.keys() & change.keys():
+            sizes[names[name]] += change[name]
+        inputs = {name: values[: sizes[0]] for name, values in signature.inputs.items()}
+        inputs[first] = moving_texture(sizes)
+        expected = signature.module(*inputs.values()).numpy()
+        (found,) = session.run([signature.output], {name: values.numpy() for name, values in inputs.items()})
+        differences[tuple(sizes)] = float(np.abs(found - expected).max())
         largest = max(largest, float(np.abs(expected).max()))
-    return differences, largest
-
-
-def _run_torch(signature: Signature, inputs: dict[str, Tensor]) -> npt.NDArray[np.float32]:
-    output: npt.NDArray[np.float32] = signature.module(*inputs.values()).numpy()
-    return output
+    return ExportReport(path, form, tuple(names), differences, largest)
