@@ -121,8 +121,8 @@ def _place(sampling: Sampling, band: _Band, height: int, width: int) -> tuple[Te
             shift = _enlarge(sampling.correction[:, number], band, width).unsqueeze(1)
             own = (moving[:, :1] / share.clamp_min(1e-12)).unsqueeze(2)
             position = torch.cat([position[:, :1] + shift, position[:, 1:-1], position[:, -1:] + shift * own], dim=1)
-        row, column = position.unbind(3)
-        positions.append(torch.stack([row.clamp(0, height - 1), column.clamp(0, width - 1)], dim=3))
+        row, column = position.unbind(2)
+        positions.append(torch.stack([row.clamp(0, height - 1), column.clamp(0, width - 1)], dim=2))
         masks.append(torch.cat([moving, part[:, -1:] + still * (1 - abs(factor)), -share], dim=1))
     return torch.stack(positions, dim=1), torch.stack(masks, dim=1)
 
