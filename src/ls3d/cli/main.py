@@ -24,6 +24,7 @@ from ls3d.cli import (
     doctor,
     enhance,
     evaluate,
+    export,
     features,
     flow,
     inspect,
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 for module in (
     *(enhance, compare, classify, evaluate, features, flow, train),
-    *(search, inspect, sampling, weights, serve, doctor),
+    *(search, inspect, sampling, export, weights, serve, doctor),
 ):
     module.register(app)
 

@@ -46,8 +46,9 @@ def resize_taps(length: int, scale: Fraction) -> tuple[Tensor, Tensor]:
 
 def _mirror(indices: Tensor, length: int) -> Tensor:
     """Reflect indices at the borders: -1 is pixel 0, ``length`` is pixel ``length - 1``."""
-    indices = indices % (2 * length)
-    return torch.minimum(indices, 2 * length - 1 - indices)
+    period = indices.new_full((), 2 * length)  # a tensor, as ONNX knows no remainder of an open size
+    indices = indices % period
+    return torch.minimum(indices, period - 1 - indices)
 
 
 def imresize(images: Tensor, scale: Fraction | int | tuple[Fraction | int, Fraction | int]) -> Tensor:

@@ -65,26 +65,42 @@ class Synthesis:
     def __call__(self, sampling: Sampling) -> Tensor:
         """Make a frame ``(N, 3, H, W)``, a band of rows after the other."""
         height, width = self._frames.shape[-2:]
-        rows = min(height, max(2, _BAND_PIXELS // width // 2 * 2))
-        last = sampling.moves.new_tensor([height - 1, width - 1])[:, None, None]
         bands = []
-        for top in range(0, height, rows):
-            band = range(top, min(top + rows, height))
-            position, mask = _place(sampling, band, width, last)
+        for band in _bands_of(height, width):
+            position, mask = _place(sampling, band, height, width)
             sharp = _sample(self._large, position[:, :, -1:] + _MARGIN, -mask[:, :, -1:], "bicubic")
             bands.append(_sample(self._frames, position, mask, "bilinear") + sharp)
         made = torch.cat(bands, dim=2)
         return made if sampling.residual is None else made + sampling.residual
 
 
-def _place(sampling: Sampling, band: range, width: int, last: Tensor) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class _Band:
+    """The rows of a frame from an even one, ``top``, to the one before ``bottom``."""
+
+    top: int
+    bottom: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+
+def _bands_of(height: int, width: int) -> list[_Band]:
+    """Divide a frame into bands; a graph that is compiled or exported for any size makes the frame as a whole."""
+    if torch.compiler.is_compiling():
+        return [_Band(0, height)]
+    rows = max(2, _BAND_PIXELS // width // 2 * 2)
+    return [_Band(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+
+def _place(sampling: Sampling, band: _Band, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Where to sample for a band of rows, and how much it counts.
 
     Args:
         sampling: that of the frame.
         band: the rows.
-        width: of the frame.
-        last: ``(2, 1, 1)``, the last row and column.
+        height, width: of the frame.
 
     Returns:
         Positions ``(N, 2, 7, 2, rows, W)`` in the two frames and masks ``(N, 2, 7, rows, W)``: of the candidates, and
@@ -93,8 +109,7 @@ def _place(sampling: Sampling, band: range, width: int, last: Tensor) -> tuple[T
     pixel = _pixels(band, width, sampling.moves)
     moves = _enlarge(sampling.moves.flatten(1, 2), band, width).unflatten(1, (-1, 2))
     importance = _enlarge(sampling.importance.flatten(1, 2), band, width).unflatten(1, (2, -1))
-    still = sampling.still[:, :, band.start : band.stop]
-    zero = last.new_zeros(())
+    still = sampling.still[:, :, band.top : band.bottom]
     positions, masks = [], []
     for number, factor in enumerate((-sampling.time, 1 - sampling.time)):
         part = importance[:, number] * (1 - still)
@@ -106,7 +121,8 @@ def _place(sampling: Sampling, band: range, width: int, last: Tensor) -> tuple[T
             shift = _enlarge(sampling.correction[:, number], band, width).unsqueeze(1)
             own = (moving[:, :1] / share.clamp_min(1e-12)).unsqueeze(2)
             position = torch.cat([position[:, :1] + shift, position[:, 1:-1], position[:, -1:] + shift * own], dim=1)
-        positions.append(position.clamp_(zero, last))
+        row, column = position.unbind(2)
+        positions.append(torch.stack([row.clamp(0, height - 1), column.clamp(0, width - 1)], dim=2))
         masks.append(torch.cat([moving, part[:, -1:] + still * (1 - abs(factor)), -share], dim=1))
     return torch.stack(positions, dim=1), torch.stack(masks, dim=1)
 
@@ -131,7 +147,7 @@ def _sample(frames: Tensor, position: Tensor, mask: Tensor, interpolation: Inter
     dilation = (1, height + 2 - rows, 2)
     tap = torch.arange(taps, device=frames.device)
     grid = torch.stack([tap // across * dilation[1] - padding[1], tap % across * dilation[2] - padding[2]], dim=1)
-    regular = _pixels(range(rows), columns, frames) + grid[:, :, None, None]
+    regular = _pixels(_Band(0, rows), columns, frames) + grid[:, :, None, None]
     offset = frames.new_full((len(frames), 2, 2 * across, 2, rows, width), _OUTSIDE)
     offset[:, :, :taps, :, :, :columns] = position - regular
     importance = frames.new_zeros(len(frames), 2, 2 * across, rows, width)
@@ -149,15 +165,15 @@ def _sample(frames: Tensor, position: Tensor, mask: Tensor, interpolation: Inter
     return samples[:, :, 0, :, :columns]
 
 
-def _enlarge(maps: Tensor, band: range, width: int) -> Tensor:
+def _enlarge(maps: Tensor, band: _Band, width: int) -> Tensor:
     """Rows ``band`` of ``maps (N, C, h, w)`` at twice the size, bilinearly; the band starts at an even row."""
-    rows = torch.arange(band.start // 2 - 1, (band.stop + 1) // 2 + 1, device=maps.device)
+    rows = torch.arange(band.top // 2 - 1, (band.bottom + 1) // 2 + 1, device=maps.device)
     near = maps.index_select(2, rows.clamp(0, maps.shape[2] - 1))
-    return F.interpolate(near, scale_factor=2, mode="bilinear")[:, :, 2 : 2 + len(band), :width]
+    return F.interpolate(near, scale_factor=2, mode="bilinear")[:, :, 2 : 2 + band.height, :width]
 
 
-def _pixels(band: range, width: int, like: Tensor) -> Tensor:
-    """Row and column ``(2, len(band), width)`` of every pixel of a band."""
-    y = torch.arange(band.start, band.stop, device=like.device)
+def _pixels(band: _Band, width: int, like: Tensor) -> Tensor:
+    """Row and column ``(2, band.height, width)`` of every pixel of a band."""
+    y = torch.arange(band.top, band.bottom, device=like.device)
     x = torch.arange(width, device=like.device)
     return torch.stack(torch.meshgrid(y, x, indexing="ij")).to(like.dtype)
