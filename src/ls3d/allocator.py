@@ -15,15 +15,13 @@ import sys
 VARIABLE = "LS3D_KEEP_MEMORY"
 
 _M_TRIM_THRESHOLD = -1
-_M_TOP_PAD = -2
 _M_MMAP_MAX = -4
-_STEP = 64 * 2**20  # bytes by which the heap grows
 
 
 def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for the next allocations of this process instead of returning it to the system.
 
-    The program ``ls3d`` does this at its start, except ``ls3d classify``. Another program that runs networks on the CPU
+    The program ``ls3d`` does this at its start. Another program that runs networks on the CPU
     may call it before it loads one. The process then doesn't shrink until it ends; its peak can rise, as memory between
     blocks in use can't be joined.
 
@@ -35,6 +33,8 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl
         return False
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_TOP_PAD, _STEP))
+    # M_TOP_PAD, which lets the heap grow in larger steps, must stay as it is: with it, the memory of a thread that decodes
+    # a long video grows by about 2 KB for each frame.
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1))
     accepted = [mallopt(parameter, value) == 1 for parameter, value in settings]
     return all(accepted)

@@ -71,8 +71,7 @@ def options(
 
 def main() -> None:
     """Run the program: an error of the user is shown as one sentence on standard error, with exit status 2."""
-    if sys.argv[1:2] != ["classify"]:  # its memory would grow with the video, by what decoding leaves between blocks
-        keep_freed_memory()
+    keep_freed_memory()
     escape_unencodable()
     sys.excepthook = _show_bug
     shown = console(stderr=True)
