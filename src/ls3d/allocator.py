@@ -33,8 +33,8 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl
         return False
-    # M_TOP_PAD, which lets the heap grow in larger steps, must stay as it is: with it, the memory of a thread that decodes
-    # a long video grows by about 2 KB for each frame.
+    # M_TOP_PAD, which lets the heap grow in larger steps, must stay as it is: with it, the memory of a thread that
+    # decodes a long video grows by about 2 KB for each frame.
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1))
     accepted = [mallopt(parameter, value) == 1 for parameter, value in settings]
     return all(accepted)

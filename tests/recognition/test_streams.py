@@ -195,8 +195,17 @@ def test_streams_that_cannot_be_opened(classifier: Classifier) -> None:
         list(classify_stream(classifier, io.BytesIO(b"no video")))
 
 
+#: The program, also if the tests run in the background of a shell, whose processes ignore SIGINT.
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from ls3d.cli import main
+main()
+"""
+
+
 def start(color_network: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "ls3d", "classify", "-", "--model", os.fspath(color_network), *arguments]
+    command = [sys.executable, "-c", PROGRAM, "classify", "-", "--model", os.fspath(color_network), *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
 

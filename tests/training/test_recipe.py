@@ -76,7 +76,8 @@ def test_overrides_are_yaml(recipe: Path) -> None:
         ("model={name: r3d_18}", "the model r3d_18 is for recognition, the recipe's kind is interpolation"),
         (
             "kind=smoothing",
-            r"kind: expected one of 'interpolation', 'super-resolution', 'denoising', 'classification', got smoothing",
+            "kind: expected one of 'interpolation', 'super-resolution', 'denoising', 'classification', "
+            "'gradient_blending', got smoothing",
         ),
     ],
 )

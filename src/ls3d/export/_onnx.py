@@ -89,9 +89,9 @@ def export_onnx(
         InputError: the network can't be exported, an argument doesn't fit it, or the file's outputs differ from
             PyTorch's.
         OutputExistsError: the file exists.
-        MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
+        MissingExtraError: the extra ``export`` is not installed.
     """
-    require("onnxscript", "export")
+    require("onnxruntime", "export")
     target_path = Path(path)
     if target_path.suffix != ".onnx":
         raise InputError(f"{path}: expected a name that ends with .onnx", argument="path")
