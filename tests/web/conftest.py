@@ -44,6 +44,8 @@ class FakeProcess:
         while not self.may_end.wait(0.01):
             if self._killed:
                 return
+        if self._killed:
+            return
         read.target.write_bytes(b"0123456789")
         handle({"report": {"frames_in": 1}})
 

@@ -19,7 +19,7 @@ from helpers.videos import Clip, decode
 from ls3d.web.folders import temporary_folder
 from ls3d.web.jobs import JobQueue, JobStatus, NoSuchJobError, QueueFullError
 from ls3d.web.options import Limits, ServeOptions
-from ls3d.web.requests import EnhanceRequest
+from ls3d.web.requests import SOURCE, EnhanceRequest
 
 PATIENCE = 120  # seconds, on a busy machine
 
@@ -98,6 +98,7 @@ def test_canceled_and_crashed_jobs_and_the_next_one(tmp_path: Path) -> None:
 
         wait_until(lambda: len(children()) == 1 and process not in children())
         os.kill(children()[0], signal.SIGKILL)  # while it waits for a job
+        wait_until(lambda: not children())
         assert ended(jobs, submit(jobs, Clip(2))).state == "finished"
     assert not children()
 
@@ -144,6 +145,18 @@ def test_a_running_job_that_nobody_asks_for_is_canceled(tmp_path: Path, fake_pro
         submit(jobs)
         wait_until(lambda: not list(tmp_path.iterdir()))
         fake_process.may_end.set()
+        assert ended(jobs, submit(jobs)).state == "finished"
+
+
+def test_an_error_in_the_queue_fails_one_job_only(tmp_path: Path, fake_process: Any) -> None:
+    fake_process.may_end.clear()
+    with opened(tmp_path) as jobs:
+        broken = submit(jobs)
+        wait_until(lambda: jobs.status(broken).state == "running")
+        (tmp_path / broken / SOURCE).unlink()
+        (tmp_path / broken).rmdir()  # where the fake process writes its result
+        fake_process.may_end.set()
+        assert ended(jobs, broken).error == "the job ended unexpectedly"
         assert ended(jobs, submit(jobs)).state == "finished"
 
 

@@ -97,7 +97,7 @@ def check_enhancement(page: Any, clip: Path, folder: Path) -> None:
         return a.currentTime > 0.05 && Math.abs(a.currentTime - b.currentTime) < 0.05; }"""
     )
     page.click("[data-do=play]")
-    assert page.get_attribute("[data-do=play]", "aria-label") == "Play"
+    page.wait_for_selector("[data-do=play][aria-label=Play]")
     page.get_by_label("Slow motion").check()
     page.get_by_label("2×").nth(1).check()
     page.click("[data-do=whole]")

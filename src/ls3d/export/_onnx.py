@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -106,7 +109,7 @@ def export_onnx(
     signature = signature_of(network, traced, length, moments)
     used = form or _FORMS[target]
     metadata = _metadata_of(network, chosen)
-    with torch.no_grad(), atomic_write(target_path) as temporary:
+    with torch.no_grad(), _without_notices(), atomic_write(target_path) as temporary:
         _write(signature, used, metadata, temporary)
         report = _compare(target_path, used, create_session(temporary), signature)
         worst = max(report.differences.values())
@@ -148,6 +151,20 @@ def _metadata_of(network: Network, times: Sequence[Fraction] | None) -> dict[str
     if times is not None:
         exported["times"] = [str(time) for time in times]
     return {**network.require_config().to_dict(), "exported": exported}
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Hide what torch's exporter says of itself, such as that torchvision is not installed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _write(signature: Signature, form: OperatorForm, metadata: dict[str, Any], path: Path) -> None:

@@ -271,7 +271,11 @@ class JobQueue:
             with self._changed:
                 _record(job.status, values)
 
-        process.run(job.task.to_json(), handle, self._options.limits.max_run)
+        try:
+            process.run(job.task.to_json(), handle, self._options.limits.max_run)
+        except Exception:  # this thread has to do the next job
+            log.exception("the process of job %s can't be followed", job.status.id)
+            process.close()
         with self._changed:
             job.process = None
             job.seen = time.monotonic()
