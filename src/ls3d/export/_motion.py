@@ -22,6 +22,7 @@ from ls3d.ops._motion_plan import (
     rest_radii,
     search_radii,
 )
+from ls3d.ops.backends.reference_motion import grid_shift
 
 _Pair = tuple[Tensor, Tensor]
 
@@ -117,20 +118,7 @@ def _search(pair: _Pair, center: Tensor, time: float, radius: int) -> Tensor:
     penalty = PENALTY * grid.abs().sum(1)
     costs = _costs(pair, center.unsqueeze(1) + grid[:, :, None, None], time) + penalty[:, None, None]
     best, index = costs.min(dim=1, keepdim=True)
-    parts = []
-    for position, stride in ((index // side, side), (index % side, 1)):
-        inside = (position > 0) & (position < side - 1)
-        before = costs.gather(1, torch.where(inside, index - stride, index))
-        after = costs.gather(1, torch.where(inside, index + stride, index))
-        parts.append((position - radius) + _vertex(before, best, after))
-    return center + torch.cat(parts, dim=1)
-
-
-def _vertex(before: Tensor, best: Tensor, after: Tensor) -> Tensor:
-    """Where the parabola through three costs has its minimum, from -1/2 to 1/2; 0 where there is none."""
-    curvature = (before - best) + (after - best)
-    vertex = ((before - after) * 0.5) / torch.where(curvature > 0, curvature, 1.0)
-    return torch.where((curvature > 0) & (vertex.abs() <= 0.5), vertex, 0.0)
+    return center + grid_shift(costs, best, index, radius)
 
 
 def _costs(pair: _Pair, motions: Tensor, time: float) -> Tensor:

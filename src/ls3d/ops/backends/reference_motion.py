@@ -187,14 +187,26 @@ def _search(pair: _Pair, center: Tensor, time: float, radius: int) -> Tensor:
         better = cost < best
         best = torch.where(better, cost, best)
         index = torch.where(better, number, index)
-    volume, side = torch.cat(costs, dim=1), len(shifts)
+    return center + grid_shift(torch.cat(costs, dim=1), best, index, radius)
+
+
+def grid_shift(costs: Tensor, best: Tensor, index: Tensor, radius: int) -> Tensor:
+    """The shift ``(N, 2, h, w)`` of least cost on a grid, with the sub-pixel part from a parabola along each axis.
+
+    Args:
+        costs: ``(N, (2 * radius + 1)**2, h, w)``, row by row of the grid.
+        best: the least of them, ``(N, 1, h, w)``.
+        index: its index, ``(N, 1, h, w)``.
+        radius: of the grid.
+    """
+    side = 2 * radius + 1
     parts = []
     for position, stride in ((index // side, side), (index % side, 1)):
         inside = (position > 0) & (position < side - 1)
-        before = volume.gather(1, torch.where(inside, index - stride, index))
-        after = volume.gather(1, torch.where(inside, index + stride, index))
+        before = costs.gather(1, torch.where(inside, index - stride, index))
+        after = costs.gather(1, torch.where(inside, index + stride, index))
         parts.append((position - radius) + _vertex(before, best, after))
-    return center + torch.cat(parts, dim=1)
+    return torch.cat(parts, dim=1)
 
 
 def _vertex(before: Tensor, best: Tensor, after: Tensor) -> Tensor:
