@@ -72,5 +72,5 @@ def _identity(frames: TimedFrames) -> str:
         file = f"{frames.path.absolute()}|{status.st_size}|{status.st_mtime_ns}"
         return f"{file}|{frames.start}|{frames.duration}|{frames.short_side}"
     if isinstance(frames, DecodedFrames):
-        return f"{hashlib.sha256(frames.pixels.tobytes()).hexdigest()}|{frames.rate}|{frames.duration}"
+        return f"{frames.digest}|{frames.rate}|{frames.duration}"
     raise InputError(f"the flow of {type(frames).__name__} can't be kept on disk")

@@ -5,6 +5,7 @@ Frames are kept at a fixed rate and a small size, so that a training on a GPU do
 
 from __future__ import annotations
 
+import hashlib
 import json
 import lzma
 import os
@@ -12,6 +13,7 @@ import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,11 @@ class DecodedFrames:
     pixels: Pixels
     rate: float
     duration: float
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the pixels, computed once."""
+        return hashlib.sha256(self.pixels.tobytes()).hexdigest()
 
     def read(self, times: Sequence[float]) -> Pixels:
         """See ``TimedFrames.read``."""
