@@ -1,10 +1,11 @@
 """RGB and optical flow of 15 body gestures: each alone, naive joint training, Gradient-Blending offline and online.
 
     python -P benchmarks/body_gesture.py decode body_gesture --cache gestures.npz
-    python -P benchmarks/body_gesture_blending.py --cache gestures.npz --output body_gesture_blending.json
+    python -P benchmarks/body_gesture_blending.py run --cache gestures.npz --output body_gesture_blending.json
 
 Trained on S1 to S6, of which one person is held out to measure overfitting; measured on S7 and S8, on which nothing is
-chosen. Interrupted, the same command resumes.
+chosen. Interrupted, the same command resumes. Seeds can be trained by several processes at once (--seeds 0, --seeds 1):
+``merge`` puts their JSON files together.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from ls3d.reproduce import reproduce_blending
+from ls3d.reproduce import BlendingTable, reproduce_blending
 
 SMALL = [
     "data.frames=4",
@@ -28,16 +30,29 @@ SMALL = [
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cache", type=Path, required=True, help="file of decoded clips, or the folder of videos")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file")
-    parser.add_argument("--runs", type=Path, default=Path("runs/body_gesture_blending"))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--small", action="store_true", help="small networks on small clips, to try the script")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="train all networks")
+    run.add_argument("--cache", type=Path, required=True, help="file of decoded clips, or the folder of videos")
+    run.add_argument("--output", type=Path, required=True, help="JSON file")
+    run.add_argument("--runs", type=Path, default=Path("runs/body_gesture_blending"))
+    run.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    run.add_argument("--steps", type=int, default=1500)
+    run.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    run.add_argument("--small", action="store_true", help="small networks on small clips, to try the script")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of all recipes")
+    merging = commands.add_parser("merge", help="merge the JSON files of several processes")
+    merging.add_argument("files", type=Path, nargs="+")
+    merging.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
+    table = merge(options.files) if options.command == "merge" else train(options)
+    table.save(options.output)
+    table.show()
+
+
+def train(options: argparse.Namespace) -> BlendingTable:
+    """Train all networks with the given seeds."""
     on_gpu = options.device == "cuda"
-    epoch = max(1, options.steps // 15)
+    epoch = max(1, options.steps // 30)  # three super-epochs
     overrides = [
         "data.validation=[S7, S8]",
         "data.unused=[]",
@@ -69,8 +84,9 @@ def main() -> None:
         f"accelerator={'gpu' if on_gpu else 'cpu'}",
         f"precision={'bf16-mixed' if on_gpu else '32-true'}",
         *(SMALL if options.small else []),
+        *options.set,
     ]
-    table = reproduce_blending(
+    return reproduce_blending(
         "gblend",
         overrides,
         seeds=options.seeds,
@@ -79,8 +95,16 @@ def main() -> None:
         output=options.runs,
         progress=lambda done, total, name: print(f"run {done + 1} of {total}: {name}", flush=True),
     )
-    table.save(options.output)
-    table.show()
+
+
+def merge(files: Sequence[Path]) -> BlendingTable:
+    """One table with the seeds of all."""
+    tables = [BlendingTable.load(file) for file in files]
+    for table in tables[1:]:
+        for row, other in zip(tables[0].rows, table.rows, strict=True):
+            row.top1 |= other.top1
+            row.weights |= other.weights
+    return tables[0]
 
 
 if __name__ == "__main__":

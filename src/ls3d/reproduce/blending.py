@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 from rich.table import Table as Grid
 
@@ -82,6 +83,17 @@ class BlendingTable:
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read the JSON of ``save``."""
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        rows = []
+        for row in values.pop("rows"):  # the keys of JSON are texts
+            for name in ("top1", "weights"):
+                row[name] = {int(seed): value for seed, value in row[name].items()}
+            rows.append(BlendingRow(**row))
+        return cls(**values, rows=rows)
+
     def show(self) -> None:
         """Print the table: mean and standard deviation over the seeds."""
         grid = Grid(title=f"{self.table}: top-1 accuracy in %, {self.steps} steps")
@@ -102,7 +114,7 @@ def reproduce_blending(
     overrides: Sequence[str] = (),
     *,
     small: bool = False,
-    seeds: int = 3,
+    seeds: int | Sequence[int] = 3,
     data: str | os.PathLike[str] | None = None,
     recipes: str | os.PathLike[str] = "recipes",
     output: str | os.PathLike[str] = "runs/reproduce",
@@ -114,7 +126,7 @@ def reproduce_blending(
         table: a key of ``BLENDING_TABLES``.
         overrides: ``section.key=value``, applied to the recipes of all rows.
         small: minutes on a CPU, instead of the sizes of the recipe.
-        seeds: number of trainings of each row, with the seeds 0, 1, ...
+        seeds: of the trainings of each row, or their number: 3 stands for 0, 1, 2.
         data: videos by class; the number of classes follows from them. None uses the recipe's own.
         recipes: folder of recipes.
         output: folder of all runs; finished ones are used again.
@@ -124,8 +136,9 @@ def reproduce_blending(
         InputError: a recipe or the data are missing or unsuitable.
     """
     name, published = BLENDING_TABLES[table]
-    if seeds < 1:
-        raise InputError(f"{seeds}: expected at least 1", argument="seeds")
+    seeds = range(seeds) if isinstance(seeds, int) else seeds
+    if not seeds:
+        raise InputError("expected at least one seed", argument="seeds")
     path = f"{Path(recipes) / 'gblend' / name}.yaml{'+small' if small else ''}"
     changes = list(overrides)
     if data is not None:
@@ -137,7 +150,7 @@ def reproduce_blending(
     modalities = network.traits.modalities
     methods = [method for method in _METHODS if _MODALITIES.get(method, modalities[0]) in modalities]
     rows = [BlendingRow(method, _METHODS[method], published.get(method)) for method in methods]
-    runs = [(row, seed) for row in rows for seed in range(seeds)]
+    runs = [(row, seed) for row in rows for seed in seeds]
     for number, (row, seed) in enumerate(runs):
         if progress:
             progress(number, len(runs), f"{row.title}, seed {seed}")
