@@ -264,7 +264,8 @@ def test_addresses_beyond_32_bits() -> None:
     weight = torch.randn(8, 64, 1, 1, 1, device="cuda", dtype=torch.bfloat16)
     output = ls3d_conv3d(x, offset, None, weight, None, *case.sizes)
     alone = ls3d_conv3d(x[2:, :, 11:], offset[2:, :, 11:], None, weight, None, *case.sizes)
-    assert torch.equal(output[2:, :, 11:], alone)
+    # A few of the 8 million values are rounded differently; a wrong address would be off by about 8.
+    torch.testing.assert_close(output[2:, :, 11:], alone, rtol=2**-7, atol=2**-4)
 
 
 @gpu
