@@ -192,6 +192,12 @@ class Experiment:
                 continue
             recipe = self.stage(name, self.options.runs if name == "second" else None)
             stage["curve"] = read_curve(recipe.output / "log")
+            weights = recipe.output / "weights.safetensors"
+            if weights.exists():  # stopped while it was tested
+                network = load_model(weights)
+                assert isinstance(network, RecognitionNet)
+                self.test(stage, network)
+                continue
             state = newest_state(recipe.output)
             if state is None:
                 continue
