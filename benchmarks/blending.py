@@ -83,7 +83,7 @@ def log_mel_once(samples: Any) -> Any:
 
 
 class Perceptron(RecognitionNet):
-    """Two layers on the mean over time."""
+    """Two layers."""
 
     stages = ()
 
@@ -92,7 +92,9 @@ class Perceptron(RecognitionNet):
         self.num_classes = 0
         self.num_features = width
         self.body = nn.Sequential(
-            nn.BatchNorm1d(inputs), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+            nn.BatchNorm1d(inputs),
+            *(nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU()),
+            *(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU()),
         )
         self.fc = nn.Identity()
 
@@ -117,7 +119,7 @@ class SoundPerceptron(Perceptron):
     in_channels = 1
 
     def forward_features(self, spectrogram: Tensor) -> Tensor:
-        return self.body(spectrogram.mean(dim=(1, 2)))
+        return self.body(spectrogram.flatten(1))
 
 
 @register_model(preprocessing=VMZ)
@@ -129,7 +131,7 @@ def clip_perceptron(num_classes: int = 0) -> ClipPerceptron:
 @register_model()
 def sound_perceptron(num_classes: int = 0) -> SoundPerceptron:
     """Two layers on spectrograms."""
-    return SoundPerceptron(40, 256)
+    return SoundPerceptron(4000, 256)
 
 
 def make_set(seed: int) -> LabeledSet:

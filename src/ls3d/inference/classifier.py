@@ -18,6 +18,8 @@ _DEFAULT_FPS = 15.0
 
 #: Pixels of the clips that a network receives at once: 8 clips of 16 frames of 112x112.
 _BATCH_PIXELS = 8 * 16 * 112 * 112
+#: Clips that it receives at once at most: more of very small ones take memory, but are not faster.
+_LARGEST_BATCH = 64
 
 _AUTOCAST_TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -59,9 +61,9 @@ class Classifier:
 
     @property
     def batch_size(self) -> int:
-        """Number of clips to run at once within limited memory: 8 of 16 frames of 112x112, fewer of larger ones."""
+        """Number of clips to run at once within limited memory: 8 of 16 frames of 112x112, fewer of larger ones, at most 64."""
         height, width = self.clip.size
-        return max(1, _BATCH_PIXELS // (self.clip.frames * height * width))
+        return max(1, min(_LARGEST_BATCH, _BATCH_PIXELS // (self.clip.frames * height * width)))
 
     def probabilities(self, clips: Tensor) -> Tensor:
         """Classify clips.
