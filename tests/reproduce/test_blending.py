@@ -93,5 +93,5 @@ def test_the_table_has_the_rows_of_the_paper(
 
 
 def test_what_can_not_be_reproduced(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="0: expected at least 1"):
+    with pytest.raises(InputError, match="expected at least one seed"):
         reproduce_blending("gblend", seeds=0, recipes=RECIPES, output=tmp_path)

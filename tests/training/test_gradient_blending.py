@@ -21,7 +21,7 @@ from ls3d.models.recognition.fusion import LateFusionNet
 from ls3d.training import train
 from ls3d.training.gradient_blending.callback import GradientBlending
 from ls3d.training.gradient_blending.estimate import Estimator
-from ls3d.training.gradient_blending.module import GradientBlendingModule
+from ls3d.training.gradient_blending.module import GradientBlendingModule, prediction_of
 from ls3d.training.gradient_blending.recipe import GradientBlendingRecipe
 from ls3d.training.gradient_blending.task import GradientBlendingTask
 from ls3d.training.gradient_blending.weights import Measurement, blend_weights
@@ -276,6 +276,28 @@ def test_several_views_of_a_video_are_averaged(tmp_path: Path) -> None:
         found = module.probabilities(batch, ("joint",))["joint"]
         inputs = module.normalize({name: values[1] for name, values in batch["inputs"].items()})
         torch.testing.assert_close(found[1], module.network(**inputs).softmax(1).mean(0))
+
+
+def test_predictions_without_a_trained_joint_head_are_those_of_the_others(tmp_path: Path) -> None:
+    weights = {"flow": 0.25, "clip": 0.75}
+    task = task_of(recipe(tmp_path / "run", blending={"weights": weights, "epochs": None}))
+    assert task.metadata()["prediction"] == weights
+    loader = task.loaders(lambda: 0).validation
+    assert loader is not None
+    batch = next(iter(loader))
+    batch["present"]["flow"][0] = False
+    module = task.module().eval()
+    with torch.no_grad():
+        module.validation_step(batch, 0)
+        heads = module.probabilities(batch, ("clip", "flow"))
+    (found,) = module._scores
+    torch.testing.assert_close(found[0], heads["clip"][0])
+    torch.testing.assert_close(found[1:], (0.75 * heads["clip"] + 0.25 * heads["flow"])[1:])
+
+
+def test_the_joint_head_predicts_once_it_was_trained() -> None:
+    assert prediction_of([{"clip": 0.9, "joint": 0.1}, {"clip": 1.0, "joint": 0.0}]) == {"joint": 1.0}
+    assert prediction_of([{"clip": 0.5, "flow": 0.0, "joint": 0.0}]) == {"clip": 1.0}
 
 
 @pytest.mark.parametrize(

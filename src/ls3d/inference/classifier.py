@@ -61,7 +61,7 @@ class Classifier:
 
     @property
     def batch_size(self) -> int:
-        """Number of clips to run at once within limited memory: 8 of 16 frames of 112x112, fewer of larger ones, at most 64."""
+        """Number of clips to run at once within limited memory: 8 of 16 frames of 112x112, at most 64."""
         height, width = self.clip.size
         return max(1, min(_LARGEST_BATCH, _BATCH_PIXELS // (self.clip.frames * height * width)))
 

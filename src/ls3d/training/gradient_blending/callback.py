@@ -18,8 +18,9 @@ from torch import Tensor
 
 from ls3d.errors import TrainingStoppedError
 from ls3d.files import atomic_write
+from ls3d.models.recognition.fusion import JOINT
 from ls3d.training.gradient_blending.estimate import Estimator
-from ls3d.training.gradient_blending.module import GradientBlendingModule
+from ls3d.training.gradient_blending.module import GradientBlendingModule, prediction_of
 from ls3d.training.gradient_blending.recipe import GradientBlendingRecipe
 from ls3d.training.gradient_blending.weights import Measurement, blend_weights, overfitting_ratio, show
 from ls3d.training.interruption import StopOnSignal
@@ -85,6 +86,7 @@ class GradientBlending(Callback):
         if not self.history or self.history[-1]["super_epoch"] != number:
             self._measure(trainer, pl_module, number)
         pl_module.weights = self.history[-1]["weights"]
+        pl_module.prediction = prediction_of([entry["weights"] for entry in self.history])
         pl_module.log_dict({f"weight/{name}": weight for name, weight in pl_module.weights.items()})
 
     def state_dict(self) -> dict[str, Any]:
@@ -126,6 +128,9 @@ class GradientBlending(Callback):
         self._write(self.history)
         if self.processes.is_main:
             log.info("super-epoch %d: weights %s", number, show(weights))
+            prediction = prediction_of([entry["weights"] for entry in self.history])
+            if JOINT not in prediction:
+                log.warning("the joint head is not trained; predictions are those of %s", show(prediction))
 
     def _work(self, heads: Sequence[str], state: Mapping[str, Tensor], number: int, device: torch.device) -> _Work:
         for head in heads:

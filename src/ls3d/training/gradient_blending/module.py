@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,9 @@ LARGEST_FLOW = 20.0
 class GradientBlendingModule(ClassificationModule):
     """Trains all heads of a network, each with a weight; validates the joint one.
 
+    If the joint head was never trained because its weight was always 0, the mean of the other heads' probabilities
+    by their weights is validated instead.
+
     Args:
         model: the network.
         recipe: what to train.
@@ -36,6 +39,7 @@ class GradientBlendingModule(ClassificationModule):
 
     Attributes:
         weights: of the losses, by head; the callback ``GradientBlending`` sets those that are measured.
+        prediction: shares of the heads in the probabilities that are validated.
         masked: names of the videos whose sound is masked.
     """
 
@@ -51,6 +55,7 @@ class GradientBlendingModule(ClassificationModule):
         self._forward_heads = torch.compile(model.forward_heads) if recipe.compile else model.forward_heads
         fixed = recipe.blending.weights
         self.weights: dict[str, float] = dict(fixed) if isinstance(fixed, dict) else {}
+        self.prediction = prediction_of([self.weights]) if self.weights else {JOINT: 1.0}
         self.masked: set[str] = set()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -99,9 +104,21 @@ class GradientBlendingModule(ClassificationModule):
         self._note_unreadable(batch["unreadable"])
         if batch["inputs"] is None:
             return
-        probabilities = self.probabilities(batch, (JOINT,))[JOINT]
+        probabilities = self._predict(batch)
         self._scores.append(probabilities.cpu())
         self._labels.append(batch["label"].cpu())
+
+    def _predict(self, batch: MultimodalViewBatch) -> Tensor:
+        """The probabilities ``(N, classes)`` of the videos of a batch; a head counts where its modality is present."""
+        found = self.probabilities(batch, tuple(self.prediction))
+        present = batch["present"]
+        shares = {
+            name: share
+            * (torch.ones_like(found[name][:, :1]) if name == JOINT else present[name][:, None].to(found[name]))
+            for name, share in self.prediction.items()
+        }
+        total = torch.stack([share * found[name] for name, share in shares.items()]).sum(dim=0)
+        return total / torch.stack(list(shares.values())).sum(dim=0).clamp_min(1e-9)
 
     def probabilities(self, batch: MultimodalViewBatch, heads: tuple[str, ...]) -> dict[str, Tensor]:
         """The mean probabilities ``(N, classes)`` of the views of each video, by head."""
@@ -136,3 +153,15 @@ class GradientBlendingModule(ClassificationModule):
         masked = sorted(set().union(*self.processes.gather(self.masked)))
         if masked and self.processes.is_main:
             log.warning("%d videos have no sound, which was masked: %s", len(masked), ", ".join(masked))
+
+
+def prediction_of(weights: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The shares of the heads in predictions: the joint head alone, if it was trained.
+
+    Args:
+        weights: of the losses in all super-epochs.
+    """
+    if any(each.get(JOINT, 0.0) > 0 for each in weights):
+        return {JOINT: 1.0}
+    total = sum(weights[-1].values())
+    return {name: weight / total for name, weight in weights[-1].items() if weight > 0}

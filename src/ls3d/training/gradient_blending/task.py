@@ -14,7 +14,7 @@ from ls3d.training.gradient_blending.callback import GradientBlending
 from ls3d.training.gradient_blending.estimate import Estimator
 from ls3d.training.gradient_blending.hold_out import hold_out
 from ls3d.training.gradient_blending.loaders import make_loaders
-from ls3d.training.gradient_blending.module import GradientBlendingModule
+from ls3d.training.gradient_blending.module import GradientBlendingModule, prediction_of
 from ls3d.training.gradient_blending.recipe import GradientBlendingRecipe
 from ls3d.training.identity import identity
 from ls3d.training.processes import SINGLE, Processes
@@ -67,10 +67,11 @@ class GradientBlendingTask(ClassificationTask):
     def metadata(self) -> dict[str, Any]:
         """What is needed to classify a video, and the weights of the losses."""
         fixed = self.blended.blending.weights
-        history = self.blending.history if self.blending is not None else [{"weights": fixed}]
+        history: list[dict[str, Any]] = [{"weights": fixed}] if self.blending is None else self.blending.history
         kept = ("super_epoch", "step", "weights")
         return {
             **super().metadata(),
             "modalities": list(self.format.modalities),
+            "prediction": prediction_of([entry["weights"] for entry in history if "weights" in entry]),
             "blending": [{key: entry[key] for key in kept if key in entry} for entry in history],
         }
