@@ -108,6 +108,7 @@ def test_files_that_cannot_be_decoded_are_left_out_of_a_folder(video: Path, tmp_
     weights = save_weights(network(), tmp_path / "weights.safetensors")
     (tmp_path / "broken.mp4").write_bytes(b"broken")
     result = CliRunner().invoke(app, ["classify", str(tmp_path), "--model", str(weights)])
-    assert isinstance(result.exception, InputError)
-    assert str(result.exception) == "1 of 2 videos could not be classified"
-    assert "half.mp4: " in result.output
+    assert result.exit_code == 3
+    assert f"error: {tmp_path / 'broken.mp4'}" in result.stderr
+    assert "2 files: 1 classified, 1 failed" in result.stderr
+    assert "half.mp4: " in result.stdout

@@ -23,6 +23,9 @@ from ls3d.enhance.report import EnhanceReport
 from ls3d.progress import JsonMessages, JsonProgress, Progress, ProgressCallback, format_duration
 from ls3d.terminal import console, one_line
 
+#: Exit status if files of a list failed.
+SOME_FAILED = 3
+
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
 
@@ -49,6 +52,12 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def show_failure(name: str, reason: str) -> None:
+    """Write that a file of a list failed, and why."""
+    text = reason if name in reason else f"{name}: {reason}"
+    console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", one_line(text)), soft_wrap=True)
 
 
 class ProgressStyle(StrEnum):

@@ -16,6 +16,7 @@ import typer
 
 from ls3d.cli._console import (
     INTERRUPTED,
+    SOME_FAILED,
     TERMINATED,
     ProgressStyle,
     TerminatedError,
@@ -24,7 +25,7 @@ from ls3d.cli._console import (
     shown_progress,
     terminable,
 )
-from ls3d.cli._file_list import SOME_FAILED, find_pairs, run_list
+from ls3d.cli._file_list import find_pairs, run_list
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError, OutputExistsError

@@ -8,17 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
-from rich.text import Text
 
-from ls3d.cli._console import ProgressStyle, show_report, shown_progress
+from ls3d.cli._console import ProgressStyle, show_failure, show_report, shown_progress
 from ls3d.enhance.files import FileResult, enhance_files, find_videos, pair_files
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError
 from ls3d.progress import ProgressCallback
-from ls3d.terminal import console, one_line
-
-#: Exit status if files of a list failed.
-SOME_FAILED = 3
+from ls3d.terminal import console
 
 Pairs = Sequence[tuple[Path, Path]]
 Job = Callable[[str, str, ProgressCallback | None], EnhanceReport]
@@ -82,9 +78,8 @@ def _show_failure(result: FileResult, style: ProgressStyle) -> None:
     name, reason = str(result.source), sentence(result.error)
     if style is ProgressStyle.json:
         typer.echo(json.dumps({"source": name, "error": reason}), err=True)
-        return
-    text = reason if name in reason else f"{name}: {reason}"
-    console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", one_line(text)), soft_wrap=True)
+    else:
+        show_failure(name, reason)
 
 
 def _show_summary(results: Sequence[FileResult], total: int, style: ProgressStyle) -> None:

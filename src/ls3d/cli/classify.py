@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ls3d.cli._console import TERMINATED, TerminatedError, terminable
+from ls3d.cli._console import SOME_FAILED, TERMINATED, TerminatedError, show_failure, terminable
 from ls3d.cli.enhance import standard_stream
 from ls3d.terminal import console
 
@@ -167,11 +167,14 @@ def _classify_files(
         for file, time_line in _classify_all(_load(model, device), files, stride, show):
             console().print(f"{file}: {_listed(time_line.best(top))}", soft_wrap=True)
             found.append(time_line)
+        if not found:
+            raise InputError(f"none of {len(files)} videos could be classified")
         outputs.write(found, top)
         if annotation is not None:
             annotation.write(found[0], partial(show, f"writing {outputs.annotate}"))
-    if len(found) < len(files):
-        raise InputError(f"{len(files) - len(found)} of {len(files)} videos could not be classified")
+    if failed := len(files) - len(found):
+        console(stderr=True).print(f"{len(files)} files: {len(found)} classified, {failed} failed")
+        raise SystemExit(SOME_FAILED)
 
 
 def _load(model: str, device: str) -> Classifier:
@@ -298,6 +301,7 @@ def _classify_all(
     classifier: Classifier, files: Sequence[Path], stride: float | None, show: Callable[[str, float], None]
 ) -> Iterator[tuple[Path, TimeLine]]:
     """Classify files; of several files, those that can't be decoded are named and left out."""
+    from ls3d.cli.main import sentence  # which imports this module
     from ls3d.errors import InputError
     from ls3d.recognition import classify_video
 
@@ -307,6 +311,6 @@ def _classify_all(
         except (InputError, OSError) as error:
             if len(files) == 1:
                 raise
-            console(stderr=True).print(f"left out: {error}", soft_wrap=True)
+            show_failure(str(file), sentence(error))
         else:
             yield file, time_line
