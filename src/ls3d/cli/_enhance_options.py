@@ -39,6 +39,7 @@ _METAVARS = {
     "duration": "SECONDS",
     "image_rate": "FPS",
     "encoder_options": "KEY=VALUE,...",
+    "shard": "I/N",
 }
 
 #: Options with a flag of another name.

@@ -28,6 +28,7 @@ from ls3d.cli import (
     features,
     flow,
     inspect,
+    join,
     sampling,
     search,
     serve,
@@ -48,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for module in (
-    *(enhance, compare, classify, evaluate, features, flow, train),
+    *(enhance, join, compare, classify, evaluate, features, flow, train),
     *(search, inspect, sampling, export, weights, serve, doctor),
 ):
     module.register(app)
