@@ -19,6 +19,7 @@ from typer.core import TyperArgument, TyperGroup
 from ls3d._version import __version__
 from ls3d.allocator import keep_freed_memory
 from ls3d.cli import (
+    batch,
     classify,
     compare,
     doctor,
@@ -49,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for module in (
-    *(enhance, join, compare, classify, evaluate, features, flow, train),
+    *(enhance, join, batch, compare, classify, evaluate, features, flow, train),
     *(search, inspect, sampling, export, weights, serve, doctor),
 ):
     module.register(app)

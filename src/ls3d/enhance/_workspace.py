@@ -195,6 +195,11 @@ class Workspace:
             return None
         return replace(segment, packets=())
 
+    def described_segment(self, plan: SegmentPlan) -> Segment | None:
+        """As ``finished``, but the packets need not be here and are not read."""
+        segment = self._segment(plan.index)
+        return replace(segment, packets=()) if segment is not None and segment.plan == plan else None
+
     def create(self) -> SegmentWriter:
         """Start writing a segment."""
         return SegmentWriter(self)
@@ -256,6 +261,20 @@ class Workspace:
         """The report of the same job if it is finished and its output unchanged; None otherwise."""
         delivery = self.delivered()
         return delivery.report if delivery is not None and delivery.is_of(_job_text(signature)) else None
+
+    def remember(self, signature: dict[str, Any], report: EnhanceReport) -> None:
+        """Keep a record of an output that another process has delivered, so that this user's next call finds it."""
+        remember(self.target, Delivery.of(self.target, _job_text(signature), report))
+
+    def packet_bytes(self, index: int) -> int | None:
+        """Number of bytes of a segment's packets, as its description says; None if there is none."""
+        segment = self._segment(index)
+        return None if segment is None else sum(size for _, size, _ in segment.packets)
+
+    def delete_if_there(self) -> None:
+        """Delete the folder if there is one."""
+        if self.folder.is_dir():
+            self.delete()
 
     def delete(self) -> None:
         """Delete the folder; the record of the delivered output last."""
