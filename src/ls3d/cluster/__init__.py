@@ -7,7 +7,7 @@ the same call resumes after the death of any process.
 
 from ls3d.cluster.batch import BatchResult, Call, ClassifyCall, make_call, read_batch, run_batch
 from ls3d.cluster.executors import Executor, LocalExecutor
-from ls3d.cluster.open_executor import open_executor
+from ls3d.cluster.opening import open_executor
 from ls3d.cluster.tasks import Resources
 
 __all__ = [
