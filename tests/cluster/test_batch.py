@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from helpers.videos import Clip
 
 from ls3d.cli.main import main
 from ls3d.cluster import BatchResult, ClassifyCall, LocalExecutor, make_call, read_batch, run_batch
+from ls3d.cluster.executors import Outcome
 from ls3d.cluster.storage import Place
-from ls3d.cluster.tasks import JoinTask, SegmentTask
+from ls3d.cluster.tasks import JoinTask, SegmentTask, Task
 from ls3d.enhance import EnhanceCall, EnhanceOptions
 from ls3d.errors import InputError
 from ls3d.progress import Progress
@@ -104,10 +105,10 @@ def test_a_batch_gives_the_bytes_of_single_calls(videos: Path, tmp_path: Path) -
 
 def test_a_batch_is_resumed(videos: Path, tmp_path: Path) -> None:
     class Stopped(SimulatedExecutor):
-        def wait(self) -> list[object]:  # type: ignore[override]
+        def wait(self) -> Sequence[Outcome]:
             if sum(isinstance(task, SegmentTask) for task in self.started) > 6:
                 raise KeyboardInterrupt
-            return [*super().wait()]
+            return super().wait()
 
     calls = calls_of(videos, tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
@@ -187,10 +188,10 @@ def test_another_machine_resumes_from_a_url(
     videos: Path, tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stopped(SimulatedExecutor):
-        def submit(self, number: int, task: object) -> None:
+        def submit(self, number: int, task: Task) -> None:
             if isinstance(task, JoinTask):
                 raise KeyboardInterrupt
-            super().submit(number, task)  # type: ignore[arg-type]
+            super().submit(number, task)
 
     calls = put(videos, bucket)[:1]
     with pytest.raises(KeyboardInterrupt):
@@ -209,10 +210,10 @@ def test_another_machine_resumes_from_a_url(
 
 def test_another_job_at_a_url_starts_over(videos: Path, bucket: str) -> None:
     class Stopped(SimulatedExecutor):
-        def submit(self, number: int, task: object) -> None:
+        def submit(self, number: int, task: Task) -> None:
             if isinstance(task, JoinTask):
                 raise KeyboardInterrupt
-            super().submit(number, task)  # type: ignore[arg-type]
+            super().submit(number, task)
 
     (call, *_) = put(videos, bucket)
     with pytest.raises(KeyboardInterrupt):

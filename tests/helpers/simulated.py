@@ -24,14 +24,14 @@ class SimulatedExecutor:
     def __init__(self, workers: int = 3, seed: int = 0, deaths: float = 0.0) -> None:
         self.started: list[Task] = []
         self.lost = 0
-        self._workers = workers
+        self.workers = workers
         self._chance = random.Random(seed)
         self._deaths = deaths
         self._running: dict[int, Task] = {}
 
     def accepts(self, resources: Resources) -> bool:
         """Whether a worker is idle."""
-        return len(self._running) < self._workers
+        return len(self._running) < self.workers
 
     def submit(self, number: int, task: Task) -> None:
         """Give a task to a worker."""

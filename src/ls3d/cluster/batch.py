@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ls3d.cluster.executors import Executor
-from ls3d.cluster.scheduler import Scheduler
+from ls3d.cluster.scheduler import Scheduler, active_videos
 from ls3d.cluster.storage import Place, check_url, is_url
 from ls3d.cluster.tasks import ClassifyTask, Resources
 from ls3d.cluster.works import ClassifyWork, EnhanceWork
@@ -140,7 +140,7 @@ def run_batch(
     executor: Executor,
     *,
     resources: Resources | None = None,
-    active: int = 8,
+    active: int | None = None,
     progress: ProgressCallback | None = None,
     on_result: Callable[[BatchResult], None] | None = None,
 ) -> list[BatchResult]:
@@ -150,7 +150,7 @@ def run_batch(
         calls: the videos.
         executor: where tasks run.
         resources: what making a segment, or classifying a video, needs.
-        active: number of videos in work at a time.
+        active: number of videos in work at a time; by default, at least twice the number of workers.
         progress: is called after every task, with the sums over all videos.
         on_result: is called when a video is done or has failed.
 
@@ -169,7 +169,8 @@ def run_batch(
     meter = _Meter(len(calls), progress)
     works: list[Work] = []
     try:
-        Scheduler(executor, active).run(_begun(calls, places, resources or Resources(), meter, works, on_result))
+        limit = active_videos(executor.workers) if active is None else active
+        Scheduler(executor, limit).run(_begun(calls, places, resources or Resources(), meter, works, on_result))
     finally:
         for work in works:
             if isinstance(work, EnhanceWork):

@@ -77,6 +77,11 @@ class Executor(Protocol):
         """Number of GPUs of all workers."""
         ...
 
+    @property
+    def workers(self) -> int:
+        """Number of tasks that run at a time, about."""
+        ...
+
     def accepts(self, resources: Resources) -> bool:
         """Whether a task that needs this could be submitted now."""
         ...
@@ -121,6 +126,11 @@ class LocalExecutor:
         self.gpus: float = gpus
         self._gpus = gpus
         self._workers = [_Worker(self._environment(index)) for index in range(workers)]
+
+    @property
+    def workers(self) -> int:
+        """Number of processes."""
+        return len(self._workers)
 
     @property
     def process_ids(self) -> list[int]:

@@ -58,6 +58,11 @@ class RayExecutor:
         """Number of GPUs in the cluster."""
         return float(ray.cluster_resources().get("GPU", 0))
 
+    @property
+    def workers(self) -> int:
+        """Number of cores in the cluster."""
+        return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
     def accepts(self, resources: Resources) -> bool:
         """Whether the cluster has room for such a task; always if nothing is running, as clusters may grow."""
         if not self._running:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ls3d.cluster.executors import Executor, Outcome
-from ls3d.cluster.tasks import Task
+from ls3d.cluster.tasks import Resources, Task
 from ls3d.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,11 @@ class _Running:
     task: Task
 
 
+def active_videos(workers: int) -> int:
+    """Number of videos in work at a time: enough that planning, one task at a time for each, keeps up with workers."""
+    return max(8, 2 * workers)
+
+
 class Scheduler:
     """Runs the tasks of videos on an executor.
 
@@ -116,11 +121,15 @@ class Scheduler:
     def _fill(self) -> None:
         """Submit tasks while workers are free."""
         while True:
-            ready = [
-                state
-                for state in self._active
-                if state.work.waiting and self._executor.accepts(state.work.waiting[0].resources)
-            ]
+            room: dict[Resources, bool] = {}
+            ready = []
+            for state in self._active:
+                if state.work.waiting:
+                    needs = state.work.waiting[0].resources
+                    if needs not in room:
+                        room[needs] = self._executor.accepts(needs)
+                    if room[needs]:
+                        ready.append(state)
             if not ready:
                 return
             state = min(ready, key=lambda each: (each.running, each.given, each.order))

@@ -23,7 +23,7 @@ from ls3d.errors import InputError
 log = logging.getLogger(__name__)
 
 #: Segments that are planned in one task, and planned segments that may wait. A task decodes one segment twice.
-_PLANNED_AT_ONCE = 16
+PLANNED_AT_ONCE = 16
 
 
 class EnhanceWork:
@@ -163,9 +163,9 @@ class EnhanceWork:
     def _plan_or_join(self) -> None:
         assert self._job is not None
         if self._last is None or not self._last.is_last:
-            if not self._is_planning and len(self.waiting) < _PLANNED_AT_ONCE:
+            if not self._is_planning and len(self.waiting) < PLANNED_AT_ONCE:
                 self._is_planning = True
-                self.waiting.appendleft(PlanTask(self._job, self.place, self._last, _PLANNED_AT_ONCE))
+                self.waiting.appendleft(PlanTask(self._job, self.place, self._last, PLANNED_AT_ONCE))
         elif len(self._segments) == self._last.index + 1:
             segments = tuple(self._segments[index] for index in range(len(self._segments)))
             seconds = time.monotonic() - self._begun
