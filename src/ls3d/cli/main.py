@@ -33,6 +33,7 @@ from ls3d.cli import (
     sampling,
     search,
     serve,
+    shards,
     train,
     weights,
 )
@@ -50,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for module in (
-    *(enhance, join, batch, compare, classify, evaluate, features, flow, train),
+    *(enhance, join, batch, compare, classify, evaluate, features, flow, train, shards),
     *(search, inspect, sampling, export, weights, serve, doctor),
 ):
     module.register(app)
