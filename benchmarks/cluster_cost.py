@@ -3,7 +3,7 @@
     python -P benchmarks/cluster_cost.py [--hours 1000] [--gpus 8 64 512] [--json out.json]
     python -P benchmarks/cluster_cost.py --measure [--videos 4] [--frames 96] [--workers 1 2 4] [--json out.json]
 
--P, because this folder holds a module named operator. The first command runs the cost model of ``ls3d.cluster.cost`` with
+-P, because this folder holds a module named operator. The first command runs the model of ``ls3d.cluster.cost`` with
 times that are assumptions, named in ``ASSUMED``. The second one measures the parts of a batch of small clips in one
 worker, simulates the batch with them, runs it, and prints how far the simulation is off. Each worker has one thread of
 torch's; the machine must do nothing else.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +15,8 @@ from ls3d.cluster.tasks import Resources, Task
 from ls3d.errors import InputError
 
 log = logging.getLogger(__name__)
+
+_ASK_EVERY = 1.0  # seconds between questions about the size of the cluster
 
 
 class RayExecutor:
@@ -42,6 +46,8 @@ class RayExecutor:
             exceptions.RaySystemError,
         )
         self._perform = ray.remote(perform)
+        self._total: dict[str, float] = {}
+        self._asked = -math.inf
         self._running: dict[Any, tuple[int, Resources]] = {}  # by reference
 
     def _connect(self, address: str, options: dict[str, Any]) -> None:
@@ -67,7 +73,11 @@ class RayExecutor:
         """Whether the cluster has room for such a task; always if nothing is running, as clusters may grow."""
         if not self._running:
             return True
-        total = ray.cluster_resources()
+        now = time.monotonic()
+        if now - self._asked > _ASK_EVERY:
+            self._total = ray.cluster_resources()
+            self._asked = now
+        total = self._total
         cpus = sum(each.cpus for _, each in self._running.values()) + resources.cpus
         gpus = sum(each.gpus for _, each in self._running.values()) + resources.gpus
         return bool(cpus <= total.get("CPU", 0) and gpus <= total.get("GPU", 0))

@@ -8,6 +8,7 @@ kill its workers. A video that fails doesn't stop the others.
 
 from __future__ import annotations
 
+import heapq
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -59,6 +60,11 @@ class _State:
     running: int = 0
     given: int = 0
 
+    @property
+    def rank(self) -> tuple[int, int]:
+        """The video with the lowest is next."""
+        return self.running, self.given
+
 
 @dataclass
 class _Running:
@@ -86,7 +92,9 @@ class Scheduler:
         self._executor = executor
         self._active_limit = active
         self._attempts = attempts
-        self._active: list[_State] = []
+        self._active: dict[int, _State] = {}  # by their order
+        self._ready: dict[Resources, list[tuple[int, int, int]]] = {}  # heaps of ranks and orders; some are outdated
+        self._begun = 0
         self._running: dict[int, _Running] = {}
         self._submitted = 0
         self._tries: dict[int, tuple[Task, int]] = {}  # by the identity of the task
@@ -103,12 +111,15 @@ class Scheduler:
             self._fill()
             if not self._running:
                 if self._active:
-                    names = ", ".join(state.work.name for state in self._active)
+                    names = ", ".join(state.work.name for state in self._active.values())
                     raise RuntimeError(f"no task can run, but these videos are not finished: {names}")
                 return
             for ended in self._executor.wait():
-                self._take(ended)
-            self._active = [state for state in self._active if state.running or not state.work.is_finished]
+                state = self._take(ended)
+                if state.work.is_finished and not state.running:
+                    del self._active[state.order]
+                else:
+                    self._queue(state)
 
     def _begin(self, following: Iterator[Work]) -> None:
         while len(self._active) < self._active_limit:
@@ -116,43 +127,62 @@ class Scheduler:
             if work is None:
                 return
             if not work.is_finished:
-                self._active.append(_State(work, self._submitted + len(self._active)))
+                state = self._active[self._begun] = _State(work, self._begun)
+                self._begun += 1
+                self._queue(state)
+
+    def _queue(self, state: _State) -> None:
+        """Sort a video among those whose next task needs the same."""
+        if state.work.waiting:
+            needs = state.work.waiting[0].resources
+            heapq.heappush(self._ready.setdefault(needs, []), (*state.rank, state.order))
 
     def _fill(self) -> None:
         """Submit tasks while workers are free."""
         while True:
-            room: dict[Resources, bool] = {}
-            ready = []
-            for state in self._active:
-                if state.work.waiting:
-                    needs = state.work.waiting[0].resources
-                    if needs not in room:
-                        room[needs] = self._executor.accepts(needs)
-                    if room[needs]:
-                        ready.append(state)
-            if not ready:
+            firsts = []
+            for needs, queue in self._ready.items():
+                while queue and not self._is_current(queue[0], needs):
+                    heapq.heappop(queue)
+                if queue and self._executor.accepts(needs):
+                    firsts.append((queue[0], needs))
+            if not firsts:
                 return
-            state = min(ready, key=lambda each: (each.running, each.given, each.order))
-            task = state.work.waiting.popleft()
-            state.running += 1
-            state.given += 1
-            self._running[self._submitted] = _Running(state, task)
-            self._executor.submit(self._submitted, task)
-            self._submitted += 1
+            (_, _, order), needs = min(firsts, key=lambda each: each[0])
+            heapq.heappop(self._ready[needs])
+            self._submit(self._active[order])
 
-    def _take(self, ended: Outcome) -> None:
+    def _is_current(self, entry: tuple[int, int, int], needs: Resources) -> bool:
+        """Whether a video is still where it was sorted."""
+        running, given, order = entry
+        state = self._active.get(order)
+        if state is None or not state.work.waiting or state.rank != (running, given):
+            return False
+        return state.work.waiting[0].resources == needs
+
+    def _submit(self, state: _State) -> None:
+        task = state.work.waiting.popleft()
+        state.running += 1
+        state.given += 1
+        self._running[self._submitted] = _Running(state, task)
+        self._executor.submit(self._submitted, task)
+        self._submitted += 1
+        self._queue(state)
+
+    def _take(self, ended: Outcome) -> _State:
+        """What has happened to a task; returns the state of its video."""
         running = self._running.pop(ended.number)
         state, task = running.state, running.task
         state.running -= 1
         if state.work.is_finished:  # it has failed meanwhile
-            return
+            return state
         if ended.lost is None and ended.failure is None:
             self._tries.pop(id(task), None)
             try:
                 state.work.complete(task, ended.result)
             except (InputError, OSError) as error:
                 state.work.fail(error)
-            return
+            return state
         _, tries = self._tries.get(id(task), (task, 1))
         is_final = ended.failure is not None and ended.failure.kind != "system"
         if tries < self._attempts and not is_final:
@@ -162,9 +192,10 @@ class Scheduler:
             )
             self._tries[id(task)] = (task, tries + 1)
             state.work.waiting.appendleft(task)
-            return
+            return state
         self._tries.pop(id(task), None)
         if ended.failure is not None:
             state.work.fail(ended.failure.error())
         else:
             state.work.fail(OSError(f"{state.work.name}: {self._attempts} workers were lost: {ended.lost}"))
+        return state
