@@ -116,7 +116,7 @@ def test_two_processes_have_the_losses_of_one(strategy: str, tmp_path: Path) -> 
     """One process with the whole batch, two that keep all parameters or a part of them, each with half of the batch."""
     recipe = write_classification(tmp_path)
     changed = tmp_path / "changed.yaml"
-    values = "optimization: {ema: 0.0, steps: 30, learning_rate: 1.0e-3}\nsteps_per_epoch: 10\n"
+    values = "optimization: {ema: 0.0, steps: 30, learning_rate: 1.0e-3, frozen_norms: true}\nsteps_per_epoch: 10\n"
     changed.write_text(f"base: {recipe.name}\nstrategy: {strategy}\n{values}")
     for count, name in ((1, "one"), (2, "two")):
         status, output = run_processes(count, PROGRAM, changed, f"output={tmp_path / name}")
