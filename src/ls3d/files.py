@@ -63,6 +63,36 @@ def atomic_write(path: str | os.PathLike[str], *, durable: bool = False) -> Iter
         temporary.unlink(missing_ok=True)
 
 
+def write_new(path: str | os.PathLike[str], text: str) -> bool:
+    """Write a file unless there is one, complete from the beginning, whoever else writes it at the same time.
+
+    Args:
+        path: the file.
+        text: its content; is flushed to disk.
+
+    Returns:
+        Whether this call has written it.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            if target.exists():
+                return False
+            os.replace(temporary, target)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Delete the temporary files of ``atomic_write`` for ``path`` that killed processes have left behind.
 
@@ -74,7 +104,7 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def exclusive(path: str | os.PathLike[str], delete: bool = False) -> Iterator[None]:
+def exclusive(path: str | os.PathLike[str], delete: bool = False, shared: bool = False) -> Iterator[None]:
     """Hold a lock on a file, which is created if there is none. The lock ends with the process, however that ends.
 
     On file systems without locks, nothing is locked. Forked processes, such as those that load samples, don't hold the
@@ -83,11 +113,12 @@ def exclusive(path: str | os.PathLike[str], delete: bool = False) -> Iterator[No
     Args:
         path: the file.
         delete: delete the file at the end.
+        shared: several processes may hold the lock in this way at the same time; nothing is locked on Windows.
 
     Raises:
         BlockingIOError: another process, or another thread of this one, holds it.
     """
-    descriptor = _open_locked(path)
+    descriptor = _open_locked(path, shared)
     _held.add(descriptor)
     try:
         yield
@@ -110,12 +141,12 @@ if sys.platform != "win32":
     os.register_at_fork(after_in_child=_close_in_child)
 
 
-def _open_locked(path: str | os.PathLike[str]) -> int:
+def _open_locked(path: str | os.PathLike[str], shared: bool) -> int:
     """Open and lock a file; again if the process that held the lock has deleted the file meanwhile."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if _is_current(descriptor, path):
+            if _is_current(descriptor, path, shared):
                 return descriptor
         except OSError:
             os.close(descriptor)
@@ -123,13 +154,13 @@ def _open_locked(path: str | os.PathLike[str]) -> int:
         os.close(descriptor)
 
 
-def _is_current(descriptor: int, path: str | os.PathLike[str]) -> bool:
+def _is_current(descriptor: int, path: str | os.PathLike[str], shared: bool) -> bool:
     """Lock an open file; whether ``path`` is still this file."""
     try:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        elif not shared:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
             raise BlockingIOError(error.errno, "another process is using it", os.fspath(path)) from error

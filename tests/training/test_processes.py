@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import re
 import signal
 import time
@@ -100,6 +102,62 @@ def test_two_processes_train_a_classifier_as_one(tmp_path: Path) -> None:
     assert status == 0, output
     assert output.count("Weights: ") == 1
     require_same_training(tmp_path / "one", tmp_path / "two")
+
+
+def logged_losses(folder: Path) -> list[float]:
+    """The losses in the order of their steps."""
+    with next(folder.glob("log/**/metrics.csv")).open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file) if row.get("loss")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_have_the_losses_of_one(strategy: str, tmp_path: Path) -> None:
+    """One process with the whole batch, two that keep all parameters or a part of them, each with half of the batch."""
+    recipe = write_classification(tmp_path)
+    changed = tmp_path / "changed.yaml"
+    values = "optimization: {ema: 0.0, steps: 30, learning_rate: 1.0e-3, frozen_norms: true}\nsteps_per_epoch: 10\n"
+    changed.write_text(f"base: {recipe.name}\nstrategy: {strategy}\n{values}")
+    for count, name in ((1, "one"), (2, "two")):
+        status, output = run_processes(count, PROGRAM, changed, f"output={tmp_path / name}")
+        assert status == 0, output
+    one, two = (logged_losses(tmp_path / name) for name in ("one", "two"))
+    assert len(one) == 3
+    assert two == pytest.approx(one, abs=1e-6)
+    weights, others = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    for name, tensor in weights.items():
+        torch.testing.assert_close(others[name], tensor, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_torchrun_restarts_a_killed_process(strategy: str, tmp_path: Path) -> None:
+    recipe = write_classification(tmp_path)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    changes = ["optimization.steps=120", "steps_per_epoch=20", "optimization.ema=0.0", "optimization.frozen_norms=true"]
+    changes.append(f"strategy={strategy}")
+    status, output = run_processes(2, PROGRAM, recipe, f"output={whole}", *changes)
+    assert status == 0, output
+    program = ["--max-restarts=2", *PROGRAM]
+    with start_processes(2, program, recipe, f"output={killed}", *changes) as process:
+        while not (killed / "last.ckpt").exists():
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.01)
+        victims = children(process.pid)
+        assert len(victims) == 2
+        os.kill(victims[1], signal.SIGKILL)
+        output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert "resuming from" in output
+    weights, others = (load_file(folder / "weights.safetensors") for folder in (whole, killed))
+    for name, tensor in weights.items():
+        torch.testing.assert_close(others[name], tensor, atol=1e-6, rtol=1e-6)
+
+
+def children(process_id: int) -> list[int]:
+    """The processes that a process has started, in the order of their ids."""
+    text = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
+    return sorted(map(int, text.split()))
 
 
 @pytest.mark.slow

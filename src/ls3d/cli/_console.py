@@ -144,11 +144,16 @@ def show_report(
         return
     dropped = f" ({_count(report.duplicates, 'duplicate')} dropped)" if report.duplicates else ""
     resumed = f", {report.resumed} of them from an earlier run" if report.resumed else ""
+    part = f"shard {report.shard}: " if report.shard else ""
     shown.print(
-        f"{one_line(report.target)}: {_count(report.frames_in, 'frame')}{dropped} became {report.frames_out} "
+        f"{one_line(report.target)}: {part}{_count(report.frames_in, 'frame')}{dropped} became {report.frames_out} "
         f"in {report.seconds:.1f} s; {_count(report.cuts, 'cut')}, {_count(report.segments, 'segment')}{resumed}",
         soft_wrap=True,
     )
+    if report.missing:
+        shown.print(f"{_count(report.missing, 'segment')} of other shards not finished yet", soft_wrap=True)
+    elif report.shard:
+        shown.print(f"all segments are finished; to join them: ls3d join {one_line(report.target)}", soft_wrap=True)
 
 
 def show_interruption(target: str, style: ProgressStyle) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import Field, fields, replace
-from fractions import Fraction
 from functools import partial
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from ls3d.cli._cluster import cluster_option, run_and_show
 from ls3d.cli._console import (
     INTERRUPTED,
     SOME_FAILED,
@@ -26,8 +25,10 @@ from ls3d.cli._console import (
     terminable,
 )
 from ls3d.cli._file_list import find_pairs, run_list
+from ls3d.enhance.calls import EnhanceCall
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
+from ls3d.enhance.texts import read_bytes, read_fraction
 from ls3d.errors import InputError, OutputExistsError
 from ls3d.progress import ProgressCallback
 from ls3d.terminal import one_line
@@ -40,44 +41,46 @@ _METAVARS = {
     "duration": "SECONDS",
     "image_rate": "FPS",
     "encoder_options": "KEY=VALUE,...",
+    "shard": "I/N",
 }
 
 #: Options with a flag of another name.
 _FLAGS = {"resume": "--resume/--restart"}
 
-#: Numbers of a length that is computed with quickly: Python reads 1e999999999 as an exact fraction.
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,18}/[0-9]{1,18}|[0-9]{0,18}\.?[0-9]{0,18}(?:[eE][+-]?[0-9]{1,2})?)")
 
-_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
-
-def with_enhance_options(command: Callable[..., EnhanceReport]) -> Callable[..., None]:
-    """Make a command of a function that runs a job.
+def with_enhance_options(command: Callable[..., EnhanceCall]) -> Callable[..., None]:
+    """Make a command of a function that describes a job.
 
     Args:
-        command: its arguments are those of the job, among them ``source`` and ``target``, and the keyword arguments
-            ``options: EnhanceOptions`` and ``progress: ProgressCallback | None``.
+        command: its arguments are those of the job, among them ``source`` and ``target``, and the keyword argument
+            ``options: EnhanceOptions``.
 
     Returns:
         A function for ``typer`` that has one argument for each field of ``EnhanceOptions`` in place of ``options``,
-        ``--preview``, and ``--progress`` for how progress is shown; it also shows the report. If the source is a folder
-        of videos or a pattern, the job is done for each of them.
+        ``--preview``, ``--cluster``, and ``--progress`` for how progress is shown; it runs the job and shows the
+        report. If the source is a folder of videos or a pattern, the job is done for each of them.
     """
     own = [
         parameter
         for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
-        if name not in ("options", "progress")
+        if name != "options"
     ]
 
-    def run(progress: ProgressStyle, **values: Any) -> None:
+    def run(progress: ProgressStyle, cluster: str | None, **values: Any) -> None:
         options = _read_options(values)
         arguments = {each.name: values[each.name] for each in own}
         started = [values["target"]]  # outputs, of which the last is unfinished after an interruption
 
         def job(options: EnhanceOptions, source: str, target: str, show: ProgressCallback | None) -> EnhanceReport:
             started.append(target)
-            return command(**{**arguments, "source": source, "target": target}, options=options, progress=show)
+            return _run_call(describe(options, source, target), show)
 
+        def describe(options: EnhanceOptions, source: str, target: str) -> EnhanceCall:
+            return command(**{**arguments, "source": source, "target": target}, options=options)
+
+        if cluster is not None:
+            _run_on_cluster(partial(describe, options), values["source"], values["target"], cluster, progress)
+            return
         pairs = find_pairs(values["source"], values["target"], progress)
         try:
             with terminable():
@@ -95,6 +98,38 @@ def with_enhance_options(command: Callable[..., EnhanceReport]) -> Callable[...,
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run
+
+
+def _run_call(call: EnhanceCall, progress: ProgressCallback | None) -> EnhanceReport:
+    """Call the function of ``ls3d.enhance``."""
+    from ls3d import enhance
+
+    functions: dict[str, Callable[..., EnhanceReport]] = {
+        "interpolate": enhance.interpolate,
+        "upscale": enhance.upscale,
+        "denoise": enhance.denoise,
+        "enhance": enhance.enhance,
+    }
+    run = functions[call.function]
+    return run(call.source, call.target, **call.arguments, options=call.options, progress=progress)
+
+
+def _run_on_cluster(
+    describe: Callable[[str, str], EnhanceCall], source: str, target: str, cluster: str, style: ProgressStyle
+) -> None:
+    """Do the job, for one video or several, by many workers.
+
+    Raises:
+        InputError: source or target is a pipe, or only a shard is asked for.
+    """
+    if "-" in (source, target):
+        raise InputError("-: a pipe can't be divided among workers; expected a file", argument="cluster")
+    pairs = None if "://" in source else find_pairs(source, target, style)
+    names = [(source, target)] if pairs is None else [(str(video), str(output)) for video, output in pairs]
+    calls = [describe(*each) for each in names]
+    if calls[0].options.shard is not None:
+        raise InputError(f"{calls[0].options.shard}: can't be combined with a cluster", argument="shard")
+    run_and_show(calls, cluster, style)
 
 
 def _run_one(job: Callable[..., EnhanceReport], options: EnhanceOptions, style: ProgressStyle) -> None:
@@ -128,6 +163,7 @@ def _parameters() -> list[inspect.Parameter]:
     return [
         *(_parameter(option, hints[option.name]) for option in fields(EnhanceOptions)),
         _keyword("preview", str | None, None, preview),
+        _keyword("cluster", str | None, None, cluster_option()),
         _keyword("progress", ProgressStyle, ProgressStyle.bar, progress),
     ]
 
@@ -160,35 +196,7 @@ def _read_options(values: dict[str, Any]) -> EnhanceOptions:
         read["duration"] = preview
     text = given["encoder_options"]
     others = {
-        "max_memory": _read_bytes(given["max_memory"]),
+        "max_memory": read_bytes(given["max_memory"], "max_memory"),
         "encoder_options": None if text is None else read_encoder_options(text),
     }
     return EnhanceOptions(**{**given, **read, **others})
-
-
-def read_fraction(text: str | None, argument: str) -> Fraction | None:
-    """Read a decimal number or a fraction; None if there is no text.
-
-    Raises:
-        InputError: it is not a number.
-    """
-    if text is None:
-        return None
-    try:
-        if not _NUMBER.fullmatch(text):
-            raise ValueError(text)
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{text}: expected a number such as 60, 23.976 or 60000/1001", argument=argument) from error
-
-
-def _read_bytes(text: str | None) -> int | None:
-    if text is None:
-        return None
-    unit = text[-1:].upper()
-    number = text[:-1] if unit in _UNITS else text
-    try:
-        return int(float(number) * _UNITS.get(unit, 1))
-    except (ValueError, OverflowError) as error:
-        message = f"{text}: expected bytes, or a number with K, M, G or T"
-        raise InputError(message, argument="max_memory") from error

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ls3d.cli._enhance_options import read_fraction
 from ls3d.enhance.options import EnhanceOptions, Precision
+from ls3d.enhance.texts import read_fraction
 from ls3d.terminal import console
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -12,7 +11,8 @@ from typing import Annotated, Any, BinaryIO, Literal, TextIO
 
 import typer
 
-from ls3d.cli._enhance_options import read_fraction, with_enhance_options
+from ls3d.cli._enhance_options import with_enhance_options
+from ls3d.enhance.calls import EnhanceCall, without_none
 from ls3d.enhance.options import (
     DEFAULT_DENOISING,
     DEFAULT_SUPER_RESOLUTION,
@@ -20,9 +20,8 @@ from ls3d.enhance.options import (
     EnhanceOptions,
 )
 from ls3d.enhance.presets import PRESETS, with_preset
-from ls3d.enhance.report import EnhanceReport
+from ls3d.enhance.texts import read_fraction, read_size
 from ls3d.errors import InputError
-from ls3d.progress import ProgressCallback
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +91,7 @@ def interpolate(
     ] = None,
     *,
     options: EnhanceOptions,
-    progress: ProgressCallback | None,
-) -> EnhanceReport:
+) -> EnhanceCall:
     """Raise the frame rate of a video. Audio, subtitles and all other streams are kept.
 
     Example: ls3d interpolate film.mkv smooth.mkv --factor 2.5
@@ -102,20 +100,15 @@ def interpolate(
 
     Example: ls3d interpolate folder_of_videos smooth --fps 60
     """
-    from ls3d import enhance
-
     if quality is not None and model is not None:
         raise InputError(f"{quality}: expected either a quality or a model", argument="quality")
-    return enhance.interpolate(
-        _input(source),
-        _output(target),
+    arguments = without_none(
         factor=read_fraction(factor, "factor"),
         fps=read_fraction(fps, "fps"),
         slow_motion=slow_motion,
         model=model or QUALITIES[quality or "fast"],
-        options=options,
-        progress=progress,
     )
+    return EnhanceCall("interpolate", _input(source), _output(target), arguments, options)
 
 
 def upscale(
@@ -142,8 +135,7 @@ def upscale(
     ] = DEFAULT_SUPER_RESOLUTION,
     *,
     options: EnhanceOptions,
-    progress: ProgressCallback | None,
-) -> EnhanceReport:
+) -> EnhanceCall:
     """Enlarge a video. Audio, subtitles and all other streams are kept.
 
     Example: ls3d upscale small.mp4 large.mp4 --fit 1920x1080
@@ -154,19 +146,10 @@ def upscale(
 
     Example: ls3d upscale folder_of_videos large --scale 2
     """
-    from ls3d import enhance
-
-    return enhance.upscale(
-        _input(source),
-        _output(target),
-        scale=read_fraction(scale, "scale"),
-        width=width,
-        height=height,
-        fit=_read_size(fit),
-        model=model,
-        options=options,
-        progress=progress,
+    arguments = without_none(
+        scale=read_fraction(scale, "scale"), width=width, height=height, fit=read_size(fit, "fit"), model=model
     )
+    return EnhanceCall("upscale", _input(source), _output(target), arguments, options)
 
 
 def denoise(
@@ -181,8 +164,7 @@ def denoise(
     ] = DEFAULT_DENOISING,
     *,
     options: EnhanceOptions,
-    progress: ProgressCallback | None,
-) -> EnhanceReport:
+) -> EnhanceCall:
     """Remove noise from a video. Audio, subtitles and all other streams are kept.
 
     Example: ls3d denoise noisy.mp4 clean.mp4 --sigma 25
@@ -191,11 +173,7 @@ def denoise(
 
     Example: ls3d denoise 'holiday/*.mp4' clean
     """
-    from ls3d import enhance
-
-    return enhance.denoise(
-        _input(source), _output(target), sigma=sigma, model=model, options=options, progress=progress
-    )
+    return EnhanceCall("denoise", _input(source), _output(target), without_none(sigma=sigma, model=model), options)
 
 
 def enhance(
@@ -239,16 +217,13 @@ def enhance(
     interpolation_model: Annotated[str | None, typer.Option(help="See --model of ls3d interpolate.")] = None,
     *,
     options: EnhanceOptions,
-    progress: ProgressCallback | None,
-) -> EnhanceReport:
+) -> EnhanceCall:
     """Denoise, enlarge and interpolate a video in one pass, in this order. Steps that aren't asked for are left out.
 
     Example: ls3d enhance old.mp4 new.mp4 --denoise auto --upscale 2 --fps 60
 
     Example: ls3d enhance folder_of_videos better --preset phone
     """
-    from ls3d import enhance
-
     if quality is not None and interpolation_model is not None:
         raise InputError(f"{quality}: expected either a quality or a model", argument="quality")
     arguments: dict[str, Any] = {
@@ -256,7 +231,7 @@ def enhance(
         "scale": read_fraction(scale, "scale"),
         "width": width,
         "height": height,
-        "fit": _read_size(fit),
+        "fit": read_size(fit, "fit"),
         "factor": read_fraction(factor, "factor"),
         "fps": read_fraction(fps, "fps"),
         "slow_motion": slow_motion,
@@ -271,27 +246,13 @@ def enhance(
         options = arguments.pop("options")
         others = {name: getattr(options, name) for name in names if name in PRESETS[preset]}
         log.info("preset %s: %s", preset, shown_options({**arguments, **others}))
-    return enhance.enhance(_input(source), _output(target), **arguments, options=options, progress=progress)
+    return EnhanceCall("enhance", _input(source), _output(target), without_none(**arguments), options)
 
 
 def _is_typed(context: typer.Context, name: str) -> bool:
     """Whether an option was given on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
-
-
-def _read_size(text: str | None) -> tuple[int, int] | None:
-    """Read width and height.
-
-    Raises:
-        InputError: they can't be read.
-    """
-    if text is None:
-        return None
-    sides = re.fullmatch(r"([0-9]{1,9})[xX×]([0-9]{1,9})", text)
-    if sides is None:
-        raise InputError(f"{text}: expected width and height, such as 1920x1080", argument="fit")
-    return int(sides[1]), int(sides[2])
 
 
 def _input(path: str) -> str | BinaryIO:

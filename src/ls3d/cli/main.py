@@ -19,6 +19,7 @@ from typer.core import TyperArgument, TyperGroup
 from ls3d._version import __version__
 from ls3d.allocator import keep_freed_memory
 from ls3d.cli import (
+    batch,
     classify,
     compare,
     doctor,
@@ -28,9 +29,11 @@ from ls3d.cli import (
     features,
     flow,
     inspect,
+    join,
     sampling,
     search,
     serve,
+    shards,
     train,
     weights,
 )
@@ -48,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for module in (
-    *(enhance, compare, classify, evaluate, features, flow, train),
+    *(enhance, join, batch, compare, classify, evaluate, features, flow, train, shards),
     *(search, inspect, sampling, export, weights, serve, doctor),
 ):
     module.register(app)

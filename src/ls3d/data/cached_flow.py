@@ -13,6 +13,7 @@ import numpy as np
 from ls3d.data.decoded import DecodedFrames
 from ls3d.data.flow import Flow, FlowMethod, compute_flow
 from ls3d.data.labeled import FileFrames, TimedFrames
+from ls3d.data.shards import ShardFrames
 from ls3d.errors import InputError
 from ls3d.files import atomic_write, cache_folder
 
@@ -71,6 +72,8 @@ def _identity(frames: TimedFrames) -> str:
         status = os.stat(frames.path)
         file = f"{frames.path.absolute()}|{status.st_size}|{status.st_mtime_ns}"
         return f"{file}|{frames.start}|{frames.duration}|{frames.short_side}"
+    if isinstance(frames, ShardFrames):
+        return f"{frames.member.sha256}|{frames.duration}|{frames.short_side}"
     if isinstance(frames, DecodedFrames):
         return f"{frames.digest}|{frames.rate}|{frames.duration}"
     raise InputError(f"the flow of {type(frames).__name__} can't be kept on disk")

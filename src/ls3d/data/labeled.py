@@ -128,7 +128,7 @@ def open_labeled_set(root: str | os.PathLike[str], short_side: int | None = None
     Args:
         root: a folder with ``LABEL/VIDEO`` or ``GROUP/LABEL/VIDEO``; or a CSV file with the columns ``path``,
             ``label`` and, optionally, ``start``, ``end`` (seconds) and ``group``, paths being relative to its folder;
-            or a file that ``save_decoded`` wrote.
+            or a file that ``save_decoded`` wrote, or a folder that ``make_shards`` wrote.
         short_side: frames of files are scaled down to this shorter side; None keeps their size.
 
     Raises:
@@ -139,6 +139,10 @@ def open_labeled_set(root: str | os.PathLike[str], short_side: int | None = None
         from ls3d.data.decoded import load_decoded
 
         return load_decoded(path)
+    if (path / "shards.json").is_file():
+        from ls3d.data.shards import load_shards
+
+        return load_shards(path, short_side)
     if path.is_dir():
         entries = _entries_of_folder(path)
     elif path.suffix == ".csv":

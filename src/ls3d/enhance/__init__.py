@@ -1,8 +1,8 @@
 """Enhancement of whole videos: ``interpolate``, ``upscale``, ``denoise``, and ``enhance`` for several of these steps.
 
 All other streams of a file are kept. ``enhance_files`` does a job for several files. ``compare`` tries networks on a
-few frames first. ``interpolate_frames``, ``upscale_frames``, ``denoise_frames`` and ``enhance_frames`` take frames in
-memory instead of files.
+few frames first. ``join_shards`` joins what several processes have made. ``interpolate_frames``, ``upscale_frames``,
+``denoise_frames`` and ``enhance_frames`` take frames in memory instead of files.
 
 The functions are imported on first use: user interfaces need the options before anything heavy is imported.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ls3d.enhance.calls import EnhanceCall
 from ls3d.enhance.files import FileResult, enhance_files, find_videos, pair_files
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.presets import PRESETS, with_preset
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ls3d.enhance.api import denoise, enhance, interpolate, upscale
     from ls3d.enhance.comparison import Comparison, Trial, compare
     from ls3d.enhance.frames import denoise_frames, enhance_frames, interpolate_frames, upscale_frames
+    from ls3d.enhance.shards import join_shards
 
 _LATER = {
     **dict.fromkeys(("denoise", "enhance", "interpolate", "upscale"), "ls3d.enhance.api"),
@@ -29,11 +31,13 @@ _LATER = {
     **dict.fromkeys(
         ("denoise_frames", "enhance_frames", "interpolate_frames", "upscale_frames"), "ls3d.enhance.frames"
     ),
+    "join_shards": "ls3d.enhance.shards",
 }
 
 __all__ = [
     "PRESETS",
     "Comparison",
+    "EnhanceCall",
     "EnhanceOptions",
     "EnhanceReport",
     "FileResult",
@@ -48,6 +52,7 @@ __all__ = [
     "find_videos",
     "interpolate",
     "interpolate_frames",
+    "join_shards",
     "pair_files",
     "upscale",
     "upscale_frames",

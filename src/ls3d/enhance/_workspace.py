@@ -3,9 +3,10 @@
 The folder ``OUT.ls3d`` next to the output holds ``job.json`` (what the segments depend on), the plan of every planned
 segment (``000012.plan.json``), and of every finished one its packets (``000012.packets``) and a description
 (``000012.json``). Each file is written under a temporary name and renamed, so it is complete if it exists; the JSON of
-plans and segments has a checksum. Segments may be finished in any order and by several processes, but only one process
-plans and joins: it holds a lock on the file ``lock``. When the segments are joined, ``delivered.json`` is written, the
-output gets its name, and the folder is deleted. All access to the folder is in this module.
+plans and segments has a checksum. Segments may be finished in any order and by several processes. The process that
+joins holds a lock on the file ``lock``; shards share this lock, and the first one writes the arguments of the call to
+``call.json``. When the segments are joined, ``delivered.json`` is written, the output gets its name, and the folder is
+deleted. All access to the folder is in this module.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from ls3d.enhance._segments import FrameCounts, Segment, seal, unseal
 from ls3d.enhance.options import WORKSPACE_SUFFIX
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError, OutputExistsError
-from ls3d.files import atomic_write, exclusive
+from ls3d.files import atomic_write, exclusive, write_new
 from ls3d.video import EncodedSegment, Packet, reorder_depth
 
 log = logging.getLogger(__name__)
@@ -40,11 +41,12 @@ FORMAT = 4
 
 _LOCK = "lock"
 _JOB = "job.json"
+_CALL = "call.json"
 _DELIVERED = "delivered.json"
 _TEMPORARY = ".tmp"  # suffix, also that of ``atomic_write``
 
 #: Everything that can be in a workspace.
-_OWN_NAMES = re.compile(r"lock|job\.json|delivered\.json|\d{6,}\.(plan\.json|packets|json)|.*\.tmp")
+_OWN_NAMES = re.compile(r"lock|(job|call)\.json|delivered\.json|\d{6,}\.(plan\.json|packets|json)|.*\.tmp")
 
 
 class Workspace:
@@ -66,6 +68,35 @@ class Workspace:
             InputError: another process works on the same output, or the folder exists and holds something else.
             OSError: the folder can't be created or read.
         """
+        with self._lock(shared=False):
+            try:
+                yield
+            finally:
+                if self.folder.is_dir() and {path.name for path in self.folder.iterdir()} <= {_LOCK}:
+                    self.delete()
+
+    @contextmanager
+    def shared(self, signature: dict[str, Any], call: dict[str, Any]) -> Iterator[None]:
+        """Take part in a job together with other processes, and keep all of them from joining.
+
+        Args:
+            signature: everything that the segments depend on, as JSON.
+            call: the arguments of the call, as JSON, by which ``join_shards`` finds them.
+
+        Raises:
+            InputError: the folder holds another job, another process joins it, or it holds something else.
+            OSError: the folder can't be created or read.
+        """
+        text = _job_text(signature)
+        with self._lock(shared=True):
+            if not write_new(self.folder / _JOB, text) and _read_job(self.folder / _JOB) != text:
+                message = f"{self.folder} holds an unfinished job with other settings or another input"
+                raise InputError(f"{message}; finish it, or delete the folder")
+            write_new(self.folder / _CALL, seal(call))
+            yield
+
+    @contextmanager
+    def _lock(self, shared: bool) -> Iterator[None]:
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{self.folder} is a file, but the folder of unfinished jobs has this name; move it away")
         if self.folder.is_dir() and not (self.folder / _JOB).exists() and self._foreign():
@@ -73,14 +104,10 @@ class Workspace:
         self.folder.mkdir(exist_ok=True)
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(exclusive(self.folder / _LOCK))
+                stack.enter_context(exclusive(self.folder / _LOCK, shared=shared))
             except BlockingIOError as error:
                 raise InputError(f"{self.target}: another process is working on this output") from error
-            try:
-                yield
-            finally:
-                if self.folder.is_dir() and {path.name for path in self.folder.iterdir()} <= {_LOCK}:
-                    self.delete()
+            yield
 
     def check_target(self, overwrite: bool) -> None:
         """Check that the output may be written.
@@ -122,6 +149,14 @@ class Workspace:
         """Whether there is an unfinished job."""
         return (self.folder / _JOB).exists()
 
+    def is_of(self, signature: dict[str, Any]) -> bool:
+        """Whether the unfinished job has this signature."""
+        return _read_job(self.folder / _JOB) == _job_text(signature)
+
+    def call(self) -> dict[str, Any] | None:
+        """The arguments of the call whose shards are made here; None if there are none."""
+        return _read_sealed(self.folder / _CALL)
+
     def plans(self) -> list[SegmentPlan]:
         """The plans that are known, from the first segment up to the first unknown one."""
         plans: list[SegmentPlan] = []
@@ -133,6 +168,15 @@ class Workspace:
         """Write a plan, so that it need not be made again. A plan that gets lost does no harm."""
         with atomic_write(self._path(plan.index, "plan.json")) as temporary:
             temporary.write_text(seal(plan.to_dict()))
+
+    def add_plan(self, plan: SegmentPlan) -> SegmentPlan:
+        """Write a plan unless another process has; the plan that counts, which is the first one."""
+        write_new(self._path(plan.index, "plan.json"), seal(plan.to_dict()))
+        return self._plan(plan.index) or plan
+
+    def described(self) -> set[int]:
+        """The indices of the segments that are finished, as far as their descriptions say."""
+        return {int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit()}
 
     def finished(self, plan: SegmentPlan) -> Segment | None:
         """The segment that was made by a plan, None if it isn't finished or is damaged."""
@@ -150,6 +194,11 @@ class Workspace:
             _remove(packets)
             return None
         return replace(segment, packets=())
+
+    def described_segment(self, plan: SegmentPlan) -> Segment | None:
+        """As ``finished``, but the packets need not be here and are not read."""
+        segment = self._segment(plan.index)
+        return replace(segment, packets=()) if segment is not None and segment.plan == plan else None
 
     def create(self) -> SegmentWriter:
         """Start writing a segment."""
@@ -212,6 +261,20 @@ class Workspace:
         """The report of the same job if it is finished and its output unchanged; None otherwise."""
         delivery = self.delivered()
         return delivery.report if delivery is not None and delivery.is_of(_job_text(signature)) else None
+
+    def remember(self, signature: dict[str, Any], report: EnhanceReport) -> None:
+        """Keep a record of an output that another process has delivered, so that this user's next call finds it."""
+        remember(self.target, Delivery.of(self.target, _job_text(signature), report))
+
+    def packet_bytes(self, index: int) -> int | None:
+        """Number of bytes of a segment's packets, as its description says; None if there is none."""
+        segment = self._segment(index)
+        return None if segment is None else sum(size for _, size, _ in segment.packets)
+
+    def delete_if_there(self) -> None:
+        """Delete the folder if there is one."""
+        if self.folder.is_dir():
+            self.delete()
 
     def delete(self) -> None:
         """Delete the folder; the record of the delivered output last."""

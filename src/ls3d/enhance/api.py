@@ -7,17 +7,9 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ls3d.enhance._arguments import (
-    check_interpolation,
-    check_source_name,
-    check_target_name,
-    read_noise_level,
-)
-from ls3d.enhance._size import requested_size
-from ls3d.enhance._wanted import Models, WantedSteps
+from ls3d.enhance.calls import EnhanceCall, without_none
 from ls3d.enhance.options import (
     DEFAULT_DENOISING,
     DEFAULT_INTERPOLATION,
@@ -26,7 +18,6 @@ from ls3d.enhance.options import (
 )
 from ls3d.enhance.report import EnhanceReport
 from ls3d.progress import ProgressCallback
-from ls3d.video.names import codec_named
 
 if TYPE_CHECKING:
     from ls3d.models import EnhancementNetwork
@@ -68,15 +59,8 @@ def interpolate(
         InputError: the source can't be decoded, or an argument is not what is expected.
         OSError: a file can't be read or written.
     """
-    options = options or EnhanceOptions()
-    check_interpolation(factor, fps, slow_motion)
-    _check_names(source, target, options)
-    from ls3d.enhance.jobs import prepare_interpolation
-
-    job = prepare_interpolation(
-        source, target, factor=factor, fps=fps, slow_motion=slow_motion, model=model, options=options
-    )
-    return job.run(options.resume, progress)
+    arguments = without_none(factor=factor, fps=fps, slow_motion=slow_motion, model=model)
+    return EnhanceCall("interpolate", source, target, arguments, options or EnhanceOptions()).run(progress)
 
 
 def upscale(
@@ -115,15 +99,8 @@ def upscale(
         InputError: the source can't be decoded, or an argument is not what is expected.
         OSError: a file can't be read or written.
     """
-    options = options or EnhanceOptions()
-    requested_size(scale, width, height, fit)
-    _check_names(source, target, options)
-    from ls3d.enhance.jobs import prepare_upscaling
-
-    job = prepare_upscaling(
-        source, target, scale=scale, width=width, height=height, fit=fit, model=model, options=options
-    )
-    return job.run(options.resume, progress)
+    arguments = without_none(scale=scale, width=width, height=height, fit=fit, model=model)
+    return EnhanceCall("upscale", source, target, arguments, options or EnhanceOptions()).run(progress)
 
 
 def denoise(
@@ -151,14 +128,8 @@ def denoise(
         InputError: the source can't be decoded, or an argument is not what is expected.
         OSError: a file can't be read or written.
     """
-    options = options or EnhanceOptions()
-    if sigma is not None:
-        read_noise_level(sigma)
-    _check_names(source, target, options)
-    from ls3d.enhance.jobs import prepare_denoising
-
-    job = prepare_denoising(source, target, sigma=sigma, model=model, options=options)
-    return job.run(options.resume, progress)
+    arguments = without_none(sigma=sigma, model=model)
+    return EnhanceCall("denoise", source, target, arguments, options or EnhanceOptions()).run(progress)
 
 
 def enhance(
@@ -208,20 +179,17 @@ def enhance(
             is given for a step that isn't.
         OSError: a file can't be read or written.
     """
-    options = options or EnhanceOptions()
-    models = Models(denoising_model, super_resolution_model, interpolation_model)
-    wanted = WantedSteps.of(models, sigma, (scale, width, height, fit), factor, fps, slow_motion)
-    _check_names(source, target, options)
-    from ls3d.enhance.jobs import prepare_enhancement
-
-    return prepare_enhancement(source, target, wanted, options).run(options.resume, progress)
-
-
-def _check_names(source: PathLike | BinaryIO, target: PathLike | BinaryIO, options: EnhanceOptions) -> None:
-    """Check source, target and codec as far as their names allow."""
-    if isinstance(source, (str, os.PathLike)):
-        check_source_name(Path(source))
-    if isinstance(target, (str, os.PathLike)):
-        check_target_name(Path(target))
-    if options.codec is not None:
-        codec_named(options.codec)
+    arguments = without_none(
+        sigma=sigma,
+        scale=scale,
+        width=width,
+        height=height,
+        fit=fit,
+        factor=factor,
+        fps=fps,
+        slow_motion=slow_motion,
+        denoising_model=denoising_model,
+        super_resolution_model=super_resolution_model,
+        interpolation_model=interpolation_model,
+    )
+    return EnhanceCall("enhance", source, target, arguments, options or EnhanceOptions()).run(progress)

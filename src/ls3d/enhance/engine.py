@@ -45,7 +45,8 @@ __all__ = ["SegmentMaker", "expected_frames", "join", "make_segment", "plan_job"
 
 log = logging.getLogger(__name__)
 
-_PLANNED_AHEAD = 2
+#: Plans that may wait for their turn.
+PLANNED_AHEAD = 2
 
 
 def run(
@@ -74,7 +75,7 @@ def run(
         OSError: a file can't be read or written; finished segments are kept.
     """
     workspace = job.workspace()
-    with _explained(workspace.target, job.settings), workspace.locked():
+    with explained(workspace.target, job.settings), workspace.locked():
         finished = workspace.finished_report(job.signature()) if resume and job.source is not None else None
         if finished is not None:
             workspace.delete()
@@ -93,7 +94,7 @@ def _make_and_join(
 ) -> EnhanceReport:
     workspace = job.workspace()
     log.info("%s", job.describe())
-    notes = _notes(job)
+    notes = find_notes(job)
     for note in notes:
         log.warning("%s", note)
     if job.source is None and resume and workspace.exists():
@@ -110,7 +111,7 @@ def _make_and_join(
     else:
         indices = {segment.plan.index for segment in finished}
         plans = (plan for plan in plan_job(job, source, known) if plan.index not in indices)
-        with prefetch(plans, _PLANNED_AHEAD, "ls3d-plan") as planned:
+        with prefetch(plans, PLANNED_AHEAD, "ls3d-plan") as planned:
             made = SegmentMaker(job, enhancers).make(planned, meter.step)
     meter.show("joining")
     report = EnhanceReport.of(str(job.target), [*finished, *made], meter.seconds())
@@ -137,7 +138,7 @@ def run_to_pipe(
         progress: is called after every source frame.
     """
     log.info("%s", job.describe())
-    for note in _notes(job):
+    for note in find_notes(job):
         log.warning("%s", note)
     write_all(file, y4m_header(job.settings))
     meter = ProgressMeter(expected_frames(job), progress, segment_frames=job.segmentation.max_frames)
@@ -193,7 +194,7 @@ def join(
         raise ValueError(f"{job.target}: not all segments are finished")
     if report is None:
         report = EnhanceReport.of(str(job.target), ordered, seconds=0)
-        report.notes = _notes(job)
+        report.notes = find_notes(job)
     temporary = workspace.temporary("joined")
     encoded = [workspace.encoded(segment) for segment in ordered]
     _write(job, encoded, temporary)
@@ -201,8 +202,8 @@ def join(
     return report
 
 
-def _notes(job: Job) -> list[str]:
-    """What the output can't hold as it is, found out before the work."""
+def find_notes(job: Job) -> list[str]:
+    """Sentences on what the output can't hold as it is, found out before the work."""
     container, info = job.container, job.info
     if container in ("images", "y4m"):
         if job.settings.requested:
@@ -250,7 +251,7 @@ def expected_frames(job: Job) -> int | None:
 
 
 @contextmanager
-def _explained(target: Path, settings: EncoderSettings) -> Iterator[None]:
+def explained(target: Path, settings: EncoderSettings) -> Iterator[None]:
     """Name the output in errors of the system and of FFmpeg."""
     try:
         yield

@@ -5,6 +5,7 @@ The command line and other user interfaces are generated from ``EnhanceOptions``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
@@ -20,6 +21,9 @@ Precision = Literal["float32", "bfloat16", "float16"]
 #: One frame is made of each field (``"auto"``: if the video is interlaced), of each frame, or nothing is deinterlaced.
 Deinterlacing = Literal["auto", "field", "frame", "off"]
 Deduplication = Literal["auto", "off"]
+
+#: Number of a part from 0, and number of parts.
+_SHARD = re.compile(r"[0-9]{1,6}/[1-9][0-9]{0,5}")
 
 _LONGEST = 10**9  # seconds that can be asked for, more than thirty years
 _LOWEST_RATE = 1e-5  # frames per second, as in ``ls3d.video.exact_rate``
@@ -203,6 +207,15 @@ class EnhanceOptions:
             "at least 1",
         ),
     )
+    shard: str | None = field(
+        default=None,
+        metadata=_about(
+            "Make only a part of the segments: 0/3, 1/3 and 2/3 are the parts of three processes or machines that see "
+            "the same folder. ls3d join, or the command without this option, joins them.",
+            lambda value: _SHARD.fullmatch(value) is not None and int(value.split("/")[0]) < int(value.split("/")[1]),
+            "the number of a part and the number of all parts, from 0/3 to 2/3 for three",
+        ),
+    )
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -210,6 +223,16 @@ class EnhanceOptions:
             valid = option.metadata["valid"]
             if value is not None and valid is not None and not valid(value):
                 raise InputError(f"{value}: expected {option.metadata['expected']}", argument=option.name)
+        if self.shard is not None and not self.resume:
+            raise InputError(f"{self.shard}: a part can't start the job over; delete its folder", argument="shard")
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """The number of the part to make, from 0, and the number of parts; None for all of them."""
+        if self.shard is None:
+            return None
+        index, count = self.shard.split("/")
+        return int(index), int(count)
 
     @property
     def replaces_output(self) -> bool:

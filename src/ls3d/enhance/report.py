@@ -28,6 +28,9 @@ class EnhanceReport:
         notes: sentences on streams that the output format can't hold as they are.
         seconds: duration of this run.
         finished_before: whether an earlier run had finished the job, so that this one did nothing.
+        shard: the part of the segments that was made, such as ``"0/3"``; None if the output is complete. The other
+            attributes count this part only.
+        missing: segments of the whole job that are not finished yet.
     """
 
     target: str
@@ -43,6 +46,8 @@ class EnhanceReport:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     finished_before: bool = False
+    shard: str | None = None
+    missing: int = 0
 
     @classmethod
     def of(cls, target: str, segments: Sequence[Segment], seconds: float) -> EnhanceReport:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ls3d.errors import InputError, require
-from ls3d.models import read_metadata, save_weights
+from ls3d.models import Network, read_metadata, save_weights
 from ls3d.training._folder import WEIGHTS, locked
 from ls3d.training._network import build_network
 from ls3d.training.identity import OtherTrainingError, is_same_recipe, require_same_recipe
@@ -79,9 +79,22 @@ def _train(recipe: BaseRecipe, resume: bool, processes: Processes) -> Path:
     metadata = {**recipe.metadata, **task.metadata(), "recipe": conditions, "metrics": scores}
     if recipe.optimization.offset_limit:
         metadata["offset_limit"] = recipe.optimization.offset_limit
+    if recipe.is_sharded and processes.count > 1:
+        network = _gathered(recipe, network)
     if processes.is_main:
         save_weights(network, weights, half=recipe.half_weights, steps=recipe.optimization.steps, **metadata)
     return processes.run(lambda: weights)  # not before it is there
+
+
+def _gathered(recipe: BaseRecipe, network: Network) -> Network:
+    """The network with its whole parameters, in the first process; all processes must call this."""
+    from ls3d.training._sharding import whole_state
+
+    state = whole_state(network)
+    whole = build_network(recipe)
+    if state:
+        whole.load_state_dict(state)
+    return whole
 
 
 def _recorded_recipe(weights: Path) -> Any:

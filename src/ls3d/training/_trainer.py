@@ -18,10 +18,11 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from ls3d._version import __version__
 from ls3d.models import Network
+from ls3d.training._sharding import ShardedStrategy
 from ls3d.training._synchronized_norms import synchronize_norms
 from ls3d.training.callbacks import OffsetGuard
 from ls3d.training.identity import identity, require_same_data
@@ -135,8 +136,7 @@ def _trainer(
         accelerator=recipe.accelerator,
         devices=processes.local_count,
         num_nodes=processes.count // processes.local_count,
-        # The statistics of normalizations are the same in all processes.
-        strategy="auto" if processes.count == 1 else DDPStrategy(broadcast_buffers=False),
+        strategy=_strategy(recipe, processes),
         use_distributed_sampler=False,
         precision=recipe.precision,
         max_steps=recipe.optimization.steps,
@@ -150,6 +150,13 @@ def _trainer(
         enable_model_summary=False,
         default_root_dir=output,
     )
+
+
+def _strategy(recipe: BaseRecipe, processes: Processes) -> Strategy | str:
+    if processes.count == 1:
+        return "auto"
+    # The statistics of normalizations are the same in all processes.
+    return ShardedStrategy(processes) if recipe.is_sharded else DDPStrategy(broadcast_buffers=False)
 
 
 def _callbacks(recipe: BaseRecipe, network: Network) -> list[Callback]:

@@ -12,7 +12,7 @@ from ls3d.data.clips import DecodedClip
 from ls3d.errors import InputError
 
 #: Keys of a recipe that change where and how fast it is trained, but not what.
-_WITHOUT_EFFECT = ("output", "accelerator", "data.cache", "data.workers")
+_WITHOUT_EFFECT = ("output", "accelerator", "strategy", "data.cache", "data.workers")
 _SAMPLED_CLIPS = 16
 _MOST_SHOWN = 4
 

@@ -134,6 +134,11 @@ class BaseRecipe(Section):
         return accelerator
 
     @property
+    def is_sharded(self) -> bool:
+        """Whether each process keeps only a part of the parameters."""
+        return False
+
+    @property
     def accumulate(self) -> int:
         """Parts of a batch whose gradients are added up."""
         return 1

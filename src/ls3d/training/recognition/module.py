@@ -20,6 +20,7 @@ from ls3d.inference import normalize_clips
 from ls3d.metrics import Accuracy
 from ls3d.models import Preprocessing, RecognitionNet
 from ls3d.training._lightning_internals import set_logged_step
+from ls3d.training._sharding import shard_parameters
 from ls3d.training.processes import SINGLE, Processes
 from ls3d.training.recognition.loaders import ViewBatch
 from ls3d.training.recognition.mixing import draw_mixture
@@ -56,6 +57,12 @@ class ClassificationModule(lightning.LightningModule):
         self.unreadable: dict[str, str] = {}
         self._scores: list[Tensor] = []
         self._labels: list[Tensor] = []
+
+    def configure_model(self) -> None:
+        """Divide the parameters among the processes, if the recipe asks for it."""
+        if self.recipe.is_sharded and self.processes.count > 1:
+            assert self.device_mesh is not None
+            shard_parameters(self.model, self.device_mesh["data_parallel"])
 
     def training_step(self, batch: LabeledClip, batch_idx: int) -> Tensor:
         """The loss of one batch of clips ``(N, 3, T, h, w)``.

@@ -206,9 +206,23 @@ class ClassificationRecipe(BaseClassificationRecipe):
 
     Attributes:
         kind: always ``"classification"``.
+        strategy: what each of several processes keeps: all parameters (``"ddp"``), or a part of them (``"fsdp"``), for
+            networks that are too large for one GPU. Changes the memory, and results by rounding errors.
     """
 
     kind: Literal["classification"]
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each process keeps only a part of the parameters."""
+        return self.strategy == "fsdp"
+
+    @model_validator(mode="after")
+    def _check_strategy(self) -> Self:
+        if self.is_sharded and (self.optimization.ema or self.compile):
+            raise ValueError("strategy fsdp can't be combined with optimization.ema or compile")
+        return self
 
     @model_validator(mode="after")
     def _check_network(self) -> Self:

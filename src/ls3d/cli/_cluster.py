@@ -1,0 +1,120 @@
+"""Running calls on many workers: the option ``--cluster``, progress of all videos, results and the exit status."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.text import Text
+
+from ls3d.cli._console import (
+    INTERRUPTED,
+    TERMINATED,
+    ProgressStyle,
+    TerminatedError,
+    show_report,
+    shown_progress,
+    terminable,
+)
+from ls3d.cli._file_list import SOME_FAILED
+from ls3d.errors import InputError
+from ls3d.terminal import console, one_line
+
+if TYPE_CHECKING:
+    from ls3d.cluster import BatchResult, Call, Executor
+
+
+def cluster_option(default: str = "") -> Any:
+    """The option ``--cluster``.
+
+    Args:
+        default: what is done without it.
+    """
+    return typer.Option(
+        metavar="auto|ADDRESS|N",
+        help="Divide the work among workers: those of a Ray cluster (auto: of this machine, ray://HOST:10001, "
+        f"HOST:6379), or N processes of this machine without Ray.{default}",
+    )
+
+
+def run_and_show(calls: Sequence[Call], cluster: str, style: ProgressStyle, cpus: float = 1, gpus: float = 0) -> None:
+    """Do all calls, and show progress and results.
+
+    Args:
+        calls: the videos.
+        cluster: the value of ``--cluster``.
+        style: how progress is shown.
+        cpus: cores that making a segment needs.
+        gpus: GPUs that it needs; 0 takes one if there are any.
+
+    Raises:
+        SystemExit: a video has failed, or the work was interrupted.
+    """
+    from ls3d.cluster import Resources, open_executor, run_batch
+
+    messages: set[str] = set()
+    results: list[BatchResult] = []
+
+    def ended(result: BatchResult) -> None:
+        results.append(result)
+        _show_result(result, style, messages)
+
+    try:
+        with terminable(), open_executor(cluster) as executor, shown_progress(style, messages) as show:
+            needs = Resources(cpus, gpus or _gpu_share(executor, calls))
+            run_batch(calls, executor, resources=needs, progress=show, on_result=ended)
+    except (KeyboardInterrupt, TerminatedError) as stop:
+        _show_summary(results, len(calls), style)
+        raise SystemExit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from stop
+    if len(calls) > 1:
+        _show_summary(results, len(calls), style)
+    errors = [result.error for result in results if result.error is not None]
+    if len(calls) == 1 and errors:
+        raise errors[0]
+    if errors:
+        raise SystemExit(SOME_FAILED)
+
+
+def _gpu_share(executor: Executor, calls: Sequence[Call]) -> float:
+    """One GPU for each segment if there are any, and the networks are to run on one."""
+    from ls3d.cluster import ClassifyCall
+
+    devices = {call.device if isinstance(call, ClassifyCall) else call.options.device for call in calls}
+    return 1.0 if executor.gpus and devices != {"cpu"} else 0.0
+
+
+def _show_result(result: BatchResult, style: ProgressStyle, messages: set[str]) -> None:
+    if result.report is not None:
+        show_report(result.report, style, messages, result.source)
+    elif result.error is not None:
+        if not isinstance(result.error, (InputError, OSError)):
+            raise result.error
+        _show_failure(result, result.error, style)
+    elif style is ProgressStyle.bar:
+        console(stderr=True).print(f"{one_line(result.target)}: {result.status}", soft_wrap=True)
+
+
+def _show_failure(result: BatchResult, error: Exception, style: ProgressStyle) -> None:
+    from ls3d.cli.main import sentence  # which imports this module
+
+    reason = sentence(error)
+    if style is ProgressStyle.json:
+        typer.echo(json.dumps({"source": result.source, "error": reason}), err=True)
+        return
+    text = reason if result.source in reason else f"{result.source}: {reason}"
+    console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", one_line(text)), soft_wrap=True)
+
+
+def _show_summary(results: Sequence[BatchResult], total: int, style: ProgressStyle) -> None:
+    """How many videos are done, were done already, failed, and were not finished."""
+    counts = Counter[str](result.status for result in results)
+    counts["unfinished"] = total - len(results)
+    summary = {name: counts[name] for name in ("done", "already done", "failed", "unfinished")}
+    if style is ProgressStyle.json:
+        typer.echo(json.dumps({"summary": summary}), err=True)
+    elif style is ProgressStyle.bar:
+        parts = [f"{count} {name}" for name, count in summary.items() if count]
+        console(stderr=True).print(f"{total} videos: {', '.join(parts)}", soft_wrap=True)
