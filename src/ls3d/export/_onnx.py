@@ -8,20 +8,20 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 
-from ls3d._version import __version__
 from ls3d.errors import InputError, OutputExistsError, require
-from ls3d.export._graph import OperatorForm, Signature, moving_texture, signature_of, trace
+from ls3d.export._comparison import compare
+from ls3d.export._graph import OperatorForm, capture, with_standard_operations
+from ls3d.export._prepare import Signature, metadata_of, signature_of, times_of
 from ls3d.files import atomic_write
-from ls3d.models import EnhancementNetwork, InterpolationNetwork, Network, RecognitionNet, load_model, model_info
-from ls3d.models.exported import METADATA_KEY, create_session
+from ls3d.models import Network, load_model
+from ls3d.models.exported import METADATA_KEY, OnnxSession
 
 #: The runtime that a file is for.
 Target = Literal["onnxruntime", "openvino", "tensorrt"]
@@ -35,12 +35,6 @@ _FORMS: dict[Target, OperatorForm] = {
     "tensorrt": "grid_sample",
 }
 
-#: Largest difference from PyTorch, as a share of the largest value, at which a file is kept.
-_TOLERANCE = 1e-3
-
-_MIDDLE = (Fraction(1, 2),)
-_QUARTERS = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))
-
 
 @dataclass(frozen=True)
 class ExportReport:
@@ -49,7 +43,7 @@ class ExportReport:
     Attributes:
         path: the file.
         form: what LS3D convolutions became.
-        open: names of the dimensions of the first input that may have any size.
+        open: names of the dimensions of the inputs that may have any size.
         differences: the largest difference from PyTorch, for each shape of the first input that was tried.
         largest_value: largest absolute value of PyTorch's outputs.
     """
@@ -103,54 +97,17 @@ def export_onnx(
     if target not in get_args(Target):
         raise InputError(f"{target}: expected {', '.join(get_args(Target))}", argument="target")
     network = (model if isinstance(model, Network) else load_model(model)).eval()
-    chosen = _times_of(network, times)
-    traced = size or _default_size(network)
-    moments = None if chosen is None else [float(time) for time in chosen]
-    signature = signature_of(network, traced, length, moments)
+    chosen = times_of(network, times)
+    signature = signature_of(network, size, length, chosen)
     used = form or _FORMS[target]
-    metadata = _metadata_of(network, chosen)
+    metadata = metadata_of(network, chosen)
     with torch.no_grad(), _without_notices(), atomic_write(target_path) as temporary:
         _write(signature, used, metadata, temporary)
-        report = _compare(target_path, used, create_session(temporary), signature)
-        worst = max(report.differences.values())
-        if not worst <= _TOLERANCE * max(report.largest_value, 1.0):
-            raise InputError(f"{network.name}: ONNX's output differs from PyTorch's by {worst:.2g}, so it is not kept")
-    return report
-
-
-def _times_of(network: Network, times: Sequence[Fraction] | None) -> tuple[Fraction, ...] | None:
-    if not isinstance(network, InterpolationNetwork):
-        if times is not None:
-            raise InputError(f"{network.name} doesn't interpolate: expected no times", argument="times")
-        return None
-    quarters = network.traits.times == "quarters"
-    chosen = tuple(times) if times is not None else _QUARTERS if quarters else _MIDDLE
-    if not chosen or any(not 0 < time < 1 or (quarters and time not in _QUARTERS) for time in chosen):
-        expected = "1/4, 1/2 or 3/4" if quarters else "times between 0 and 1"
-        raise InputError(f"{', '.join(map(str, chosen)) or 'none'}: expected {expected}", argument="times")
-    return chosen
-
-
-def _default_size(network: Network) -> tuple[int, int]:
-    """Small, and not square, so that height and width are not taken for the same."""
-    if isinstance(network, EnhancementNetwork):
-        multiple = network.traits.size_multiple
-        height, width = (-(-side // multiple) * multiple for side in (64, 80))
-        return height, width
-    info = model_info(network.require_config().architecture)
-    if isinstance(network, RecognitionNet) and network.traits.clip_length is not None and info.input_size:
-        return info.input_size[-2], info.input_size[-1]  # of networks with fully connected layers
-    return 64, 96
-
-
-def _metadata_of(network: Network, times: Sequence[Fraction] | None) -> dict[str, Any]:
-    """What the weights file says, and what :func:`ls3d.models.exported.load_exported` needs to run the file."""
-    exported: dict[str, Any] = {"traits": asdict(network.traits), "version": __version__}
-    if isinstance(network, RecognitionNet):
-        exported |= {"num_classes": network.num_classes, "in_channels": network.in_channels}
-    if times is not None:
-        exported["times"] = [str(time) for time in times]
-    return {**network.require_config().to_dict(), "exported": exported}
+        session = OnnxSession(temporary)
+        names = _open_dimensions(session, signature)
+        comparison = compare(session, signature, names)
+        comparison.require_small(network.name)
+    return ExportReport(target_path, used, names, comparison.differences, comparison.largest_value)
 
 
 @contextmanager
@@ -170,7 +127,7 @@ def _without_notices() -> Iterator[None]:
 def _write(signature: Signature, form: OperatorForm, metadata: dict[str, Any], path: Path) -> None:
     """Write the file, with the names of inputs, output and open dimensions."""
     program = torch.onnx.export(
-        trace(signature, form),
+        with_standard_operations(capture(signature), form),
         dynamo=True,
         verbose=False,
         opset_version=_OPSET,
@@ -182,21 +139,12 @@ def _write(signature: Signature, form: OperatorForm, metadata: dict[str, Any], p
     program.save(path)
 
 
-def _compare(path: Path, form: OperatorForm, session: Any, signature: Signature) -> ExportReport:
-    """Compare a session with PyTorch: on the traced size, on taller frames, and on one sample of wider frames."""
-    (first, traced), axes = next(iter(signature.inputs.items())), next(iter(signature.dynamic.values()))
-    shape = session.get_inputs()[0].shape
-    names = {name: axis for axis, name in axes.items() if not isinstance(shape[axis], int)}
-    differences: dict[tuple[int, ...], float] = {}
-    largest = 0.0
-    for change in ({}, {"height": signature.step}, {"batch": -1, "width": 2 * signature.step}):
-        sizes = list(traced.shape)
-        for name in names.keys() & change.keys():
-            sizes[names[name]] += change[name]
-        inputs = {name: values[: sizes[0]] for name, values in signature.inputs.items()}
-        inputs[first] = moving_texture(sizes)
-        expected = signature.module(*inputs.values()).numpy()
-        (found,) = session.run([signature.output], {name: values.numpy() for name, values in inputs.items()})
-        differences[tuple(sizes)] = float(np.abs(found - expected).max())
-        largest = max(largest, float(np.abs(expected).max()))
-    return ExportReport(path, form, tuple(names), differences, largest)
+def _open_dimensions(session: OnnxSession, signature: Signature) -> tuple[str, ...]:
+    """Names of the dimensions that have no fixed size in the file."""
+    names = [
+        name
+        for shape, axes in zip(session.shapes, signature.dynamic.values(), strict=True)
+        for axis, name in axes.items()
+        if not isinstance(shape[axis], int)
+    ]
+    return tuple(dict.fromkeys(names))

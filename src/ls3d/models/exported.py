@@ -35,25 +35,44 @@ METADATA_KEY = "ls3d"
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
-def create_session(path: str | os.PathLike[str]) -> Any:
-    """Open an ONNX file with ONNX Runtime, on as many threads as torch uses.
+class OnnxSession:
+    """An ONNX file with one output, opened by ONNX Runtime on as many threads as torch uses.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        shapes: of the inputs; names stand for open sizes.
+        metadata: properties of the file.
 
     Raises:
         InputError: the runtime can't read or run the file.
         MissingExtraError: onnxruntime is not installed.
     """
-    require("onnxruntime", "export")
-    import onnxruntime as runtime
 
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    available = runtime.get_available_providers()
-    try:
-        return runtime.InferenceSession(os.fspath(path), options, providers=[p for p in _PROVIDERS if p in available])
-    except Exception as error:  # the runtime's exceptions have no common base
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{os.fspath(path)} can't be run by ONNX Runtime ({reason})") from error
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        require("onnxruntime", "export")
+        import onnxruntime as runtime
+
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        available = runtime.get_available_providers()
+        providers = [provider for provider in _PROVIDERS if provider in available]
+        try:
+            self._session = runtime.InferenceSession(os.fspath(path), options, providers=providers)
+        except Exception as error:  # the runtime's exceptions have no common base
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(f"{os.fspath(path)} can't be run by ONNX Runtime ({reason})") from error
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
+        self.shapes: list[list[int | str]] = [entry.shape for entry in self._session.get_inputs()]
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Run the file on its inputs, in order."""
+        arrays = [values.float().contiguous().numpy(force=True) for values in inputs]
+        (found,) = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
+        return torch.from_numpy(found).to(inputs[0].device)
 
 
 def load_exported(path: str | os.PathLike[str]) -> Network:
@@ -63,12 +82,12 @@ def load_exported(path: str | os.PathLike[str]) -> Network:
         InputError: it is another file.
         MissingExtraError: onnxruntime is not installed.
     """
-    session = create_session(path)
+    session = OnnxSession(path)
     try:
-        metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+        metadata = json.loads(session.metadata[METADATA_KEY])
         exported = metadata.pop("exported")
         config = ModelConfig.from_dict(metadata)
-        network = _network_of(_Session(session), exported)
+        network = _network_of(session, exported)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{os.fspath(path)} is not a file that `ls3d export` wrote ({error})") from error
     network.config = config
@@ -79,7 +98,7 @@ def load_exported(path: str | os.PathLike[str]) -> Network:
     return network.eval()
 
 
-def _network_of(session: _Session, exported: dict[str, Any]) -> Network:
+def _network_of(session: OnnxSession, exported: dict[str, Any]) -> Network:
     stated = exported["traits"]
     if stated["task"] == "recognition":
         traits = RecognitionTraits(**{**stated, "modalities": tuple(stated["modalities"])})
@@ -90,21 +109,8 @@ def _network_of(session: _Session, exported: dict[str, Any]) -> Network:
     return _Restoration(session, frames)
 
 
-class _Session:
-    """A session of ONNX Runtime with one output, for tensors."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self._inputs = [entry.name for entry in session.get_inputs()]
-
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        arrays = [values.float().contiguous().numpy(force=True) for values in inputs]
-        (found,) = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
-        return torch.from_numpy(found).to(inputs[0].device)
-
-
 class _Interpolation(InterpolationNetwork):
-    def __init__(self, session: _Session, traits: EnhancementTraits, times: Sequence[Fraction]) -> None:
+    def __init__(self, session: OnnxSession, traits: EnhancementTraits, times: Sequence[Fraction]) -> None:
         super().__init__()
         self.traits = traits
         self._times = [float(time) for time in times]
@@ -131,7 +137,7 @@ class _Interpolation(InterpolationNetwork):
 
 
 class _Restoration(RestorationNetwork):
-    def __init__(self, session: _Session, traits: EnhancementTraits) -> None:
+    def __init__(self, session: OnnxSession, traits: EnhancementTraits) -> None:
         super().__init__()
         self.traits = traits
         self._session = session
@@ -142,7 +148,7 @@ class _Restoration(RestorationNetwork):
 
 
 class _Recognition(RecognitionNet):
-    def __init__(self, session: _Session, traits: RecognitionTraits, num_classes: int, in_channels: int) -> None:
+    def __init__(self, session: OnnxSession, traits: RecognitionTraits, num_classes: int, in_channels: int) -> None:
         super().__init__()
         self.traits = traits
         self.num_classes = num_classes
