@@ -26,13 +26,17 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
-from ls3d.export import export_onnx
 from ls3d.export._comparison import compare
 from ls3d.export._graph import capture, open_dimensions
+from ls3d.export._onnx import write_onnx
 from ls3d.export._prepare import Signature, signature_of, times_of
 from ls3d.files import atomic_write
-from ls3d.models import EnhancementTraits, Network, create_model, list_models, model_info
+from ls3d.models import Network, create_model, list_models
+from ls3d.models.exported import OnnxSession
+
+log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "export" / "networks.json"
@@ -45,6 +49,9 @@ METHODS = {"compile": "torch.compile", "export": "torch.export", "onnx": "ONNX R
 
 #: Filters of FFmpeg, which are no graphs.
 FILTERS = ("minterpolate", "nlmeans")
+
+#: Networks that search for motion, whose graphs have thousands of nodes.
+MOTION = ("bilateral", "aligned_mean", "vfi_ls3d_plus_s", "vfi_ls3d_plus_m", "vfi_ls3d_plus_l", "vdn_ls3d_plus_s")
 
 FRAMES = 8
 
@@ -84,15 +91,13 @@ def record(name: str, packages: bool) -> dict[str, Any]:
     network = create(name)
     signature = signature_of(network, None, FRAMES, times_of(network, None))
     program = _tried(lambda: capture(signature))
+    opened = frozenset() if isinstance(program, dict) else open_dimensions(program, signature)
+    found = {"compile": _tried(lambda: _compile(signature, opened))}
     if isinstance(program, dict):
-        opened: frozenset[str] = frozenset()
-        found = {"export": program}
+        found["export"] = program
     else:
-        opened = open_dimensions(program, signature)
-        found = {"export": _tried(lambda: _difference(program.module(), signature, opened))}
-    found["compile"] = _tried(lambda: _compile(signature, opened))
-    with tempfile.TemporaryDirectory() as folder:
-        found["onnx"] = _tried(lambda: _export(export_onnx, network, Path(folder) / "network.onnx"))
+        found["export"] = _tried(lambda: _difference(program.module(), signature, opened, single=False))
+        found["onnx"] = _tried(lambda: _onnx(program, signature, opened))
     named = {dimension for axes in signature.dynamic.values() for dimension in axes.values()}
     return {"arguments": ARGUMENTS.get(name, {}), "fixed": sorted(named - opened), **found}
 
@@ -102,12 +107,14 @@ def _tried(action: Callable[[], Any]) -> Any:
     try:
         return action()
     except Exception as error:  # any failure of any network is a result
-        logging.exception("failed")
+        log.exception("failed")
         return {"error": re.sub(r"\s+", " ", str(error) or type(error).__name__)[:300]}
 
 
-def _difference(run: Callable[..., Any], signature: Signature, opened: frozenset[str]) -> dict[str, float]:
-    return {"difference": compare(run, signature, opened, single=False).worst}
+def _difference(
+    run: Callable[..., Any], signature: Signature, opened: frozenset[str], *, single: bool
+) -> dict[str, float]:
+    return {"difference": compare(run, signature, opened, single=single).worst}
 
 
 def _compile(signature: Signature, opened: frozenset[str]) -> dict[str, float]:
@@ -116,13 +123,14 @@ def _compile(signature: Signature, opened: frozenset[str]) -> dict[str, float]:
     compiled = torch.compile(signature.module, fullgraph=True, dynamic=True, backend="aot_eager")
     compiled(*signature.inputs.values())
     with torch.compiler.set_stance("fail_on_recompile"):
-        return _difference(compiled, signature, opened)
+        return _difference(compiled, signature, opened, single=False)
 
 
-def _export(export: Callable[..., Any], network: Network, path: Path) -> dict[str, Any]:
-    report = export(network, path, length=FRAMES)
-    largest = max(report.differences.values()) / report.largest_value
-    return {"difference": largest, "open": list(report.open)}
+def _onnx(program: ExportedProgram, signature: Signature, opened: frozenset[str]) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        write_onnx(program, signature, "deform_conv", "", path)
+        return _difference(OnnxSession(path), signature, opened, single=True)
 
 
 def table(results: dict[str, Any]) -> str:
@@ -147,14 +155,14 @@ def _cell(result: dict[str, Any] | None) -> str:
 
 
 def _small_first() -> list[str]:
-    """All networks: those for frames, then those for recognition by their number of layers."""
+    """All networks, by the time that they take: by layers, those last that search for motion."""
 
-    def size(name: str) -> tuple[bool, int]:
+    def effort(name: str) -> tuple[bool, int]:
         with torch.device("meta"):
             layers = sum(1 for _ in create_model(name).modules())
-        return not isinstance(model_info(name).traits, EnhancementTraits), layers
+        return name in MOTION, layers
 
-    return sorted((name for name in list_models() if name not in FILTERS), key=size)
+    return sorted((name for name in list_models() if name not in FILTERS), key=effort)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,6 +16,25 @@ from ls3d.export._prepare import Signature, moving_texture
 _TOLERANCE = 1e-3
 
 Run = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how far it is from PyTorch.
+
+    Attributes:
+        path: the file.
+        runtime: what it was compared in.
+        open: names of the dimensions of the inputs that may have any size.
+        differences: the largest difference from PyTorch, for each shape of the first input that was tried.
+        largest_value: largest absolute value of PyTorch's outputs.
+    """
+
+    path: Path
+    runtime: str
+    open: tuple[str, ...]
+    differences: dict[tuple[int, ...], float]
+    largest_value: float
 
 
 @dataclass(frozen=True)
@@ -34,15 +54,16 @@ class Comparison:
         """The largest difference, as a share of the largest value; NaN if a value is."""
         return float(torch.tensor(list(self.differences.values())).max()) / self.largest_value
 
-    def require_small(self, what: str) -> None:
-        """Check the differences.
+    def report(self, network: str, path: Path, runtime: str, names: tuple[str, ...]) -> ExportReport:
+        """The report of a file whose differences are small.
 
         Raises:
-            InputError: one of them is too large; the message begins with ``what``.
+            InputError: one of them is too large.
         """
         worst = float(torch.tensor(list(self.differences.values())).max())
         if not worst <= _TOLERANCE * max(self.largest_value, 1.0):
-            raise InputError(f"{what}: the output differs from PyTorch's by {worst:.2g}, so no file is written")
+            raise InputError(f"{network}: {runtime}'s output differs from PyTorch's by {worst:.2g}, so it is not kept")
+        return ExportReport(path, runtime, names, self.differences, self.largest_value)
 
 
 def compare(run: Run, signature: Signature, names: Collection[str], *, single: bool = True) -> Comparison:
@@ -57,8 +78,9 @@ def compare(run: Run, signature: Signature, names: Collection[str], *, single: b
     differences: dict[tuple[int, ...], float] = {}
     largest = 0.0
     step = signature.step
-    changes = ({}, {"height": step, "time": step}, {"width": 2 * step, "frames": 4, "batch": -int(single)})
-    for change in changes:
+    taller = {"height": step, "time": step}
+    wider = {"width": 2 * step, "frames": 4, "batch": -int(single)}
+    for change in ({}, taller, wider):
         inputs = _inputs(signature, {name: more for name, more in change.items() if name in names})
         with torch.no_grad():
             expected = signature.module(*inputs)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ls3d._version import __version__
-from ls3d.errors import InputError
-from ls3d.models import EnhancementNetwork, InterpolationNetwork, Network, RecognitionNet, model_info
+from ls3d.errors import InputError, OutputExistsError
+from ls3d.models import EnhancementNetwork, InterpolationNetwork, Network, RecognitionNet, load_model, model_info
 from ls3d.models.network import Modality
 from ls3d.models.recognition.fusion import LateFusionNet
 
@@ -45,6 +48,67 @@ class Signature:
     dynamic: dict[str, dict[int, str]]
     output: str
     step: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ExportJob:
+    """A network and the file that it is exported to.
+
+    Attributes:
+        network: in evaluation mode.
+        path: of the file.
+        signature: of the network.
+        times: of the frames that an interpolation network makes.
+    """
+
+    network: Network
+    path: Path
+    signature: Signature
+    times: tuple[Fraction, ...] | None
+
+    def metadata_for(self, target: str) -> str:
+        """JSON of what the weights file says, and of what ``ls3d.models.exported.load_exported`` needs."""
+        exported: dict[str, Any] = {"traits": asdict(self.network.traits), "version": __version__, "target": target}
+        if isinstance(self.network, RecognitionNet):
+            exported |= {"num_classes": self.network.num_classes, "in_channels": self.network.in_channels}
+        if self.times is not None:
+            exported["times"] = [str(time) for time in self.times]
+        return json.dumps({**self.network.require_config().to_dict(), "exported": exported})
+
+
+def prepare(
+    model: str | os.PathLike[str] | Network,
+    path: str | os.PathLike[str],
+    suffix: str,
+    *,
+    size: tuple[int, int] | None,
+    length: int | None,
+    times: Sequence[Fraction] | None,
+    overwrite: bool,
+) -> ExportJob:
+    """Check the arguments of an export, and load the network.
+
+    Args:
+        model: a name, a weights file or a network, as for ``load_model``.
+        path: the file.
+        suffix: that its name must have.
+        size: as for ``signature_of``.
+        length: as for ``signature_of``.
+        times: of the frames that an interpolation network makes; None for the default.
+        overwrite: whether an existing file is replaced.
+
+    Raises:
+        InputError: the network can't be exported, or an argument doesn't fit it.
+        OutputExistsError: the file exists.
+    """
+    target_path = Path(path)
+    if target_path.suffix != suffix:
+        raise InputError(f"{path}: expected a name that ends with {suffix}", argument="path")
+    if target_path.exists() and not overwrite:
+        raise OutputExistsError(target_path)
+    network = (model if isinstance(model, Network) else load_model(model)).eval()
+    chosen = times_of(network, times)
+    return ExportJob(network, target_path, signature_of(network, size, length, chosen), chosen)
 
 
 def signature_of(
@@ -86,16 +150,14 @@ def signature_of(
     raise InputError(f"{network.name} can't be exported: expected a network for enhancement or recognition")
 
 
-def _example(
-    modality: Modality, network: RecognitionNet, shape: tuple[int, int, int]
-) -> tuple[Tensor, dict[int, str]]:
+def _example(modality: Modality, network: RecognitionNet, shape: tuple[int, int, int]) -> tuple[Tensor, dict[int, str]]:
     """An input of a recognition network, and the names of its dimensions that may have another size."""
     channels = (network.tower(modality) if isinstance(network, LateFusionNet) else network).in_channels
     if modality == "spectrogram":
         return moving_texture((2, channels, 1, *_SPECTROGRAM))[:, :, 0], {0: "batch", 2: "time"}
-    axes = {0: "batch", 3: "height", 4: "width"}
-    if network.traits.clip_length is None:
-        axes[2] = "frames"
+    axes = {0: "batch"}
+    if network.traits.clip_length is None:  # otherwise, fully connected layers take all positions of the features
+        axes |= {2: "frames", 3: "height", 4: "width"}
     return moving_texture((2, channels, *shape)), axes
 
 
@@ -139,16 +201,6 @@ def _default_size(network: Network) -> tuple[int, int]:
     if isinstance(network, RecognitionNet) and network.traits.clip_length is not None and info.input_size:
         return info.input_size[-2], info.input_size[-1]  # of networks with fully connected layers
     return 64, 96
-
-
-def metadata_of(network: Network, times: Sequence[Fraction] | None) -> dict[str, Any]:
-    """What the weights file says, and what :func:`ls3d.models.exported.load_exported` needs to run the file."""
-    exported: dict[str, Any] = {"traits": asdict(network.traits), "version": __version__}
-    if isinstance(network, RecognitionNet):
-        exported |= {"num_classes": network.num_classes, "in_channels": network.in_channels}
-    if times is not None:
-        exported["times"] = [str(time) for time in times]
-    return {**network.require_config().to_dict(), "exported": exported}
 
 
 class _Fixed(nn.Module):
