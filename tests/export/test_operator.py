@@ -77,7 +77,7 @@ def test_samples_of_grid_sample_equal_the_operator(name: str) -> None:
     arguments = (clip, offset, mask, layer.weight, layer.bias)
     options = (layer.stride, layer.padding, layer.dilation, layer.groups, layer.interpolation)
     expected = ls3d_conv3d(*arguments, *options)  # type: ignore[arg-type]
-    torch.testing.assert_close(as_grid_sample(*arguments, *options), expected, rtol=1e-10, atol=1e-10)  # type: ignore[arg-type]
+    torch.testing.assert_close(as_grid_sample(*arguments, *options), expected, rtol=1e-10, atol=1e-10)
 
 
 class Layers(nn.Module):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from ls3d.models.network import (
     Network,
     RecognitionTraits,
     RestorationNetwork,
+    Times,
     required_sigma,
 )
 from ls3d.models.recognition._base import RecognitionNet
@@ -41,6 +42,9 @@ TRUST_VARIABLE = "LS3D_TRUST_NATIVE_CODE"
 
 #: Runtimes of an ONNX session, the preferred one first.
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+T = TypeVar("T")
 
 
 class Session(Protocol):
@@ -211,17 +215,14 @@ class _Description:
         try:
             values = json.loads(metadata[METADATA_KEY])
             exported = values.pop("exported")
-            stated = exported["traits"]
+            traits = _traits(exported["traits"])
+            times = tuple(float(Fraction(time)) for time in exported.get("times", ()))
+            if (traits.task == "interpolation") != bool(times):
+                raise ValueError(f"the times of a network for {traits.task} are {times}")
             numbers = {name: exported[name] for name in ("num_classes", "in_channels") if name in exported}
             if not all(type(number) is int and number >= 0 for number in numbers.values()):
                 raise ValueError(f"{numbers}: expected numbers")
-            return cls(
-                config=ModelConfig.from_dict(values),
-                traits=_traits(stated),
-                times=tuple(float(Fraction(time)) for time in exported.get("times", ())),
-                target=exported.get("target", ""),
-                **numbers,
-            )
+            return cls(ModelConfig.from_dict(values), traits, times, target=exported.get("target", ""), **numbers)
         except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             message = f"{os.fspath(path)}: its metadata are not those that `ls3d export` writes"
             raise InputError(f"{message} ({type(error).__name__}: {_first_line(error)})") from error
@@ -230,8 +231,23 @@ class _Description:
 def _traits(stated: dict[str, Any]) -> EnhancementTraits | RecognitionTraits:
     if stated["task"] in ("interpolation", "super-resolution", "denoising"):
         low, high = stated["value_range"]
-        return EnhancementTraits(**{**stated, "value_range": (low, high)})
-    return RecognitionTraits(**{**stated, "modalities": tuple(stated["modalities"])})
+        return _typed(EnhancementTraits(**{**stated, "value_range": (float(low), float(high))}))
+    return _typed(RecognitionTraits(**{**stated, "modalities": tuple(stated["modalities"])}))
+
+
+def _typed(traits: T) -> T:
+    """The traits, if each has the type that it is declared with.
+
+    Raises:
+        TypeError: one has another type.
+    """
+    for name in ("size_multiple", "scale", "frames_before", "frames_after", "clip_length"):
+        value = vars(traits).get(name)
+        if value is not None and type(value) is not int:
+            raise TypeError(f"{name} is {value!r}, expected an integer")
+    if vars(traits).get("times") not in (None, *get_args(Times)):
+        raise TypeError(f"times is {vars(traits)['times']!r}, expected {' or '.join(get_args(Times))}")
+    return traits
 
 
 def load_exported(path: str | os.PathLike[str]) -> Network:
