@@ -19,6 +19,7 @@ import json
 import logging
 import re
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,13 +29,14 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from ls3d.export._aotinductor import write_package
 from ls3d.export._comparison import compare
-from ls3d.export._graph import capture, open_dimensions
+from ls3d.export._graph import capture, open_dimensions, with_standard_operations
 from ls3d.export._onnx import write_onnx
 from ls3d.export._prepare import Signature, signature_of, times_of
 from ls3d.files import atomic_write
 from ls3d.models import Network, create_model, list_models
-from ls3d.models.exported import OnnxSession
+from ls3d.models.exported import OnnxSession, PackageSession
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +100,8 @@ def record(name: str, packages: bool) -> dict[str, Any]:
     else:
         found["export"] = _tried(lambda: _difference(program.module(), signature, opened, single=False))
         found["onnx"] = _tried(lambda: _onnx(program, signature, opened))
+        if packages:
+            found["package"] = _tried(lambda: _package(program, signature, opened))
     named = {dimension for axes in signature.dynamic.values() for dimension in axes.values()}
     return {"arguments": ARGUMENTS.get(name, {}), "fixed": sorted(named - opened), **found}
 
@@ -133,19 +137,38 @@ def _onnx(program: ExportedProgram, signature: Signature, opened: frozenset[str]
         return _difference(OnnxSession(path), signature, opened, single=True)
 
 
+def _package(program: ExportedProgram, signature: Signature, opened: frozenset[str]) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.pt2"
+        write_package(with_standard_operations(program, "grid_sample"), {}, path)
+        return _difference(PackageSession(path, trusted=True), signature, opened, single=True)
+
+
 def table(results: dict[str, Any]) -> str:
     """Make the table of docs/export.md."""
+    known = results["networks"]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     lines = [
-        f"With {versions}:",
+        f"Recorded with {versions}:",
         "",
         f"| network | {' | '.join(METHODS.values())} | fixed |",
         f"|---|{'---:|' * len(METHODS)}---|",
     ]
-    for name, found in results["networks"].items():
+    for name, found in known.items():
         cells = [_cell(found.get(method)) for method in METHODS]
         lines.append(f"| `{name}` | {' | '.join(cells)} | {', '.join(found['fixed']) or '-'} |")
+    others = [f"`{name}`" for name in list_models() if name not in known and name not in FILTERS]
+    if others:
+        lines += ["", *textwrap.wrap(f"Not recorded yet: {', '.join(others)}.", 120, break_on_hyphens=False)]
     return "\n".join(lines) + "\n"
+
+
+def write_page(results: dict[str, Any]) -> None:
+    """Replace the table of docs/export.md."""
+    head, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    with atomic_write(PAGE) as temporary:
+        temporary.write_text(f"{head}{BEGIN}{table(results)}{END}{tail}")
 
 
 def _cell(result: dict[str, Any] | None) -> str:
@@ -175,6 +198,7 @@ def main() -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"networks": {}}
     results["versions"] = {name: importlib.metadata.version(name) for name in PACKAGES}
     known = results["networks"]
+    write_page(results)
     for name in arguments.names or [name for name in _small_first() if name not in known]:
         start = time.monotonic()
         found = record(name, arguments.packages)
@@ -182,6 +206,7 @@ def main() -> None:
         results["networks"] = {key: known[key] for key in list_models() if key in known}
         with atomic_write(RESULTS) as temporary:
             temporary.write_text(json.dumps(results, indent=1) + "\n")
+        write_page(results)
         print(f"{name}, {time.monotonic() - start:.0f} s: {found}", flush=True)
 
 

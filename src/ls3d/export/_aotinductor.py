@@ -52,7 +52,7 @@ def export_aotinductor(
         program = capture(job.signature)
         package = temporary.with_suffix(PACKAGE_SUFFIX)  # torch takes no other
         try:
-            _write(with_standard_operations(program, "grid_sample"), metadata, package)
+            write_package(with_standard_operations(program, "grid_sample"), metadata, package)
             names = tuple(sorted(open_dimensions(program, job.signature)))
             comparison = compare(PackageSession(package, trusted=True), job.signature, names)
             report = comparison.report(job.network.name, job.path, "AOTInductor", names)
@@ -62,7 +62,7 @@ def export_aotinductor(
     return report
 
 
-def _write(program: ExportedProgram, metadata: dict[str, str], path: Path) -> None:
+def write_package(program: ExportedProgram, metadata: dict[str, str], path: Path) -> None:
     """Compile a traced network.
 
     Raises:
