@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._inductor import config
 
 from ls3d.errors import InputError
 from ls3d.export import export_aotinductor
@@ -24,9 +25,9 @@ def test_native_code_must_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         load_model(tmp_path / "network.pt2")
 
 
-def test_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (str(tmp_path / "missing"),))
-    with pytest.raises(InputError, match="needs a C\\+\\+ compiler, and none was found"):
+def test_without_a_compiler(tmp_path: Path) -> None:
+    without = config.patch({"cpp.cxx": (str(tmp_path / "missing"),)})
+    with without, pytest.raises(InputError, match="needs a C\\+\\+ compiler, and none was found"):
         export_aotinductor("blend", tmp_path / "blend.pt2")
     assert not list(tmp_path.iterdir())
 
