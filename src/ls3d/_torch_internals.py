@@ -76,3 +76,15 @@ def reversed_padding(conv: ConvNd) -> list[int]:
 def storage_id(storage: torch.UntypedStorage) -> int:
     """A number that identifies a storage while it exists, on the meta device too, where all data pointers are 0."""
     return int(storage._cdata)
+
+
+def has_cpp_compiler() -> bool:
+    """Whether ``torch.compile`` and AOTInductor find a C++ compiler."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return False
+    return True

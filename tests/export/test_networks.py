@@ -1,7 +1,10 @@
-"""Networks as ONNX files: what every registered one gives, the file's metadata, and jobs that run it."""
+"""Networks as ONNX files: what they compute, their metadata, and files that are damaged or of others."""
 
 from __future__ import annotations
 
+import functools
+import json
+import operator
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -10,90 +13,25 @@ from typing import Any
 import pytest
 import torch
 from helpers.marks import slow_except
-from helpers.videos import Clip, decode, planes
-from torch import nn
+from helpers.scripts import load_script
 
-from ls3d.enhance import EnhanceOptions, interpolate
 from ls3d.errors import InputError, OutputExistsError
 from ls3d.export import export_onnx
-from ls3d.inference import Classifier, Enhancer
-from ls3d.models import (
-    EnhancementTraits,
-    InterpolationNetwork,
-    Network,
-    RecognitionNet,
-    RecognitionTraits,
-    create_model,
-    list_models,
-    load_enhancement_model,
-    load_model,
-    model_info,
-)
+from ls3d.inference import Enhancer
+from ls3d.models import create_model, load_enhancement_model, load_model
+from ls3d.models.exported import METADATA_KEY, OnnxSession
 
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-#: Filters of FFmpeg, which are no graphs.
-FILTERS = {"minterpolate", "nlmeans"}
-#: Arguments of narrower or shallower networks.
-SMALL: dict[str, dict[str, Any]] = {
-    "vfi_ls3d": {"width": 8, "ls3d_blocks": [1, 6]},
-    "vfi_conv3d": {"width": 8},
-    "vfi_ls3d_plus_s": {"width": 8, "levels": 3},
-    "vdn_ls3d": {"width": 8},
-    "vsr_ls3d": {"width": 8},
-}
-QUICK = {"bicubic", "blend"}
+QUICK = {"vfi_conv3d"}
 
 
-def exportable(name: str) -> bool:
-    traits = model_info(name).traits
-    clips = isinstance(traits, RecognitionTraits) and traits.modalities == ("clip",)
-    return name not in FILTERS and (clips or isinstance(traits, EnhancementTraits))
-
-
-def create(name: str) -> Network:
-    """The network with random weights where they are zero at initialization, so that every layer counts."""
-    torch.manual_seed(0)
-    network = create_model(name, **SMALL.get(name, {}))
-    for parameter in network.parameters():
-        if parameter.dim() > 1 and not parameter.any():
-            nn.init.normal_(parameter, std=0.02)
-    return network.eval()
-
-
-@pytest.mark.parametrize("name", slow_except([name for name in list_models() if exportable(name)], QUICK))
-def test_every_network_gives_the_same_in_onnx_runtime(name: str, tmp_path: Path) -> None:
-    report = export_onnx(create(name), tmp_path / "network.onnx")
-    assert max(report.differences.values()) <= 1e-4 * max(1.0, report.largest_value)
-
-
-def test_a_file_holds_what_the_weights_file_does(tmp_path: Path) -> None:
-    network = create_model("r2d_18", num_classes=3, frames=4)
-    assert isinstance(network, RecognitionNet)
-    clip = {"frames": 4, "fps": 10.0, "size": [64, 96], "share": 0.875}
-    network.config = network.require_config().with_metadata(license="CC0", classes=["a", "b", "c"], clip=clip)
-    export_onnx(network, tmp_path / "network.onnx")
-    found = load_model(tmp_path / "network.onnx")
-    assert isinstance(found, RecognitionNet)
-    assert found.config == network.config
-    clips = torch.randint(256, (2, 3, 4, 64, 96), dtype=torch.uint8)
-    expected = Classifier(network).probabilities(clips)
-    torch.testing.assert_close(Classifier(found).probabilities(clips), expected, rtol=1e-3, atol=1e-5)
-
-
-def test_an_exported_network_takes_the_place_of_the_network_in_a_job(tmp_path: Path) -> None:
-    network = create("vfi_ls3d")
-    assert isinstance(network, InterpolationNetwork)
-    export_onnx(network, tmp_path / "vfi.onnx")
-    source = Clip(frames=4).write(tmp_path / "in.mp4")
-    outputs = []
-    for name, model in (("torch", network), ("onnx", tmp_path / "vfi.onnx")):
-        interpolate(source, tmp_path / f"{name}.mkv", model=model, factor=2, options=EnhanceOptions(codec="ffv1"))
-        outputs.append(decode(tmp_path / f"{name}.mkv"))
-    assert len(outputs[0]) == len(outputs[1]) == 8
-    for first, second in zip(*outputs, strict=True):
-        for plane, other in zip(planes(first), planes(second), strict=True):
-            assert abs(plane - other).max() <= 1
+@pytest.mark.parametrize("name", slow_except(["vfi_conv3d", "late_fusion", "audio_resnet_18"], QUICK))
+def test_networks_give_the_same_in_every_way(name: str) -> None:
+    found = load_script("record_exports").record(name, packages=False)
+    for method in ("compile", "export", "onnx"):
+        assert found[method].get("difference", found[method]) <= 1e-4, method
 
 
 def test_times_are_fixed_in_the_file(tmp_path: Path) -> None:
@@ -114,13 +52,12 @@ def test_times_are_fixed_in_the_file(tmp_path: Path) -> None:
         ({"model": "bicubic", "times": [Fraction(1, 2)]}, "times bicubic doesn't interpolate"),
         ({"model": "vfi_conv3d", "times": [Fraction(1, 3)]}, "times 1/3: expected 1/4, 1/2 or 3/4"),
         ({"model": "vfi_conv3d", "size": (66, 64)}, "size 66x64: expected multiples of 4"),
-        ({"model": "audio_resnet_18"}, "audio_resnet_18 can't be exported"),
         ({"model": "minterpolate"}, "the network can't be traced by torch.export"),
     ],
 )
 def test_what_cannot_be_exported(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
     options = {"model": "blend", "path": "network.onnx", **arguments}
-    if options["model"] in ("vfi_conv3d", "audio_resnet_18"):
+    if options["model"] == "vfi_conv3d":
         options["model"] = create_model(options["model"])
     path = options.pop("path")
     with pytest.raises(InputError, match=re.escape(message)):
@@ -140,3 +77,83 @@ def test_files_that_are_not_ours(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "other.onnx").write_bytes(content)
     with pytest.raises(InputError, match=r"other\.onnx can't be run by ONNX Runtime"):
         load_model(tmp_path / "other.onnx")
+
+
+@pytest.fixture(scope="module")
+def blend(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("blend") / "blend.onnx"
+    export_onnx("blend", path)
+    return path
+
+
+def test_a_truncated_file(blend: Path, tmp_path: Path) -> None:
+    content = blend.read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"cut\.onnx"):
+        load_model(tmp_path / "cut.onnx")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "",
+        "[]",
+        ("architecture", 3),
+        ("exported", None),
+        ("exported/traits", []),
+        ("exported/traits/task", "cooking"),
+        ("exported/traits/times", ["1/2"]),
+        ("exported/traits/scale", "four"),
+        ("exported/traits/scale", 0),
+        ("exported/traits/size_multiple", 1.5),
+        ("exported/traits/value_range", [1.0]),
+        ("exported/traits/value_range", [1.0, 0.0]),
+        ("exported/traits/unknown", 1),
+        ("exported/times", []),
+        ("exported/times", ["1/0"]),
+        ("exported/times", [{}]),
+    ],
+)
+def test_metadata_that_are_not_ours(change: Any, blend: Path, tmp_path: Path) -> None:
+    model = onnx.load(blend)
+    (entry,) = (entry for entry in model.metadata_props if entry.key == METADATA_KEY)
+    if isinstance(change, tuple):
+        values = json.loads(entry.value)
+        *folders, key = change[0].split("/")
+        functools.reduce(operator.getitem, folders, values)[key] = change[1]
+        entry.value = json.dumps(values)
+    else:
+        entry.value = change
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(InputError, match="its metadata are not those that `ls3d export` writes") as error:
+        load_model(tmp_path / "other.onnx")
+    assert "\n" not in str(error.value)
+
+
+def test_metadata_of_another_network(tmp_path: Path, blend: Path) -> None:
+    model = onnx.load(blend)
+    (entry,) = (entry for entry in model.metadata_props if entry.key == METADATA_KEY)
+    entry.value = entry.value.replace('"scale": 1', '"scale": 2')
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(InputError, match="blend returned a tensor of shape"):
+        Enhancer(load_enhancement_model(tmp_path / "other.onnx")).interpolate(
+            torch.rand(1, 3, 2, 8, 8), [Fraction(1, 2)]
+        )
+
+
+def test_memory_is_measured_where_another_runtime_computes(blend: Path) -> None:
+    enhancer = Enhancer(load_enhancement_model(blend))
+    assert enhancer.fit_memory(2 << 30) >= 64
+    with pytest.raises(InputError, match="max_memory 699 MiB: too little"):
+        enhancer.fit_memory(699 << 20)
+
+
+def test_memory_that_runs_out_makes_tiles_smaller(blend: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = OnnxSession(blend)
+
+    def run(*_: Any) -> Any:
+        raise Exception("Failed to allocate memory for requested buffer of size 4096")  # as onnxruntime
+
+    monkeypatch.setattr(session._session, "run", run)
+    with pytest.raises(torch.OutOfMemoryError, match="Failed to allocate"):
+        session(torch.rand(1, 3, 2, 8, 8))

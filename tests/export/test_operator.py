@@ -11,9 +11,10 @@ import torch
 from helpers.textures import random_texture
 from torch import Tensor, nn
 
-from ls3d.export._graph import OperatorForm, Signature, trace
+from ls3d.export._graph import OperatorForm, capture, with_standard_operations
 from ls3d.export._motion import bilateral_motion as exported_motion
 from ls3d.export._operator import as_grid_sample
+from ls3d.export._prepare import Signature
 from ls3d.nn import LS3DConv3d
 from ls3d.ops import Interpolation, bilateral_motion, ls3d_conv3d
 
@@ -76,7 +77,7 @@ def test_samples_of_grid_sample_equal_the_operator(name: str) -> None:
     arguments = (clip, offset, mask, layer.weight, layer.bias)
     options = (layer.stride, layer.padding, layer.dilation, layer.groups, layer.interpolation)
     expected = ls3d_conv3d(*arguments, *options)  # type: ignore[arg-type]
-    torch.testing.assert_close(as_grid_sample(*arguments, *options), expected, rtol=1e-10, atol=1e-10)  # type: ignore[arg-type]
+    torch.testing.assert_close(as_grid_sample(*arguments, *options), expected, rtol=1e-10, atol=1e-10)
 
 
 class Layers(nn.Module):
@@ -86,7 +87,8 @@ class Layers(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layer_of(case) for case in cases)
 
-    def forward(self, clip: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
+        (clip,) = inputs
         return torch.cat([layer(clip).flatten(1) for layer in self.layers], dim=1)
 
 
@@ -96,7 +98,8 @@ def test_onnx_runtime_computes_the_operator_for_other_sizes(form: OperatorForm, 
     dynamic = {"clip": {3: "height", 4: "width"}}
     signature = Signature(module, {"clip": torch.randn(2, 12, 5, 9, 11)}, dynamic, "rows")
     with torch.no_grad():
-        program = torch.onnx.export(trace(signature, form), dynamo=True, verbose=False, opset_version=20)
+        standard = with_standard_operations(capture(signature), form)
+        program = torch.onnx.export(standard, dynamo=True, verbose=False, opset_version=20, input_names=["clip"])
     assert program is not None
     kinds = [node.op_type for node in program.model.graph]
     bilinear = sum(case.interpolation == "bilinear" for case in CASES.values())

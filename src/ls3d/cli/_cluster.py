@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ls3d.cli._console import (
     INTERRUPTED,
+    SOME_FAILED,
     TERMINATED,
     ProgressStyle,
     TerminatedError,
@@ -19,7 +20,6 @@ from ls3d.cli._console import (
     shown_progress,
     terminable,
 )
-from ls3d.cli._file_list import SOME_FAILED
 from ls3d.errors import InputError
 from ls3d.terminal import console, one_line
 

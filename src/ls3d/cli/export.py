@@ -1,10 +1,11 @@
-"""``ls3d export``: a network as an ONNX file."""
+"""``ls3d export``: a network as an ONNX file, or as a package of AOTInductor."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -20,9 +21,12 @@ def register(app: typer.Typer) -> None:
 
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A network's name, or its weights file.")],
-    path: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file.", dir_okay=False)],
+    path: Annotated[Path, typer.Argument(metavar="OUT", help="The file, .onnx or .pt2.", dir_okay=False)],
     target: Annotated[
-        str, typer.Option(help="Runtime that the file is for: onnxruntime, openvino or tensorrt.")
+        str,
+        typer.Option(
+            help="Runtime that the file is for: onnxruntime, openvino, tensorrt, or aotinductor for a .pt2 package."
+        ),
     ] = "onnxruntime",
     times: Annotated[
         str | None,
@@ -34,18 +38,20 @@ def export(
     frames: Annotated[int | None, typer.Option(help="Recognition: frames of the clip it is traced with.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a network as ONNX, compare it with PyTorch, and print the largest difference.
+    """Write a network as ONNX or as native code, compare it with PyTorch, and print the largest difference.
 
     Batch, height, width and the length of clips are open. The file runs in ls3d, too: --model OUT.onnx.
 
+    A .pt2 package holds native code for this kind of CPU. ls3d loads one only where LS3D_TRUST_NATIVE_CODE is 1.
+
     Example: ls3d export vfi vfi.onnx
     """
-    from ls3d.export import export_onnx
+    from ls3d.export import Target, export_aotinductor, export_onnx
 
-    report = export_onnx(
+    run = partial(export_onnx, target=cast(Target, target)) if target != "aotinductor" else export_aotinductor
+    report = run(
         model,
         path,
-        target=target,  # type: ignore[arg-type]  # checked there
         times=None if times is None else [_fraction(part) for part in times.split(",")],
         size=None if size is None else _read_size(size),
         length=frames,
@@ -56,7 +62,8 @@ def export(
     for shape, difference in report.differences.items():
         sides = "x".join(map(str, shape))
         shown.print(
-            f"{sides}: differs from PyTorch by at most {difference:.2g} (values up to {report.largest_value:.3g})"
+            f"{sides}: {report.runtime} differs from PyTorch by at most {difference:.2g} "
+            f"(values up to {report.largest_value:.3g})"
         )
     shown.print(f"{report.path}: {report.path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ls3d.errors import InputError
 from ls3d.inference.device import resolve_device
-from ls3d.inference.memory import largest_tile
+from ls3d.inference.memory import largest_tile, peak_bytes, peak_growth
 from ls3d.inference.tiling import SMALLEST_TILE, Tiler
-from ls3d.models.network import EnhancementNetwork
+from ls3d.models.network import EnhancementNetwork, InterpolationNetwork
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -140,7 +140,8 @@ class Enhancer:
     def fit_memory(self, limit: int, reserved: int = 0) -> int:
         """Limit tiles to a size with which the process needs at most ``limit`` bytes of main memory.
 
-        The memory that the network needs per pixel is measured on a small frame.
+        The memory that the network needs per pixel is measured on a small frame: that of torch's tensors, or of the
+        process where another runtime computes.
 
         Args:
             limit: for the whole process.
@@ -150,16 +151,18 @@ class Enhancer:
             The maximum side of a tile.
 
         Raises:
-            InputError: the limit is too low for the smallest tiles.
+            InputError: the limit is too low for the smallest tiles, or the memory can't be measured on this system.
         """
         length = 2 if self.traits.times else self.traits.frames_before + 1 + self.traits.frames_after
         sample = torch.zeros(1, 3, length, _SAMPLE_SIDE, _SAMPLE_SIDE, device=self.device)
         arguments: tuple[Any, ...] = ()
-        if self.traits.times:
-            arguments = ([0.25, 0.5, 0.75],)
+        if isinstance(self.network, InterpolationNetwork):
+            arguments = (self.network.fixed_times or (0.25, 0.5, 0.75),)
         elif self.traits.takes_sigma:
             arguments = (torch.zeros(1, device=self.device),)
-        side = largest_tile(lambda part: self._run(part, *arguments), sample, max(limit - reserved - _BASE_MEMORY, 0))
+        measure = peak_bytes if self.network.runs_in_torch else peak_growth
+        budget = max(limit - reserved - _BASE_MEMORY, 0)
+        side = largest_tile(lambda part: self._run(part, *arguments), sample, budget, measure)
         if side < SMALLEST_TILE:
             message = f"{limit >> 20} MiB: too little for the smallest tiles, {SMALLEST_TILE} pixels"
             if reserved:

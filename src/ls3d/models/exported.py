@@ -1,13 +1,16 @@
-"""Networks from ONNX files that ``ls3d export`` wrote, run by ONNX Runtime."""
+"""Networks from files that ``ls3d export`` wrote, run by ONNX Runtime, OpenVINO or AOTInductor."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -20,58 +23,248 @@ from ls3d.models.network import (
     Network,
     RecognitionTraits,
     RestorationNetwork,
+    Times,
     required_sigma,
 )
 from ls3d.models.recognition._base import RecognitionNet
 
-#: Suffix of the files.
 ONNX_SUFFIX = ".onnx"
+PACKAGE_SUFFIX = ".pt2"
+
+#: Suffixes of exported files.
+EXPORTED_SUFFIXES = (ONNX_SUFFIX, PACKAGE_SUFFIX)
 
 #: Name of the metadata property that holds JSON.
 METADATA_KEY = "ls3d"
 
+#: Environment variable that allows packages, which hold native code; its value must be 1.
+TRUST_VARIABLE = "LS3D_TRUST_NATIVE_CODE"
 
 #: Runtimes of an ONNX session, the preferred one first.
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
-def create_session(path: str | os.PathLike[str]) -> Any:
-    """Open an ONNX file with ONNX Runtime, on as many threads as torch uses.
+T = TypeVar("T")
+
+
+class Session(Protocol):
+    """An opened file with one output.
+
+    Attributes:
+        metadata: properties of the file.
+    """
+
+    metadata: Mapping[str, str]
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Run the file on its inputs, in order."""
+
+
+class OnnxSession:
+    """An ONNX file in ONNX Runtime, on as many threads as torch uses.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        shapes: of the inputs; names stand for open sizes.
+        metadata: properties of the file.
 
     Raises:
         InputError: the runtime can't read or run the file.
         MissingExtraError: onnxruntime is not installed.
     """
-    require("onnxruntime", "export")
-    import onnxruntime as runtime
 
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    available = runtime.get_available_providers()
-    try:
-        return runtime.InferenceSession(os.fspath(path), options, providers=[p for p in _PROVIDERS if p in available])
-    except Exception as error:  # the runtime's exceptions have no common base
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{os.fspath(path)} can't be run by ONNX Runtime ({reason})") from error
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        require("onnxruntime", "export")
+        import onnxruntime as runtime
+
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        available = runtime.get_available_providers()
+        providers = [provider for provider in _PROVIDERS if provider in available]
+        try:
+            self._session = runtime.InferenceSession(os.fspath(path), options, providers=providers)
+        except Exception as error:  # the runtime's exceptions have no common base
+            raise InputError(f"{os.fspath(path)} can't be run by ONNX Runtime ({_first_line(error)})") from error
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
+        self.shapes: list[list[int | str]] = [entry.shape for entry in self._session.get_inputs()]
+        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Run the file on its inputs, in order."""
+        try:
+            (found,) = self._session.run(None, dict(zip(self._inputs, _arrays(inputs), strict=True)))
+        except Exception as error:  # as above
+            raise _failure("ONNX Runtime", error, inputs) from error
+        return torch.from_numpy(found).to(inputs[0].device)
+
+
+class OpenVinoSession:
+    """An ONNX file in OpenVINO, in single precision on the CPU, on as many threads as torch uses.
+
+    Args:
+        path: the file.
+        metadata: properties of the file.
+
+    Raises:
+        InputError: OpenVINO can't read or run the file.
+        MissingExtraError: openvino is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], metadata: Mapping[str, str]) -> None:
+        require("openvino", "openvino")
+        import openvino  # type: ignore[import-untyped]
+
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        try:
+            self._model = openvino.Core().compile_model(os.fspath(path), "CPU", options)
+        except RuntimeError as error:
+            raise InputError(f"{os.fspath(path)} can't be run by OpenVINO ({_first_line(error)})") from error
+        self.metadata = metadata
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Run the file on its inputs, in order."""
+        try:
+            found = self._model(_arrays(inputs))[0]
+        except RuntimeError as error:
+            raise _failure("OpenVINO", error, inputs) from error
+        return torch.from_numpy(found.copy()).to(inputs[0].device)
+
+
+class PackageSession:
+    """A package of AOTInductor, which is a shared library for the CPU.
+
+    Args:
+        path: the file.
+        trusted: whether its code may run; otherwise the environment variable ``LS3D_TRUST_NATIVE_CODE=1`` allows it.
+
+    Attributes:
+        metadata: properties of the file.
+
+    Raises:
+        InputError: packages are not allowed, or torch can't load the file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], trusted: bool = False) -> None:
+        if not trusted and os.environ.get(TRUST_VARIABLE) != "1":
+            raise InputError(
+                f"{os.fspath(path)} contains native code, which would run with all rights of this process; "
+                f"set the environment variable {TRUST_VARIABLE}=1 to load packages of people that you trust"
+            )
+        try:
+            self._package = torch._inductor.aoti_load_package(os.fspath(path))
+            self.metadata: Mapping[str, str] = self._package.loader.get_metadata()
+        except Exception as error:  # of the archive, of the dynamic linker, and others
+            raise InputError(f"{os.fspath(path)} can't be loaded by AOTInductor ({_first_line(error)})") from error
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Run the package on its inputs, in order."""
+        try:
+            found: Tensor = self._package(*(values.float().cpu() for values in inputs))
+        except RuntimeError as error:
+            raise _failure("AOTInductor", error, inputs) from error
+        return found.to(inputs[0].device)
+
+
+def _arrays(inputs: Sequence[Tensor]) -> list[Any]:
+    return [values.float().contiguous().numpy(force=True) for values in inputs]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _failure(runtime: str, error: Exception, inputs: Sequence[Tensor]) -> Exception:
+    """What to raise for an error of a runtime: smaller tiles are tried when memory runs out."""
+    reason = _first_line(error)
+    if "alloc" in reason.lower():
+        return torch.OutOfMemoryError(reason)
+    shapes = " and ".join(str(tuple(values.shape)) for values in inputs)
+    return InputError(f"{runtime} can't run the file on inputs of shape {shapes} ({reason})")
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What the metadata of a file say.
+
+    Attributes:
+        config: of the network that was exported.
+        traits: of the network.
+        times: of the frames that it makes, for interpolation.
+        num_classes: for recognition.
+        in_channels: for recognition.
+        target: the runtime that the file is for.
+    """
+
+    config: ModelConfig
+    traits: EnhancementTraits | RecognitionTraits
+    times: tuple[float, ...] = ()
+    num_classes: int = 0
+    in_channels: int = 3
+    target: str = ""
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Self:
+        """Read the metadata of a file.
+
+        Raises:
+            InputError: they are not those that ``ls3d export`` writes.
+        """
+        try:
+            values = json.loads(metadata[METADATA_KEY])
+            exported = values.pop("exported")
+            traits = _traits(exported["traits"])
+            times = tuple(float(Fraction(time)) for time in exported.get("times", ()))
+            if (traits.task == "interpolation") != bool(times):
+                raise ValueError(f"the times of a network for {traits.task} are {times}")
+            numbers = {name: exported[name] for name in ("num_classes", "in_channels") if name in exported}
+            if not all(type(number) is int and number >= 0 for number in numbers.values()):
+                raise ValueError(f"{numbers}: expected numbers")
+            return cls(ModelConfig.from_dict(values), traits, times, target=exported.get("target", ""), **numbers)
+        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            message = f"{os.fspath(path)}: its metadata are not those that `ls3d export` writes"
+            raise InputError(f"{message} ({type(error).__name__}: {_first_line(error)})") from error
+
+
+def _traits(stated: dict[str, Any]) -> EnhancementTraits | RecognitionTraits:
+    if stated["task"] in ("interpolation", "super-resolution", "denoising"):
+        low, high = stated["value_range"]
+        return _typed(EnhancementTraits(**{**stated, "value_range": (float(low), float(high))}))
+    return _typed(RecognitionTraits(**{**stated, "modalities": tuple(stated["modalities"])}))
+
+
+def _typed(traits: T) -> T:
+    """The traits, if each has the type that it is declared with.
+
+    Raises:
+        TypeError: one has another type.
+    """
+    for name in ("size_multiple", "scale", "frames_before", "frames_after", "clip_length"):
+        value = vars(traits).get(name)
+        if value is not None and type(value) is not int:
+            raise TypeError(f"{name} is {value!r}, expected an integer")
+    if vars(traits).get("times") not in (None, *get_args(Times)):
+        raise TypeError(f"times is {vars(traits)['times']!r}, expected {' or '.join(get_args(Times))}")
+    return traits
 
 
 def load_exported(path: str | os.PathLike[str]) -> Network:
-    """Open an ONNX file that ``ls3d export`` wrote. The network has no parameters; ONNX Runtime computes its output.
+    """Open a file that ``ls3d export`` wrote. The network has no parameters; another runtime computes its output.
+
+    That is the runtime that the file was exported for; ONNX Runtime takes the place of OpenVINO where that is missing.
 
     Raises:
-        InputError: it is another file.
+        InputError: it is another file, it is damaged, or it is a package and those are not allowed.
         MissingExtraError: onnxruntime is not installed.
     """
-    session = create_session(path)
-    try:
-        metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
-        exported = metadata.pop("exported")
-        config = ModelConfig.from_dict(metadata)
-        network = _network_of(_Session(session), exported)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{os.fspath(path)} is not a file that `ls3d export` wrote ({error})") from error
-    network.config = config
+    session: Session = PackageSession(path) if Path(path).suffix == PACKAGE_SUFFIX else OnnxSession(path)
+    description = _Description.read(path, session.metadata)
+    if description.target == "openvino" and importlib.util.find_spec("openvino") is not None:
+        session = OpenVinoSession(path, session.metadata)
+    network = _network_of(session, description)
+    network.config = description.config
     # A job that is resumed compares the state of its networks.
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").digest()
@@ -79,35 +272,21 @@ def load_exported(path: str | os.PathLike[str]) -> Network:
     return network.eval()
 
 
-def _network_of(session: _Session, exported: dict[str, Any]) -> Network:
-    stated = exported["traits"]
-    if stated["task"] == "recognition":
-        traits = RecognitionTraits(**{**stated, "modalities": tuple(stated["modalities"])})
-        return _Recognition(session, traits, exported["num_classes"], exported["in_channels"])
-    frames = EnhancementTraits(**{**stated, "value_range": tuple(stated["value_range"])})
-    if frames.times is not None:
-        return _Interpolation(session, frames, [Fraction(time) for time in exported["times"]])
-    return _Restoration(session, frames)
-
-
-class _Session:
-    """A session of ONNX Runtime with one output, for tensors."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self._inputs = [entry.name for entry in session.get_inputs()]
-
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        arrays = [values.float().contiguous().numpy(force=True) for values in inputs]
-        (found,) = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
-        return torch.from_numpy(found).to(inputs[0].device)
+def _network_of(session: Session, description: _Description) -> Network:
+    traits = description.traits
+    if isinstance(traits, RecognitionTraits):
+        return _Recognition(session, traits, description.num_classes, description.in_channels)
+    return _Restoration(session, traits) if traits.times is None else _Interpolation(session, traits, description.times)
 
 
 class _Interpolation(InterpolationNetwork):
-    def __init__(self, session: _Session, traits: EnhancementTraits, times: Sequence[Fraction]) -> None:
+    runs_in_torch = False
+    fixed_times: tuple[float, ...]
+
+    def __init__(self, session: Session, traits: EnhancementTraits, times: tuple[float, ...]) -> None:
         super().__init__()
         self.traits = traits
-        self._times = [float(time) for time in times]
+        self.fixed_times = times
         self._session = session
 
     def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
@@ -116,22 +295,25 @@ class _Interpolation(InterpolationNetwork):
         Raises:
             InputError: the file doesn't make frames at these times.
         """
-        wanted = self._times if times is None else list(times)
+        known = self.fixed_times
+        wanted = list(known if times is None else times)
         made = {0.0: frames[:, :, 0], 1.0: frames[:, :, 1]}
-        unknown = [time for time in wanted if time not in made and time not in self._times]
+        unknown = [time for time in wanted if time not in made and time not in known]
         if unknown:
-            known = ", ".join(f"{time:g}" for time in self._times)
+            stated = ", ".join(f"{time:g}" for time in known)
             raise InputError(
-                f"the ONNX file makes frames at the times {known}, not at {unknown[0]:g}; "
+                f"the file makes frames at the times {stated}, not at {unknown[0]:g}; "
                 "expected others, or a file exported for these times"
             )
         if any(time not in made for time in wanted):
-            made |= zip(self._times, self._session(frames).unbind(2), strict=True)
+            made |= zip(known, self._session(frames).unbind(2), strict=True)
         return torch.stack([made[time] for time in wanted], dim=2)
 
 
 class _Restoration(RestorationNetwork):
-    def __init__(self, session: _Session, traits: EnhancementTraits) -> None:
+    runs_in_torch = False
+
+    def __init__(self, session: Session, traits: EnhancementTraits) -> None:
         super().__init__()
         self.traits = traits
         self._session = session
@@ -142,15 +324,29 @@ class _Restoration(RestorationNetwork):
 
 
 class _Recognition(RecognitionNet):
-    def __init__(self, session: _Session, traits: RecognitionTraits, num_classes: int, in_channels: int) -> None:
+    def __init__(self, session: Session, traits: RecognitionTraits, num_classes: int, in_channels: int) -> None:
         super().__init__()
         self.traits = traits
         self.num_classes = num_classes
         self.in_channels = in_channels
         self._session = session
 
+    def forward_features(self, *inputs: Tensor, **named_inputs: Tensor) -> Tensor:
+        """The file has no outputs but the logits.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"an exported {self.name} returns logits only; features need its weights file")
+
     def forward(self, *inputs: Tensor, **named_inputs: Tensor) -> Tensor:
         """See ``RecognitionNet.forward``."""
-        (clip,) = (*inputs, *named_inputs.values())
-        self.check_clip(clip)
-        return self._session(clip)
+        given = [*inputs, *named_inputs.values()]
+        if len(given) != len(self.traits.modalities):
+            raise InputError(f"{len(given)} inputs: expected {', '.join(self.traits.modalities)}")
+        if self.traits.modalities == ("clip",):
+            self.check_clip(given[0])
+        logits = self._session(*given)
+        if logits.shape != (len(given[0]), self.num_classes):
+            raise InputError(f"the file returned {tuple(logits.shape)}, its metadata state {self.num_classes} classes")
+        return logits

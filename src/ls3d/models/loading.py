@@ -11,7 +11,7 @@ import torch
 from ls3d.errors import InputError
 from ls3d.models import hub
 from ls3d.models.downloads import DOWNLOADS, downloaded_weights
-from ls3d.models.exported import ONNX_SUFFIX, load_exported
+from ls3d.models.exported import EXPORTED_SUFFIXES, load_exported
 from ls3d.models.network import EnhancementNetwork, Network
 from ls3d.models.registry import create_model, is_registered, model_info
 from ls3d.models.weights import SUFFIX, bundled_weights, load_weights
@@ -26,7 +26,7 @@ def load_model(source: str | os.PathLike[str], device: torch.device | str = "cpu
     Args:
         source: the name of a task's default (``"vfi"``), of a model with bundled or downloaded weights, or of one that
             needs no weights (``"blend"``); a ``.safetensors`` file; a folder that holds ``model.safetensors``; an
-            ``.onnx`` file that ``ls3d export`` wrote; or ``"owner/name"`` on the Hugging Face Hub.
+            ``.onnx`` or ``.pt2`` file that ``ls3d export`` wrote; or ``"owner/name"`` on the Hugging Face Hub.
         device: where to put the network.
 
     Returns:
@@ -66,7 +66,7 @@ def from_pretrained(
     Raises:
         As ``load_model``.
     """
-    if Path(source).suffix == ONNX_SUFFIX and Path(source).is_file():
+    if Path(source).suffix in EXPORTED_SUFFIXES and Path(source).is_file():
         return load_exported(source).to(device)
     path = find_weights(source, revision=revision, local_files_only=local_files_only, token=token, cache_dir=cache_dir)
     if path is not None:

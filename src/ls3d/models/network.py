@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self, get_args
+from typing import Any, ClassVar, Literal, NoReturn, Self, get_args
 
 from torch import Tensor, nn
 
@@ -228,9 +228,14 @@ class Network(nn.Module):
 
 
 class EnhancementNetwork(Network):
-    """Base of the networks that map frames to frames."""
+    """Base of the networks that map frames to frames.
+
+    Attributes:
+        runs_in_torch: whether torch's tensors are all the memory that it needs; not where another runtime computes.
+    """
 
     traits: EnhancementTraits
+    runs_in_torch: ClassVar[bool] = True
 
     def forward_pyramid(self, *args: Any, **kwargs: Any) -> list[Tensor]:
         """Run the network in training; it takes the arguments of ``forward``.
@@ -243,7 +248,13 @@ class EnhancementNetwork(Network):
 
 
 class InterpolationNetwork(EnhancementNetwork):
-    """Base of the networks that make new frames between two."""
+    """Base of the networks that make new frames between two.
+
+    Attributes:
+        fixed_times: the only times at which it makes frames; None for all that ``traits.times`` allows.
+    """
+
+    fixed_times: tuple[float, ...] | None = None
 
     def forward(self, frames: Tensor, times: Sequence[float] | None = None) -> Tensor:
         """Make the frames at ``times``.
@@ -297,9 +308,11 @@ def quarter_indices(times: Sequence[float] | None) -> list[int]:
     """
     if times is None:
         return list(range(5))
-    if any(time not in QUARTERS for time in times):
+    # Not `time in QUARTERS`: torch.compile takes every number for another one where numbers are open (dynamic=True).
+    indices = [index for time in times for index, quarter in enumerate(QUARTERS) if time == quarter]
+    if len(indices) != len(times):
         raise ValueError(f"times are {list(times)}, expected multiples of 1/4 from 0 to 1")
-    return [QUARTERS.index(time) for time in times]
+    return indices
 
 
 def required_sigma(sigma: Tensor | None) -> Tensor:

@@ -170,7 +170,9 @@ class RecognitionNet(Network):
             InputError: it is not ``(N, in_channels, T, H, W)``, or T is not ``traits.clip_length``.
         """
         length = self.traits.clip_length
-        if clip.ndim != 5 or clip.shape[1] != self.in_channels or length not in (None, clip.shape[2]):
+        # torch.compile takes no `length in (None, clip.shape[2])` where the number of frames is open.
+        fits = clip.ndim == 5 and clip.shape[1] == self.in_channels and (length is None or clip.shape[2] == length)
+        if not fits:
             raise InputError(
                 f"a clip of shape {tuple(clip.shape)} does not fit; "
                 f"the network takes (N, {self.in_channels}, {'T' if length is None else length}, H, W)"

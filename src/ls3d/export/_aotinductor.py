@@ -1,0 +1,77 @@
+"""``export_aotinductor``: a network as a package of native code for this kind of CPU, compared with PyTorch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from torch.export import ExportedProgram
+
+from ls3d._torch_internals import has_cpp_compiler
+from ls3d.errors import InputError
+from ls3d.export._comparison import ExportReport, compare
+from ls3d.export._graph import capture, open_dimensions, with_standard_operations
+from ls3d.export._prepare import prepare
+from ls3d.files import atomic_write
+from ls3d.models import Network
+from ls3d.models.exported import METADATA_KEY, PACKAGE_SUFFIX, PackageSession
+
+log = logging.getLogger(__name__)
+
+
+def export_aotinductor(
+    model: str | os.PathLike[str] | Network,
+    path: str | os.PathLike[str],
+    *,
+    size: tuple[int, int] | None = None,
+    length: int | None = None,
+    times: Sequence[Fraction] | None = None,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Compile a network with AOTInductor for this machine's CPU, and compare the package with PyTorch on three sizes.
+
+    LS3D convolutions become standard operations, so the package runs without ls3d, from C++ too. Compiling takes
+    minutes, as many as a C++ compiler needs for some thousand lines. Arguments are those of ``export_onnx``.
+
+    Raises:
+        InputError: the network can't be exported, an argument doesn't fit it, there is no C++ compiler or it fails, or
+            the package's outputs differ from PyTorch's.
+        OutputExistsError: the file exists.
+    """
+    job = prepare(model, path, PACKAGE_SUFFIX, size=size, length=length, times=times, overwrite=overwrite)
+    if not has_cpp_compiler():
+        raise InputError("a package needs a C++ compiler, and none was found: install g++, or set CXX to another one")
+    metadata = {METADATA_KEY: job.metadata_for("aotinductor")}
+    with torch.no_grad(), warnings.catch_warnings(), atomic_write(job.path) as temporary:
+        warnings.simplefilter("ignore", FutureWarning)
+        program = capture(job.signature)
+        package = temporary.with_suffix(PACKAGE_SUFFIX)  # torch takes no other
+        try:
+            write_package(with_standard_operations(program, "grid_sample"), metadata, package)
+            names = tuple(sorted(open_dimensions(program, job.signature)))
+            comparison = compare(PackageSession(package, trusted=True), job.signature, names)
+            report = comparison.report(job.network.name, job.path, "AOTInductor", names)
+            package.replace(temporary)
+        finally:
+            package.unlink(missing_ok=True)
+    return report
+
+
+def write_package(program: ExportedProgram, metadata: dict[str, str], path: Path) -> None:
+    """Compile a traced network.
+
+    Raises:
+        InputError: it can't be compiled.
+    """
+    try:
+        configuration = {"aot_inductor.metadata": metadata}
+        torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=configuration)
+    except Exception as error:  # of the code generator, or of the compiler
+        log.debug("AOTInductor failed", exc_info=True)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"the network can't be compiled by AOTInductor ({reason})") from error
