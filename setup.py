@@ -24,8 +24,16 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 SOURCES = Path("src/ls3d/ops/backends/cpu/csrc")
-FLAGS = ["-O3", "-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno"]
+FLAGS = ["-O3", "-std=gnu++17", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno"]
 FLAGS += ["-fno-trapping-math", "-fno-exceptions", "-fno-rtti", "-Wno-psabi", "-g0"]
+LINK_FLAGS: list[str] = []
+# The source has vectors of GCC and clang, which Microsoft's compiler doesn't know, so MinGW is used on Windows. Its
+# runtimes, OpenMP included, are linked statically: they are not on other computers.
+ON_WINDOWS = sys.platform == "win32"
+if ON_WINDOWS:
+    LINK_FLAGS += ["-static"]
+else:
+    FLAGS += ["-fPIC"]
 PROBLEM = "build_problem.txt"  # read by ls3d.ops.backends.cpu.library
 X86 = {
     "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"],
@@ -37,6 +45,11 @@ class BuildKernel(build_ext):
     """Compiles the kernels for each instruction set, and links the objects with their dispatchers."""
 
     problem = ""  # the first error of the compiler, if there was one
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if ON_WINDOWS and self.compiler is None:
+            self.compiler = "mingw32"
 
     def run(self) -> None:
         super().run()
@@ -87,7 +100,7 @@ class BuildKernel(build_ext):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             compiled = list(pool.map(lambda unit: self._compile(*unit), units))
         objects = [name for names in compiled for name in names]
-        self.compiler.link_shared_object(objects, str(target), extra_postargs=openmp, target_lang="c++")
+        self.compiler.link_shared_object(objects, str(target), extra_postargs=[*openmp, *LINK_FLAGS], target_lang="c++")
 
     def _compile(self, source: str, label: str, flags: list[str]) -> list[str]:
         folder = str(Path(self.build_temp) / label)

@@ -57,7 +57,7 @@ def homes() -> dict[str, list[str]]:
     protected: list[dict[str, Any]] = [contract for contract in contracts if contract["type"] == "protected"]
     found = {name: contract["allowed_importers"] for contract in protected for name in contract["protected_modules"]}
     # Imported by ``require`` alone, hence not in import-linter's graph.
-    return {**found, "huggingface_hub": ["ls3d.models.hub"]}
+    return {**found, "huggingface_hub": ["ls3d.models.hub"], "vapoursynth": ["ls3d.hosts.vapoursynth"]}
 
 
 def required_packages() -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ _PUBLIC = {
     "errors": "ls3d.errors",
     "evaluation": "ls3d.evaluation",
     "explain": "ls3d.explain",
+    "hosts": "ls3d.hosts",
     "inference": "ls3d.inference",
     "metrics": "ls3d.metrics",
     "models": "ls3d.models",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # the names of _PUBLIC for type checkers; tests/test_imports.
     from ls3d import errors as errors
     from ls3d import evaluation as evaluation
     from ls3d import explain as explain
+    from ls3d import hosts as hosts
     from ls3d import inference as inference
     from ls3d import metrics as metrics
     from ls3d import models as models

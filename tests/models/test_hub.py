@@ -2,17 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from helpers.marks import slow_except
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ls3d.errors import InputError, MissingExtraError
-from ls3d.models import Network, RecognitionNet, create_model, from_pretrained, load_model, push_to_hub, save_pretrained
+from ls3d.models import (
+    Network,
+    RecognitionNet,
+    Task,
+    create_model,
+    from_pretrained,
+    list_models,
+    load_model,
+    model_info,
+    push_to_hub,
+    save_pretrained,
+)
+from ls3d.models.card import model_card
 from ls3d.models.recognition.c3d import C3D
+
+if TYPE_CHECKING:
+    from helpers.hub_server import HubServer
+
+#: A network of each task with parameters, small where its arguments allow it.
+ONE_OF_EACH: dict[Task, tuple[str, dict[str, Any]]] = {
+    "interpolation": ("vfi_ls3d_plus_s", {"width": 8, "levels": 3}),
+    "super-resolution": ("vsr_p3d_ls3d", {}),
+    "denoising": ("vdn_ls3d", {"width": 8}),
+    "recognition": ("r3d_18", {"num_classes": 3, "width": 8}),
+    "audio": ("audio_resnet_18", {"num_classes": 3}),
+    "audio-visual": ("av_r3d_18", {"num_classes": 3}),
+    "multimodal": (
+        "late_fusion",
+        {
+            "num_classes": 3,
+            "clip_arguments": {"width": 8},
+            "flow_arguments": {"width": 8},
+            "spectrogram": None,
+        },
+    ),
+}
 
 
 @pytest.fixture
@@ -42,6 +81,90 @@ def test_a_folder_holds_weights_configuration_and_card(model: Network, tmp_path:
     assert not from_pretrained(folder).training
 
 
+def round_trip(model: Network, folder: Path) -> None:
+    """Save a network, load it again, and compare everything that is kept."""
+    save_pretrained(model, folder, license="MIT")
+    found = from_pretrained(folder)
+    assert same(found, model)
+    assert (found.name, found.traits) == (model.name, model.traits)
+    assert found.require_config().arguments == model.require_config().arguments
+
+
+@pytest.mark.parametrize("task", slow_except(ONE_OF_EACH, set(ONE_OF_EACH) - {"audio-visual"}))
+def test_a_network_of_each_task_is_loaded_as_it_was_saved(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    name, arguments = ONE_OF_EACH[task]
+    model = create_model(name, **arguments)
+    assert model.traits.task == task
+    round_trip(model, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_models())
+def test_every_network_is_loaded_as_it_was_saved(name: str, tmp_path: Path) -> None:
+    round_trip(create_model(name), tmp_path)
+
+
+class TestTampered:
+    """Weights that are not those that were saved are refused by one sentence that says so."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        return save_pretrained(create_model("vsr_p3d_ls3d"), tmp_path / "mine")
+
+    def change(self, folder: Path, **metadata: object) -> None:
+        """Write the weights with other values, and with changed metadata."""
+        path = folder / "model.safetensors"
+        with safe_open(path, "pt") as file:
+            kept = json.loads(file.metadata()["ls3d"])
+        tensors = load_file(path)
+        next(iter(tensors.values())).view(-1)[0] += 1e-3
+        save_file(tensors, path, {"ls3d": json.dumps({**kept, **metadata})})
+
+    def test_another_bit(self, folder: Path) -> None:
+        path = folder / "model.safetensors"
+        content = bytearray(path.read_bytes())
+        content[-4] ^= 1  # the last bit of a value's fraction
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"model.safetensors is damaged: its tensors don't have the SHA-256"):
+            from_pretrained(folder)
+
+    def test_another_value(self, folder: Path) -> None:
+        self.change(folder)
+        with pytest.raises(InputError, match=r"model.safetensors is damaged"):
+            load_model(folder / "model.safetensors")
+
+    def test_another_digest_too(self, folder: Path) -> None:
+        self.change(folder, sha256="0" * 64)
+        with pytest.raises(InputError, match=r"not the file that config.json describes, which has another sha256$"):
+            from_pretrained(folder)
+
+    def test_another_offset_limit(self, folder: Path) -> None:
+        self.change(folder, offset_limit=0.0)
+        with pytest.raises(InputError, match=r"another offset_limit$"):
+            from_pretrained(folder)
+
+    def test_a_file_with_another_digest_than_the_given_one(self, folder: Path) -> None:
+        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        from_pretrained(folder, sha256=digest.upper())
+        with pytest.raises(InputError, match=rf"model.safetensors has the SHA-256 {digest}, expected 00"):
+            from_pretrained(folder, sha256="00")
+        with pytest.raises(InputError, match=r"blend has no weights file whose SHA-256 could be compared"):
+            from_pretrained("blend", sha256=digest)
+
+    @pytest.mark.parametrize("text", ["", "[" * 100_000, "[]", " " * (5 << 20)])
+    def test_a_configuration_that_is_none(self, folder: Path, text: str) -> None:
+        (folder / "config.json").write_text(text)
+        with pytest.raises(InputError, match=r"config.json is not"):
+            from_pretrained(folder)
+
+    def test_a_folder_needs_no_configuration(self, folder: Path) -> None:
+        (folder / "config.json").unlink()
+        assert from_pretrained(folder).name == "vsr_p3d_ls3d"
+
+
 def test_errors_of_paths(model: Network, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "weights.bin").write_bytes(b"")
@@ -63,6 +186,47 @@ def test_without_huggingface_hub_the_extra_is_named(monkeypatch: pytest.MonkeyPa
             load("owner/name")
 
 
+class TestCard:
+    """What the card of a network says."""
+
+    def test_of_bundled_weights(self, tmp_path: Path) -> None:
+        card = (save_pretrained(load_model("vfi"), tmp_path / "mine", half=True) / "README.md").read_text()
+        assert 'license: "apache-2.0"' in card
+        assert "## License\n\nApache-2.0; the training clips have their own licenses" in card
+        assert "- sam2_bedroom.mp4: Apache-2.0, facebookresearch/sam2\n" in card
+        assert "model = from_pretrained('./mine')" in card
+        assert "ls3d interpolate in.mp4 out.mp4 --model ./mine" in card
+        assert "- psnr: 27.082\n" in card
+        assert "- ucf101: PSNR 34.97 dB (379 clips)" in card
+        assert '"learning_rate": 0.0008' in card
+
+    def test_of_other_weights(self, tmp_path: Path) -> None:
+        """What was measured of the bundled weights doesn't count for others."""
+        model = create_model("r3d_18", num_classes=3, width=8)
+        folder = save_pretrained(model, tmp_path, license="My own, 2026", classes=["a", "b", "c"])
+        card = (folder / "README.md").read_text()
+        assert 'license: "other"\nlicense_name: "my-own-2026"' in card
+        assert 'pipeline_tag: "video-classification"' in card
+        assert "from ls3d.inference import Classifier" in card
+        assert "## Training data\n\nNot recorded." in card
+        assert "- classes: 3, named in `config.json`" in card
+        vfi = save_pretrained(create_model("vfi"), tmp_path / "untrained")
+        assert "## Scores\n\nNone are recorded." in (vfi / "README.md").read_text()
+
+    @pytest.mark.parametrize("name", list_models())
+    def test_the_example_runs_and_the_header_is_read(self, name: str) -> None:
+        """Every statement but the last of the example, without weights; the header by the Hub's own reader."""
+        hub = pytest.importorskip("huggingface_hub")
+        text = model_card({"architecture": name, "arguments": {}, "license": "MIT"}, "owner/name")
+        data = hub.ModelCard(text).data
+        assert (data.library_name, data.license) == ("ls3d", "mit")
+        assert model_info(name).task in data.tags
+        code = text.partition("```python\n")[2].partition("```")[0]
+        imports = [line for line in code.splitlines() if line.startswith("from ")]
+        exec("\n".join(imports), {})
+        compile(code, name, "exec")
+
+
 class TestHub:
     """With ``huggingface_hub`` itself."""
 
@@ -82,6 +246,65 @@ class TestHub:
     def test_what_is_not_in_the_cache_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"'owner/none' is neither on this disk nor in the Hub's cache"):
             from_pretrained("owner/none", cache_dir=tmp_path, local_files_only=True)
+
+    @pytest.fixture
+    def small(self) -> Network:
+        name, arguments = ONE_OF_EACH["recognition"]
+        return create_model(name, **arguments)
+
+    @pytest.fixture
+    def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+        """The Hub, faked below the HTTP client of ``huggingface_hub``."""
+        httpx2 = pytest.importorskip("httpx2")
+        from helpers.hub_server import HubServer
+        from huggingface_hub import constants, set_client_factory
+        from huggingface_hub.utils._http import default_client_factory
+
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        server = HubServer("owner/name")
+        set_client_factory(lambda: httpx2.Client(transport=httpx2.MockTransport(server.handle), follow_redirects=True))
+        yield server
+        set_client_factory(default_client_factory)
+
+    def test_round_trip(self, server: HubServer, small: Network, tmp_path: Path) -> None:
+        """Uploaded, downloaded, and loaded from the cache when there is no connection."""
+        url = small.push_to_hub("owner/name", token="t", license="MIT")
+        assert url == f"https://huggingface.co/owner/name/commit/{server.commit}"
+        assert sorted(server.files) == ["README.md", "config.json", "model.safetensors"]
+        digest = hashlib.sha256(server.files["model.safetensors"]).hexdigest()
+        assert same(from_pretrained("owner/name", cache_dir=tmp_path, sha256=digest), small)
+        count = len(server.requests)
+        assert same(from_pretrained("owner/name", cache_dir=tmp_path, local_files_only=True), small)
+        assert len(server.requests) == count
+
+    def test_a_file_that_was_exchanged_on_the_hub(self, server: HubServer, small: Network, tmp_path: Path) -> None:
+        push_to_hub(small, "owner/name", token="t")
+        save_pretrained(create_model("r3d_18", num_classes=3, width=8), tmp_path / "other")
+        server.files["model.safetensors"] = (tmp_path / "other" / "model.safetensors").read_bytes()
+        with pytest.raises(InputError, match=r"owner/name: .*not the file that config.json describes.* sha256$"):
+            from_pretrained("owner/name", cache_dir=tmp_path)
+
+    def test_a_repository_needs_no_configuration(self, server: HubServer, small: Network, tmp_path: Path) -> None:
+        push_to_hub(small, "owner/name", token="t")
+        del server.files["config.json"]
+        assert same(from_pretrained("owner/name", cache_dir=tmp_path), small)
+
+    def test_what_is_not_there(self, server: HubServer, small: Network, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"the Hub has no model.safetensors of 'owner/none'"):
+            from_pretrained("owner/none", cache_dir=tmp_path)
+        server.refuses = 403
+        with pytest.raises(InputError, match="could not upload to 'owner/name'"):
+            push_to_hub(small, "owner/name", token="t")
+
+    def test_no_connection(self, server: HubServer, small: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+        from httpx2 import ConnectError
+
+        def refuse(_: object) -> None:
+            raise ConnectError("no route")
+
+        monkeypatch.setattr(server, "handle", refuse)
+        with pytest.raises(InputError, match="could not upload to 'owner/name': no route"):
+            push_to_hub(small, "owner/name", token="t")
 
     def test_upload(self, model: Network, monkeypatch: pytest.MonkeyPatch) -> None:
         import huggingface_hub

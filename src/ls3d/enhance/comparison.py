@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ls3d.enhance._arrays import ByteArray
 from ls3d.enhance._contact_sheet import Row, Tile, draw_animation, draw_sheet
 from ls3d.enhance._setup import PathLike, open_source
-from ls3d.enhance.frames import ByteArray, denoise_frames, interpolate_frames, upscale_frames
+from ls3d.enhance.frames import denoise_frames, interpolate_frames, upscale_frames
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.errors import InputError, OutputExistsError
 from ls3d.files import atomic_write

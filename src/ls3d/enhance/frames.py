@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeVar, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ls3d.enhance._arguments import check_interpolation, exact_factor, read_noise_level
-from ls3d.enhance._frame_tasks import FrameTask, FrameTensors, chain_task
+from ls3d.enhance._arrays import ArrayTensors, ByteArray, array_frame, array_of
+from ls3d.enhance._frame_tasks import FrameTask, chain_task
 from ls3d.enhance._loading import StepRequest, load_step, step_requests
 from ls3d.enhance._setup import PathLike
 from ls3d.enhance._size import SizeRequest, requested_size
@@ -32,14 +31,12 @@ from ls3d.enhance.options import DEFAULT_DENOISING, DEFAULT_INTERPOLATION, DEFAU
 from ls3d.errors import InputError
 from ls3d.inference import NetworkOutputError, Precision
 from ls3d.models import EnhancementNetwork
-from ls3d.video import Color, Frame, TimeRange, find_cuts, from_rgb, layout_of
+from ls3d.video import Frame, TimeRange, find_cuts
 
 __all__ = ["denoise_frames", "enhance_frames", "interpolate_frames", "upscale_frames"]
 
-ByteArray = npt.NDArray[np.uint8]
 FrameT = TypeVar("FrameT", ByteArray, Tensor)
 
-_RGB = Color(layout_of("gbrp"), matrix=0, full_range=True)
 _CUT_THRESHOLD = EnhanceOptions().cut_threshold
 
 
@@ -185,33 +182,6 @@ def enhance_frames(
     return _enhanced(frames, step_requests(wanted), options, wanted.size, wanted.factor)
 
 
-@dataclass(frozen=True, eq=False)
-class _ArrayFrame(Frame):
-    """A frame in memory; its picture, of 8 bits, is for the detection of cuts.
-
-    Attributes:
-        array: the frame as it was given.
-    """
-
-    array: ByteArray | Tensor = field(kw_only=True)
-
-
-class _ArrayTensors(FrameTensors):
-    """Converts the arrays of frames, not their pictures."""
-
-    def same(self, first: Frame, second: Frame) -> bool:
-        a, b = _array(first), _array(second)
-        return bool(torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else np.array_equal(a, b))
-
-    def _make(self, shot: Sequence[Frame], index: int) -> Tensor:
-        return _to_tensor(_array(shot[index])).to(self._device)
-
-
-def _array(frame: Frame) -> ByteArray | Tensor:
-    assert isinstance(frame, _ArrayFrame)
-    return frame.array
-
-
 def _enhanced(
     frames: Iterable[FrameT],
     requests: Sequence[StepRequest],
@@ -245,13 +215,13 @@ def _outputs(
     scanned = find_cuts(_numbered(frames), cut_threshold)
     task: FrameTask | None = None
     for window in windows(scanned, *reach([step.enhancer for step in steps]), Fraction(0), None, clock):
-        source = _array(window.frame)
+        source = array_of(window.frame)
         if task is None:
             task = _task(steps, size, window.frame)
         try:
             for output in task.outputs(window):
                 made = output.pixels
-                yield _array(made) if isinstance(made, Frame) else _like(source, made)
+                yield array_of(made) if isinstance(made, Frame) else _like(source, made)
         except NetworkOutputError as error:
             raise type(error)(f"frame {int(window.frame.time)}: {error}") from error
 
@@ -262,7 +232,7 @@ def _task(steps: Sequence[LoadedStep], size: SizeRequest | None, first: Frame) -
     scale = math.prod(enhancer.traits.scale for enhancer in enhancers)
     device = enhancers[0].device if enhancers else torch.device("cpu")
     wanted = (size or SizeRequest(scale=Fraction(scale))).size(first.picture.height, first.picture.width)
-    return chain_task(_ArrayTensors(_RGB, device), enhancers, [step.sigma for step in steps], wanted)
+    return chain_task(ArrayTensors(device), enhancers, [step.sigma for step in steps], wanted)
 
 
 def _numbered(frames: Iterable[ByteArray | Tensor]) -> Iterator[Frame]:
@@ -277,7 +247,7 @@ def _numbered(frames: Iterable[ByteArray | Tensor]) -> Iterator[Frame]:
         expected = expected or kind
         if kind != expected:
             raise InputError(f"frame {number} is {kind}; expected {expected}, as the first frame")
-        yield _ArrayFrame(Fraction(number), Fraction(1), from_rgb(_to_tensor(array).cpu(), _RGB), array=array)
+        yield array_frame(number, array)
 
 
 def _kind(number: int, array: object) -> str:
@@ -298,13 +268,6 @@ def _kind(number: int, array: object) -> str:
     if not valid:
         raise InputError(f"frame {number} is {found}; expected an array (H, W, 3) of uint8 or a float tensor (3, H, W)")
     return found
-
-
-def _to_tensor(array: ByteArray | Tensor) -> Tensor:
-    """R'G'B' ``(3, H, W)`` float32, from [0, 1]."""
-    if isinstance(array, Tensor):
-        return array.detach().float()
-    return torch.tensor(np.ascontiguousarray(array)).permute(2, 0, 1).float() / 255
 
 
 def _like(source: ByteArray | Tensor, made: Tensor) -> ByteArray | Tensor:

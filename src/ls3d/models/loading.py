@@ -48,6 +48,7 @@ def from_pretrained(
     local_files_only: bool = False,
     token: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
+    sha256: str | None = None,
     device: torch.device | str = "cpu",
 ) -> Network:
     """Call ``load_model`` with options for the Hugging Face Hub.
@@ -58,19 +59,27 @@ def from_pretrained(
         local_files_only: use the Hub's cache only.
         token: access token for private repositories.
         cache_dir: another folder for the Hub's cache.
+        sha256: digest that the weights file must have, in hexadecimal: the one that ``sha256sum`` prints and that the
+            Hub's page of the file shows.
         device: where to put the network.
 
     Returns:
         As ``load_model``.
 
     Raises:
-        As ``load_model``.
+        As ``load_model``; also InputError if the weights file has another digest, or there is none to compare.
     """
     if Path(source).suffix in EXPORTED_SUFFIXES and Path(source).is_file():
+        if sha256 is not None:
+            hub.check_digest(Path(source), sha256)
         return load_exported(source).to(device)
     path = find_weights(source, revision=revision, local_files_only=local_files_only, token=token, cache_dir=cache_dir)
     if path is not None:
+        if sha256 is not None:
+            hub.check_digest(path, sha256)
         return load_weights(path, device)
+    if sha256 is not None:
+        raise InputError(f"{source} has no weights file whose SHA-256 could be compared")
     model = create_model(str(source))
     if model.name in DOWNLOADS:
         raise InputError(
@@ -116,7 +125,7 @@ def find_weights(source: str | os.PathLike[str], **options: Unpack[hub.HubOption
         return bundled_weights().get(name) or downloaded_weights(name)
     path = Path(source)
     if path.is_dir():
-        return _existing(path / hub.WEIGHTS_FILE)
+        return _existing(hub.find_in_folder(path))
     if path.is_file():
         return _existing(path)
     if hub.is_repository(str(source)):
