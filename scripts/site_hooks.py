@@ -1,9 +1,9 @@
 """Hooks of the documentation site (``mkdocs.yml``).
 
-* A line ``[include](FILE#HEADING)`` becomes the section of that heading, or the whole file without its title; a file that
-  is not Markdown becomes a block of code. On GitHub it is a link.
+* A line ``[include](FILE#HEADING)`` becomes the section of that heading, or the whole file without its title. A file
+  that is not Markdown becomes a block of code. On GitHub the line is a link.
 * Links to files outside of ``docs/`` lead to the page that includes them, or to the repository.
-* ``reference/cli.md`` is made of the parsers of the command line.
+* ``<!-- commands -->`` becomes the reference of the command line, from its parsers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import typer
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 from typer.core import TyperGroup
 
@@ -31,20 +31,17 @@ PAGES = {
     "SECURITY.md": "docs/security.md",
 }
 
+COMMANDS = "<!-- commands -->"
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]*)(#[^)\s]*)?(?=\))")
 INCLUDE = re.compile(r"^\[include\]\((?P<file>[^)#]+)(?:#(?P<anchor>[^)]+))?\)$", re.MULTILINE)
 FENCED = re.compile(r"^( *```.*?^ *```)", re.MULTILINE | re.DOTALL)
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the page of the command line."""
-    files.append(File.generated(config, "reference/cli.md", content=command_line_page()))
-    return files
-
-
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Include sections of other files, and redirect links that leave ``docs/``."""
     path = f"docs/{page.file.src_uri}"
+    if COMMANDS in markdown:
+        markdown = markdown.replace(COMMANDS, commands_of_the_program())
     return redirect(include(markdown, path), path, str(config.repo_url))
 
 
@@ -77,10 +74,8 @@ def section(markdown: str, anchor: str | None) -> str:
     found: list[str] = []
     level = 0
     for part in FENCED.split(markdown):
-        if part.lstrip().startswith("```"):
-            lines = [part]
-        else:
-            lines = re.split(r"^(?=#+ )", part, flags=re.MULTILINE)
+        is_code = part.lstrip().startswith("```")
+        lines = [part] if is_code else re.split(r"^(?=#+ )", part, flags=re.MULTILINE)
         for text in lines:
             heading = re.match(r"(#+) (.*)\n?", text)
             if heading and level and len(heading[1]) <= level:
@@ -104,9 +99,7 @@ def links_replaced(markdown: str, replace: Any) -> str:
     """``replace(target, anchor)`` for each relative link outside of code blocks."""
     parts = FENCED.split(markdown)
     replaced = [
-        part
-        if part.lstrip().startswith("```")
-        else LINK.sub(lambda match: replace(match[1], match[2] or ""), part)
+        part if part.lstrip().startswith("```") else LINK.sub(lambda match: replace(match[1], match[2] or ""), part)
         for part in parts
     ]
     return "".join(replaced)
@@ -138,13 +131,13 @@ def redirect(markdown: str, path: str, repository: str) -> str:
     return links_replaced(markdown, replace)
 
 
-def command_line_page() -> str:
-    """The reference of the command line, in Markdown."""
+def commands_of_the_program() -> str:
+    """All commands with their arguments and options, in Markdown."""
     from ls3d.cli.main import app
 
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
-    lines = ["# Command line", "", "`ls3d COMMAND --help` prints the same.", ""]
+    lines = []
     for words, command in commands(group, ["ls3d"]):
         context = command.make_context(words[-1], [], resilient_parsing=True)
         usage = " ".join([*words, *command.collect_usage_pieces(context)])
@@ -163,12 +156,11 @@ def commands(group: TyperGroup, words: list[str]) -> Iterator[tuple[list[str], A
 
 
 def description(text: str) -> list[str]:
-    """The help text of a command; its examples as code."""
-    lines = []
-    for paragraph in re.split(r"\n\s*\n", text.strip()):
-        head, _, example = " ".join(paragraph.split()).partition("Example: ")
-        lines += ["```text", example, "```", ""] if example and not head else [escaped(head + example), ""]
-    return lines
+    """The help text of a command, and its examples as a block of code."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text.strip())]
+    examples = [words.removeprefix("Example: ") for words in paragraphs if words.startswith("Example: ")]
+    lines = [line for words in paragraphs if not words.startswith("Example: ") for line in (escaped(words), "")]
+    return [*lines, "```text", *examples, "```", ""] if examples else lines
 
 
 def parameter_table(command: Any, context: Any) -> list[str]:
