@@ -32,7 +32,7 @@ PAGES = {
 }
 
 COMMANDS = "<!-- commands -->"
-LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]*)(#[^)\s]*)?(?=\))")
+LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]*)(#[^)\s]*)?(?=\))")
 INCLUDE = re.compile(r"^\[include\]\((?P<file>[^)#]+)(?:#(?P<anchor>[^)]+))?\)$", re.MULTILINE)
 FENCED = re.compile(r"^( *```.*?^ *```)", re.MULTILINE | re.DOTALL)
 

@@ -160,6 +160,7 @@ def test_first_times_are_sorted_and_exact(tmp_path: Path) -> None:
     times, tick = first_packet_times(path, 9)
     assert times == sorted(videos.times(path))
     assert len(times) == 9
+    assert times[0] == 0
     assert all((time / tick).denominator == 1 for time in times)
     some, _ = first_packet_times(path, 4)
     assert len(some) == 4
