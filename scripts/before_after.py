@@ -25,7 +25,7 @@ FIRST = 6  # of the source
 FRAMES = 30  # of the source
 RATE = 20  # frames per second of the picture
 QUALITY = 60
-GAP = 8  # pixels between both sides
+GAP = 16  # pixels between both sides: a block of the codec, so that its edges stay straight
 
 
 def read_frames(path: Path) -> list[Image.Image]:

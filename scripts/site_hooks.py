@@ -3,6 +3,8 @@
 * A line ``[include](FILE#HEADING)`` becomes the section of that heading, or the whole file without its title. A file
   that is not Markdown becomes a block of code. On GitHub the line is a link.
 * Links to files outside of ``docs/`` lead to the page that includes them, or to the repository.
+* Blocks of code in lists are indented by four spaces, as Python-Markdown needs them; GitHub needs three.
+* The index of the search is written as a script, too, which a page that is read from the disk can load.
 * ``<!-- commands -->`` becomes the reference of the command line, from its parsers.
 """
 
@@ -42,7 +44,19 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     path = f"docs/{page.file.src_uri}"
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, commands_of_the_program())
-    return redirect(include(markdown, path), path, str(config.repo_url))
+    markdown = redirect(include(markdown, path), path, str(config.repo_url))
+    return FENCED.sub(lambda block: in_list(block[0]), markdown)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write the index of the search as a script."""
+    index = Path(config.site_dir, "search", "search_index.json")
+    index.with_suffix(".js").write_text(f"var __index = {index.read_text(encoding='utf-8')}", encoding="utf-8")
+
+
+def in_list(block: str) -> str:
+    """A block of code that is indented by three spaces, indented by four."""
+    return re.sub(r"^(?= *\S)", " ", block, flags=re.MULTILINE) if block.startswith("   `") else block
 
 
 def include(markdown: str, path: str) -> str:
