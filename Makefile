@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 CSRC := src/ls3d/ops/backends/cpu/csrc/*
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel test slow faults gpu coverage lint types format docs bench clean
+.PHONY: help setup kernel test slow faults gpu coverage lint types format docs site mutation sbom bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,11 +54,23 @@ docs: ## regenerate docs/models.md from the registry, and the scores of `ls3d mo
 	$(BIN)/python scripts/model_table.py
 	$(BIN)/python scripts/measured_scores.py
 
+site: ## build the documentation site into site/
+	$(BIN)/pip install -q -c constraints.txt --group docs
+	$(BIN)/mkdocs build --strict
+
+mutation: ## the mutation score of sizes and timestamps (half an hour)
+	$(BIN)/pip install -q -c constraints.txt --group mutation
+	PATH=$(abspath $(BIN)):$$PATH scripts/mutation.sh
+
+sbom: ## write a software bill of materials of the environment, dist/sbom.json
+	$(BIN)/pip install -q -c constraints.txt --group sbom
+	PATH=$(abspath $(BIN)):$$PATH scripts/sbom.sh
+
 bench: ## time the operator and the engine on this machine; JSON files under runs/
 	mkdir -p runs
 	$(BIN)/python -P benchmarks/operator.py --json runs/operator.json
 	$(BIN)/python -P benchmarks/engine.py > runs/engine.json
 
 clean: ## delete caches and build products; environment and runs/ stay
-	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf build dist site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find src tests benchmarks scripts examples -name __pycache__ -type d -exec rm -rf {} +

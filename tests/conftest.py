@@ -20,6 +20,13 @@ hypothesis.settings.register_profile(
     print_blob=True,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
+# scripts/mutation.sh: that a test fails is enough, no small example is wanted.
+hypothesis.settings.register_profile(
+    "mutation",
+    hypothesis.settings.get_profile("ls3d"),
+    max_examples=20,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.load_profile("ls3d")
 
 if "PYTEST_XDIST_WORKER" in os.environ:

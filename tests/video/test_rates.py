@@ -25,6 +25,9 @@ from ls3d.video import exact_rate
         (59.94, 60),
         (119.88, 120),
         (239.76, 240),
+        (23.972, 24),  # two decimals of 23.976 differ from it by at most half a hundredth
+        (23.981, 24),
+        (44.955, 45),
     ],
 )
 def test_decimals_of_ntsc_rates_become_fractions_over_1001(decimal: float, nominal: int) -> None:
@@ -49,12 +52,26 @@ def test_exact_ntsc_rates_stay(nominal: int) -> None:
     assert exact_rate(Fraction(1000 * nominal, 1001)) == Fraction(1000 * nominal, 1001)
 
 
-@pytest.mark.parametrize("rate", [12.5, 0.5, 0.001, 0.003, 1.003, 25.97, 48.9])
+@pytest.mark.parametrize("rate", [12.5, 0.5, 0.001, 0.003, 1.003, 23.971, 23.982, 25.97, 48.9])
 def test_rates_that_merely_resemble_an_ntsc_rate_stay(rate: float) -> None:
     assert exact_rate(rate) == Fraction(str(rate))
 
 
-@pytest.mark.parametrize("rate", [0, -25, 1e-9, math.nan, math.inf])
-def test_impossible_rates_are_refused(rate: float) -> None:
-    with pytest.raises(InputError, match="frames per second"):
+def test_denominators_are_limited() -> None:
+    assert exact_rate(Fraction(100_001, 100_000)) == Fraction(100_001, 100_000)
+    assert exact_rate(Fraction(100_002, 100_001)) == Fraction(100_002, 100_001).limit_denominator(100_000)
+    assert exact_rate(1e-5) == Fraction(1, 100_000)
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(0, "0"), (-25, "-25"), (1e-9, "1e-09"), (math.nan, "nan"), (math.inf, "inf")]
+)
+def test_impossible_rates_are_refused(rate: float, text: str) -> None:
+    with pytest.raises(InputError) as unnamed:
         exact_rate(rate)
+    assert unnamed.value.argument is None
+    assert str(unnamed.value) == f"frame rate {text}: expected frames per second, at least 0.000010"
+    with pytest.raises(InputError) as named:
+        exact_rate(rate, argument="fps")
+    assert named.value.argument == "fps"
+    assert str(named.value) == f"fps {text}: expected frames per second, at least 0.000010"

@@ -77,6 +77,7 @@ class PacketTimes:
             Its decoding time in seconds.
         """
         time_base = Fraction(packet.time_base)
+        duration = int(packet.duration or 0) * time_base
         decoded = int(packet.dts or 0) * time_base + self._shift
         if self._latest is not None and self._latest - decoded > _RESTART:
             restart = self._restart()
@@ -94,8 +95,8 @@ class PacketTimes:
         if delay:
             _delay(packet, delay, moved)
         self._latest = moved
-        self._durations += int(packet.duration or 0) * Fraction(packet.time_base)
-        self._end = max(self._end, moved + int(packet.duration or 0) * time_base)
+        self._durations += duration
+        self._end = max(self._end, moved + duration)
         return moved
 
     def _restart(self) -> Fraction:
