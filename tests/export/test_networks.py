@@ -141,6 +141,16 @@ def test_metadata_of_another_network(tmp_path: Path, blend: Path) -> None:
         )
 
 
+def test_files_for_openvino_are_run_by_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    report = export_onnx("blend", tmp_path / "blend.onnx", target="openvino")
+    assert report.runtime == "OpenVINO"
+    monkeypatch.setattr(OnnxSession, "__call__", None)
+    frames = torch.rand(1, 3, 2, 8, 12)
+    made = Enhancer(load_enhancement_model(tmp_path / "blend.onnx")).interpolate(frames, [Fraction(1, 2)])
+    torch.testing.assert_close(made[:, :, 0], frames.mean(dim=2))
+
+
 def test_memory_is_measured_where_another_runtime_computes(blend: Path) -> None:
     enhancer = Enhancer(load_enhancement_model(blend))
     assert enhancer.fit_memory(2 << 30) >= 64

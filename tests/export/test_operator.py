@@ -15,6 +15,7 @@ from ls3d.export._graph import OperatorForm, capture, with_standard_operations
 from ls3d.export._motion import bilateral_motion as exported_motion
 from ls3d.export._operator import as_grid_sample
 from ls3d.export._prepare import Signature
+from ls3d.models.exported import OpenVinoSession
 from ls3d.nn import LS3DConv3d
 from ls3d.ops import Interpolation, bilateral_motion, ls3d_conv3d
 
@@ -113,6 +114,23 @@ def test_onnx_runtime_computes_the_operator_for_other_sizes(form: OperatorForm, 
         with torch.inference_mode():
             expected = module(clip)
         np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_openvino_computes_the_operator_for_other_sizes(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    module = Layers(list(CASES.values()))
+    dynamic = {"clip": {3: "height", 4: "width"}}
+    signature = Signature(module, {"clip": torch.randn(2, 12, 5, 9, 11)}, dynamic, "rows")
+    with torch.no_grad():
+        standard = with_standard_operations(capture(signature), "grid_sample")
+        program = torch.onnx.export(standard, dynamo=True, verbose=False, opset_version=20)
+        assert program is not None
+        program.save(tmp_path / "layers.onnx")
+        session = OpenVinoSession(tmp_path / "layers.onnx", {})
+        for shape in ((2, 12, 5, 9, 11), (2, 12, 5, 13, 8)):
+            clip = torch.randn(shape)
+            torch.testing.assert_close(session(clip), module(clip), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(64, 72), (61, 83)])

@@ -28,7 +28,7 @@ Target = Literal["onnxruntime", "openvino", "tensorrt"]
 
 _OPSET = 20
 
-#: What ``ls3d_conv3d`` becomes. OpenVINO and TensorRT take GridSample; their support of DeformConv was not tested.
+#: What ``ls3d_conv3d`` becomes. OpenVINO reads no DeformConv (2026.4); TensorRT's support of it was not tested.
 _FORMS: dict[Target, OperatorForm] = {
     "onnxruntime": "deform_conv",
     "openvino": "grid_sample",

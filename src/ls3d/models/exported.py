@@ -121,7 +121,8 @@ class OpenVinoSession:
         try:
             self._model = openvino.Core().compile_model(os.fspath(path), "CPU", options)
         except RuntimeError as error:
-            raise InputError(f"{os.fspath(path)} can't be run by OpenVINO ({_first_line(error)})") from error
+            reason = str(error).strip().splitlines()[-1]  # the first lines name files of OpenVINO's source
+            raise InputError(f"{os.fspath(path)} can't be run by OpenVINO ({reason})") from error
         self.metadata = metadata
 
     def __call__(self, *inputs: Tensor) -> Tensor:
