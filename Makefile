@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 CSRC := src/ls3d/ops/backends/cpu/csrc/*
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel test slow faults gpu coverage lint types format docs site mutation sbom bench clean
+.PHONY: help setup kernel test slow faults gpu coverage lint types format wheel docs site mutation sbom bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ format: ## format the code and apply ruff's safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CSRC)
+
+wheel: ## build a wheel, and check it in a new environment
+	$(BIN)/pip install -c constraints.txt --group wheel
+	$(BIN)/python scripts/check_wheel.py
 
 docs: ## regenerate docs/models.md from the registry, and the scores of `ls3d models` from benchmarks/results
 	$(BIN)/python scripts/model_table.py

@@ -159,7 +159,7 @@ def test_constants_that_the_options_repeat() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("precision", "double", "float32, bfloat16 or float16"),
+        ("precision", "double", "auto, float32, bfloat16 or float16"),
         ("tile", 63, "at least 64 pixels"),
         ("max_memory", 0, "more than 0 bytes"),
         ("start", -1, "seconds, 0 or more"),

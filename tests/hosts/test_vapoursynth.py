@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from helpers.networks import RecordingDenoiser
+from helpers.networks import RecordingBlend, RecordingDenoiser
 from helpers.videos import BT709, Clip, decode, moving_picture, planes
 
 from ls3d import enhance
@@ -23,6 +23,19 @@ from ls3d.hosts.vapoursynth import denoise, interpolate, upscale  # noqa: E402  
 
 Array = npt.NDArray[Any]
 HEIGHT, WIDTH, COUNT = 40, 64, 7
+
+
+class FailsOnce(RecordingBlend):
+    """Raises an error when it is called for the first time."""
+
+    failed = False
+
+    def forward(self, frames: torch.Tensor, times: Sequence[float] | None = None) -> torch.Tensor:
+        """See ``RecordingBlend``."""
+        if not self.failed:
+            self.failed = True
+            raise RuntimeError("once")
+        return super().forward(frames, times)
 
 
 def picture(number: int) -> npt.NDArray[np.uint8]:
@@ -143,3 +156,10 @@ def test_noise_levels_reach_the_network() -> None:
 def test_other_formats_are_refused(form: str) -> None:
     with pytest.raises(InputError, match=f"(?i)clip has the format {form}; expected integer samples"):
         interpolate(vs.core.std.BlankClip(format=getattr(vs, form), length=1))
+
+
+def test_a_network_that_fails_can_be_asked_again() -> None:
+    made = interpolate(rgb24(), 3, model=FailsOnce())
+    with pytest.raises(vs.Error, match="once"):
+        made.get_frame(1)
+    assert made.get_frame(1).props["number"] == 0

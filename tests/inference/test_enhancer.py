@@ -13,8 +13,9 @@ from helpers.networks import DENOISING, Mean, NotANumber, RecordingBlend, Record
 from torch import Tensor
 
 from ls3d.errors import InputError
-from ls3d.inference import Enhancer, NetworkOutputError, NonFiniteOutputError, Precision, resolve_device
-from ls3d.models import RestorationNetwork, load_enhancement_model
+from ls3d.inference import Classifier, Enhancer, NetworkOutputError, NonFiniteOutputError, Precision, resolve_device
+from ls3d.inference.device import resolve_precision
+from ls3d.models import RecognitionNet, RestorationNetwork, create_model, load_enhancement_model
 
 SIXTEENTHS = [Fraction(n, 16) for n in range(1, 16)]
 
@@ -117,6 +118,27 @@ def test_half_precision_is_close_to_single(precision: Precision) -> None:
     assert 0 < (half - single).abs().max() < 0.02
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True, "avx2": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"avx512_bf16": False, "amx_bf16": False, "avx512_bw": True}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_on_cpus_that_compute_in_it(
+    capabilities: dict[str, bool], expected: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert Enhancer(Mean(), "cpu", "auto").precision == expected
+    assert resolve_precision("auto", torch.device("cuda")) == "float32"
+    assert Enhancer(Mean(), "cpu", "float16").precision == "float16"
+    network = create_model("r3d_18", num_classes=2, width=8)
+    assert isinstance(network, RecognitionNet)
+    assert Classifier(network, "cpu", "auto").precision == expected
+
+
 def test_nan_is_an_error() -> None:
     with pytest.raises(NonFiniteOutputError, match="NotANumber returned NaN or infinity in bfloat16"):
         Enhancer(NotANumber(), precision="bfloat16").restore(torch.rand(1, 3, 1, 8, 8))
@@ -156,7 +178,7 @@ def test_devices_and_precisions_that_do_not_exist() -> None:
         with pytest.raises(InputError, match=f"device {device}: this machine has no such device"):
             Enhancer(Mean(), device)
     double: Any = "double"
-    with pytest.raises(InputError, match="precision double: expected float32"):
+    with pytest.raises(InputError, match="precision double: expected auto, float32"):
         Enhancer(Mean(), precision=double)
 
 

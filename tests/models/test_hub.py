@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,7 @@ def test_a_network_of_each_task_is_loaded_as_it_was_saved(
 @pytest.mark.parametrize("name", list_models())
 def test_every_network_is_loaded_as_it_was_saved(name: str, tmp_path: Path) -> None:
     round_trip(create_model(name), tmp_path)
+    shutil.rmtree(tmp_path)  # up to 500 MB
 
 
 class TestTampered:

@@ -228,7 +228,7 @@ def prepare_job(
         info=info,
         steps=tuple(step.described() for step in steps),
         device=options.device,
-        precision=options.precision,
+        precision=enhancers[0].precision if enhancers else options.precision,
         segmentation=segmentation,
         settings=settings,
         container=target.container,

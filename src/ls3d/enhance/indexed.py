@@ -198,12 +198,14 @@ class IndexedFrames:
     def _pull(self, number: int, frames: Mapping[int, Frame]) -> Output:
         if not self._next <= number < self._end:
             self._rest = self._outputs(self.source_of(number), frames)
+        end, self._end = self._end, -1  # nothing can be taken from a generator that has failed
         for made, output in self._rest:
             self._next = made + 1
             self._made[made] = output
             if len(self._made) > _KEPT:
                 self._made.popitem(last=False)
             if made == number:
+                self._end = end
                 return output
         raise ValueError(f"output frame {number} is not one of source frame {self.source_of(number)}")
 

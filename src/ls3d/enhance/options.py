@@ -16,7 +16,7 @@ from ls3d.video.names import DEFAULT_MAX_PIXELS, HARDWARE_DECODERS
 
 # The same as ``ls3d.video.OnError`` and ``ls3d.inference.Precision``, whose modules take long to import.
 OnError = Literal["skip", "repeat", "stop"]
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 #: One frame is made of each field (``"auto"``: if the video is interlaced), of each frame, or nothing is deinterlaced.
 Deinterlacing = Literal["auto", "field", "frame", "off"]
@@ -76,7 +76,9 @@ class EnhanceOptions:
     precision: Precision = field(
         default="float32",
         metadata=_about_choice(
-            "Floating-point type of the network. The half-precision types are meant for GPUs.", Precision
+            "Floating-point type of the network; auto is bfloat16 on CPUs that compute in it (AVX512-BF16, AMX), "
+            "otherwise float32. The half-precision types are meant for GPUs and these CPUs.",
+            Precision,
         ),
     )
     tile: int | None = field(

@@ -4,8 +4,8 @@
 """
 
 from ls3d.inference.classifier import Classifier, normalize_clips
-from ls3d.inference.device import resolve_device
-from ls3d.inference.enhancer import Enhancer, NetworkOutputError, NonFiniteOutputError, Precision
+from ls3d.inference.device import Precision, computes_in_bfloat16, resolve_device
+from ls3d.inference.enhancer import Enhancer, NetworkOutputError, NonFiniteOutputError
 from ls3d.inference.noise import estimate_sigma
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "NetworkOutputError",
     "NonFiniteOutputError",
     "Precision",
+    "computes_in_bfloat16",
     "estimate_sigma",
     "normalize_clips",
     "resolve_device",

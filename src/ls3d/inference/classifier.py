@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from ls3d.errors import InputError
-from ls3d.inference.device import resolve_device
-from ls3d.inference.enhancer import Precision
+from ls3d.inference.device import Precision, autocast, resolve_device, resolve_precision
 from ls3d.models import ClipFormat, Preprocessing, RecognitionNet, model_info
 
 #: Frames per second of clips, for networks whose weights don't record it: every second frame at 30 per second.
@@ -20,8 +18,6 @@ _DEFAULT_FPS = 15.0
 _BATCH_PIXELS = 8 * 16 * 112 * 112
 #: Clips that it receives at once at most: more of very small ones take memory, but are not faster.
 _LARGEST_BATCH = 64
-
-_AUTOCAST_TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Classifier:
@@ -33,7 +29,8 @@ class Classifier:
     Args:
         network: is moved to the device and set to evaluation mode.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
-        precision: the half-precision types run under autocast.
+        precision: the half-precision types run under autocast; ``"auto"`` is bfloat16 on CPUs that compute in it,
+            otherwise float32.
 
     Attributes:
         network: the network.
@@ -54,7 +51,7 @@ class Classifier:
             raise InputError(f"{network.name} doesn't take clips of RGB frames alone")
         self.device = resolve_device(device)
         self.network = network.eval().to(self.device)
-        self.precision = precision
+        self.precision = resolve_precision(precision, self.device)
         self.classes = class_names(network)
         self.clip = clip_format(network)
         self.preprocessing = preprocessing_of(network)
@@ -75,7 +72,7 @@ class Classifier:
             ``(N, classes)`` float32 on the network's device.
         """
         inputs = normalize_clips(clips.to(self.device), self.preprocessing, self.clip.subtract_mean)
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), autocast(self.device, self.precision):
             logits: Tensor = self.network(inputs)
         return logits.float().softmax(dim=1)
 
@@ -97,7 +94,7 @@ class Classifier:
         inputs = normalize_clips(clips.to(self.device), self.preprocessing, self.clip.subtract_mean)
         if inputs.shape[3] < self.clip.size[0] or inputs.shape[4] < self.clip.size[1]:
             raise InputError(f"clips of {inputs.shape[3]}x{inputs.shape[4]} are smaller than those of the network")
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), autocast(self.device, self.precision):
             features = self.network.forward_features(inputs)
             height, width = self._feature_size
             parts = [
@@ -140,17 +137,12 @@ class Classifier:
             InputError: the network has no such layer.
         """
         inputs = normalize_clips(clips.to(self.device), self.preprocessing, self.clip.subtract_mean)
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), autocast(self.device, self.precision):
             if layer is None:
                 output = self.network.forward_head(self.network.forward_features(inputs), pre_logits=True)
             else:
                 output = self.network.forward_intermediates(inputs, layers=[layer])[layer]
         return output.float().flatten(2).mean(dim=2) if output.dim() > 2 else output.float()
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, _AUTOCAST_TYPES[self.precision])
 
 
 def normalize_clips(clips: Tensor, preprocessing: Preprocessing, subtract_mean: bool = False) -> Tensor:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ls3d.errors import InputError
-from ls3d.inference.device import resolve_device
+from ls3d.inference.device import Precision, autocast, resolve_device, resolve_precision
 from ls3d.inference.memory import largest_tile, peak_bytes, peak_growth
 from ls3d.inference.tiling import SMALLEST_TILE, Tiler
 from ls3d.models.network import EnhancementNetwork, InterpolationNetwork
-
-Precision = Literal["float32", "bfloat16", "float16"]
 
 #: Networks that make frames at quarters only are run again between these frames; times are rounded to this grid.
 _FINEST = 16
@@ -44,14 +41,15 @@ class Enhancer:
     Args:
         network: is moved to the device, converted to float32 and set to evaluation mode.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
-        precision: the half-precision types run under autocast.
+        precision: the half-precision types run under autocast; ``"auto"`` is bfloat16 on CPUs that compute in it,
+            otherwise float32.
         tile: maximum side of a tile in source pixels; None runs on whole frames. Halved when memory runs out.
 
     Attributes:
         network: the network.
         traits: its traits.
         device: where it is.
-        precision: as given.
+        precision: as given, for ``"auto"`` what was chosen.
         tiler: pads frames and divides them into tiles.
 
     Raises:
@@ -65,12 +63,10 @@ class Enhancer:
         precision: Precision = "float32",
         tile: int | None = None,
     ) -> None:
-        if precision not in get_args(Precision):
-            raise InputError(f"{precision}: expected {', '.join(get_args(Precision))}", argument="precision")
         self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
         self.network = network.eval().to(self.device, torch.float32)
         self.traits = network.traits
-        self.precision = precision
         self.tiler = Tiler(multiple=self.traits.size_multiple, scale=self.traits.scale, tile=tile)
 
     @torch.inference_mode()
@@ -186,7 +182,7 @@ class Enhancer:
         return output if in_unit_range else (output - low) / (high - low)
 
     def _forward(self, frames: Tensor, *arguments: Any) -> Tensor:
-        with self._autocast():
+        with autocast(self.device, self.precision):
             output: object = self.network(frames, *arguments)
         return self._checked(output, frames, arguments)
 
@@ -206,11 +202,6 @@ class Enhancer:
                 f"{tuple(frames.shape)}; expected {expected}"
             )
         return output.float()
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, getattr(torch, self.precision))
 
     def _bisect(self, frames: Tensor, times: Sequence[Fraction]) -> dict[Fraction, Tensor]:
         """Frames ``(N, 3, H, W)`` by time, from a network that makes quarters and is run again between these."""
