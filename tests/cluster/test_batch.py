@@ -249,6 +249,7 @@ def test_a_video_is_classified(videos: Path, tmp_path: Path) -> None:
     assert [result.status for result in run_batch(calls, SimulatedExecutor())] == ["already done"]
 
 
+@pytest.mark.slow
 def test_two_processes(videos: Path, tmp_path: Path) -> None:
     executor = LocalExecutor(2)
     try:

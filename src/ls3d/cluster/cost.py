@@ -244,12 +244,12 @@ class _VirtualExecutor:
     _computing: list[tuple[float, int]] = field(default_factory=list)
     _moving: list[tuple[float, int]] = field(default_factory=list)
     _tasks: dict[int, tuple[_VirtualTask, _VirtualWorker, float]] = field(default_factory=dict)
-    _idle: list[_VirtualWorker] = field(default_factory=list)
+    _idle: dict[bool, list[_VirtualWorker]] = field(default_factory=dict)  # by whether they make segments
 
     def __post_init__(self) -> None:
-        machines = self.machines
-        self._idle = [_VirtualWorker(True, starts=machines.start) for _ in range(machines.workers)]
-        self._idle += [_VirtualWorker(False, starts=machines.start) for _ in range(machines.planners)]
+        counts = {True: self.machines.workers, False: self.machines.planners}
+        for kind, count in counts.items():
+            self._idle[kind] = [_VirtualWorker(kind, starts=self.machines.start) for _ in range(count)]
 
     @property
     def workers(self) -> int:
@@ -258,14 +258,12 @@ class _VirtualExecutor:
 
     def accepts(self, resources: Resources) -> bool:
         """Whether a worker for this is idle."""
-        return self._find(resources) is not None
+        return bool(self._suitable(resources))
 
     def submit(self, number: int, task: Task) -> None:
         """Give a task to a worker, when the driver has time for it."""
         assert isinstance(task, _VirtualTask)
-        worker = self._find(task.resources)
-        assert worker is not None
-        self._idle.remove(worker)
+        worker = self._suitable(task.resources).pop()
         self._driver = max(self._driver, self.now) + self.machines.order
         delay = max(0.0, self._driver - self.now) + max(0.0, worker.starts - self.now)
         seconds = task.seconds + (0 if worker.is_loaded or task.kind != "segment" else self.machines.load)
@@ -296,13 +294,13 @@ class _VirtualExecutor:
     def close(self) -> None:
         """Do nothing."""
 
-    def _find(self, resources: Resources) -> _VirtualWorker | None:
-        wants_planner = self.machines.planners > 0 and resources.gpus == 0
-        return next((worker for worker in self._idle if worker.is_for_segments != wants_planner), None)
+    def _suitable(self, resources: Resources) -> list[_VirtualWorker]:
+        """The idle workers for a task."""
+        return self._idle[self.machines.planners == 0 or resources.gpus > 0]
 
     def _end(self, number: int) -> Outcome:
         task, worker, begun = self._tasks.pop(number)
-        self._idle.append(worker)
+        self._idle[worker.is_for_segments].append(worker)
         if task.kind == "segment":
             self.segment_seconds += self.now - begun
         return Outcome(number, task.run())
