@@ -43,7 +43,14 @@ PARSED_ONLY = {
     "ls3d train --data actions --model i3d_inception output=runs/fine_tuned",
 }
 
-CLIPS = ("holiday.mp4", "night.mp4", "old.mp4", "film.mkv", "nights/a1.mp4", "nights/b1.mp4", "examples/crossing.mp4")
+CLIPS = (
+    *("holiday.mp4", "night.mp4", "old.mp4", "film.mkv", "examples/crossing.mp4"),
+    *("nights/a1.mp4", "nights/b1.mp4", "clips/a.mp4", "clips/b.mp4"),
+)
+
+#: Frames of the clips, 12 for other pages, and frames per second, 25 for other pages.
+FRAMES = {"docs/how-to/old-family-video.md": 3, "docs/tutorials/enhance-your-videos.md": 4}
+RATES = {"docs/how-to/slow-motion.md": 5}
 
 #: Arguments that make a training short, by the words with which its command begins.
 SHORTER = {
@@ -71,22 +78,15 @@ def test_python_of_the_documents_runs(page: Path, tmp_path: Path, monkeypatch: p
         exec(compile(block, f"{name_of(page)}, block {number}", "exec"), module.__dict__)
 
 
-@pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with everything that the commands read."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def write_files(page: str, folder: Path) -> None:
+    """Write everything that the commands of a page read."""
     for name in CLIPS:
-        path = tmp_path / name
+        path = folder / name
         path.parent.mkdir(exist_ok=True)
-        Clip(12, (48, 64), rate=Fraction(5)).write(path)
-    for name in "abcd":
-        path = tmp_path / "clips" / f"{name}.mp4"
-        path.parent.mkdir(exist_ok=True)
-        Clip(12, (48, 64)).write(path)
+        Clip(FRAMES.get(page, 12), (48, 64), rate=Fraction(RATES.get(page, 25))).write(path)
     for group in ("train", "test"):
-        write_gray_videos(tmp_path / "actions" / group, groups=False)
-    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+        write_gray_videos(folder / "actions" / group, groups=False)
+    shutil.copytree(ROOT / "recipes", folder / "recipes")
 
 
 def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,8 +104,10 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("page", parameters([page for page in RUN if shell_lines(page)]))
-@pytest.mark.usefixtures("files")
-def test_commands_of_the_documents_run(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_of_the_documents_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(name_of(page), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for line in shell_lines(page):
         command = line.removeprefix(".venv/bin/")
         if not command.startswith("ls3d "):

@@ -100,7 +100,7 @@ def test_a_packet_without_a_decoding_time_is_at_zero() -> None:
     moved.time_base = MILLISECOND
     moved.duration = 0
     assert times.apply(moved) == Fraction(1, 16_000)
-    assert shown(moved) == (Fraction(1, 16_000), Fraction(1, 16_000), 0)
+    assert shown(moved) == (Fraction(1, 16_000), Fraction(1, 16_000), Fraction(0))
 
 
 def test_a_clock_that_starts_anew_continues_after_the_last_packet(caplog: pytest.LogCaptureFixture) -> None:
