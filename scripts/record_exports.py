@@ -174,7 +174,9 @@ def write_page(results: dict[str, Any]) -> None:
 def _cell(result: dict[str, Any] | None) -> str:
     if result is None:
         return "not tried"
-    return "fails" if "error" in result else f"{result['difference']:.0e}"
+    if "error" in result:
+        return "fails"
+    return f"{result['difference']:.0e}" if result["difference"] else "0"
 
 
 def _small_first() -> list[str]:

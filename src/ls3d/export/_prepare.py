@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from ls3d._version import __version__
 from ls3d.errors import InputError, OutputExistsError
-from ls3d.models import EnhancementNetwork, InterpolationNetwork, Network, RecognitionNet, load_model, model_info
+from ls3d.models import EnhancementNetwork, InterpolationNetwork, Network, RecognitionNet, load_model
 from ls3d.models.network import Modality
+from ls3d.models.recognition.c3d import C3D
 from ls3d.models.recognition.fusion import LateFusionNet
 
 #: Multiple of the sizes of clips that are tried; networks take others, too.
@@ -156,8 +157,10 @@ def _example(modality: Modality, network: RecognitionNet, shape: tuple[int, int,
     if modality == "spectrogram":
         return moving_texture((2, channels, 1, *_SPECTROGRAM))[:, :, 0], {0: "batch", 2: "time"}
     axes = {0: "batch"}
-    if network.traits.clip_length is None:  # otherwise, fully connected layers take all positions of the features
-        axes |= {2: "frames", 3: "height", 4: "width"}
+    if network.traits.clip_length is None:
+        axes[2] = "frames"
+    if not isinstance(network, C3D):  # whose fully connected layers take all positions of the features
+        axes |= {3: "height", 4: "width"}
     return moving_texture((2, channels, *shape)), axes
 
 
@@ -197,10 +200,7 @@ def _default_size(network: Network) -> tuple[int, int]:
         multiple = network.traits.size_multiple
         height, width = (-(-side // multiple) * multiple for side in (64, 80))
         return height, width
-    info = model_info(network.require_config().architecture)
-    if isinstance(network, RecognitionNet) and network.traits.clip_length is not None and info.input_size:
-        return info.input_size[-2], info.input_size[-1]  # of networks with fully connected layers
-    return 64, 96
+    return (112, 112) if isinstance(network, C3D) else (64, 96)
 
 
 class _Fixed(nn.Module):

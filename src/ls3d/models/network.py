@@ -308,7 +308,7 @@ def quarter_indices(times: Sequence[float] | None) -> list[int]:
     """
     if times is None:
         return list(range(5))
-    # Not `time in QUARTERS`: torch.compile takes every number for another one where numbers are open (dynamic=True).
+    # Not `time in QUARTERS`: torch.compile finds no open number in a tuple (dynamic=True).
     indices = [index for time in times for index, quarter in enumerate(QUARTERS) if time == quarter]
     if len(indices) != len(times):
         raise ValueError(f"times are {list(times)}, expected multiples of 1/4 from 0 to 1")

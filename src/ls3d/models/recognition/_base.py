@@ -170,7 +170,7 @@ class RecognitionNet(Network):
             InputError: it is not ``(N, in_channels, T, H, W)``, or T is not ``traits.clip_length``.
         """
         length = self.traits.clip_length
-        # torch.compile takes no `length in (None, clip.shape[2])` where the number of frames is open.
+        # Not `length in (None, clip.shape[2])`: torch.compile finds no open size in a tuple (dynamic=True).
         fits = clip.ndim == 5 and clip.shape[1] == self.in_channels and (length is None or clip.shape[2] == length)
         if not fits:
             raise InputError(
