@@ -57,7 +57,12 @@ def homes() -> dict[str, list[str]]:
     protected: list[dict[str, Any]] = [contract for contract in contracts if contract["type"] == "protected"]
     found = {name: contract["allowed_importers"] for contract in protected for name in contract["protected_modules"]}
     # Imported by ``require`` alone, hence not in import-linter's graph.
-    return {**found, "huggingface_hub": ["ls3d.models.hub"], "vapoursynth": ["ls3d.hosts.vapoursynth"]}
+    by_name = {
+        "huggingface_hub": ["ls3d.models.hub"],
+        "openvino": ["ls3d.models.exported"],
+        "vapoursynth": ["ls3d.hosts.vapoursynth"],
+    }
+    return found | by_name
 
 
 def required_packages() -> Iterator[tuple[str, str]]:
