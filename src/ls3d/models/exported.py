@@ -115,7 +115,7 @@ class OpenVinoSession:
 
     def __init__(self, path: str | os.PathLike[str], metadata: Mapping[str, str]) -> None:
         require("openvino", "openvino")
-        import openvino  # type: ignore[import-untyped]
+        import openvino
 
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         try:
