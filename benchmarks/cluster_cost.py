@@ -118,9 +118,8 @@ def parts(source: Path, folder: Path, frames: int, workers: int) -> Machines:
             raise ended.failure.error()
         return ended.result, time.perf_counter() - begin
 
-    timed(Nothing())
-    start = time.perf_counter() - begin
-    timed(PrepareTask(call, place))  # PyAV and torch are imported
+    timed(PrepareTask(call, place))  # imports PyAV and torch
+    until_first = time.perf_counter() - begin
     job, prepare = timed(PrepareTask(call, place))
     workspace = job.workspace()
     with workspace.locked():
@@ -138,7 +137,7 @@ def parts(source: Path, folder: Path, frames: int, workers: int) -> Machines:
         frame=later / _SEGMENT_FRAMES,
         plan_frame=planning / frames,
         prepare=prepare,
-        start=start,
+        start=until_first - prepare,
         load=max(0.0, made[0][1] - later),
         join_byte=joining / size,
         order=order / 2,

@@ -169,7 +169,7 @@ class RemoteWorkspace:
 
         Descriptions without packets of the right size are left out.
         """
-        workspace.delete_if_there()
+        workspace.delete()
         workspace.folder.mkdir(parents=True)
         sizes = self._sizes()
         for name in sorted(sizes):
@@ -198,7 +198,7 @@ class RemoteWorkspace:
         Raises:
             OSError: a segment is damaged; it is deleted, so that the same command makes it again.
         """
-        workspace.delete_if_there()
+        workspace.delete()
         workspace.folder.mkdir(parents=True)
         for segment in segments:
             names = [f"{segment.plan.index:06d}.{suffix}" for suffix in ("packets", "json")]

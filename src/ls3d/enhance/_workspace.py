@@ -271,13 +271,10 @@ class Workspace:
         segment = self._segment(index)
         return None if segment is None else sum(size for _, size, _ in segment.packets)
 
-    def delete_if_there(self) -> None:
-        """Delete the folder if there is one."""
-        if self.folder.is_dir():
-            self.delete()
-
     def delete(self) -> None:
-        """Delete the folder; the record of the delivered output last."""
+        """Delete the folder, if there is one; the record of the delivered output last."""
+        if not self.folder.is_dir():
+            return
         self._empty(_LOCK, _DELIVERED)
         self._empty(_LOCK)
         self._empty()
