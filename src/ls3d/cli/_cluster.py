@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.text import Text
 
 from ls3d.cli._console import (
     INTERRUPTED,
@@ -16,7 +13,9 @@ from ls3d.cli._console import (
     TERMINATED,
     ProgressStyle,
     TerminatedError,
+    show_failure,
     show_report,
+    show_summary,
     shown_progress,
     terminable,
 )
@@ -62,15 +61,19 @@ def run_and_show(calls: Sequence[Call], cluster: str, style: ProgressStyle, cpus
         results.append(result)
         _show_result(result, style, messages)
 
+    def summarize() -> None:
+        statuses = [result.status for result in results]
+        show_summary(statuses, f"{len(calls)} videos", len(calls) - len(results), style)
+
     try:
         with terminable(), open_executor(cluster) as executor, shown_progress(style, messages) as show:
             needs = Resources(cpus, gpus or _gpu_share(executor, calls))
             run_batch(calls, executor, resources=needs, progress=show, on_result=ended)
     except (KeyboardInterrupt, TerminatedError) as stop:
-        _show_summary(results, len(calls), style)
+        summarize()
         raise SystemExit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from stop
     if len(calls) > 1:
-        _show_summary(results, len(calls), style)
+        summarize()
     errors = [result.error for result in results if result.error is not None]
     if len(calls) == 1 and errors:
         raise errors[0]
@@ -92,29 +95,6 @@ def _show_result(result: BatchResult, style: ProgressStyle, messages: set[str]) 
     elif result.error is not None:
         if not isinstance(result.error, (InputError, OSError)):
             raise result.error
-        _show_failure(result, result.error, style)
+        show_failure(result.source, result.error, style)
     elif style is ProgressStyle.bar:
         console(stderr=True).print(f"{one_line(result.target)}: {result.status}", soft_wrap=True)
-
-
-def _show_failure(result: BatchResult, error: Exception, style: ProgressStyle) -> None:
-    from ls3d.cli.main import sentence  # which imports this module
-
-    reason = sentence(error)
-    if style is ProgressStyle.json:
-        typer.echo(json.dumps({"source": result.source, "error": reason}), err=True)
-        return
-    text = reason if result.source in reason else f"{result.source}: {reason}"
-    console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", one_line(text)), soft_wrap=True)
-
-
-def _show_summary(results: Sequence[BatchResult], total: int, style: ProgressStyle) -> None:
-    """How many videos are done, were done already, failed, and were not finished."""
-    counts = Counter[str](result.status for result in results)
-    counts["unfinished"] = total - len(results)
-    summary = {name: counts[name] for name in ("done", "already done", "failed", "unfinished")}
-    if style is ProgressStyle.json:
-        typer.echo(json.dumps({"summary": summary}), err=True)
-    elif style is ProgressStyle.bar:
-        parts = [f"{count} {name}" for name, count in summary.items() if count]
-        console(stderr=True).print(f"{total} videos: {', '.join(parts)}", soft_wrap=True)

@@ -6,7 +6,8 @@ import json
 import logging
 import signal
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
@@ -54,18 +55,43 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def show_failure(name: str, reason: str) -> None:
-    """Write that a file of a list failed, and why."""
-    text = reason if name in reason else f"{name}: {reason}"
-    console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", one_line(text)), soft_wrap=True)
-
-
 class ProgressStyle(StrEnum):
     """How progress is shown."""
 
     bar = "bar"
     json = "json"
     none = "none"
+
+
+def show_failure(name: str, error: Exception, style: ProgressStyle = ProgressStyle.none) -> None:
+    """Write that a video of several failed, and why."""
+    from ls3d.cli.main import sentence  # which imports this module
+
+    reason = sentence(error)
+    if style is ProgressStyle.json:
+        typer.echo(json.dumps({"source": name, "error": reason}), err=True)
+        return
+    text = reason if name in reason else f"{name}: {reason}"
+    console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", one_line(text)), soft_wrap=True)
+
+
+def show_summary(statuses: Sequence[str], total: str, unfinished: int, style: ProgressStyle) -> None:
+    """Write how many videos are done, were done already, failed, and were not begun or not finished.
+
+    Args:
+        statuses: of those that have ended.
+        total: the number of all, with its noun.
+        unfinished: the number of the others.
+        style: how progress is shown.
+    """
+    counts = Counter(statuses)
+    counts["unfinished"] = unfinished
+    summary = {name: counts[name] for name in ("done", "already done", "failed", "unfinished")}
+    if style is ProgressStyle.json:
+        typer.echo(json.dumps({"summary": summary}), err=True)
+    elif style is ProgressStyle.bar:
+        parts = [f"{count} {name}" for name, count in summary.items() if count]
+        console(stderr=True).print(f"{total}: {', '.join(parts)}", soft_wrap=True)
 
 
 @contextmanager

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import typer
-
-from ls3d.cli._console import ProgressStyle, show_failure, show_report, shown_progress
-from ls3d.enhance.files import FileResult, enhance_files, find_videos, pair_files
+from ls3d.cli._console import ProgressStyle, show_failure, show_report, show_summary, shown_progress
+from ls3d.enhance.files import enhance_files, find_videos, pair_files
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError
 from ls3d.progress import ProgressCallback
-from ls3d.terminal import console
 
 Pairs = Sequence[tuple[Path, Path]]
 Job = Callable[[str, str, ProgressCallback | None], EnhanceReport]
@@ -65,31 +60,9 @@ def run_list(pairs: Pairs, job: Job, style: ProgressStyle) -> int:
             if result.report is not None:
                 show_report(result.report, style, messages, str(result.source))
             else:
-                _show_failure(result, style)
+                assert result.error is not None
+                show_failure(str(result.source), result.error, style)
     finally:
-        _show_summary(results, len(pairs), style)
+        total = "1 file" if len(pairs) == 1 else f"{len(pairs)} files"
+        show_summary([result.status for result in results], total, len(pairs) - len(results), style)
     return sum(result.error is not None for result in results)
-
-
-def _show_failure(result: FileResult, style: ProgressStyle) -> None:
-    from ls3d.cli.main import sentence  # which imports this module
-
-    assert result.error is not None
-    name, reason = str(result.source), sentence(result.error)
-    if style is ProgressStyle.json:
-        typer.echo(json.dumps({"source": name, "error": reason}), err=True)
-    else:
-        show_failure(name, reason)
-
-
-def _show_summary(results: Sequence[FileResult], total: int, style: ProgressStyle) -> None:
-    """How many files are done, were done already, failed, and were not begun or not finished."""
-    counts = Counter[str](result.status for result in results)
-    counts["unfinished"] = total - len(results)
-    summary = {name: counts[name] for name in ("done", "already done", "failed", "unfinished")}
-    if style is ProgressStyle.json:
-        typer.echo(json.dumps({"summary": summary}), err=True)
-    elif style is ProgressStyle.bar:
-        parts = [f"{count} {name}" for name, count in summary.items() if count]
-        files = "1 file" if total == 1 else f"{total} files"
-        console(stderr=True).print(f"{files}: {', '.join(parts)}", soft_wrap=True)

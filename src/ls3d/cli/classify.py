@@ -183,14 +183,10 @@ def _load(model: str, device: str) -> Classifier:
     Raises:
         InputError: it can't be loaded, or is not for recognition.
     """
-    from ls3d.errors import InputError
     from ls3d.inference import Classifier
-    from ls3d.models import RecognitionNet, load_model
+    from ls3d.models import load_recognition_model
 
-    network = load_model(model)
-    if not isinstance(network, RecognitionNet):
-        raise InputError(f"{model}: expected a network for recognition", argument="model")
-    return Classifier(network, device)
+    return Classifier(load_recognition_model(model), device)
 
 
 def _listed(best: dict[str, float]) -> str:
@@ -301,7 +297,6 @@ def _classify_all(
     classifier: Classifier, files: Sequence[Path], stride: float | None, show: Callable[[str, float], None]
 ) -> Iterator[tuple[Path, TimeLine]]:
     """Classify files; of several files, those that can't be decoded are named and left out."""
-    from ls3d.cli.main import sentence  # which imports this module
     from ls3d.errors import InputError
     from ls3d.recognition import classify_video
 
@@ -311,6 +306,6 @@ def _classify_all(
         except (InputError, OSError) as error:
             if len(files) == 1:
                 raise
-            show_failure(str(file), sentence(error))
+            show_failure(str(file), error)
         else:
             yield file, time_line

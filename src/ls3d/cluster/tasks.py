@@ -18,9 +18,8 @@ from ls3d.enhance._job import Job
 from ls3d.enhance._plan import SegmentPlan, plan_segments
 from ls3d.enhance._segments import Segment
 from ls3d.enhance.engine import SegmentMaker, find_notes, join
-from ls3d.errors import InputError
 from ls3d.inference import Classifier, Enhancer
-from ls3d.models import RecognitionNet, load_model
+from ls3d.models import load_recognition_model
 from ls3d.recognition import classify_video, save_json
 
 T = TypeVar("T")
@@ -210,10 +209,7 @@ class ClassifyTask:
 
 
 def _load_classifier(model: str, device: str) -> Classifier:
-    network = load_model(model)
-    if not isinstance(network, RecognitionNet):
-        raise InputError(f"{model}: expected a network for recognition", argument="model")
-    return Classifier(network, device)
+    return Classifier(load_recognition_model(model), device)
 
 
 class _Recent(Generic[T]):

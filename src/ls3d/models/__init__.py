@@ -7,6 +7,7 @@ How to get a network:
 * ``from_pretrained(source, revision=...)``: the same, with options for the Hub. ``SomeNetwork.from_pretrained`` also
   checks the class.
 * ``load_enhancement_model(source, task)``: the same, for a network that maps frames to frames.
+* ``load_recognition_model(source)``: the same, for a network that recognizes what a clip shows.
 * ``create_model(name, **arguments)``: randomly initialized, for training. ``list_models`` lists the names.
 * ``load_checkpoint(path)``: from a checkpoint of another project; ``convert_checkpoint`` writes it as a weights file.
 
@@ -17,7 +18,7 @@ from ls3d.models import enhancement, recognition
 from ls3d.models.checkpoints import convert_checkpoint, load_checkpoint
 from ls3d.models.checkpoints.inflate import inflate
 from ls3d.models.hub import push_to_hub, save_pretrained
-from ls3d.models.loading import from_pretrained, load_enhancement_model, load_model
+from ls3d.models.loading import from_pretrained, load_enhancement_model, load_model, load_recognition_model
 from ls3d.models.measured import MeasuredScore, measured_scores
 from ls3d.models.metadata import ClipFormat, Preprocessing, PublishedAccuracy, PublishedFidelity
 from ls3d.models.network import (
@@ -66,6 +67,7 @@ __all__ = [
     "load_checkpoint",
     "load_enhancement_model",
     "load_model",
+    "load_recognition_model",
     "measured_scores",
     "model_info",
     "push_to_hub",

@@ -13,6 +13,7 @@ from ls3d.models import hub
 from ls3d.models.downloads import DOWNLOADS, downloaded_weights
 from ls3d.models.exported import EXPORTED_SUFFIXES, load_exported
 from ls3d.models.network import EnhancementNetwork, Network
+from ls3d.models.recognition._base import RecognitionNet
 from ls3d.models.registry import create_model, is_registered, model_info
 from ls3d.models.weights import SUFFIX, bundled_weights, load_weights
 
@@ -104,6 +105,22 @@ def load_enhancement_model(source: str | os.PathLike[str], task: str | None = No
     if not isinstance(model, EnhancementNetwork) or task not in (None, model.traits.task):
         expected = task or "an enhancement task"
         raise InputError(f"{source}: its task is {model.traits.task}, expected {expected}", argument="model")
+    return model
+
+
+def load_recognition_model(source: str | os.PathLike[str], argument: str = "model") -> RecognitionNet:
+    """Call ``load_model`` for a network that recognizes what a clip shows.
+
+    Args:
+        source: as for ``load_model``.
+        argument: name of the argument that errors are about.
+
+    Raises:
+        InputError: also if the network is for another task.
+    """
+    model = load_model(source)
+    if not isinstance(model, RecognitionNet):
+        raise InputError(f"{source}: expected a network for recognition", argument=argument)
     return model
 
 

@@ -142,12 +142,10 @@ def _enhance(task: Task, request: EnhanceRequest, show: ProgressCallback) -> dic
 
 def _classify(task: Task, duration: float, show: ProgressCallback) -> None:
     from ls3d.inference import Classifier
-    from ls3d.models import RecognitionNet, load_model
+    from ls3d.models import load_recognition_model
     from ls3d.recognition import classify_video
 
-    network = load_model(task.classifier)
-    if not isinstance(network, RecognitionNet):
-        raise InputError(f"{task.classifier}: expected a network for recognition", argument="classifier")
+    network = load_recognition_model(task.classifier, "classifier")
 
     def progress(time: float) -> None:
         show(Progress(min(round(time), round(duration)), round(duration), phase="windows"))
