@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from helpers.videos import Clip, decode
 from ls3d.enhance import EnhanceOptions, denoise, interpolate
 from ls3d.enhance._job import Job
 from ls3d.enhance._plan import SegmentPlan, plan_segments
+from ls3d.enhance._reader import SegmentReader
 from ls3d.enhance._workspace import Workspace
 from ls3d.enhance.engine import SegmentMaker, join, make_segment, plan_job
 from ls3d.enhance.jobs import PreparedJob, prepare_denoising, prepare_interpolation
@@ -65,6 +67,23 @@ def test_order_does_not_change_a_byte(source: Path, tmp_path: Path, orders: int)
             segments = SegmentMaker(prepared.job, prepared.enhancers).make(plans)
         join(prepared.job, segments)
         assert target.read_bytes() == whole.read_bytes()
+
+
+def test_a_reader_returns_to_segments_that_it_has_just_read(source: Path, tmp_path: Path) -> None:
+    """Segments of one frame lie within the frames that the reader keeps; tasks of lost workers are done again."""
+    options = replace(OPTIONS, segment_frames=1)
+    prepared = prepare_interpolation(source, tmp_path / "out.mp4", model="blend", options=options)
+    segmentation = prepared.job.segmentation
+    plans = list(islice(plan_segments(prepared.source, segmentation), 6))
+
+    def read(reader: SegmentReader, plan: SegmentPlan) -> list[list[Mark]]:
+        return [[frame.mark() for frame in window.shot] for window, _ in reader.read_all([plan])]
+
+    expected = [read(SegmentReader(prepared.source, segmentation), plan) for plan in plans]
+    reader = SegmentReader(prepared.source, segmentation)
+    chance = random.Random(0)
+    for index in (0, 0, 1, *chance.choices(range(6), k=60)):
+        assert read(reader, plans[index]) == expected[index]
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "avi", "y4m"])

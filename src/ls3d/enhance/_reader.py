@@ -69,7 +69,8 @@ class SegmentReader:
             known = []
             self._recent.clear()
             self._following = self._open(plan)
-        for frame in chain(known, self._following):
+        yield from known
+        for frame in self._following:
             self._recent.append(frame)
             yield frame
 
