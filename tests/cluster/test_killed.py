@@ -32,7 +32,7 @@ from ls3d.enhance import EnhanceCall, EnhanceOptions
 
 count, temporary, source, target = sys.argv[1:]
 options = dict(num_cpus=int(count), object_store_memory=80 << 20, _temp_dir=temporary)
-executor = RayExecutor("auto", **options)
+executor = RayExecutor("local", **options)
 call = EnhanceCall("interpolate", source, target, {"model": "bilateral"}, EnhanceOptions(threads=1, segment_frames=3))
 (result,) = run_batch([call], executor)
 executor.close()
@@ -97,9 +97,11 @@ def descendants(process_id: int) -> list[tuple[int, str]]:
 
 
 def kill(process: subprocess.Popen[str], matches: Callable[[str], bool]) -> None:
-    """Kill the first descendant whose command matches."""
-    victims = [number for number, command in descendants(process.pid) if matches(command)]
-    assert victims, descendants(process.pid)
+    """Kill the first descendant whose command matches; workers are sometimes idle, and then wait for the next one."""
+    victims: list[int] = []
+    while not victims:
+        assert process.poll() is None, process.communicate()[0]
+        victims = [number for number, command in descendants(process.pid) if matches(command)]
     os.kill(victims[0], signal.SIGKILL)
 
 

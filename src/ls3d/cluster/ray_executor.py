@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +24,9 @@ class RayExecutor:
     """Runs tasks on a Ray cluster.
 
     Args:
-        address: ``"auto"`` for the cluster of this machine or of the environment variable ``RAY_ADDRESS``, and a new
-            one on this machine if there is none; otherwise an address such as ``"ray://HOST:10001"``.
+        address: ``"auto"`` for the cluster that the environment variable ``RAY_ADDRESS`` names or the one that ``ray start``
+            began on this machine, and a new one on this machine if there is none; ``"local"`` for a new one in any case;
+            otherwise an address such as ``"ray://HOST:10001"``.
         options: further arguments of ``ray.init``.
 
     Raises:
@@ -52,12 +54,19 @@ class RayExecutor:
 
     def _connect(self, address: str, options: dict[str, Any]) -> None:
         quiet = {"logging_level": logging.WARNING, "log_to_driver": False}
+        new = {"address": "local", "include_dashboard": False, **quiet, **options}
         try:
-            ray.init(address=address, **quiet)
+            if address == "auto":
+                # Ray's own "auto" also finds the private cluster of another program, which ends with that program.
+                ray.init(include_dashboard=False, **quiet)
+            else:
+                ray.init(**(new if address == "local" else {"address": address, **quiet}))
         except (ConnectionError, ValueError, RuntimeError) as error:
-            if address != "auto":
+            address = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+            if address:
                 raise InputError(f"{address}: {error}", argument="cluster") from error
-            ray.init(address="local", include_dashboard=False, **quiet, **options)
+            log.warning("the Ray cluster of this machine can't be used (%s); a new one is started", error)
+            ray.init(**new)
 
     @property
     def gpus(self) -> float:
