@@ -21,7 +21,7 @@ import re
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from ls3d.export._prepare import Signature, signature_of, times_of
 from ls3d.files import atomic_write
 from ls3d.models import Network, create_model, list_models
 from ls3d.models.exported import OnnxSession, PackageSession
+from ls3d.models.registry import builder_arguments
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ MOTION = ("bilateral", "aligned_mean", "vfi_ls3d_plus_s", "vfi_ls3d_plus_m", "vf
 
 FRAMES = 8
 
-#: Arguments of narrower and shallower networks.
+#: Arguments of narrower and shallower networks; others that have a width get _WIDTH.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "vfi_ls3d_plus_s": {"width": 8, "levels": 3},
     "vfi_ls3d_plus_m": {"width": 12, "levels": 3},
@@ -68,15 +69,22 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "vsr_ls3d_plus_s": {"width": 8, "blocks": 2},
     "vsr_ls3d_plus_m": {"width": 12, "blocks": 2},
     "vsr_ls3d_plus_l": {"width": 16, "blocks": 2},
-    **{name: {"width": 8} for name in ("vfi_ls3d", "vfi_conv3d", "vdn_ls3d", "vdn_conv3d")},
-    **{name: {"width": 8} for name in ("vsr_ls3d", "vsr_conv3d", "vsr_p3d_ls3d", "vsr_p3d_conv3d")},
 }
+
+_WIDTH = 8
+
+
+def arguments_of(name: str) -> dict[str, Any]:
+    """The arguments of a small network."""
+    if name in ARGUMENTS:
+        return ARGUMENTS[name]
+    return {"width": _WIDTH} if "width" in builder_arguments(name) else {}
 
 
 def create(name: str) -> Network:
     """Create a small network, with random weights where they are zero at initialization: every layer has to count."""
     torch.manual_seed(0)
-    network = create_model(name, **ARGUMENTS.get(name, {}))
+    network = create_model(name, **arguments_of(name))
     for label, parameter in network.named_parameters():
         if parameter.any():
             continue
@@ -93,7 +101,7 @@ def record(name: str, packages: bool) -> dict[str, Any]:
     network = create(name)
     signature = signature_of(network, None, FRAMES, times_of(network, None))
     program = _tried(lambda: capture(signature))
-    opened = frozenset() if isinstance(program, dict) else open_dimensions(program, signature)
+    opened = () if isinstance(program, dict) else open_dimensions(program, signature)
     found = {"compile": _tried(lambda: _compile(signature, opened))}
     if isinstance(program, dict):
         found["export"] = program
@@ -103,7 +111,7 @@ def record(name: str, packages: bool) -> dict[str, Any]:
         if packages:
             found["package"] = _tried(lambda: _package(program, signature, opened))
     named = {dimension for axes in signature.dynamic.values() for dimension in axes.values()}
-    return {"arguments": ARGUMENTS.get(name, {}), "fixed": sorted(named - opened), **found}
+    return {"arguments": arguments_of(name), "fixed": sorted(named.difference(opened)), **found}
 
 
 def _tried(action: Callable[[], Any]) -> Any:
@@ -116,12 +124,12 @@ def _tried(action: Callable[[], Any]) -> Any:
 
 
 def _difference(
-    run: Callable[..., Any], signature: Signature, opened: frozenset[str], *, single: bool
+    run: Callable[..., Any], signature: Signature, opened: Collection[str], *, single: bool
 ) -> dict[str, float]:
     return {"difference": compare(run, signature, opened, single=single).worst}
 
 
-def _compile(signature: Signature, opened: frozenset[str]) -> dict[str, float]:
+def _compile(signature: Signature, opened: Collection[str]) -> dict[str, float]:
     """Compile once; other sizes must run in the same graph."""
     torch.compiler.reset()
     compiled = torch.compile(signature.module, fullgraph=True, dynamic=True, backend="aot_eager")
@@ -130,14 +138,14 @@ def _compile(signature: Signature, opened: frozenset[str]) -> dict[str, float]:
         return _difference(compiled, signature, opened, single=False)
 
 
-def _onnx(program: ExportedProgram, signature: Signature, opened: frozenset[str]) -> dict[str, float]:
+def _onnx(program: ExportedProgram, signature: Signature, opened: Collection[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         write_onnx(program, signature, "deform_conv", "", path)
         return _difference(OnnxSession(path), signature, opened, single=True)
 
 
-def _package(program: ExportedProgram, signature: Signature, opened: frozenset[str]) -> dict[str, float]:
+def _package(program: ExportedProgram, signature: Signature, opened: Collection[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.pt2"
         write_package(with_standard_operations(program, "grid_sample"), {}, path)

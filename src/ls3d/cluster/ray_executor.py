@@ -24,9 +24,9 @@ class RayExecutor:
     """Runs tasks on a Ray cluster.
 
     Args:
-        address: ``"auto"`` for the cluster that the environment variable ``RAY_ADDRESS`` names or the one that ``ray start``
-            began on this machine, and a new one on this machine if there is none; ``"local"`` for a new one in any case;
-            otherwise an address such as ``"ray://HOST:10001"``.
+        address: ``"auto"`` for the cluster that the environment variable ``RAY_ADDRESS`` names, or that ``ray start``
+            began on this machine, or else a new one on this machine; ``"local"`` for a new one in any case; otherwise
+            an address such as ``"ray://HOST:10001"``.
         options: further arguments of ``ray.init``.
 
     Raises:

@@ -53,7 +53,7 @@ def export_aotinductor(
         package = temporary.with_suffix(PACKAGE_SUFFIX)  # torch takes no other
         try:
             write_package(with_standard_operations(program, "grid_sample"), metadata, package)
-            names = tuple(sorted(open_dimensions(program, job.signature)))
+            names = open_dimensions(program, job.signature)
             comparison = compare(PackageSession(package, trusted=True), job.signature, names)
             report = comparison.report(job.network.name, job.path, "AOTInductor", names)
             package.replace(temporary)

@@ -30,16 +30,11 @@ def capture(signature: Signature) -> ExportedProgram:
         raise InputError(f"the network can't be traced by torch.export ({reason})") from error
 
 
-def open_dimensions(program: ExportedProgram, signature: Signature) -> frozenset[str]:
+def open_dimensions(program: ExportedProgram, signature: Signature) -> tuple[str, ...]:
     """Names of the dimensions that a traced network takes in other sizes, too."""
     values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
     shapes = [values[name].shape for name in program.graph_signature.user_inputs if isinstance(name, str)]
-    return frozenset(
-        name
-        for shape, axes in zip(shapes, signature.dynamic.values(), strict=True)
-        for axis, name in axes.items()
-        if not isinstance(shape[axis], int)
-    )
+    return signature.open_dimensions(shapes)
 
 
 def with_standard_operations(program: ExportedProgram, form: OperatorForm) -> ExportedProgram:

@@ -77,7 +77,7 @@ def export_onnx(
     with torch.no_grad(), _without_notices(), atomic_write(job.path) as temporary:
         write_onnx(capture(job.signature), job.signature, form or _FORMS[target], metadata, temporary)
         onnx = OnnxSession(temporary)
-        names = _open_dimensions(onnx, job.signature)
+        names = job.signature.open_dimensions(onnx.shapes)
         checked: Session = onnx
         runtime = "ONNX Runtime"
         if target == "openvino" and importlib.util.find_spec("openvino") is not None:
@@ -113,14 +113,3 @@ def write_onnx(program: ExportedProgram, signature: Signature, form: OperatorFor
     assert written is not None
     written.model.metadata_props[METADATA_KEY] = metadata
     written.save(path)
-
-
-def _open_dimensions(session: OnnxSession, signature: Signature) -> tuple[str, ...]:
-    """Names of the dimensions that have no fixed size in the file."""
-    names = [
-        name
-        for shape, axes in zip(session.shapes, signature.dynamic.values(), strict=True)
-        for axis, name in axes.items()
-        if not isinstance(shape[axis], int)
-    ]
-    return tuple(dict.fromkeys(names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -49,6 +49,20 @@ class Signature:
     dynamic: dict[str, dict[int, str]]
     output: str
     step: int = 1
+
+    def open_dimensions(self, shapes: Iterable[Sequence[Any]]) -> tuple[str, ...]:
+        """Names of the dimensions that may have another size.
+
+        Args:
+            shapes: of the inputs of the exported network, where sizes that are fixed are integers.
+        """
+        names = [
+            (name, isinstance(shape[axis], int))
+            for shape, axes in zip(shapes, self.dynamic.values(), strict=True)
+            for axis, name in axes.items()
+        ]
+        fixed = {name for name, is_fixed in names if is_fixed}  # several inputs have the same batch
+        return tuple(dict.fromkeys(name for name, _ in names if name not in fixed))
 
 
 @dataclass(frozen=True, eq=False)

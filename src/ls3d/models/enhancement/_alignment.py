@@ -63,7 +63,7 @@ def match_neighbors(frames: Tensor, middle: int) -> Tensor:
 def align_neighbors(frames: Tensor, motion: Tensor, middle: int) -> Tensor:
     """Warp every frame of ``(N, 3, T, h, w)`` but ``middle`` to it, along the motion of ``match_neighbors``."""
     aligned = warp(frames_to_batch(neighbors_of(frames, middle)), motion)
-    neighbors = aligned.unflatten(0, (len(frames), -1)).transpose(1, 2)
+    neighbors = aligned.unflatten(0, (frames.shape[0], -1)).transpose(1, 2)
     return torch.cat([neighbors[:, :, :middle], frames[:, :, middle : middle + 1], neighbors[:, :, middle:]], dim=2)
 
 

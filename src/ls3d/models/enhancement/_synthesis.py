@@ -148,9 +148,9 @@ def _sample(frames: Tensor, position: Tensor, mask: Tensor, interpolation: Inter
     tap = torch.arange(taps, device=frames.device)
     grid = torch.stack([tap // across * dilation[1] - padding[1], tap % across * dilation[2] - padding[2]], dim=1)
     regular = _pixels(_Band(0, rows), columns, frames) + grid[:, :, None, None]
-    offset = frames.new_full((len(frames), 2, 2 * across, 2, rows, width), _OUTSIDE)
+    offset = frames.new_full((frames.shape[0], 2, 2 * across, 2, rows, width), _OUTSIDE)
     offset[:, :, :taps, :, :, :columns] = position - regular
-    importance = frames.new_zeros(len(frames), 2, 2 * across, rows, width)
+    importance = frames.new_zeros(frames.shape[0], 2, 2 * across, rows, width)
     importance[:, :, :taps, :, :columns] = mask
     identity = torch.eye(3, dtype=frames.dtype, device=frames.device)[:, :, None, None, None]
     samples = ls3d_conv3d(

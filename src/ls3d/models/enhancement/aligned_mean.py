@@ -97,7 +97,7 @@ def temporal_mean(frames: Tensor, motion: Tensor, new: Tensor, sigma: Tensor, mi
     Returns:
         The mean ``(N, 3, h, w)``, and the variance ``(N, 1, h, w)`` of the noise in it.
     """
-    count = len(frames)
+    count = frames.shape[0]
     warped = warp(frames_to_batch(neighbors_of(frames, middle)), motion)
     noise = sigma.to(frames).square().repeat_interleave(frames.shape[2] - 1).view(-1, 1, 1, 1)
     kept = _kept_noise(motion)

@@ -118,7 +118,7 @@ class RestorationNetPlus(RestorationNetwork):
         levels = []
         for motion in motions:
             small = F.avg_pool2d(neighbors, neighbors.shape[-1] // motion.shape[-1])
-            levels.append(warp(small, motion).unflatten(0, (len(frames), -1)).transpose(1, 2))
+            levels.append(warp(small, motion).unflatten(0, (frames.shape[0], -1)).transpose(1, 2))
         return [*levels, self._restore(frames, features, motions, estimate)]
 
     def _prepare(self, frames: Tensor, sigma: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -67,7 +67,7 @@ class DenoisingNet(RestorationNetwork):
         Raises:
             ValueError: ``sigma`` is None.
         """
-        level = required_sigma(sigma).to(frames).view(-1, 1, 1, 1, 1).expand(len(frames), 1, *frames.shape[2:])
+        level = required_sigma(sigma).to(frames).view(-1, 1, 1, 1, 1).expand(frames.shape[0], 1, *frames.shape[2:])
         inputs = torch.cat([frames, level], dim=1)
         half = self.encoder[1](self.encoder[0](inputs))
         quarter = self.encoder[3](self.encoder[2](half))
