@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.labeled import damage, gray_set, write_gray_videos
+from helpers.marks import slow_except
 from torch import Tensor, nn
 
 from ls3d.data.decoded import save_decoded
@@ -30,6 +31,7 @@ from ls3d.training.recognition.loaders import open_split
 from ls3d.training.recognition.mixing import draw_mixture
 from ls3d.training.recognition.optimizer import optimizer_groups
 from ls3d.training.recognition.recipe import ClassificationData, ClassificationOptimization, ClassificationRecipe
+from ls3d.training.state import load_state
 
 ARGUMENTS = {"num_classes": 2, "width": 4}
 
@@ -122,6 +124,15 @@ def test_training_learns_and_its_weights_classify(data: Path, tmp_path: Path) ->
     report = evaluate_recognition(weights, data, ViewProtocol(clips=2), groups=["S3"], device="cpu")
     assert report.accuracy.top1 == 1
     assert report.confusion.tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("compiled", slow_except([False, True], [False]))
+def test_a_state_holds_each_parameter_once(compiled: bool, data: Path, tmp_path: Path) -> None:
+    """Under two names, sharded parameters can't be loaded."""
+    train(recipe(data, tmp_path / "run", compile=compiled))
+    names = load_state(tmp_path / "run" / "last.ckpt").values["state_dict"].keys()
+    network = create_model("r3d_18", num_classes=2, width=4)
+    assert names == {f"model.{name}" for name in network.state_dict()}
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(data: Path, tmp_path: Path) -> None:

@@ -21,9 +21,10 @@ def new_neighbors(frames: Tensor, middle: int) -> Tensor:
     At the ends of a clip, windows are filled with repetitions of the last frame. Their noise is that of the frame they
     repeat, so they say nothing about the middle frame that it doesn't.
     """
-    changed = (frames[:, :, 1:] != frames[:, :, :-1]).flatten(3).any(3).any(1)
-    backward = changed[:, :middle].flip(1).cumprod(1).flip(1)
-    return torch.cat([backward, changed[:, middle:].cumprod(1)], dim=1).bool()
+    repeated = (frames[:, :, 1:] == frames[:, :, :-1]).flatten(3).all(3).all(1)
+    # A sum, because ONNX has no cumulative product.
+    backward = repeated[:, :middle].flip(1).cumsum(1).flip(1)
+    return torch.cat([backward, repeated[:, middle:].cumsum(1)], dim=1) == 0
 
 
 def mirror_repetitions(frames: Tensor, new: Tensor, middle: int) -> Tensor:

@@ -120,7 +120,7 @@ def _kept_noise(motion: Tensor) -> Tensor:
     """The share ``(M, 1, h, w)`` of the noise's variance that is left in a bilinear sample at a motion."""
     part = motion - motion.floor()
     along = part.square() + (1 - part).square()
-    return along.prod(dim=1, keepdim=True)
+    return along[:, :1] * along[:, 1:]
 
 
 def _importance(excess: Tensor, noise: Tensor, scale: float) -> Tensor:

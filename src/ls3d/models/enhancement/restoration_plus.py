@@ -181,7 +181,7 @@ class RestorationNetPlus(RestorationNetwork):
     ) -> Tensor:
         """Sample the neighbors along the motion, fuse, and add the residual to the middle frame."""
         middle, neighbors, state = features
-        count = len(middle)
+        count = middle.shape[0]
         motion = motions[-1]
         inputs = [F.interpolate(state, scale_factor=2.0), self._repeat(middle), warp(neighbors, motion), motion]
         offset, logits = in_full_precision(self.sampling, torch.cat(inputs, dim=1)).split([2 * _TAPS, _TAPS], dim=1)

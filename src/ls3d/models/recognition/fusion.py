@@ -164,7 +164,7 @@ class LateFusionNet(RecognitionNet):
     def _concatenate(self, features: Mapping[str, Tensor]) -> Tensor:
         like = next(iter(features.values()))
         parts = (
-            features[name] if name in features else like.new_zeros(len(like), width)
+            features[name] if name in features else like.new_zeros(like.shape[0], width)
             for name, width in self._widths.items()
         )
         return torch.cat(list(parts), dim=1)

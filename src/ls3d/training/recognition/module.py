@@ -49,7 +49,8 @@ class ClassificationModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if recipe.compile else model
+        # A method, because as a module it would hold the parameters under a second name.
+        self._forward: Callable[[Tensor], Tensor] = (torch.compile(model) if recipe.compile else model).__call__
         self.recipe = recipe
         self.options = recipe.optimization
         self.preprocessing = preprocessing
