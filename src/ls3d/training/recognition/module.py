@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -49,8 +50,8 @@ class ClassificationModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        # A method, because as a module it would hold the parameters under a second name.
-        self._forward: Callable[[Tensor], Tensor] = (torch.compile(model) if recipe.compile else model).__call__
+        # No module, which would hold the parameters under a second name.
+        self._forward: Callable[[Tensor], Tensor] = partial(torch.compile(model) if recipe.compile else model)
         self.recipe = recipe
         self.options = recipe.optimization
         self.preprocessing = preprocessing
