@@ -4,9 +4,9 @@
     python -P benchmarks/cluster_cost.py --measure [--videos 4] [--frames 96] [--workers 1 2 4] [--json out.json]
 
 -P, because this folder holds a module named operator. The first command runs the model of ``ls3d.cluster.cost`` with
-times that are assumptions, named in ``ASSUMED``. The second one measures the parts of a batch of small clips in one
-worker, simulates the batch with them, runs it, and prints how far the simulation is off. Each worker has one thread of
-torch's; the machine must do nothing else.
+times that are assumptions, named in ``ASSUMED``. The second one measures the parts of a batch of small clips, simulates
+the batch with them, runs it, and prints how far the simulation is off. Each worker has one thread of torch's. The
+machine must do nothing else.
 """
 
 from __future__ import annotations
@@ -103,78 +103,101 @@ def call_for(source: Path, target: Path) -> EnhanceCall:
 
 
 def parts(source: Path, folder: Path, frames: int, workers: int) -> Machines:
-    """Times of the parts of one video's work, each in a worker of its own core."""
+    """Times of the parts of one video's work, while as many workers make segments as cores can be busy.
+
+    Cores share caches, memory and sometimes their arithmetic units: beside others, a worker is slower than alone.
+    """
     target = folder / "parts.mkv"
     call = call_for(source, target)
     place = Place(str(source), str(target))
+    cores = len(os.sched_getaffinity(0))
+    busy = min(workers, cores)
     begin = time.perf_counter()
-    executor = LocalExecutor(1)
+    executor = LocalExecutor(busy)
 
-    def timed(task: Task) -> tuple[Any, float]:
-        begin = time.perf_counter()
-        executor.submit(0, task)
-        (ended,) = executor.wait()
-        if ended.failure is not None:
-            raise ended.failure.error()
-        return ended.result, time.perf_counter() - begin
+    def timed(tasks: Sequence[Task]) -> list[tuple[Any, float]]:
+        """Results and seconds of tasks, of which ``busy`` run at a time."""
+        waiting = list(enumerate(tasks))[::-1]
+        begun: dict[int, float] = {}
+        done: dict[int, tuple[Any, float]] = {}
+        while waiting or len(done) < len(tasks):
+            while waiting and executor.accepts(Resources()):
+                number, task = waiting.pop()
+                begun[number] = time.perf_counter()
+                executor.submit(number, task)
+            for ended in executor.wait():
+                if ended.failure is not None:
+                    raise ended.failure.error()
+                done[ended.number] = ended.result, time.perf_counter() - begun[ended.number]
+        return [done[number] for number in range(len(tasks))]
 
-    timed(PrepareTask(call, place))  # imports PyAV and torch
+    timed([PrepareTask(call, place)] * busy)  # imports PyAV and torch
     until_first = time.perf_counter() - begin
-    job, prepare = timed(PrepareTask(call, place))
+    ((job, prepare),) = timed([PrepareTask(call, place)])
     workspace = job.workspace()
     with workspace.locked():
         workspace.prepare(job.signature(), resume=False)
-        plans, planning = timed(PlanTask(job, place, None, 1000))
-        made = [timed(SegmentTask(job, place, plan)) for plan in plans]
+        ((plans, planning),) = timed([PlanTask(job, place, None, 1000)])
+        made = timed([SegmentTask(job, place, plan) for plan in plans])
         segments = tuple(segment for segment, _ in made)
-        _, joining = timed(JoinTask(job, place, segments, True, 0.0, 0))
+        ((_, joining),) = timed([JoinTask(job, place, segments, True, 0.0, 0)])
     size = target.stat().st_size
-    _, order = timed(Nothing())
+    order = statistics.median(seconds for _ in range(9) for _, seconds in timed([Nothing()]))
     executor.close()
-    later = statistics.median(seconds for _, seconds in made[1:])
+    seconds = [seconds for _, seconds in made]
+    later = statistics.median(seconds[busy : len(seconds) - busy + 1])
     return Machines(
         workers=workers,
         frame=later / _SEGMENT_FRAMES,
         plan_frame=planning / frames,
         prepare=prepare,
         start=until_first - prepare,
-        load=max(0.0, made[0][1] - later),
+        load=max(0.0, statistics.median(seconds[:busy]) - later),
         join_byte=joining / size,
         order=order / 2,
-        cores=len(os.sched_getaffinity(0)),
+        cores=cores,
     )
 
 
 def measure(videos: int, frames: int, workers: Sequence[int], repeats: int = 3) -> dict[str, Any]:
-    """Measured and simulated seconds of a batch for each number of workers."""
+    """Measured and simulated seconds of a batch for each number of workers.
+
+    The parts are measured anew before each batch, as the speed of a machine changes within minutes.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
-    rows = []
+    runs: dict[int, list[dict[str, Any]]] = {count: [] for count in workers}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["XDG_STATE_HOME"] = str(folder / "state")
         sources = [make_clip(folder / f"{n}.mkv", frames) for n in range(videos)]
-        machines = parts(sources[0], folder, frames, 1)
-        for count in workers:
-            measured = []
-            for repeat in range(repeats):
-                calls = [call_for(source, folder / f"out{count}_{repeat}" / source.name) for source in sources]
-                begin = time.perf_counter()
-                executor = LocalExecutor(count)
-                results = run_batch(calls, executor)
-                measured.append(time.perf_counter() - begin)
-                executor.close()
-                for result in results:
-                    if result.error is not None:
-                        raise result.error
-            size = (folder / f"out{count}_0" / "0.mkv").stat().st_size
-            described = Videos([frames] * videos, _SEGMENT_FRAMES, bytes_out=size / frames)
-            values = {**asdict(machines), "workers": count}
-            simulated = simulate(described, Machines(**values)).seconds
-            seconds = statistics.median(measured)
-            rows.append(
-                {"workers": count, "measured": seconds, "simulated": simulated, "error": simulated / seconds - 1}
-            )
-    return {"parts": asdict(machines), "rows": rows}
+        for repeat in range(repeats):
+            for count in workers:
+                machines = parts(sources[0], folder, frames, count)
+                outputs = folder / f"out{count}_{repeat}"
+                measured = batch_seconds([call_for(source, outputs / source.name) for source in sources], count)
+                size = (outputs / "0.mkv").stat().st_size
+                simulated = simulate(Videos([frames] * videos, _SEGMENT_FRAMES, bytes_out=size / frames), machines)
+                runs[count].append({"measured": measured, "simulated": simulated.seconds, "parts": asdict(machines)})
+    return {"rows": [{"workers": count, **summary(runs[count])} for count in workers]}
+
+
+def batch_seconds(calls: Sequence[EnhanceCall], workers: int) -> float:
+    """How long a batch takes, from the start of the workers on."""
+    begin = time.perf_counter()
+    executor = LocalExecutor(workers)
+    results = run_batch(calls, executor)
+    seconds = time.perf_counter() - begin
+    executor.close()
+    for result in results:
+        if result.error is not None:
+            raise result.error
+    return seconds
+
+
+def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Medians over the runs, and the runs."""
+    measured, simulated = (statistics.median(run[name] for run in runs) for name in ("measured", "simulated"))
+    return {"measured": measured, "simulated": simulated, "error": simulated / measured - 1, "runs": list(runs)}
 
 
 def main() -> None:

@@ -151,6 +151,15 @@ def _is_launched() -> bool:
     return dist.is_available() and dist.is_torchelastic_launched()
 
 
+def _attempt() -> str:
+    """A prefix for the keys by which processes find each other, after each restart another one.
+
+    ``torchrun`` keeps its store when it restarts processes, and those that find the addresses of their predecessors
+    wait forever (https://github.com/pytorch/pytorch/issues/135712). Machines count restarts differently.
+    """
+    return f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}" if os.environ["GROUP_WORLD_SIZE"] == "1" else ""
+
+
 def join_processes(on_cpu: bool = False) -> Processes:
     """Connect this process to those that ``torchrun`` has started with it; ``SINGLE`` without ``torchrun``.
 
@@ -160,9 +169,14 @@ def join_processes(on_cpu: bool = False) -> Processes:
     if not _is_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         return SINGLE
     if not dist.is_initialized():
+        from torch.distributed.distributed_c10d import PrefixStore
+        from torch.distributed.rendezvous import rendezvous
+
         on_gpu = not on_cpu and torch.cuda.is_available()
         if on_gpu:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+        store, rank, size = next(rendezvous("env://"))
+        dist.init_process_group(backend, store=PrefixStore(_attempt(), store), rank=rank, world_size=size)
         atexit.register(dist.destroy_process_group)
     return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_WORLD_SIZE"]))
