@@ -1,0 +1,86 @@
+"""Exported networks against PyTorch: the time of one call, and how far the outputs are apart.
+
+    python -P benchmarks/export.py [--model vfi vsr vdn] [--size 128 224] [--json out.json]
+
+-P, because this folder holds a module named operator. The ONNX file of each network is written, and both run in turn on
+the same random frames, each with all cores; the medians are compared. The machine must do nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ls3d.environment import versions
+from ls3d.export import export_onnx
+from ls3d.models import InterpolationNetwork, load_enhancement_model
+
+_SIGMA = 10 / 255
+
+
+def call_of(model: str | Path, size: tuple[int, int]) -> Callable[[], Tensor]:
+    """A call of a network on random frames."""
+    network = load_enhancement_model(model)
+    traits = network.traits
+    length = 2 if isinstance(network, InterpolationNetwork) else traits.frames_before + 1 + traits.frames_after
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.rand(1, 3, length, *size, generator=generator)
+    if isinstance(network, InterpolationNetwork):
+        return lambda: network(frames, [0.5])
+    return lambda: network(frames, torch.tensor([_SIGMA]) if traits.takes_sigma else None)
+
+
+def measure(model: str, size: tuple[int, int], repeats: int) -> dict[str, Any]:
+    """Median seconds of both, and the largest difference of their outputs."""
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        path = Path(folder) / "network.onnx"
+        begin = time.perf_counter()
+        export_onnx(model, path, size=size)
+        exported = time.perf_counter() - begin
+        calls = {"torch": call_of(model, size), "onnxruntime": call_of(path, size)}
+        outputs = {name: call() for name, call in calls.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in calls}
+        for _ in range(repeats):
+            for name, call in calls.items():
+                begin = time.perf_counter()
+                call()
+                seconds[name].append(time.perf_counter() - begin)
+    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    return {
+        "model": model,
+        "size": size,
+        "seconds": medians,
+        "ratio": medians["onnxruntime"] / medians["torch"],
+        "difference": (outputs["torch"] - outputs["onnxruntime"]).abs().max().item(),
+        "export_seconds": exported,
+    }
+
+
+def main() -> None:
+    """Print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs="+", default=["vfi", "vsr", "vdn"])
+    parser.add_argument("--size", type=int, nargs=2, default=(128, 224), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    rows = [measure(model, tuple(arguments.size), arguments.repeats) for model in arguments.model]
+    cores = len(os.sched_getaffinity(0))
+    text = json.dumps({"versions": versions("onnxruntime"), "cores": cores, "rows": rows}, indent=1)
+    if arguments.json:
+        arguments.json.write_text(f"{text}\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
