@@ -1,9 +1,10 @@
 """Exported networks against PyTorch: the time of one call, and how far the outputs are apart.
 
-    python -P benchmarks/export.py [--model vfi vsr vdn] [--size 128 224] [--json out.json]
+    python -P benchmarks/export.py [--model vfi vsr vdn] [--size 128 224] [--folder onnx] [--json out.json]
 
--P, because this folder holds a module named operator. The ONNX file of each network is written, and both run in turn on
-the same random frames, each with all cores; the medians are compared. The machine must do nothing else.
+-P, because this folder holds a module named operator. The ONNX file of each network is written, unless it is in the folder
+already, and both run in turn on the same random frames, each with all cores; the medians are compared. The machine must
+do nothing else.
 """
 
 from __future__ import annotations
@@ -40,13 +41,12 @@ def call_of(model: str | Path, size: tuple[int, int]) -> Callable[[], Tensor]:
     return lambda: network(frames, torch.tensor([_SIGMA]) if traits.takes_sigma else None)
 
 
-def measure(model: str, size: tuple[int, int], repeats: int) -> dict[str, Any]:
+def measure(model: str, size: tuple[int, int], folder: Path, repeats: int) -> dict[str, Any]:
     """Median seconds of both, and the largest difference of their outputs."""
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        path = Path(folder) / "network.onnx"
-        begin = time.perf_counter()
+    path = folder / f"{model}.onnx"
+    if not path.exists():
         export_onnx(model, path, size=size)
-        exported = time.perf_counter() - begin
+    with torch.inference_mode():
         calls = {"torch": call_of(model, size), "onnxruntime": call_of(path, size)}
         outputs = {name: call() for name, call in calls.items()}
         seconds: dict[str, list[float]] = {name: [] for name in calls}
@@ -62,7 +62,6 @@ def measure(model: str, size: tuple[int, int], repeats: int) -> dict[str, Any]:
         "seconds": medians,
         "ratio": medians["onnxruntime"] / medians["torch"],
         "difference": (outputs["torch"] - outputs["onnxruntime"]).abs().max().item(),
-        "export_seconds": exported,
     }
 
 
@@ -71,10 +70,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", nargs="+", default=["vfi", "vsr", "vdn"])
     parser.add_argument("--size", type=int, nargs=2, default=(128, 224), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--folder", type=Path, help="where ONNX files are kept")
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    rows = [measure(model, tuple(arguments.size), arguments.repeats) for model in arguments.model]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or Path(temporary)
+        rows = [measure(model, tuple(arguments.size), folder, arguments.repeats) for model in arguments.model]
     cores = len(os.sched_getaffinity(0))
     text = json.dumps({"versions": versions("onnxruntime"), "cores": cores, "rows": rows}, indent=1)
     if arguments.json:
