@@ -2,9 +2,9 @@
 
     python -P benchmarks/export.py [--model vfi vsr vdn] [--size 128 224] [--folder onnx] [--json out.json]
 
--P, because this folder holds a module named operator. The ONNX file of each network is written, unless it is in the folder
-already, and both run in turn on the same random frames, each with all cores; the medians are compared. The machine must
-do nothing else.
+-P, because this folder holds a module named operator. The ONNX file of each network is written, unless it is in the
+folder already, and both run in turn on the same random frames, each with all cores; the medians are compared. The
+machine must do nothing else.
 """
 
 from __future__ import annotations
