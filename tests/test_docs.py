@@ -18,6 +18,7 @@ from helpers.documents import PAGES, ROOT, name_of, shell_lines
 from helpers.scripts import load_script
 from typer.core import TyperGroup
 
+from ls3d._version import __version__
 from ls3d.cli.enhance import shown_options
 from ls3d.cli.main import app
 from ls3d.enhance.presets import PRESETS
@@ -49,6 +50,11 @@ def test_commands_of_the_documents_parse(page: str, command: str) -> None:
     assert isinstance(group, TyperGroup)
     if not name.startswith("-"):
         group.commands[name].make_context(name, arguments, resilient_parsing=False)
+
+
+def test_release_notes_and_citation_are_of_this_version() -> None:
+    assert re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == __version__
+    assert re.findall(r"^version: (\S+)", (ROOT / "CITATION.cff").read_text(), re.MULTILINE) == [__version__]
 
 
 def test_make_targets_of_the_documents_exist() -> None:
