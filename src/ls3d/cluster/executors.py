@@ -119,7 +119,8 @@ class LocalExecutor:
 
     Args:
         workers: number of processes.
-        gpus: number of GPUs of this machine, among which the processes are divided.
+        gpus: number of GPUs of this machine, among which the processes are divided; the first ones of those that
+            ``CUDA_VISIBLE_DEVICES`` names, if it is set.
     """
 
     def __init__(self, workers: int, gpus: int = 0) -> None:
@@ -171,7 +172,11 @@ class LocalExecutor:
             worker.kill()
 
     def _environment(self, index: int) -> dict[str, str]:
-        return {"CUDA_VISIBLE_DEVICES": str(index % self._gpus)} if self._gpus > 1 else {}
+        if self._gpus <= 1:
+            return {}
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")  # on a shared machine, the others belong to somebody else
+        names = given.split(",")[: self._gpus] if given else [str(number) for number in range(self._gpus)]
+        return {"CUDA_VISIBLE_DEVICES": names[index % len(names)].strip()}
 
 
 class _Worker:
