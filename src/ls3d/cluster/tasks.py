@@ -237,6 +237,7 @@ class _Recent(Generic[T]):
 
 
 #: What a worker keeps from one task to the next: a worker that alternates between videos loads their networks once.
+#: A maker keeps its networks, so only a new one asks for them.
 _makers = _Recent[SegmentMaker](4)
 _networks = _Recent[Sequence[Enhancer]](1)
 _classifiers = _Recent[Classifier](1)
@@ -244,6 +245,5 @@ _classifiers = _Recent[Classifier](1)
 
 def _maker(job: Job) -> SegmentMaker:
     networks = json.dumps([*(step.conditions() for step in job.steps), job.device, job.precision])
-    enhancers = _networks.get(networks, job.enhancers)
     key = json.dumps([job.signature(), str(job.target)])
-    return _makers.get(key, lambda: SegmentMaker(job, enhancers))
+    return _makers.get(key, lambda: SegmentMaker(job, _networks.get(networks, job.enhancers)))
