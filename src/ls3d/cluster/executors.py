@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 from ls3d.cluster.tasks import Resources, Task
-from ls3d.errors import InputError
+from ls3d.errors import InputError, MissingExtraError
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,8 @@ class Failure:
     Attributes:
         message: of the exception.
         argument: of an ``InputError``.
-        kind: ``"input"`` for an ``InputError``, ``"system"`` for an ``OSError``, ``"bug"`` for everything else.
+        kind: ``"input"`` for an ``InputError``, ``"missing"`` for a ``MissingExtraError``, ``"system"`` for an
+            ``OSError``, ``"bug"`` for everything else.
         trace: the traceback.
     """
 
@@ -41,12 +42,16 @@ class Failure:
         trace = "".join(traceback.format_exception(error))
         if isinstance(error, InputError):
             return cls(error.message, error.argument, "input", trace)
+        if isinstance(error, MissingExtraError):
+            return cls(str(error), None, "missing", trace)
         return cls(str(error), None, "system" if isinstance(error, OSError) else "bug", trace)
 
     def error(self) -> Exception:
         """An exception like the one that was described."""
         if self.kind == "input":
             return InputError(self.message, argument=self.argument)
+        if self.kind == "missing":
+            return MissingExtraError(self.message)
         if self.kind == "system":
             return OSError(self.message)
         return RuntimeError(f"{self.message}\n{self.trace}")

@@ -114,7 +114,7 @@ class EnhanceWork:
             self._delete(workspace)
             self._finish(replace(finished, finished_before=True))
             return
-        with explained(workspace.target, job.settings):
+        with explained(self.place.target, job.settings):
             if self._remote is None:
                 workspace.check_target(options.replaces_output)
                 workspace.prepare(job.signature(), options.resume)
