@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ls3d.cluster.executors import Executor
+from ls3d.cluster.executors import Executor, reported
 from ls3d.cluster.scheduler import Scheduler, active_videos
 from ls3d.cluster.storage import Place, check_url, is_url
 from ls3d.cluster.tasks import ClassifyTask, Resources
@@ -212,10 +212,12 @@ def _begun(
         try:
             if not place.is_remote:
                 Path(place.target).parent.mkdir(exist_ok=True)
-        except OSError as error:
-            work.fail(error)
-        if isinstance(work, ClassifyWork) and work.is_done_before():
-            changed()
+            is_done = isinstance(work, ClassifyWork) and work.is_done_before()
+        except Exception as error:  # the packages for URLs have errors of their own
+            work.fail(reported(error))
+        else:
+            if is_done:
+                changed()
         yield work
 
 

@@ -57,6 +57,16 @@ class Failure:
         return RuntimeError(f"{self.message}\n{self.trace}")
 
 
+def is_for_users(error: Exception) -> bool:
+    """Whether an error's message is for users; all others are bugs, here or in another package."""
+    return isinstance(error, (InputError, MissingExtraError, OSError))
+
+
+def reported(error: Exception) -> Exception:
+    """What a video fails with: the error itself if its message is for users, otherwise one that has the traceback."""
+    return error if is_for_users(error) else Failure.of(error).error()
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What has happened to a task.

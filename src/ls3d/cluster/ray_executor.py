@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from ls3d.cluster.executors import Outcome, outcome, perform
+from ls3d.cluster.executors import Failure, Outcome, outcome, perform
 from ls3d.cluster.tasks import Resources, Task
 from ls3d.errors import InputError
 
@@ -112,6 +112,8 @@ class RayExecutor:
             return outcome(number, ray.get(reference))
         except self._lost as error:
             return Outcome(number, lost=" ".join(str(error).split())[:200])
+        except ray.exceptions.RayError as error:  # the node can't import ls3d, for example
+            return Outcome(number, failure=Failure.of(error))
 
     def close(self) -> None:
         """Cancel what is running, and disconnect; a cluster that was started for this executor ends."""

@@ -272,9 +272,9 @@ def check_url(name: str) -> None:
     """Check that files at a URL can be accessed.
 
     Raises:
-        InputError: there is no such protocol, or its package is not installed.
+        InputError: there is no such protocol, its package is not installed, or it can't open the storage.
     """
     try:
         fsspec.core.url_to_fs(name)
-    except (ValueError, ImportError) as error:
+    except Exception as error:  # the packages have errors of their own
         raise InputError(f"{name}: {error}") from error
