@@ -166,7 +166,8 @@ def run_batch(
         if place.target in seen:
             raise InputError(f"{seen[place.target]} and {place.source} have the same output, {place.target}")
         seen[place.target] = place.source
-    meter = _Meter(len(calls), progress)
+    enhanced = sum(isinstance(call, EnhanceCall) for call in calls)
+    meter = _Meter(len(calls), enhanced, progress)
     works: list[Work] = []
     try:
         limit = active_videos(executor.workers) if active is None else active
@@ -232,11 +233,18 @@ def _result(work: Work) -> BatchResult:
 class _Meter:
     """The progress of all videos together.
 
-    The number of frames of videos that are not open yet is estimated by the mean of those that are.
+    It counts frames of the videos that are enhanced, and the videos if none is. The number of frames of videos that are
+    not open yet is estimated by the mean of those that are.
+
+    Args:
+        videos: number of all.
+        enhanced: number of those that are enhanced.
+        callback: is called with the progress.
     """
 
     def __init__(self, videos: int, callback: ProgressCallback | None) -> None:
         self._videos = videos
+        self._enhanced = enhanced
         self._callback = callback
         self._start = time.monotonic()
         self._before: dict[int, tuple[int, int]] = {}  # frames that earlier runs had finished, by video
@@ -245,18 +253,18 @@ class _Meter:
         """Call the callback."""
         if self._callback is None:
             return
-        videos = [work for work in works if isinstance(work, EnhanceWork)]
-        if not videos:
+        if not self._enhanced:
             done = sum(work.is_finished for work in works)
             self._callback(Progress(done, self._videos, phase="videos"))
             return
+        videos = [work for work in works if isinstance(work, EnhanceWork)]
         for index, work in enumerate(videos):
             if index not in self._before and work.expected is not None:
                 self._before[index] = (work.frames_in, work.frames_out)
         done = sum(work.frames_in for work in videos)
         written = sum(work.frames_out for work in videos)
         expected = [max(work.expected, work.frames_in) for work in videos if work.expected is not None]
-        total = round(sum(expected) * self._videos / len(expected)) if expected else None
+        total = round(sum(expected) * self._enhanced / len(expected)) if expected else None
         seconds = time.monotonic() - self._start
         done_now = done - sum(frames for frames, _ in self._before.values())
         written_now = written - sum(frames for _, frames in self._before.values())
