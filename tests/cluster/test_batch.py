@@ -94,6 +94,13 @@ def test_errors_of_a_table_name_the_line(table: str, sentence: str, tmp_path: Pa
         read_batch(tmp_path / "jobs.csv")
 
 
+@pytest.mark.parametrize("content", [b"command,input,output\nupscale,\xff,b\n", b"a" * 200_000])
+def test_a_file_that_is_no_table(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"jobs\.csv: expected a CSV file in UTF-8 \("):
+        read_batch(tmp_path / "jobs.csv")
+
+
 def test_a_batch_gives_the_bytes_of_single_calls(videos: Path, tmp_path: Path) -> None:
     states: list[Progress] = []
     ended: list[BatchResult] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -109,25 +109,33 @@ def read_batch(path: Path) -> list[Call]:
 
     Raises:
         OSError: the file can't be read.
-        InputError: a column is missing, or a row can't be used; the message names its line.
+        InputError: it isn't a CSV file in UTF-8, a column is missing, or a row can't be used; the message names its
+            line.
     """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _read_rows(path, file)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: expected a CSV file in UTF-8 ({error})") from error
+
+
+def _read_rows(path: Path, lines: Iterable[str]) -> list[Call]:
     calls: list[Call] = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-        if missing:
-            raise InputError(f"{path}: expected the columns {', '.join(_COLUMNS)}; {', '.join(missing)} missing")
-        for row in rows:
-            if None in row or None in row.values():
-                raise InputError(f"{path}, line {rows.line_num}: expected {len(rows.fieldnames or ())} values")
-            texts = {name.strip().removeprefix("--").replace("-", "_"): text.strip() for name, text in row.items()}
-            command = texts.pop("command")
-            source = _from_folder(texts.pop("input"), path.parent)
-            target = _from_folder(texts.pop("output"), path.parent)
-            try:
-                calls.append(make_call(command, source, target, texts))
-            except InputError as error:
-                raise InputError(f"{path}, line {rows.line_num}: {error}") from error
+    rows = csv.DictReader(lines)
+    missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
+    if missing:
+        raise InputError(f"{path}: expected the columns {', '.join(_COLUMNS)}; {', '.join(missing)} missing")
+    for row in rows:
+        if None in row or None in row.values():
+            raise InputError(f"{path}, line {rows.line_num}: expected {len(rows.fieldnames or ())} values")
+        texts = {name.strip().removeprefix("--").replace("-", "_"): text.strip() for name, text in row.items()}
+        command = texts.pop("command")
+        source = _from_folder(texts.pop("input"), path.parent)
+        target = _from_folder(texts.pop("output"), path.parent)
+        try:
+            calls.append(make_call(command, source, target, texts))
+        except InputError as error:
+            raise InputError(f"{path}, line {rows.line_num}: {error}") from error
     return calls
 
 
@@ -242,7 +250,7 @@ class _Meter:
         callback: is called with the progress.
     """
 
-    def __init__(self, videos: int, callback: ProgressCallback | None) -> None:
+    def __init__(self, videos: int, enhanced: int, callback: ProgressCallback | None) -> None:
         self._videos = videos
         self._enhanced = enhanced
         self._callback = callback
