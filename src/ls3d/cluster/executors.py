@@ -148,11 +148,6 @@ class LocalExecutor:
         """Number of processes."""
         return len(self._workers)
 
-    @property
-    def process_ids(self) -> list[int]:
-        """Those of the workers."""
-        return [worker.process.pid for worker in self._workers if worker.process.pid is not None]
-
     def accepts(self, resources: Resources) -> bool:
         """Whether a process is idle."""
         return any(worker.number is None for worker in self._workers)

@@ -27,7 +27,7 @@ class RayExecutor:
         address: ``"auto"`` for the cluster that the environment variable ``RAY_ADDRESS`` names, or that ``ray start``
             began on this machine, or else a new one on this machine; ``"local"`` for a new one in any case; otherwise
             an address such as ``"ray://HOST:10001"``.
-        options: further arguments of ``ray.init``.
+        options: further arguments of ``ray.init``, which count only where a new cluster is started.
 
     Raises:
         InputError: there is no cluster at the address.
