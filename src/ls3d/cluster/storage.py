@@ -23,6 +23,7 @@ from typing import Any
 
 import fsspec
 
+from ls3d.cluster.scratch import given_scratch, private_scratch
 from ls3d.enhance._job import Job
 from ls3d.enhance._segments import Segment
 from ls3d.enhance._workspace import Workspace
@@ -44,11 +45,6 @@ def is_url(name: str) -> bool:
     return "://" in name
 
 
-def scratch_folder() -> Path:
-    """The folder on this machine for copies of files at URLs: ``$LS3D_SCRATCH``, or one in the temporary folder."""
-    return Path(os.environ.get("LS3D_SCRATCH") or Path(tempfile.gettempdir()) / f"ls3d-{os.getuid()}")
-
-
 @dataclass(frozen=True)
 class Place:
     """Where the source and the output of a video are.
@@ -56,12 +52,12 @@ class Place:
     Attributes:
         source: path or URL.
         target: path or URL.
-        scratch: see ``scratch_folder``, on every worker.
+        scratch: folder for copies of files at URLs, on every worker; None is ``private_scratch`` of each machine.
     """
 
     source: str
     target: str
-    scratch: Path = field(default_factory=scratch_folder)
+    scratch: Path | None = field(default_factory=given_scratch)
 
     @property
     def is_remote(self) -> bool:
@@ -73,18 +69,26 @@ class Place:
 
         Raises:
             FileNotFoundError: there is no such file.
+            InputError: see ``private_scratch``.
         """
         if not is_url(self.source):
             return Path(self.source)
-        return _download(self.source, self.scratch / "sources" / _digest(self.source))
+        return _download(self.source, self._scratch() / "sources" / _digest(self.source))
 
     def local_target(self) -> Path:
-        """The path on this machine at which the output is written; its folder exists if the output is at a URL."""
+        """The path on this machine at which the output is written; its folder exists if the output is at a URL.
+
+        Raises:
+            InputError: see ``private_scratch``.
+        """
         if not self.is_remote:
             return Path(self.target)
-        folder = self.scratch / "outputs" / _digest(self.target)
+        folder = self._scratch() / "outputs" / _digest(self.target)
         folder.mkdir(parents=True, exist_ok=True)
         return folder / posixpath.basename(self.target)
+
+    def _scratch(self) -> Path:
+        return private_scratch() if self.scratch is None else self.scratch
 
     def target_exists(self) -> bool:
         """Whether there is an output, of this or another job."""
