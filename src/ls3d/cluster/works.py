@@ -131,7 +131,7 @@ class EnhanceWork:
         self._take_known(workspace)
 
     def _enter_remote(self, remote: RemoteWorkspace, workspace: Workspace, job: Job) -> None:
-        remote.check_target(self.call.options.replaces_output)
+        remote.check_target(job.signature(), self.call.options.replaces_output)
         remote.pull(workspace)
         is_same = workspace.is_of(job.signature())
         workspace.prepare(job.signature(), self.call.options.resume)
