@@ -65,11 +65,11 @@ def test_a_folder_of_which_a_part_is_uploaded_is_completed(
         kill_at(second, patched)
         with pytest.raises(KilledError):
             run_batch([call], SimulatedExecutor())
-    assert bucket.ls("/bucket/out", detail=False) == [f"/bucket/out/{first}"]
+    assert bucket.find("/bucket/out") == [f"/bucket/out/{first}"]
     (result,) = run_batch([call], SimulatedExecutor())
     assert result.status == "done", result.error
     assert {path.rpartition("/")[2]: bucket.cat_file(path) for path in bucket.find("/bucket/out")} == expected
-    assert bucket.ls("/bucket/out.ls3d", detail=False) == ["/bucket/out.ls3d/delivered.json"]
+    assert bucket.find("/bucket/out.ls3d") == ["/bucket/out.ls3d/delivered.json"]
     call = replace(call, options=replace(options, resume=True))
     assert run_batch([call], SimulatedExecutor())[0].status == "already done"
     bucket.rm_file(f"/bucket/out/{second}")
