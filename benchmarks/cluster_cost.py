@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,23 @@ def call_for(source: Path, target: Path) -> EnhanceCall:
     return EnhanceCall("interpolate", source, target, {"model": "bilateral"}, options)
 
 
+def timed(executor: LocalExecutor, tasks: Sequence[Task]) -> list[tuple[Any, float]]:
+    """Results and seconds of tasks, of which as many run at a time as there are workers."""
+    waiting = list(enumerate(tasks))[::-1]
+    begun: dict[int, float] = {}
+    done: dict[int, tuple[Any, float]] = {}
+    while waiting or len(done) < len(tasks):
+        while waiting and executor.accepts(Resources()):
+            number, task = waiting.pop()
+            begun[number] = time.perf_counter()
+            executor.submit(number, task)
+        for ended in executor.wait():
+            if ended.failure is not None:
+                raise ended.failure.error()
+            done[ended.number] = ended.result, time.perf_counter() - begun[ended.number]
+    return [done[number] for number in range(len(tasks))]
+
+
 def parts(source: Path, folder: Path, frames: int, workers: int) -> Machines:
     """Times of the parts of one video's work, while as many workers make segments as cores can be busy.
 
@@ -113,37 +131,19 @@ def parts(source: Path, folder: Path, frames: int, workers: int) -> Machines:
     cores = len(os.sched_getaffinity(0))
     busy = min(workers, cores)
     begin = time.perf_counter()
-    executor = LocalExecutor(busy)
-
-    def timed(tasks: Sequence[Task]) -> list[tuple[Any, float]]:
-        """Results and seconds of tasks, of which ``busy`` run at a time."""
-        waiting = list(enumerate(tasks))[::-1]
-        begun: dict[int, float] = {}
-        done: dict[int, tuple[Any, float]] = {}
-        while waiting or len(done) < len(tasks):
-            while waiting and executor.accepts(Resources()):
-                number, task = waiting.pop()
-                begun[number] = time.perf_counter()
-                executor.submit(number, task)
-            for ended in executor.wait():
-                if ended.failure is not None:
-                    raise ended.failure.error()
-                done[ended.number] = ended.result, time.perf_counter() - begun[ended.number]
-        return [done[number] for number in range(len(tasks))]
-
-    timed([PrepareTask(call, place)] * busy)  # imports PyAV and torch
-    until_first = time.perf_counter() - begin
-    ((job, prepare),) = timed([PrepareTask(call, place)])
-    workspace = job.workspace()
-    with workspace.locked():
-        workspace.prepare(job.signature(), resume=False)
-        ((plans, planning),) = timed([PlanTask(job, place, None, 1000)])
-        made = timed([SegmentTask(job, place, plan) for plan in plans])
-        segments = tuple(segment for segment, _ in made)
-        ((_, joining),) = timed([JoinTask(job, place, segments, True, 0.0, 0)])
-    size = target.stat().st_size
-    order = statistics.median(seconds for _ in range(9) for _, seconds in timed([Nothing()]))
-    executor.close()
+    with closing(LocalExecutor(busy)) as executor:
+        timed(executor, [PrepareTask(call, place)] * busy)  # imports PyAV and torch
+        until_first = time.perf_counter() - begin
+        ((job, prepare),) = timed(executor, [PrepareTask(call, place)])
+        workspace = job.workspace()
+        with workspace.locked():
+            workspace.prepare(job.signature(), resume=False)
+            ((plans, planning),) = timed(executor, [PlanTask(job, place, None, 1000)])
+            made = timed(executor, [SegmentTask(job, place, plan) for plan in plans])
+            segments = tuple(segment for segment, _ in made)
+            ((_, joining),) = timed(executor, [JoinTask(job, place, segments, True, 0.0, 0)])
+        size = target.stat().st_size
+        order = statistics.median(seconds for _ in range(9) for _, seconds in timed(executor, [Nothing()]))
     seconds = [seconds for _, seconds in made]
     later = statistics.median(seconds[busy : len(seconds) - busy + 1])
     return Machines(
@@ -184,10 +184,9 @@ def measure(videos: int, frames: int, workers: Sequence[int], repeats: int = 3) 
 def batch_seconds(calls: Sequence[EnhanceCall], workers: int) -> float:
     """How long a batch takes, from the start of the workers on."""
     begin = time.perf_counter()
-    executor = LocalExecutor(workers)
-    results = run_batch(calls, executor)
-    seconds = time.perf_counter() - begin
-    executor.close()
+    with closing(LocalExecutor(workers)) as executor:
+        results = run_batch(calls, executor)
+        seconds = time.perf_counter() - begin
     for result in results:
         if result.error is not None:
             raise result.error

@@ -9,6 +9,7 @@ import glob
 import hashlib
 import logging
 import os
+import stat
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,15 @@ _held: set[int] = set()
 def cache_folder() -> Path:
     """The user's folder for what can be computed again, ``$XDG_CACHE_HOME/ls3d``; it need not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ls3d"
+
+
+def is_own_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether this is a folder of this user, not a link to one. On Windows, folders are not compared with users."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
 
 
 @contextmanager

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from helpers.simulated import SimulatedExecutor
 from helpers.videos import Clip
 
 from ls3d.cli.main import main
-from ls3d.cluster import BatchResult, ClassifyCall, LocalExecutor, make_call, read_batch, run_batch
+from ls3d.cluster import BatchResult, Call, ClassifyCall, LocalExecutor, make_call, read_batch, run_batch
 from ls3d.cluster.executors import Outcome
 from ls3d.cluster.storage import Place
 from ls3d.cluster.tasks import JoinTask, SegmentTask, Task
@@ -91,6 +94,13 @@ def test_errors_of_a_table_name_the_line(table: str, sentence: str, tmp_path: Pa
         read_batch(tmp_path / "jobs.csv")
 
 
+@pytest.mark.parametrize("content", [b"command,input,output\nupscale,\xff,b\n", b"a" * 200_000])
+def test_a_file_that_is_no_table(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"jobs\.csv: expected a CSV file in UTF-8 \("):
+        read_batch(tmp_path / "jobs.csv")
+
+
 def test_a_batch_gives_the_bytes_of_single_calls(videos: Path, tmp_path: Path) -> None:
     states: list[Progress] = []
     ended: list[BatchResult] = []
@@ -135,6 +145,43 @@ def test_a_video_that_fails_does_not_stop_the_others(videos: Path, tmp_path: Pat
     assert "exists" in str(results[1].error)
     assert isinstance(results[2].error, InputError)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.mp4", "b.mkv"}
+
+
+class CredentialsError(Exception):
+    """What packages for URLs raise."""
+
+
+def test_errors_of_the_storage_concern_one_video(
+    videos: Path, tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = MemoryFileSystem.exists
+
+    def refused(files: MemoryFileSystem, path: str, **options: Any) -> bool:
+        if "secret" in path:
+            raise CredentialsError("no credentials")
+        return bool(exists(files, path, **options))
+
+    monkeypatch.setattr(MemoryFileSystem, "exists", refused)
+    (call, *_) = calls_of(videos, tmp_path / "out")
+    secret = replace(call, target=f"{bucket}/secret/a.mp4")
+    batch: list[Call] = [ClassifyCall(str(call.source), f"{bucket}/secret/a.json"), secret, call]
+    results = run_batch(batch, SimulatedExecutor())
+    assert [result.status for result in results] == ["failed", "failed", "done"]
+    for result in results[:2]:
+        assert str(result.error).startswith("no credentials\n")
+
+
+def test_progress_of_a_batch_that_also_classifies(videos: Path, tmp_path: Path) -> None:
+    states: list[Progress] = []
+    outputs = [tmp_path / name for name in ("1.json", "2.json")]
+    for output in outputs:
+        output.touch()
+    classified = [ClassifyCall(str(videos / "a.mp4"), str(output)) for output in outputs]
+    calls: list[Call] = [*classified, *calls_of(videos, tmp_path / "out")]
+    run_batch(calls, SimulatedExecutor(), progress=states.append)
+    assert {state.phase for state in states} == {"frames"}
+    assert (states[0].done, states[0].total) == (0, None)
+    assert (states[-1].done, states[-1].total) == (26, 26)
 
 
 def test_two_videos_with_one_output(videos: Path, tmp_path: Path) -> None:
@@ -299,3 +346,21 @@ def test_the_command(
         status, output = ls3d(*arguments)
         assert status == 2
         assert sentence in output
+
+
+def test_a_bug_in_one_video_is_shown_when_the_others_are_done(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Faulty(SimulatedExecutor):
+        def submit(self, number: int, task: Task) -> None:
+            super().submit(number, replace(task, call=None) if number == 0 else task)  # type: ignore[type-var]
+
+    monkeypatch.setattr("ls3d.cluster.opening.LocalExecutor", lambda count, gpus: Faulty(count))
+    options = [f"--option={each}" for each in ("model=blend", "threads=1", "segment-frames=4")]
+    monkeypatch.setattr(sys, "argv", ["ls3d", "batch", str(videos), str(tmp_path / "out"), *options, "--cluster", "2"])
+    with pytest.raises(RuntimeError, match="Traceback"):
+        main()
+    output = capsys.readouterr().err
+    assert "2 videos: 1 done, 1 failed" in output
+    assert "Traceback" not in output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.mkv"]

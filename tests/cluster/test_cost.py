@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from helpers.scripts import load_script
+from helpers.simulated import SimulatedExecutor
 
 from ls3d.cluster.cost import Machines, Videos, bounds, simulate
+from ls3d.cluster.executors import Outcome
 
 VIDEOS = Videos([1280] * 20, segment_frames=128, bytes_in=100, bytes_out=200)
 MACHINES = Machines(workers=4, frame=0.1, planners=4)
+
+
+def test_workers_end_when_a_measurement_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = load_script("cluster_cost", "benchmarks")
+    closed: list[bool] = []
+
+    class Broken(SimulatedExecutor):
+        def wait(self) -> list[Outcome]:
+            raise OSError("disk full")
+
+        def close(self) -> None:
+            closed.append(True)
+
+    monkeypatch.setattr(script, "LocalExecutor", Broken)
+    call = script.call_for(tmp_path / "in.mkv", tmp_path / "out.mkv")
+    with pytest.raises(OSError, match="disk full"):
+        script.batch_seconds([call], 1)
+    with pytest.raises(OSError, match="disk full"):
+        script.parts(tmp_path / "in.mkv", tmp_path, 8, 1)
+    assert closed == [True, True]
 
 
 def test_bounds() -> None:

@@ -19,7 +19,6 @@ from ls3d.cli._console import (
     shown_progress,
     terminable,
 )
-from ls3d.errors import InputError
 from ls3d.terminal import console, one_line
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ def run_and_show(calls: Sequence[Call], cluster: str, style: ProgressStyle, cpus
         SystemExit: a video has failed, or the work was interrupted.
     """
     from ls3d.cluster import Resources, open_executor, run_batch
+    from ls3d.cluster.executors import is_for_users
 
     messages: set[str] = set()
     results: list[BatchResult] = []
@@ -75,6 +75,9 @@ def run_and_show(calls: Sequence[Call], cluster: str, style: ProgressStyle, cpus
     if len(calls) > 1:
         summarize()
     errors = [result.error for result in results if result.error is not None]
+    bugs = [error for error in errors if not is_for_users(error)]
+    if bugs:
+        raise bugs[0]
     if len(calls) == 1 and errors:
         raise errors[0]
     if errors:
@@ -90,11 +93,14 @@ def _gpu_share(executor: Executor, calls: Sequence[Call]) -> float:
 
 
 def _show_result(result: BatchResult, style: ProgressStyle, messages: set[str]) -> None:
+    from ls3d.cluster.executors import is_for_users
+
     if result.report is not None:
         show_report(result.report, style, messages, result.source)
     elif result.error is not None:
-        if not isinstance(result.error, (InputError, OSError)):
-            raise result.error
-        show_failure(result.source, result.error, style)
+        error = result.error
+        if not is_for_users(error):  # its traceback is shown at the end
+            error = RuntimeError(str(error).partition("\n")[0] or type(error).__name__)
+        show_failure(result.source, error, style)
     elif style is ProgressStyle.bar:
         console(stderr=True).print(f"{one_line(result.target)}: {result.status}", soft_wrap=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ls3d.cluster.executors import Executor
+from ls3d.cluster.executors import Executor, reported
 from ls3d.cluster.scheduler import Scheduler, active_videos
 from ls3d.cluster.storage import Place, check_url, is_url
 from ls3d.cluster.tasks import ClassifyTask, Resources
@@ -109,25 +109,33 @@ def read_batch(path: Path) -> list[Call]:
 
     Raises:
         OSError: the file can't be read.
-        InputError: a column is missing, or a row can't be used; the message names its line.
+        InputError: it isn't a CSV file in UTF-8, a column is missing, or a row can't be used; the message names its
+            line.
     """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _read_rows(path, file)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: expected a CSV file in UTF-8 ({error})") from error
+
+
+def _read_rows(path: Path, lines: Iterable[str]) -> list[Call]:
     calls: list[Call] = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-        if missing:
-            raise InputError(f"{path}: expected the columns {', '.join(_COLUMNS)}; {', '.join(missing)} missing")
-        for row in rows:
-            if None in row or None in row.values():
-                raise InputError(f"{path}, line {rows.line_num}: expected {len(rows.fieldnames or ())} values")
-            texts = {name.strip().removeprefix("--").replace("-", "_"): text.strip() for name, text in row.items()}
-            command = texts.pop("command")
-            source = _from_folder(texts.pop("input"), path.parent)
-            target = _from_folder(texts.pop("output"), path.parent)
-            try:
-                calls.append(make_call(command, source, target, texts))
-            except InputError as error:
-                raise InputError(f"{path}, line {rows.line_num}: {error}") from error
+    rows = csv.DictReader(lines)
+    missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
+    if missing:
+        raise InputError(f"{path}: expected the columns {', '.join(_COLUMNS)}; {', '.join(missing)} missing")
+    for row in rows:
+        if None in row or None in row.values():
+            raise InputError(f"{path}, line {rows.line_num}: expected {len(rows.fieldnames or ())} values")
+        texts = {name.strip().removeprefix("--").replace("-", "_"): text.strip() for name, text in row.items()}
+        command = texts.pop("command")
+        source = _from_folder(texts.pop("input"), path.parent)
+        target = _from_folder(texts.pop("output"), path.parent)
+        try:
+            calls.append(make_call(command, source, target, texts))
+        except InputError as error:
+            raise InputError(f"{path}, line {rows.line_num}: {error}") from error
     return calls
 
 
@@ -166,7 +174,8 @@ def run_batch(
         if place.target in seen:
             raise InputError(f"{seen[place.target]} and {place.source} have the same output, {place.target}")
         seen[place.target] = place.source
-    meter = _Meter(len(calls), progress)
+    enhanced = sum(isinstance(call, EnhanceCall) for call in calls)
+    meter = _Meter(len(calls), enhanced, progress)
     works: list[Work] = []
     try:
         limit = active_videos(executor.workers) if active is None else active
@@ -212,10 +221,12 @@ def _begun(
         try:
             if not place.is_remote:
                 Path(place.target).parent.mkdir(exist_ok=True)
-        except OSError as error:
-            work.fail(error)
-        if isinstance(work, ClassifyWork) and work.is_done_before():
-            changed()
+            is_done = isinstance(work, ClassifyWork) and work.is_done_before()
+        except Exception as error:  # the packages for URLs have errors of their own
+            work.fail(reported(error))
+        else:
+            if is_done:
+                changed()
         yield work
 
 
@@ -230,11 +241,18 @@ def _result(work: Work) -> BatchResult:
 class _Meter:
     """The progress of all videos together.
 
-    The number of frames of videos that are not open yet is estimated by the mean of those that are.
+    It counts frames of the videos that are enhanced, and the videos if none is. The number of frames of videos that are
+    not open yet is estimated by the mean of those that are.
+
+    Args:
+        videos: number of all.
+        enhanced: number of those that are enhanced.
+        callback: is called with the progress.
     """
 
-    def __init__(self, videos: int, callback: ProgressCallback | None) -> None:
+    def __init__(self, videos: int, enhanced: int, callback: ProgressCallback | None) -> None:
         self._videos = videos
+        self._enhanced = enhanced
         self._callback = callback
         self._start = time.monotonic()
         self._before: dict[int, tuple[int, int]] = {}  # frames that earlier runs had finished, by video
@@ -243,18 +261,18 @@ class _Meter:
         """Call the callback."""
         if self._callback is None:
             return
-        videos = [work for work in works if isinstance(work, EnhanceWork)]
-        if not videos:
+        if not self._enhanced:
             done = sum(work.is_finished for work in works)
             self._callback(Progress(done, self._videos, phase="videos"))
             return
+        videos = [work for work in works if isinstance(work, EnhanceWork)]
         for index, work in enumerate(videos):
             if index not in self._before and work.expected is not None:
                 self._before[index] = (work.frames_in, work.frames_out)
         done = sum(work.frames_in for work in videos)
         written = sum(work.frames_out for work in videos)
         expected = [max(work.expected, work.frames_in) for work in videos if work.expected is not None]
-        total = round(sum(expected) * self._videos / len(expected)) if expected else None
+        total = round(sum(expected) * self._enhanced / len(expected)) if expected else None
         seconds = time.monotonic() - self._start
         done_now = done - sum(frames for frames, _ in self._before.values())
         written_now = written - sum(frames for _, frames in self._before.values())

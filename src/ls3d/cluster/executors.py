@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 from ls3d.cluster.tasks import Resources, Task
-from ls3d.errors import InputError
+from ls3d.errors import InputError, MissingExtraError
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,8 @@ class Failure:
     Attributes:
         message: of the exception.
         argument: of an ``InputError``.
-        kind: ``"input"`` for an ``InputError``, ``"system"`` for an ``OSError``, ``"bug"`` for everything else.
+        kind: ``"input"`` for an ``InputError``, ``"missing"`` for a ``MissingExtraError``, ``"system"`` for an
+            ``OSError``, ``"bug"`` for everything else.
         trace: the traceback.
     """
 
@@ -41,15 +42,29 @@ class Failure:
         trace = "".join(traceback.format_exception(error))
         if isinstance(error, InputError):
             return cls(error.message, error.argument, "input", trace)
+        if isinstance(error, MissingExtraError):
+            return cls(str(error), None, "missing", trace)
         return cls(str(error), None, "system" if isinstance(error, OSError) else "bug", trace)
 
     def error(self) -> Exception:
         """An exception like the one that was described."""
         if self.kind == "input":
             return InputError(self.message, argument=self.argument)
+        if self.kind == "missing":
+            return MissingExtraError(self.message)
         if self.kind == "system":
             return OSError(self.message)
         return RuntimeError(f"{self.message}\n{self.trace}")
+
+
+def is_for_users(error: Exception) -> bool:
+    """Whether an error's message is for users; all others are bugs, here or in another package."""
+    return isinstance(error, (InputError, MissingExtraError, OSError))
+
+
+def reported(error: Exception) -> Exception:
+    """What a video fails with: the error itself if its message is for users, otherwise one that has the traceback."""
+    return error if is_for_users(error) else Failure.of(error).error()
 
 
 @dataclass(frozen=True)
@@ -119,7 +134,8 @@ class LocalExecutor:
 
     Args:
         workers: number of processes.
-        gpus: number of GPUs of this machine, among which the processes are divided.
+        gpus: number of GPUs of this machine, among which the processes are divided; the first ones of those that
+            ``CUDA_VISIBLE_DEVICES`` names, if it is set.
     """
 
     def __init__(self, workers: int, gpus: int = 0) -> None:
@@ -131,11 +147,6 @@ class LocalExecutor:
     def workers(self) -> int:
         """Number of processes."""
         return len(self._workers)
-
-    @property
-    def process_ids(self) -> list[int]:
-        """Those of the workers."""
-        return [worker.process.pid for worker in self._workers if worker.process.pid is not None]
 
     def accepts(self, resources: Resources) -> bool:
         """Whether a process is idle."""
@@ -171,7 +182,11 @@ class LocalExecutor:
             worker.kill()
 
     def _environment(self, index: int) -> dict[str, str]:
-        return {"CUDA_VISIBLE_DEVICES": str(index % self._gpus)} if self._gpus > 1 else {}
+        if self._gpus <= 1:
+            return {}
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")  # on a shared machine, the others belong to somebody else
+        names = given.split(",")[: self._gpus] if given else [str(number) for number in range(self._gpus)]
+        return {"CUDA_VISIBLE_DEVICES": names[index % len(names)].strip()}
 
 
 class _Worker:

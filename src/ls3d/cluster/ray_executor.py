@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from ls3d.cluster.executors import Outcome, outcome, perform
+from ls3d.cluster.executors import Failure, Outcome, outcome, perform
 from ls3d.cluster.tasks import Resources, Task
 from ls3d.errors import InputError
 
@@ -27,7 +27,7 @@ class RayExecutor:
         address: ``"auto"`` for the cluster that the environment variable ``RAY_ADDRESS`` names, or that ``ray start``
             began on this machine, or else a new one on this machine; ``"local"`` for a new one in any case; otherwise
             an address such as ``"ray://HOST:10001"``.
-        options: further arguments of ``ray.init``.
+        options: further arguments of ``ray.init``, which count only where a new cluster is started.
 
     Raises:
         InputError: there is no cluster at the address.
@@ -112,6 +112,8 @@ class RayExecutor:
             return outcome(number, ray.get(reference))
         except self._lost as error:
             return Outcome(number, lost=" ".join(str(error).split())[:200])
+        except ray.exceptions.RayError as error:  # the node can't import ls3d, for example
+            return Outcome(number, failure=Failure.of(error))
 
     def close(self) -> None:
         """Cancel what is running, and disconnect; a cluster that was started for this executor ends."""

@@ -2,7 +2,8 @@
 
 Workers process local files. A source at a URL is downloaded once for each machine. Finished segments are uploaded into
 the workspace ``OUT.ls3d`` at the output's URL; the worker that joins them downloads all. A file at a URL is complete if
-it exists: object stores guarantee it, and on other file systems an upload gets its name when it is finished.
+it exists: object stores guarantee it, and on other file systems an upload gets its name when it is finished. A folder
+of images appears file by file; meanwhile, ``delivering.json`` in the workspace says which job writes it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import fsspec
 
+from ls3d.cluster.scratch import given_scratch, private_scratch
 from ls3d.enhance._job import Job
 from ls3d.enhance._segments import Segment
 from ls3d.enhance._workspace import Workspace
@@ -35,6 +37,8 @@ from ls3d.files import exclusive
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"})
 
 _DELIVERED = "delivered.json"
+_DELIVERING = "delivering.json"
+_TEMPORARY = ".tmp"
 _JOB = "job.json"
 _LOCK_POLL = 0.2  # seconds
 
@@ -44,11 +48,6 @@ def is_url(name: str) -> bool:
     return "://" in name
 
 
-def scratch_folder() -> Path:
-    """The folder on this machine for copies of files at URLs: ``$LS3D_SCRATCH``, or one in the temporary folder."""
-    return Path(os.environ.get("LS3D_SCRATCH") or Path(tempfile.gettempdir()) / f"ls3d-{os.getuid()}")
-
-
 @dataclass(frozen=True)
 class Place:
     """Where the source and the output of a video are.
@@ -56,12 +55,12 @@ class Place:
     Attributes:
         source: path or URL.
         target: path or URL.
-        scratch: see ``scratch_folder``, on every worker.
+        scratch: folder for copies of files at URLs, on every worker; None is ``private_scratch`` of each machine.
     """
 
     source: str
     target: str
-    scratch: Path = field(default_factory=scratch_folder)
+    scratch: Path | None = field(default_factory=given_scratch)
 
     @property
     def is_remote(self) -> bool:
@@ -73,18 +72,26 @@ class Place:
 
         Raises:
             FileNotFoundError: there is no such file.
+            InputError: see ``private_scratch``.
         """
         if not is_url(self.source):
             return Path(self.source)
-        return _download(self.source, self.scratch / "sources" / _digest(self.source))
+        return _download(self.source, self._scratch() / "sources" / _digest(self.source))
 
     def local_target(self) -> Path:
-        """The path on this machine at which the output is written; its folder exists if the output is at a URL."""
+        """The path on this machine at which the output is written; its folder exists if the output is at a URL.
+
+        Raises:
+            InputError: see ``private_scratch``.
+        """
         if not self.is_remote:
             return Path(self.target)
-        folder = self.scratch / "outputs" / _digest(self.target)
+        folder = self._scratch() / "outputs" / _digest(self.target)
         folder.mkdir(parents=True, exist_ok=True)
         return folder / posixpath.basename(self.target)
+
+    def _scratch(self) -> Path:
+        return private_scratch() if self.scratch is None else self.scratch
 
     def target_exists(self) -> bool:
         """Whether there is an output, of this or another job."""
@@ -143,7 +150,7 @@ def upload(path: Path, url: str) -> None:
     if url.partition("://")[0] in _OBJECT_STORES:
         files.put_file(os.fspath(path), target)
         return
-    temporary = f"{target}.{uuid.uuid4().hex}.tmp"
+    temporary = f"{target}.{uuid.uuid4().hex}{_TEMPORARY}"
     files.put_file(os.fspath(path), temporary)
     files.mv(temporary, target)
 
@@ -152,7 +159,8 @@ class RemoteWorkspace:
     """The workspace of an output at a URL.
 
     Its files have the names and the content of those in a local workspace. There is no lock: one process at a time may
-    drive a job. When the output is complete, ``delivered.json`` remains, by which the finished job is recognized.
+    drive a job. When the output is complete, ``delivered.json`` is written and remains, by which the finished job is
+    recognized.
 
     Args:
         place: where the output is.
@@ -173,7 +181,7 @@ class RemoteWorkspace:
         workspace.folder.mkdir(parents=True)
         sizes = self._sizes()
         for name in sorted(sizes):
-            if name.endswith(".json") and name != _DELIVERED:
+            if name.endswith(".json") and name not in (_DELIVERED, _DELIVERING):
                 local = workspace.folder / name
                 self._files.get_file(posixpath.join(self._folder, name), os.fspath(local))
                 index = name.removesuffix(".json")
@@ -193,11 +201,12 @@ class RemoteWorkspace:
             (workspace.folder / name).unlink(missing_ok=True)
 
     def pull_segments(self, workspace: Workspace, segments: Iterable[Segment]) -> None:
-        """Download all segments.
+        """Download all segments. What a lost worker has left on this machine is deleted.
 
         Raises:
             OSError: a segment is damaged; it is deleted, so that the same command makes it again.
         """
+        _delete_output(workspace.target)
         workspace.delete()
         workspace.folder.mkdir(parents=True)
         for segment in segments:
@@ -210,48 +219,81 @@ class RemoteWorkspace:
 
     def finished(self, signature: dict[str, Any]) -> EnhanceReport | None:
         """The report of the same job if its output is complete and unchanged; None otherwise."""
+        record = self._record(_DELIVERED, signature)
         try:
-            record = json.loads(self._files.cat_file(posixpath.join(self._folder, _DELIVERED)))
-            size = self._files.info(self._target).get("size")
-            if record["job"] == _digest(json.dumps(signature, sort_keys=True)) and record["size"] in (None, size):
+            if record is not None and (record.get("files", 1), record["size"]) == self._extent():
                 return EnhanceReport(**record["report"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, KeyError, TypeError):
             return None
         return None
 
-    def check_target(self, overwrite: bool) -> None:
-        """Check that the output may be written.
+    def check_target(self, signature: dict[str, Any], overwrite: bool) -> None:
+        """Check that the output may be written. What the same job has written of it may be completed.
 
         Raises:
             OutputExistsError: there is one, and it is not to be overwritten.
+            InputError: there is a folder with files in it.
         """
-        if not overwrite and self._files.exists(self._target):
-            raise OutputExistsError(self._target_url)
+        self._files.invalidate_cache()
+        if not self._files.exists(self._target) or self._record(_DELIVERING, signature) is not None:
+            return
+        if not self._files.isdir(self._target):
+            if not overwrite:
+                raise OutputExistsError(self._target_url)
+        elif self._files.find(self._target):
+            raise InputError(f"{self._target_url} is a folder with files in it; expected a new or an empty one")
 
     def deliver(self, output: Path, signature: dict[str, Any], report: EnhanceReport, overwrite: bool) -> None:
-        """Upload the output with a record of it, and delete the segments."""
-        self.check_target(overwrite)
-        size = output.stat().st_size if output.is_file() else None
-        record = {"job": _digest(json.dumps(signature, sort_keys=True)), "size": size, "report": asdict(report)}
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / _DELIVERED
-            path.write_text(json.dumps(record))
-            upload(path, posixpath.join(self._url, _DELIVERED))
+        """Upload the output, then a record of it, and delete the segments.
+
+        Raises:
+            InputError: see ``check_target``.
+        """
+        self.check_target(signature, overwrite)
+        sizes = [path.stat().st_size for path in (output.iterdir() if output.is_dir() else [output])]
+        record = {"job": _job_digest(signature), "files": len(sizes), "size": sum(sizes), "report": asdict(report)}
+        self._write(_DELIVERING, record)
         upload(output, self._target_url)
-        if output.is_dir():
-            shutil.rmtree(output)
-        else:
-            output.unlink()
+        self._write(_DELIVERED, record)
+        _delete_output(output)
         self.delete()
 
     def empty(self) -> None:
-        """Delete everything, the job last."""
-        names = sorted(self._sizes(), key=lambda name: name == _JOB)
+        """Delete everything, the job last, but what says which job has begun to upload the output."""
+        names = sorted(self._sizes().keys() - {_DELIVERING}, key=lambda name: name == _JOB)
         self._remove(names)
 
     def delete(self) -> None:
         """Delete everything but the record of the output."""
         self._remove(sorted(self._sizes().keys() - {_DELIVERED}, key=lambda name: name == _JOB))
+
+    def _record(self, name: str, signature: dict[str, Any]) -> dict[str, Any] | None:
+        """A record of the output, if this job wrote it."""
+        try:
+            record = json.loads(self._files.cat_file(posixpath.join(self._folder, name)))
+            return record if record["job"] == _job_digest(signature) else None
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def _write(self, name: str, record: dict[str, Any]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_text(json.dumps(record))
+            upload(path, posixpath.join(self._url, name))
+
+    def _extent(self) -> tuple[int, int]:
+        """Number of files of the output, and of their bytes.
+
+        Raises:
+            FileNotFoundError: there is no output.
+        """
+        self._files.invalidate_cache()
+        info = self._files.info(self._target)
+        found = [info]
+        if info["type"] == "directory":
+            details = self._files.find(self._target, detail=True)
+            found = [each for name, each in details.items() if not name.endswith(_TEMPORARY)]
+        return len(found), sum(each["size"] for each in found)
 
     def _sizes(self) -> dict[str, int]:
         """Names and sizes of the files."""
@@ -268,13 +310,25 @@ class RemoteWorkspace:
                 self._files.rm_file(posixpath.join(self._folder, name))
 
 
+def _job_digest(signature: dict[str, Any]) -> str:
+    return _digest(json.dumps(signature, sort_keys=True))
+
+
+def _delete_output(path: Path) -> None:
+    """Delete the file or folder of images on this machine, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def check_url(name: str) -> None:
     """Check that files at a URL can be accessed.
 
     Raises:
-        InputError: there is no such protocol, or its package is not installed.
+        InputError: there is no such protocol, its package is not installed, or it can't open the storage.
     """
     try:
         fsspec.core.url_to_fs(name)
-    except (ValueError, ImportError) as error:
+    except Exception as error:  # the packages have errors of their own
         raise InputError(f"{name}: {error}") from error

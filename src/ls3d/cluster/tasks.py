@@ -17,7 +17,7 @@ from ls3d.enhance import EnhanceCall, EnhanceReport
 from ls3d.enhance._job import Job
 from ls3d.enhance._plan import SegmentPlan, plan_segments
 from ls3d.enhance._segments import Segment
-from ls3d.enhance.engine import SegmentMaker, find_notes, join
+from ls3d.enhance.engine import SegmentMaker, explained, find_notes, join
 from ls3d.inference import Classifier, Enhancer
 from ls3d.models import load_recognition_model
 from ls3d.recognition import classify_video, save_json
@@ -125,15 +125,16 @@ class SegmentTask:
     def run(self) -> Segment:
         """The finished segment."""
         job = self.place.localize(self.job)
-        if self.place.is_remote:
-            job.workspace().folder.mkdir(parents=True, exist_ok=True)
-        try:
-            (segment,) = _maker(job).make([self.plan])
-        except BaseException:
-            _makers.clear()  # a reader that has failed can't be used again
-            raise
-        if self.place.is_remote:
-            RemoteWorkspace(self.place).push_segment(job.workspace(), segment.plan.index)
+        with explained(self.place.target, job.settings):
+            if self.place.is_remote:
+                job.workspace().folder.mkdir(parents=True, exist_ok=True)
+            try:
+                (segment,) = _maker(job).make([self.plan])
+            except BaseException:
+                _makers.clear()  # a reader that has failed can't be used again
+                raise
+            if self.place.is_remote:
+                RemoteWorkspace(self.place).push_segment(job.workspace(), segment.plan.index)
         return segment
 
 
@@ -172,10 +173,11 @@ class JoinTask:
             remote.pull_segments(workspace, self.segments)
         report = EnhanceReport.of(self.place.target, self.segments, self.seconds)
         report.resumed = self.resumed
-        report.notes = find_notes(job)
-        join(job, self.segments, report, self.overwrite or remote is not None)
-        if remote is not None:
-            remote.deliver(workspace.target, job.signature(), report, self.overwrite)
+        with explained(self.place.target, job.settings):
+            report.notes = find_notes(job)
+            join(job, self.segments, report, self.overwrite or remote is not None)
+            if remote is not None:
+                remote.deliver(workspace.target, job.signature(), report, self.overwrite)
         return report
 
 
@@ -237,6 +239,7 @@ class _Recent(Generic[T]):
 
 
 #: What a worker keeps from one task to the next: a worker that alternates between videos loads their networks once.
+#: A maker keeps its networks, so only a new one asks for them.
 _makers = _Recent[SegmentMaker](4)
 _networks = _Recent[Sequence[Enhancer]](1)
 _classifiers = _Recent[Classifier](1)
@@ -244,6 +247,5 @@ _classifiers = _Recent[Classifier](1)
 
 def _maker(job: Job) -> SegmentMaker:
     networks = json.dumps([*(step.conditions() for step in job.steps), job.device, job.precision])
-    enhancers = _networks.get(networks, job.enhancers)
     key = json.dumps([job.signature(), str(job.target)])
-    return _makers.get(key, lambda: SegmentMaker(job, enhancers))
+    return _makers.get(key, lambda: SegmentMaker(job, _networks.get(networks, job.enhancers)))

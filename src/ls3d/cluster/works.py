@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ls3d.cluster.executors import reported
 from ls3d.cluster.storage import Place, RemoteWorkspace
 from ls3d.cluster.tasks import ClassifyTask, JoinTask, PlanTask, PrepareTask, Resources, SegmentTask, Task
 from ls3d.enhance import EnhanceCall, EnhanceReport
@@ -76,6 +77,14 @@ class EnhanceWork:
 
     def complete(self, task: Task, result: Any) -> None:
         """Take the result of a task."""
+        try:
+            self._advance(task, result)
+        except Exception as error:  # the packages for URLs have errors of their own
+            self.fail(reported(error))
+        else:
+            self._on_change()
+
+    def _advance(self, task: Task, result: Any) -> None:
         if isinstance(task, PrepareTask):
             self._enter(result)
         elif isinstance(task, PlanTask):
@@ -86,7 +95,6 @@ class EnhanceWork:
             self._finish(result)
         if not self.is_finished:
             self._plan_or_join()
-        self._on_change()
 
     def fail(self, error: Exception) -> None:
         """Give up; what is finished is kept."""
@@ -114,7 +122,7 @@ class EnhanceWork:
             self._delete(workspace)
             self._finish(replace(finished, finished_before=True))
             return
-        with explained(workspace.target, job.settings):
+        with explained(self.place.target, job.settings):
             if self._remote is None:
                 workspace.check_target(options.replaces_output)
                 workspace.prepare(job.signature(), options.resume)
@@ -123,7 +131,7 @@ class EnhanceWork:
         self._take_known(workspace)
 
     def _enter_remote(self, remote: RemoteWorkspace, workspace: Workspace, job: Job) -> None:
-        remote.check_target(self.call.options.replaces_output)
+        remote.check_target(job.signature(), self.call.options.replaces_output)
         remote.pull(workspace)
         is_same = workspace.is_of(job.signature())
         workspace.prepare(job.signature(), self.call.options.resume)

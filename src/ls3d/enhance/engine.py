@@ -251,7 +251,7 @@ def expected_frames(job: Job) -> int | None:
 
 
 @contextmanager
-def explained(target: Path, settings: EncoderSettings) -> Iterator[None]:
+def explained(target: Path | str, settings: EncoderSettings) -> Iterator[None]:
     """Name the output in errors of the system and of FFmpeg."""
     try:
         yield

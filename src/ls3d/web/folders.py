@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ls3d.files import exclusive
+from ls3d.files import exclusive, is_own_folder
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def _locked_folder(stack: ExitStack) -> Path:
 
 def _remove_leftovers() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if folder.is_symlink() or not _is_own(folder):
+        if not is_own_folder(folder):
             continue
         try:
             with exclusive(folder / _LOCK):
@@ -54,10 +53,3 @@ def _remove_leftovers() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             log.debug("%s is in use", folder)
-
-
-def _is_own(folder: Path) -> bool:
-    try:
-        return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-    except OSError:
-        return False
