@@ -71,9 +71,8 @@ def explain_pixel(
         MissingExtraError: Matplotlib is not installed.
     """
     target = Path(output)
-    for argument, path in (("output", output), ("layers", layers), ("spread", spread)):
-        if path is not None and not Path(path).parent.is_dir():
-            raise InputError(f"{path} can't be written: there is no folder {Path(path).parent}", argument=argument)
+    _check_numbers(frame=(frame, 0), frames=(frames, 1), size=(size, 1), spread_pixels=(spread_pixels, 1))
+    _check_folders(output=output, layers=layers, spread=spread)
     if target.suffix != ".npz" or layers or spread:
         require_drawing()
     networks = load_networks(models)
@@ -106,3 +105,17 @@ def explain_pixel(
         radius = max(shown_radius(pixel) for step in steps for pixel in step)
         write_film((rasterize(draw_pixels(step, kind, radius)) for step in steps), target, video.info)
     return found
+
+
+def _check_numbers(**numbers: tuple[int, int]) -> None:
+    """Check that each number is at least its second value."""
+    for argument, (value, least) in numbers.items():
+        if value < least:
+            raise InputError(f"{value}: expected at least {least}", argument=argument)
+
+
+def _check_folders(**paths: PathLike | None) -> None:
+    """Check that the folder of each file exists."""
+    for argument, path in paths.items():
+        if path is not None and not Path(path).parent.is_dir():
+            raise InputError(f"{path} can't be written: there is no folder {Path(path).parent}", argument=argument)
