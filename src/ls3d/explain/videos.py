@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -158,7 +159,7 @@ def save_arrays(pixels: Sequence[PixelTrace], path: PathLike) -> None:
     ``SamplingPoints``, with the frames' numbers in the video, and ``MODEL/NUMBER/density (T, H, W)``. NUMBER is that of
     the frame which is restored, or of the first of the two that are interpolated between.
     """
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    arrays: dict[str, Any] = {}  # NumPy 2 declares an option beside them, which 1.26 would store as an array
     for pixel in pixels:
         number = pixel.numbers[0 if len(pixel.numbers) == 2 else len(pixel.numbers) // 2]
         name = f"{pixel.model}/{number}"
