@@ -20,6 +20,7 @@ from ls3d.explain.figures import (
 from ls3d.explain.film import write_film
 from ls3d.explain.statistics import SpreadStatistics, measure_spread
 from ls3d.explain.videos import PathLike, PixelTrace, load_networks, open_video, save_arrays, trace_pixel, trace_video
+from ls3d.video import VideoInfo
 
 #: Suffixes of outputs that are one picture.
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
@@ -96,15 +97,19 @@ def explain_pixel(
         save_figure(draw_fields(fields), layers, "layers")
     if spread:
         save_figure(draw_spread(measured), spread, "spread")
-    steps = list(zip(*found.values(), strict=True))
+    _write(list(zip(*found.values(), strict=True)), target, kind, video.info)
+    return found
+
+
+def _write(steps: Sequence[Sequence[PixelTrace]], target: Path, kind: Kind, info: VideoInfo) -> None:
+    """Write the pixel by each network, in each output frame, as arrays, a picture or a video."""
     if target.suffix == ".npz":
         save_arrays([pixel for step in steps for pixel in step], target)
     elif target.suffix in PICTURES:
         save_figure(draw_pixels(steps[0], kind), target)
     else:
         radius = max(shown_radius(pixel) for step in steps for pixel in step)
-        write_film((rasterize(draw_pixels(step, kind, radius)) for step in steps), target, video.info)
-    return found
+        write_film((rasterize(draw_pixels(step, kind, radius)) for step in steps), target, info)
 
 
 def _check_numbers(**numbers: tuple[int, int]) -> None:
