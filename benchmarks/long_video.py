@@ -29,6 +29,17 @@ _RATE = 15
 _SIZE = (120, 160)
 _MINUTES = (3, 30)
 
+_RUN = """
+import pathlib, re, sys
+from ls3d.cli.main import main
+peak = pathlib.Path(sys.argv.pop(1))
+try:
+    main()
+finally:
+    # Not ru_maxrss: a child inherits its parent's.
+    peak.write_text(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+"""
+
 
 def write_video(path: Path, minutes: int) -> None:
     """Write noise that is enlarged by 8 and moves."""
@@ -50,13 +61,15 @@ def write_video(path: Path, minutes: int) -> None:
 
 def measure(video: Path, weights: Path) -> tuple[float, float, float]:
     """Seconds of the clock and of the processor, and the largest resident memory in MiB, of one run."""
-    command = [sys.executable, "-m", "ls3d", "classify", str(video), "--model", str(weights), "--device", "cpu"]
+    peak = video.with_suffix(".txt")
+    options = ["classify", str(video), "--model", str(weights), "--device", "cpu"]
+    command = [sys.executable, "-P", "-c", _RUN, str(peak), *options]
     begin = time.perf_counter()
     process = os.posix_spawn(sys.executable, command, os.environ)
     _, status, usage = os.wait4(process, 0)
     if status != 0:
         raise SystemExit(f"{' '.join(command)} failed")
-    return time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, int(peak.read_text()) / 1024
 
 
 def main() -> None:

@@ -52,8 +52,10 @@ def describe_layer(row: dict[str, Any]) -> str:
     return ", ".join([f"{tuple(row['input'])}", f"{kernel} to {row['out_channels']}", *shown])
 
 
-def format_ms(time: float) -> str:
-    """Milliseconds with one decimal, or with two below 10."""
+def format_ms(time: float | None) -> str:
+    """Milliseconds with one decimal, or with two below 10; nothing where nothing was measured."""
+    if time is None:
+        return ""
     return f"{time:.1f}" if time >= 10 else f"{time:.2f}"
 
 

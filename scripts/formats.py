@@ -1,6 +1,6 @@
 """Try every kind of video and stream in every output format, and write what becomes of it to ``docs/formats.md``.
 
-    python scripts/formats.py [--check] [--only FORMAT]
+    python scripts/formats.py [--check]
 
 Small clips are written with PyAV and rewritten by ``ls3d.enhance.denoise`` with the identity model. The outcome of each
 cell is found by reading the output with PyAV alone. ``--check`` compares with the page instead of writing it. The exit
@@ -455,14 +455,14 @@ def page(cells: list[Cell], targets: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def make_cells(targets: tuple[str, ...] = TARGETS) -> list[Cell]:
+def make_cells() -> list[Cell]:
     """Try everything."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         return [
-            *video_cells(folder, targets),
-            *transparency_cells(folder, targets),
-            *stream_cells(folder, targets),
+            *video_cells(folder, TARGETS),
+            *transparency_cells(folder, TARGETS),
+            *stream_cells(folder, TARGETS),
         ]
 
 

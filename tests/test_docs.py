@@ -196,6 +196,13 @@ def test_documented_sharpness_is_what_was_measured(title: str, stem: str) -> Non
     assert f"| {title} | {' | '.join(cells)} |" in section
 
 
+def test_benchmarks_of_motion_without_a_kernel_are_shown(tmp_path: Path) -> None:
+    row = {"size": "360p", "kernel": None, "plain_torch": 12.0, "model": 3.0}
+    (tmp_path / "machine.json").write_text(json.dumps({"rows": [row]}))
+    section = load_script("plot", "benchmarks").motion_section([tmp_path / "machine.json"])
+    assert "| machine | 360p |  | 12.0 | 3.00 |" in section
+
+
 REPRODUCED = sorted((ROOT / "benchmarks" / "results" / "reproduce").glob("table*.json"))
 
 

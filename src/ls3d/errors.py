@@ -57,6 +57,11 @@ class MissingExtraError(ImportError):
     """A feature needs a package that is not installed; the message names the pip command."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or the name of its type if it has none: a reason within a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import ``module``, or say which extra of ls3d installs it.
 

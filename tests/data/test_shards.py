@@ -13,7 +13,7 @@ from helpers.labeled import write_gray_videos
 
 from ls3d.cli.main import main
 from ls3d.data.labeled import open_labeled_set
-from ls3d.data.shards import make_shards
+from ls3d.data.shards import _write_shard, make_shards
 from ls3d.errors import InputError
 
 
@@ -94,6 +94,36 @@ def test_other_folders_and_damaged_shards_are_refused(videos: Path, tmp_path: Pa
     index.write_text(index.read_text().replace("000000.tar", "../000000.tar"))
     with pytest.raises(InputError, match=r"shards\.json can't be read"):
         open_labeled_set(tmp_path / "shards")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"format": 1', '"format": 2', "its format is 2, expected 1"),
+        ('"suffix": ".mp4"', '"suffix": 4', ""),
+        ('"offset": 512', '"offset": 1e999', ""),
+    ],
+)
+def test_an_index_of_another_kind_is_refused(videos: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
+    make_shards(open_labeled_set(videos), tmp_path / "shards")
+    index = tmp_path / "shards" / "shards.json"
+    text = index.read_text()
+    assert old in text
+    index.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=rf"shards\.json can't be read .*{message}"):
+        open_labeled_set(tmp_path / "shards")
+
+
+def test_a_video_may_have_8_gib_and_more(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "large.mp4"
+    with source.open("wb") as file:
+        file.truncate(9 << 30)  # takes no space on the disk
+    monkeypatch.setattr(tarfile, "copyfileobj", lambda *_, **__: None)
+    _write_shard(tmp_path / "large.tar", [(0, open_labeled_set(videos).videos[0], source)])
+    with tarfile.open(tmp_path / "large.tar") as tar:
+        first = tar.next()
+    assert first is not None
+    assert (first.name, first.size) == ("000000000.mp4", 9 << 30)
 
 
 def test_parts_of_files_are_refused(videos: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ls3d.data.rendered import Layer, random_texture, render
 from ls3d.errors import InputError
-from ls3d.explain import record_sampling, trace, trace_samples
+from ls3d.explain import measure_spread, record_sampling, trace, trace_samples
 from ls3d.models import EnhancementNetwork, RestorationNetwork, load_enhancement_model
 from ls3d.models.enhancement._motion import warp
 from ls3d.nn import LS3DConv3d
@@ -160,6 +160,25 @@ def test_density_of_the_identity_is_one_pixel() -> None:
     np.testing.assert_allclose(traced.density(4, 2, size=3), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (4, 0), (0, 5), (4, 5)])
+def test_a_patch_is_cut_at_the_borders(corner: tuple[int, int]) -> None:
+    y, x = corner
+    traced = trace(load_enhancement_model("identity"), torch.rand(3, 1, 5, 6))
+    expected = np.zeros((1, 5, 6))
+    expected[0, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 1 / 9
+    np.testing.assert_allclose(traced.density(x, y, size=5), expected, atol=1e-6)
+
+
+def test_a_pixel_without_samples_has_no_spread() -> None:
+    layer = nn.Conv3d(3, 3, 1)
+    nn.init.zeros_(layer.weight)
+    traced = trace(Layers(layer), torch.rand(3, 3, 8, 8))
+    assert math.isnan(traced.samples(2, 3).spread())
+    measured = measure_spread(traced, pixels=4, motion=torch.zeros(2, 8, 8))
+    assert len(measured.spread) == len(measured.motion) == 0
+    assert math.isnan(measured.correlation())
+
+
 @pytest.mark.parametrize("velocity", [(3.0, -7.0), (-2.5, 4.0)])
 def test_samples_of_a_translation_are_centered_on_its_source(velocity: tuple[float, float]) -> None:
     traced = trace(load_enhancement_model("vfi"), translation(velocity))
@@ -219,6 +238,8 @@ def test_errors() -> None:
         with pytest.raises(InputError) as found:
             trace(blend, frames).samples(x, y)
         assert found.value.argument == argument
+    with pytest.raises(InputError, match="size 0: expected at least 1"):
+        trace(blend, frames).density(1, 1, size=0)
     with pytest.raises(InputError, match=r"time 0.3: "):
         trace(create(EnhancementNetwork, "vfi_conv3d", width=4), frames, time=0.3)
     with pytest.raises(InputError, match=r"frames .*takes \(3, 2, H, W\)"):

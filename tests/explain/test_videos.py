@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,39 @@ def test_errors(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x 32: expected 0 to 31"):
         explain_pixel(source, output, 32, 1, models=["blend"])
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"frame": -1}, "frame -1: expected at least 0"),
+        ({"frames": 0}, "frames 0: expected at least 1"),
+        ({"size": 0}, "size 0: expected at least 1"),
+        ({"spread_pixels": 0}, "spread_pixels 0: expected at least 1"),
+        ({"models": ()}, "models none: expected at least one network"),
+    ],
+)
+def test_numbers_that_are_too_small(source: Path, tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    options: dict[str, Any] = {"models": ["blend"], **arguments}
+    with pytest.raises(InputError, match=message):
+        explain_pixel(source, tmp_path / "out.npz", 1, 1, **options)
+
+
+def test_frames_before_the_first_one_are_refused(source: Path) -> None:
+    video = open_video(source)
+    network = load_enhancement_model("blend")
+    with pytest.raises(InputError, match="first -1: expected at least 0"):
+        next(trace_video(video, network, -1))
+    with pytest.raises(InputError, match="count 0: expected at least 1"):
+        next(trace_video(video, network, 0, 0))
+
+
+def test_arrays_are_saved_by_numpy_1(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes every named argument for an array."""
+    saved: dict[str, Any] = {}
+    monkeypatch.setattr(np, "savez_compressed", lambda file, **arrays: saved.update(arrays))
+    explain_pixel(source, tmp_path / "out.npz", 1, 1, models=["blend"])
+    assert {name.rpartition("/")[0] for name in saved} == {"blend/0"}
 
 
 def test_figures_need_matplotlib(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,12 @@ def test_without_a_compiler(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_the_folder_is_looked_for_before_anything_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", None)
+    with pytest.raises(InputError, match=r"can't be written: there is no folder .*missing"):
+        export_aotinductor("blend", tmp_path / "missing" / "blend.pt2")
+
+
 @pytest.mark.slow
 def test_a_package_takes_the_place_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = export_aotinductor("bicubic", tmp_path / "bicubic.pt2")

@@ -6,6 +6,7 @@ import functools
 import json
 import operator
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ import pytest
 import torch
 from helpers.marks import slow_except
 from helpers.scripts import load_script
+from torch import Tensor, nn
 
 from ls3d.errors import InputError, OutputExistsError
 from ls3d.export import export_onnx
+from ls3d.export._comparison import compare
+from ls3d.export._prepare import Signature
 from ls3d.inference import Enhancer
 from ls3d.models import create_model, load_enhancement_model, load_model
-from ls3d.models.exported import METADATA_KEY, OnnxSession
+from ls3d.models.exported import METADATA_KEY, OnnxSession, _Recognition
+from ls3d.models.network import RecognitionTraits
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -47,6 +52,7 @@ def test_times_are_fixed_in_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"path": "missing/network.onnx"}, "missing/network.onnx can't be written: there is no folder"),
         ({"path": "network.txt"}, "path network.txt: expected a name that ends with .onnx"),
         ({"target": "ncnn"}, "target ncnn: expected onnxruntime, openvino, tensorrt"),
         ({"model": "bicubic", "times": [Fraction(1, 2)]}, "times bicubic doesn't interpolate"),
@@ -112,6 +118,8 @@ def test_a_truncated_file(blend: Path, tmp_path: Path) -> None:
         ("exported/times", []),
         ("exported/times", ["1/0"]),
         ("exported/times", [{}]),
+        ("exported/times", ["1e400"]),
+        ("exported/traits/value_range", [0, 10**400]),
     ],
 )
 def test_metadata_that_are_not_ours(change: Any, blend: Path, tmp_path: Path) -> None:
@@ -128,6 +136,35 @@ def test_metadata_that_are_not_ours(change: Any, blend: Path, tmp_path: Path) ->
     with pytest.raises(InputError, match="its metadata are not those that `ls3d export` writes") as error:
         load_model(tmp_path / "other.onnx")
     assert "\n" not in str(error.value)
+
+
+def test_named_inputs_are_passed_in_the_order_of_the_file() -> None:
+    traits = RecognitionTraits(task="multimodal", modalities=("clip", "flow", "spectrogram"), clip_length=None)
+    given: list[float] = []
+
+    class Recorded:
+        metadata: Mapping[str, str] = {}
+
+        def __call__(self, *inputs: Tensor) -> Tensor:
+            given[:] = [float(values) for values in inputs]
+            return torch.zeros(1, 2)
+
+    network = _Recognition(Recorded(), traits, 2, 3)
+    clip, flow, spectrogram = (torch.tensor([float(number)]) for number in range(3))
+    network(spectrogram=spectrogram, clip=clip, flow=flow)
+    assert given == [0, 1, 2]
+    network(clip, spectrogram=spectrogram, flow=flow)
+    assert given == [0, 1, 2]
+    for named in ({"flow": flow}, {"flow": flow, "sound": spectrogram}, {"flow": flow, "clip": clip}):
+        with pytest.raises(InputError, match=r"the inputs are .*: expected clip, flow, spectrogram"):
+            network(clip, **named)
+
+
+def test_a_difference_of_one_of_three_equal_shapes_is_kept() -> None:
+    differences = iter([0.5, 0.0, 0.25])
+    signature = Signature(nn.Identity(), {"frames": torch.rand(1, 3, 2, 8, 8)}, {"frames": {3: "height"}}, "restored")
+    found = compare(lambda frames: frames + next(differences), signature, ())
+    assert found.differences == {(1, 3, 2, 8, 8): pytest.approx(0.5)}
 
 
 def test_metadata_of_another_network(tmp_path: Path, blend: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -67,8 +68,9 @@ def test_labels_are_where_they_belong(video: Path) -> None:
 def test_the_stride_is_in_seconds(video: Path) -> None:
     windows = classify_video(classifier(), video, stride=2.0).windows
     assert [window.start for window in windows] == [0, 2, 4, 6]
-    with pytest.raises(InputError, match="stride 0: expected a positive number of seconds"):
-        classify_video(classifier(), video, stride=0.0)
+    for stride in (0.0, math.inf, math.nan):
+        with pytest.raises(InputError, match=f"stride {stride:g}: expected a positive number of seconds"):
+            classify_video(classifier(), video, stride=stride)
 
 
 def test_a_short_video_has_one_window(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,54 @@ def test_an_error_in_the_queue_fails_one_job_only(tmp_path: Path, fake_process: 
         fake_process.may_end.set()
         assert ended(jobs, broken).error == "the job ended unexpectedly"
         assert ended(jobs, submit(jobs)).state == "finished"
+
+
+def test_the_queue_answers_while_no_process_can_be_started(
+    tmp_path: Path, fake_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, tried = threading.Event(), threading.Event()
+    made = []
+
+    class RefusedProcess(fake_process):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            if refused.is_set():
+                tried.set()
+                raise OSError("no memory")
+            made.append(self)
+
+        @property
+        def ended(self) -> bool:
+            return refused.is_set()
+
+    monkeypatch.setattr("ls3d.web.jobs.JobProcess", RefusedProcess)
+    monkeypatch.setattr("ls3d.web.jobs._SWEEP", 0.05)
+    with opened(tmp_path) as jobs, ThreadPoolExecutor(1) as pool:
+        assert ended(jobs, submit(jobs)).state == "finished"
+        wait_until(lambda: len(made) == 2)
+        refused.set()
+        try:
+            deleted = submit(jobs)
+            assert tried.wait(PATIENCE)
+            assert pool.submit(jobs.status, deleted).result(10).state == "running"
+            jobs.delete(deleted)
+        finally:
+            refused.clear()
+        assert ended(jobs, submit(jobs)).state == "finished"
+        assert deleted not in fake_process.started
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_queue_is_closed_while_no_process_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = threading.Event()
+
+    def refuse() -> None:
+        tried.set()
+        raise OSError("no memory")
+
+    monkeypatch.setattr("ls3d.web.jobs.JobProcess", refuse)
+    with opened(tmp_path):
+        assert tried.wait(PATIENCE)
 
 
 @pytest.mark.usefixtures("fake_process")

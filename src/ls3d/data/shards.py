@@ -161,9 +161,11 @@ def load_shards(folder: Path, short_side: int | None = None) -> LabeledSet:
     """
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, expected {_FORMAT}")
         classes = tuple(str(name) for name in content["classes"])
         videos = tuple(_video(folder, entry, len(classes), short_side) for entry in content["videos"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f"{folder / INDEX} can't be read ({error})") from error
     for shard in sorted({video.frames.member.shard for video in videos if isinstance(video.frames, ShardFrames)}):
         if not shard.is_file():
@@ -209,7 +211,7 @@ def _require_same(folder: Path, identity: str) -> None:
 
 def _write_shard(path: Path, videos: Sequence[tuple[int, LabeledVideo, Path]]) -> None:
     """Write a tar file; its bytes depend on the videos alone."""
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
         for index, video, source in videos:
             key = f"{index:09d}"
             with source.open("rb") as file:

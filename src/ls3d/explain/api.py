@@ -20,6 +20,7 @@ from ls3d.explain.figures import (
 from ls3d.explain.film import write_film
 from ls3d.explain.statistics import SpreadStatistics, measure_spread
 from ls3d.explain.videos import PathLike, PixelTrace, load_networks, open_video, save_arrays, trace_pixel, trace_video
+from ls3d.video import VideoInfo
 
 #: Suffixes of outputs that are one picture.
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
@@ -71,9 +72,8 @@ def explain_pixel(
         MissingExtraError: Matplotlib is not installed.
     """
     target = Path(output)
-    for argument, path in (("output", output), ("layers", layers), ("spread", spread)):
-        if path is not None and not Path(path).parent.is_dir():
-            raise InputError(f"{path} can't be written: there is no folder {Path(path).parent}", argument=argument)
+    _check_numbers(frame=(frame, 0), frames=(frames, 1), size=(size, 1), spread_pixels=(spread_pixels, 1))
+    _check_folders(output=output, layers=layers, spread=spread)
     if target.suffix != ".npz" or layers or spread:
         require_drawing()
     networks = load_networks(models)
@@ -97,12 +97,30 @@ def explain_pixel(
         save_figure(draw_fields(fields), layers, "layers")
     if spread:
         save_figure(draw_spread(measured), spread, "spread")
-    steps = list(zip(*found.values(), strict=True))
+    _write(list(zip(*found.values(), strict=True)), target, kind, video.info)
+    return found
+
+
+def _write(steps: Sequence[Sequence[PixelTrace]], target: Path, kind: Kind, info: VideoInfo) -> None:
+    """Write the pixel by each network, in each output frame, as arrays, a picture or a video."""
     if target.suffix == ".npz":
         save_arrays([pixel for step in steps for pixel in step], target)
     elif target.suffix in PICTURES:
         save_figure(draw_pixels(steps[0], kind), target)
     else:
         radius = max(shown_radius(pixel) for step in steps for pixel in step)
-        write_film((rasterize(draw_pixels(step, kind, radius)) for step in steps), target, video.info)
-    return found
+        write_film((rasterize(draw_pixels(step, kind, radius)) for step in steps), target, info)
+
+
+def _check_numbers(**numbers: tuple[int, int]) -> None:
+    """Check that each number is at least its second value."""
+    for argument, (value, least) in numbers.items():
+        if value < least:
+            raise InputError(f"{value}: expected at least {least}", argument=argument)
+
+
+def _check_folders(**paths: PathLike | None) -> None:
+    """Check that the folder of each file exists."""
+    for argument, path in paths.items():
+        if path is not None and not Path(path).parent.is_dir():
+            raise InputError(f"{path} can't be written: there is no folder {Path(path).parent}", argument=argument)

@@ -33,7 +33,9 @@ class SpreadStatistics:
         return cls(np.concatenate([part.motion for part in parts]), np.concatenate([part.spread for part in parts]))
 
     def correlation(self) -> float:
-        """Spearman's rank correlation of motion and spread; NaN if one of them is constant."""
+        """Spearman's rank correlation of motion and spread; NaN if one of them is constant, or without pixels."""
+        if not len(self.motion):
+            return float("nan")
         first, second = _ranks(self.motion), _ranks(self.spread)
         if not first.std() or not second.std():
             return float("nan")
@@ -43,11 +45,11 @@ class SpreadStatistics:
 def measure_spread(
     traced: Trace, *, pixels: int = 200, seed: int = 0, motion: Tensor | None = None
 ) -> SpreadStatistics:
-    """Measure spread and motion at random pixels of an output frame.
+    """Measure spread and motion at random pixels of an output frame; those without samples are left out.
 
     Args:
         traced: the output frame.
-        pixels: their number.
+        pixels: their number, with those that are left out.
         seed: of their choice.
         motion: the true motion ``(2, H, W)``, (dy, dx) in pixels of the input; by default ``traced.motion()``.
     """
@@ -58,7 +60,8 @@ def measure_spread(
     for y, x in (divmod(place, width) for place in places.tolist()):
         length = float(lengths[y // traced.scale, x // traced.scale])
         found.append((length, traced.samples(x, y, limit=None).spread()))
-    measured = np.array(found)
+    measured = np.array(found).reshape(-1, 2)
+    measured = measured[~np.isnan(measured[:, 1])]
     return SpreadStatistics(measured[:, 0], measured[:, 1])
 
 

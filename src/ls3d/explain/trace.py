@@ -84,9 +84,11 @@ class SamplingPoints:
     def spread(self) -> float:
         """Root of the weighted mean squared distance of the ``strongest`` samples from their center in each frame.
 
-        In pixels. Without the weak ones, because few of them, far away, would determine it.
+        In pixels; NaN without samples. Without the weak ones, because few of them, far away, would determine it.
         """
         points = self.strongest()
+        if not points.weight.sum():
+            return float("nan")
         squares = np.zeros_like(points.weight)
         for frame in np.unique(points.frame):
             x, y = points.center(int(frame))
@@ -125,14 +127,15 @@ class Trace:
         Args:
             x: column of the output pixel.
             y: its row.
-            size: side of a square patch around it, which is traced as a whole.
+            size: side of a square patch around it, which is traced as a whole; at the borders only its part inside.
 
         Returns:
             ``(T, H, W)``: the derivatives of the mean of the output's colors by the input's colors, their magnitudes
             summed over the latter.
 
         Raises:
-            InputError: there is no such pixel, or the output doesn't depend on the input by any differentiable path.
+            InputError: there is no such pixel, ``size`` isn't positive, or the output doesn't depend on the input by
+                any differentiable path.
         """
         target = self._pixel(self._plain, x, y, size)
         (gradient,) = torch.autograd.grad(target, self._inputs, retain_graph=True)
@@ -144,7 +147,7 @@ class Trace:
         Args:
             x: column of the output pixel.
             y: its row.
-            size: side of a square patch around it, which is traced as a whole.
+            size: side of a square patch around it, which is traced as a whole; at the borders only its part inside.
             limit: the number of samples to return, the strongest ones; None for all.
 
         Raises:
@@ -188,7 +191,9 @@ class Trace:
         return output[:, 0 if output.shape[1] == 1 else self._index]
 
     def _pixel(self, output: Tensor, x: int, y: int, size: int) -> Tensor:
-        """The mean color of a square patch around a pixel."""
+        """The mean color of a square patch around a pixel, or of its part inside the output."""
+        if size < 1:
+            raise InputError(f"{size}: expected at least 1", argument="size")
         height, width = output.shape[-2:]
         for name, value, side in (("x", x, width), ("y", y, height)):
             if not 0 <= value < side:
@@ -197,9 +202,9 @@ class Trace:
                 )
         if not output.requires_grad:
             raise InputError(f"{self._network.name} can't be differentiated, so its pixels can't be traced")
-        top, left = max(0, y - (size - 1) // 2), max(0, x - (size - 1) // 2)
+        top, left = y - (size - 1) // 2, x - (size - 1) // 2
         with torch.enable_grad():
-            return output[:, top : top + size, left : left + size].mean()
+            return output[:, max(0, top) : top + size, max(0, left) : left + size].mean()
 
 
 def trace(

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,8 +69,10 @@ def load_networks(models: Sequence[str]) -> dict[str, EnhancementNetwork]:
     """Load networks of one task.
 
     Raises:
-        InputError: a network is for another task than the first one, or enlarges by another factor.
+        InputError: there is none, or a network is for another task than the first one, or enlarges by another factor.
     """
+    if not models:
+        raise InputError("none: expected at least one network", argument="models")
     networks = {model: load_enhancement_model(model) for model in models}
     first = networks[models[0]].traits
     for model, network in networks.items():
@@ -105,8 +108,12 @@ def trace_video(
         The numbers of the input frames, and the trace. Beyond the ends of the video, its last frames are repeated.
 
     Raises:
-        InputError: the video has no such frame.
+        InputError: the video has no such frame, or no output frame is wanted.
     """
+    if first < 0:
+        raise InputError(f"{first}: expected at least 0", argument="first")
+    if count < 1:
+        raise InputError(f"{count}: expected at least 1", argument="count")
     before, after = network.traits.frames_before, network.traits.frames_after
     start = max(0, first - before)
     stop = first + count + after
@@ -152,7 +159,7 @@ def save_arrays(pixels: Sequence[PixelTrace], path: PathLike) -> None:
     ``SamplingPoints``, with the frames' numbers in the video, and ``MODEL/NUMBER/density (T, H, W)``. NUMBER is that of
     the frame which is restored, or of the first of the two that are interpolated between.
     """
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    arrays: dict[str, Any] = {}  # NumPy 2 declares an option beside them, which 1.26 would store as an array
     for pixel in pixels:
         number = pixel.numbers[0 if len(pixel.numbers) == 2 else len(pixel.numbers) // 2]
         name = f"{pixel.model}/{number}"
@@ -160,7 +167,7 @@ def save_arrays(pixels: Sequence[PixelTrace], path: PathLike) -> None:
         arrays |= {f"{name}/x": points.x, f"{name}/y": points.y, f"{name}/weight": points.weight}
         arrays |= {f"{name}/frame": np.array(pixel.numbers)[points.frame], f"{name}/density": pixel.density}
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)
 
 
 def _upright(frame: Frame, info: VideoInfo) -> Tensor:

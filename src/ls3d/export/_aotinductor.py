@@ -13,7 +13,7 @@ import torch
 from torch.export import ExportedProgram
 
 from ls3d._torch_internals import has_cpp_compiler
-from ls3d.errors import InputError
+from ls3d.errors import InputError, first_line
 from ls3d.export._comparison import ExportReport, compare
 from ls3d.export._graph import capture, open_dimensions, with_standard_operations
 from ls3d.export._prepare import prepare
@@ -73,5 +73,4 @@ def write_package(program: ExportedProgram, metadata: dict[str, str], path: Path
         torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=configuration)
     except Exception as error:  # of the code generator, or of the compiler
         log.debug("AOTInductor failed", exc_info=True)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"the network can't be compiled by AOTInductor ({reason})") from error
+        raise InputError(f"the network can't be compiled by AOTInductor ({first_line(error)})") from error

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch.export import Dim, ExportedProgram, export
 
-from ls3d.errors import InputError
+from ls3d.errors import InputError, first_line
 from ls3d.export._motion import bilateral_motion
 from ls3d.export._operator import as_deform_conv, as_grid_sample
 from ls3d.export._prepare import Signature
@@ -26,8 +26,7 @@ def capture(signature: Signature) -> ExportedProgram:
     try:
         return export(signature.module.eval(), tuple(signature.inputs.values()), dynamic_shapes=(dimensions,))
     except Exception as error:  # whatever the network's own code raises for tensors without values
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"the network can't be traced by torch.export ({reason})") from error
+        raise InputError(f"the network can't be traced by torch.export ({first_line(error)})") from error
 
 
 def open_dimensions(program: ExportedProgram, signature: Signature) -> tuple[str, ...]:

@@ -121,6 +121,8 @@ def prepare(
         raise InputError(f"{path}: expected a name that ends with {suffix}", argument="path")
     if target_path.exists() and not overwrite:
         raise OutputExistsError(target_path)
+    if not target_path.parent.is_dir():
+        raise InputError(f"{path} can't be written: there is no folder {target_path.parent}", argument="path")
     network = (model if isinstance(model, Network) else load_model(model)).eval()
     chosen = times_of(network, times)
     return ExportJob(network, target_path, signature_of(network, size, length, chosen), chosen)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +16,7 @@ from typing import Any, Protocol, Self, TypeVar, get_args
 import torch
 from torch import Tensor
 
-from ls3d.errors import InputError, require
+from ls3d.errors import InputError, first_line, require
 from ls3d.models.network import (
     EnhancementTraits,
     InterpolationNetwork,
@@ -39,6 +40,9 @@ METADATA_KEY = "ls3d"
 
 #: Environment variable that allows packages, which hold native code; its value must be 1.
 TRUST_VARIABLE = "LS3D_TRUST_NATIVE_CODE"
+
+#: A time as it is exported. Other numbers that ``Fraction`` reads can be larger than the memory.
+_TIME = re.compile(r"[0-9]{1,20}(/[0-9]{1,20})?")
 
 #: Runtimes of an ONNX session, the preferred one first.
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -87,7 +91,7 @@ class OnnxSession:
         try:
             self._session = runtime.InferenceSession(os.fspath(path), options, providers=providers)
         except Exception as error:  # the runtime's exceptions have no common base
-            raise InputError(f"{os.fspath(path)} can't be run by ONNX Runtime ({_first_line(error)})") from error
+            raise InputError(f"{os.fspath(path)} can't be run by ONNX Runtime ({first_line(error)})") from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]
         self.shapes: list[list[int | str]] = [entry.shape for entry in self._session.get_inputs()]
         self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
@@ -158,7 +162,7 @@ class PackageSession:
             self._package = torch._inductor.aoti_load_package(os.fspath(path))
             self.metadata: Mapping[str, str] = self._package.loader.get_metadata()
         except Exception as error:  # of the archive, of the dynamic linker, and others
-            raise InputError(f"{os.fspath(path)} can't be loaded by AOTInductor ({_first_line(error)})") from error
+            raise InputError(f"{os.fspath(path)} can't be loaded by AOTInductor ({first_line(error)})") from error
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Run the package on its inputs, in order."""
@@ -173,13 +177,9 @@ def _arrays(inputs: Sequence[Tensor]) -> list[Any]:
     return [values.float().contiguous().numpy(force=True) for values in inputs]
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def _failure(runtime: str, error: Exception, inputs: Sequence[Tensor]) -> Exception:
     """What to raise for an error of a runtime: smaller tiles are tried when memory runs out."""
-    reason = _first_line(error)
+    reason = first_line(error)
     if "alloc" in reason.lower():
         return torch.OutOfMemoryError(reason)
     shapes = " and ".join(str(tuple(values.shape)) for values in inputs)
@@ -217,16 +217,22 @@ class _Description:
             values = json.loads(metadata[METADATA_KEY])
             exported = values.pop("exported")
             traits = _traits(exported["traits"])
-            times = tuple(float(Fraction(time)) for time in exported.get("times", ()))
+            times = tuple(_time(time) for time in exported.get("times", ()))
             if (traits.task == "interpolation") != bool(times):
                 raise ValueError(f"the times of a network for {traits.task} are {times}")
             numbers = {name: exported[name] for name in ("num_classes", "in_channels") if name in exported}
             if not all(type(number) is int and number >= 0 for number in numbers.values()):
                 raise ValueError(f"{numbers}: expected numbers")
             return cls(ModelConfig.from_dict(values), traits, times, target=exported.get("target", ""), **numbers)
-        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"{os.fspath(path)}: its metadata are not those that `ls3d export` writes"
-            raise InputError(f"{message} ({type(error).__name__}: {_first_line(error)})") from error
+            raise InputError(f"{message} ({type(error).__name__}: {first_line(error)})") from error
+
+
+def _time(stated: str) -> float:
+    if not _TIME.fullmatch(stated):
+        raise ValueError(f"the time {stated[:20]}: expected a fraction")
+    return float(Fraction(stated))
 
 
 def _traits(stated: dict[str, Any]) -> EnhancementTraits | RecognitionTraits:
@@ -341,13 +347,23 @@ class _Recognition(RecognitionNet):
         raise InputError(f"an exported {self.name} returns logits only; features need its weights file")
 
     def forward(self, *inputs: Tensor, **named_inputs: Tensor) -> Tensor:
-        """See ``RecognitionNet.forward``."""
-        given = [*inputs, *named_inputs.values()]
-        if len(given) != len(self.traits.modalities):
-            raise InputError(f"{len(given)} inputs: expected {', '.join(self.traits.modalities)}")
+        """See ``RecognitionNet.forward``.
+
+        Raises:
+            InputError: the inputs are not those that the file takes, or it doesn't return logits.
+        """
+        given = self._in_order(inputs, named_inputs)
         if self.traits.modalities == ("clip",):
             self.check_clip(given[0])
         logits = self._session(*given)
         if logits.shape != (len(given[0]), self.num_classes):
             raise InputError(f"the file returned {tuple(logits.shape)}, its metadata state {self.num_classes} classes")
         return logits
+
+    def _in_order(self, inputs: Sequence[Tensor], named_inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        """The inputs in the order of the file's: the unnamed ones come first."""
+        names = self.traits.modalities[len(inputs) :]
+        if len(inputs) > len(self.traits.modalities) or named_inputs.keys() != set(names):
+            given = ", ".join([f"{len(inputs)} without a name", *named_inputs])
+            raise InputError(f"the inputs are {given}: expected {', '.join(self.traits.modalities)}")
+        return [*inputs, *(named_inputs[name] for name in names)]

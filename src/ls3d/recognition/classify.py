@@ -10,6 +10,7 @@ import bisect
 import csv
 import itertools
 import json
+import math
 import os
 from array import array
 from collections import deque
@@ -209,7 +210,7 @@ def frames_between_windows(classifier: Classifier, stride: float | None) -> int:
     Raises:
         InputError: the stride is not positive.
     """
-    if stride is not None and not stride > 0:
+    if stride is not None and not 0 < stride < math.inf:
         raise InputError(f"{stride:g}: expected a positive number of seconds", argument="stride")
     clip = classifier.clip
     return max(1, round((clip.frames / clip.fps / 2 if stride is None else stride) * clip.fps))

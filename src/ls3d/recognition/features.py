@@ -11,6 +11,7 @@ import os
 import zipfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,22 +136,8 @@ def extract_features(
         raise InputError(f"{network.name} is a network for {network.traits.task}, expected one for recognition")
     classifier = Classifier(network, device, precision)
     labeled = data if isinstance(data, LabeledSet) else open_labeled_set(data)
-    rows: list[npt.NDArray[np.float32]] = []
-    videos: list[LabeledVideo] = []
-    unreadable: dict[str, str] = {}
-    for number, video in enumerate(labeled.videos):
-        if progress:
-            progress(number, len(labeled.videos), video.name)
-        try:
-            rows.append(_features_of(classifier, video, layer, overlap, normalize))
-        except (_UndecodableError, OSError) as error:
-            unreadable[video.name] = str(error)
-        else:
-            videos.append(video)
-    if unreadable:
-        warn_of_unreadable(unreadable, len(labeled.videos))
-    if not videos:
-        raise InputError(f"{labeled.source} holds no video that can be decoded")
+    compute = partial(_features_of, classifier, layer=layer, overlap=overlap, normalize=normalize)
+    rows, videos = _extract_all(labeled, compute, progress)
     return FeatureSet(
         np.stack(rows),
         np.array([video.label for video in videos], np.int64),
@@ -159,6 +146,35 @@ def extract_features(
         labeled.classes,
         _origin(classifier, model, layer, overlap, normalize),
     )
+
+
+def _extract_all(
+    labeled: LabeledSet,
+    compute: Callable[[LabeledVideo], npt.NDArray[np.float32]],
+    progress: ProgressCallback | None,
+) -> tuple[list[npt.NDArray[np.float32]], list[LabeledVideo]]:
+    """The features of the videos that can be decoded, and these videos.
+
+    Raises:
+        InputError: no video can be decoded.
+    """
+    rows: list[npt.NDArray[np.float32]] = []
+    videos: list[LabeledVideo] = []
+    unreadable: dict[str, str] = {}
+    for number, video in enumerate(labeled.videos):
+        if progress:
+            progress(number, len(labeled.videos), video.name)
+        try:
+            rows.append(compute(video))
+        except (_UndecodableError, OSError) as error:
+            unreadable[video.name] = str(error)
+        else:
+            videos.append(video)
+    if unreadable:
+        warn_of_unreadable(unreadable, len(labeled.videos))
+    if not videos:
+        raise InputError(f"{labeled.source} holds no video that can be decoded")
+    return rows, videos
 
 
 def _features_of(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -94,7 +94,7 @@ class Guard:
         if self._options.host in LOOPBACK and _name(host) not in (*LOOPBACK, *self._options.allowed_hosts):
             return _error(403, "this host name is not the server's; ls3d serve --allow-host makes it one")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _split(origin).netloc != host:
             return _error(403, "requests from other sites are not accepted")
         path = scope["path"]
         if not _is_known(path):
@@ -186,7 +186,15 @@ def _announced(scope: Scope) -> int:
 
 def _name(host: str) -> str:
     """The name in ``name:port``, without the brackets of an IPv6 address."""
-    return (urlsplit(f"//{host}").hostname or "") if host.count("]") == host.count("[") else ""
+    return _split(f"//{host}").hostname or ""
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address, which are empty where it is none, as ``//[``."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def _cookie(headers: Headers) -> str:

@@ -41,7 +41,7 @@ class JobStatus:
 
     Attributes:
         id: its name, which can't be guessed.
-        kind: ``"enhance"`` or ``"classify"``.
+        kind: ``"enhance"``, ``"classify"`` or ``"sampling"``.
         state: ``"queued"``, ``"running"``, ``"finished"`` or ``"failed"``.
         ahead: jobs that start before it; 0 once it runs.
         progress: the latest state of the work, as ``--progress json`` shows it.
@@ -233,35 +233,44 @@ class JobQueue:
         """Run one job after the other, each in a process that was started before."""
         process = self._start_process()
         try:
-            while (job := self._next(process)) is not None:
-                self._run(job)
-                process = self._start_process()
+            while process is not None and (job := self._next()) is not None:
+                if process.ended:  # killed while it waited, for instance for want of memory
+                    process.close()
+                    process = self._start_process()
+                if process is not None and self._assign(job, process):
+                    self._run(job)
+                    process = self._start_process()
         finally:
-            process.close()
+            if process is not None:
+                process.close()
 
-    def _start_process(self) -> JobProcess:
-        """Start a process, as soon as the system allows it."""
+    def _start_process(self) -> JobProcess | None:
+        """Start a process, as soon as the system allows it; None at the end. Must not be called with the lock held."""
         while True:
             try:
                 return JobProcess()
             except OSError as error:
                 log.error("a process can't be started: %s", error)
                 if self._closed.wait(_SWEEP):
-                    raise
+                    return None
 
-    def _next(self, process: JobProcess) -> _Job | None:
-        """Wait for a job and give it a process; None at the end."""
+    def _next(self) -> _Job | None:
+        """Wait for a job, which is then running; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed.is_set())
             if self._closed.is_set():
                 return None
             job = self._waiting.popleft()
-            if process.ended:  # killed while it waited, for instance for want of memory
-                process.close()
-                process = self._start_process()
-            job.process = process
             job.status.state = "running"
             return job
+
+    def _assign(self, job: _Job, process: JobProcess) -> bool:
+        """Give a job its process, unless it has been deleted."""
+        with self._changed:
+            exists = job.status.id in self._jobs
+            if exists:
+                job.process = process
+            return exists
 
     def _run(self, job: _Job) -> None:
         process = job.process

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -34,7 +35,25 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
 
-    theme = gr.themes.Soft(
+    gr.mount_gradio_app(
+        app,
+        _layout(gr, options),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        show_error=False,
+        theme=_theme(gr),
+        css=_static("page.css"),
+        head=f"<script>{_static('page.js')}</script>",
+    )
+    return app
+
+
+def _theme(gr: ModuleType) -> Any:
+    """The colors and fonts of the page."""
+    return gr.themes.Soft(
         primary_hue="teal",
         neutral_hue="slate",
         radius_size="md",
@@ -57,6 +76,10 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
         body_text_color_subdued_dark="*neutral_400",
         color_accent="*primary_600",
     )
+
+
+def _layout(gr: ModuleType, options: ServeOptions) -> Any:
+    """The parts of the page, as ``gradio.Blocks``."""
     with gr.Blocks(title="ls3d", analytics_enabled=False) as blocks:
         _html(gr, _static("header.html").replace("LIMITS", _limits(options)), "drop")
         with gr.Tabs():
@@ -71,20 +94,7 @@ def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:
             with gr.Tab("Look inside", id="look"):
                 _radio(gr, "Network", _NETWORK, "fast")
                 _html(gr, _static("look.html"), "look")
-    gr.mount_gradio_app(
-        app,
-        blocks,
-        path="/",
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        mcp_server=False,
-        show_error=False,
-        theme=theme,
-        css=_static("page.css"),
-        head=f"<script>{_static('page.js')}</script>",
-    )
-    return app
+    return blocks
 
 
 def _radio(gr: ModuleType, label: str, choices: list[tuple[str, str]], value: str) -> None:

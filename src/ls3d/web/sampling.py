@@ -53,7 +53,7 @@ def find_samples(
         "x": x,
         "y": y,
         "points": [[int(frame), *np.round(values, 5).tolist()] for frame, *values in zip(*columns, strict=True)],
-        "spread": round(points.spread(), 3),
+        "spread": round(points.spread(), 3) if len(points.x) else 0.0,  # JSON has no NaN
     }
 
 
