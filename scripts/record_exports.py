@@ -56,7 +56,8 @@ FILTERS = ("minterpolate", "nlmeans")
 #: Networks that search for motion, whose graphs have thousands of nodes.
 MOTION = ("bilateral", "aligned_mean", "vfi_ls3d_plus_s", "vfi_ls3d_plus_m", "vfi_ls3d_plus_l", "vdn_ls3d_plus_s")
 
-FRAMES = 8
+#: Twice the largest temporal stride: a size that becomes 1 inside of the network would be taken for fixed.
+FRAMES = 16
 
 #: Arguments of narrower and shallower networks; others that have a width get _WIDTH.
 ARGUMENTS: dict[str, dict[str, Any]] = {
