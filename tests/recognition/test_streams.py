@@ -137,7 +137,7 @@ def test_udp_is_joined_in_the_middle(classifier: Classifier) -> None:
         sender.join()
     assert set(names(classifier, found)) == set(COLORS)
     starts = [window.start for window in found]
-    assert starts[0] == 0
+    assert starts[0] >= 0  # the first windows may be dropped, as those of every live stream that are not read in time
     assert starts == sorted(starts)
 
 
