@@ -19,6 +19,7 @@ from ls3d.cli._console import (
     shown_progress,
     terminable,
 )
+from ls3d.errors import first_line
 from ls3d.terminal import console, one_line
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _show_result(result: BatchResult, style: ProgressStyle, messages: set[str]) 
     elif result.error is not None:
         error = result.error
         if not is_for_users(error):  # its traceback is shown at the end
-            error = RuntimeError(str(error).partition("\n")[0] or type(error).__name__)
+            error = RuntimeError(first_line(error))
         show_failure(result.source, error, style)
     elif style is ProgressStyle.bar:
         console(stderr=True).print(f"{one_line(result.target)}: {result.status}", soft_wrap=True)
