@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import operator
 import re
 from collections.abc import Mapping
@@ -165,6 +166,25 @@ def test_a_difference_of_one_of_three_equal_shapes_is_kept() -> None:
     signature = Signature(nn.Identity(), {"frames": torch.rand(1, 3, 2, 8, 8)}, {"frames": {3: "height"}}, "restored")
     found = compare(lambda frames: frames + next(differences), signature, ())
     assert found.differences == {(1, 3, 2, 8, 8): pytest.approx(0.5)}
+
+
+@pytest.mark.parametrize("searches", [True, False])
+@pytest.mark.parametrize(("changed", "by"), [(1, 0.5), (6, 0.5), (1, math.nan), (1, 0.0005)])
+def test_networks_that_search_may_differ_in_few_values(changed: int, by: float, searches: bool) -> None:
+    def run(frames: Tensor) -> Tensor:
+        found = frames.clone()
+        found.flatten()[:changed] += by
+        return found
+
+    clip = torch.rand(1, 3, 2, 30, 30)  # a thousandth is 5.4 values
+    signature = Signature(nn.Identity(), {"frames": clip}, {"frames": {3: "height"}}, "restored")
+    comparison = compare(run, signature, (), searches=searches)
+    if by < 1e-3 or (searches and changed == 1 and not math.isnan(by)):
+        report = comparison.report("net", Path("net.onnx"), "a runtime", ())
+        assert report.share_beyond == pytest.approx(0 if by < 1e-3 else changed / clip.numel())
+    else:
+        with pytest.raises(InputError, match=r"a runtime's output differs from PyTorch's by (0.5|nan)"):
+            comparison.report("net", Path("net.onnx"), "a runtime", ())
 
 
 def test_metadata_of_another_network(tmp_path: Path, blend: Path) -> None:

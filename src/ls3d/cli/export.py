@@ -65,6 +65,10 @@ def export(
             f"{sides}: {report.runtime} differs from PyTorch by at most {difference:.2g} "
             f"(values up to {report.largest_value:.3g})"
         )
+    if report.share_beyond:
+        shown.print(
+            f"up to {report.share_beyond:.3%} of the values differ by more than 0.001: rounding chose other motion"
+        )
     shown.print(f"{report.path}: {report.path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
 
 

@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from ls3d._torch_internals import has_cpp_compiler
 from ls3d.errors import InputError, first_line
 from ls3d.export._comparison import ExportReport, compare
-from ls3d.export._graph import capture, open_dimensions, with_standard_operations
+from ls3d.export._graph import capture, open_dimensions, searches_for_motion, with_standard_operations
 from ls3d.export._prepare import prepare
 from ls3d.files import atomic_write
 from ls3d.models import Network
@@ -54,7 +54,8 @@ def export_aotinductor(
         try:
             write_package(with_standard_operations(program, "grid_sample"), metadata, package)
             names = open_dimensions(program, job.signature)
-            comparison = compare(PackageSession(package, trusted=True), job.signature, names)
+            session = PackageSession(package, trusted=True)
+            comparison = compare(session, job.signature, names, searches=searches_for_motion(program))
             report = comparison.report(job.network.name, job.path, "AOTInductor", names)
             package.replace(temporary)
         finally:

@@ -36,6 +36,13 @@ def open_dimensions(program: ExportedProgram, signature: Signature) -> tuple[str
     return signature.open_dimensions(shapes)
 
 
+def searches_for_motion(program: ExportedProgram) -> bool:
+    """Whether a traced network takes the best of several motions, so that rounding can change what it takes."""
+    graphs = (module.graph for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule))
+    search = torch.ops.ls3d.bilateral_motion.default
+    return any(node.target == search for graph in graphs for node in graph.nodes)
+
+
 def with_standard_operations(program: ExportedProgram, form: OperatorForm) -> ExportedProgram:
     """Replace the operators of ls3d by standard operations."""
     convolution = as_deform_conv if form == "deform_conv" else as_grid_sample
