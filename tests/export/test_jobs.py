@@ -118,6 +118,6 @@ def test_bundled_networks_make_the_same_frames(command: str, model: str, tmp_pat
     export_onnx(model, tmp_path / "network.onnx")
     sigma = ["--sigma", "10"] if command == "denoise" else []
     for name, source in (("torch", model), ("onnx", tmp_path / "network.onnx")):
-        span = ["--end", "0.5"]
+        span = ["--duration", "0.4"]
         run(command, EXAMPLE, tmp_path / f"{name}.mkv", "--model", source, *sigma, *span, *LOSSLESS)
     assert largest_difference(tmp_path / "torch.mkv", tmp_path / "onnx.mkv") <= 1
