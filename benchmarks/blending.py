@@ -35,7 +35,7 @@ from ls3d.files import atomic_write
 from ls3d.models import RecognitionNet, read_metadata, register_model
 from ls3d.models.metadata import VMZ
 from ls3d.models.network import RecognitionTraits
-from ls3d.training import build_recipe, train
+from ls3d.training import Recipe, build_recipe, train
 from ls3d.training.recognition import loaders
 
 CLASSES = 5
@@ -156,12 +156,12 @@ def make_sound(rng: np.random.Generator) -> StillSound:
     return StillSound((0.3 * samples / np.abs(samples).max()).astype(np.float32))
 
 
-def train_one(method: str, seed: int, labeled: LabeledSet, folder: Path, steps: int) -> dict[str, Any]:
-    """Train one network; its test accuracy, and the weights of its losses."""
+def recipe_for(method: str, seed: int, folder: Path, steps: int) -> Recipe:
+    """The recipe of one training."""
     chosen = METHODS[method]
     towers = {"clip": "clip_perceptron", "spectrogram": "sound_perceptron", "flow": None}
     used = {name: tower if name in chosen["modalities"] else None for name, tower in towers.items()}
-    recipe = build_recipe(
+    return build_recipe(
         {
             "kind": "gradient_blending",
             "model": {
@@ -188,6 +188,11 @@ def train_one(method: str, seed: int, labeled: LabeledSet, folder: Path, steps: 
         },
         method,
     )
+
+
+def train_one(method: str, seed: int, labeled: LabeledSet, folder: Path, steps: int) -> dict[str, Any]:
+    """Train one network; its test accuracy, and the weights of its losses."""
+    recipe = recipe_for(method, seed, folder, steps)
     loaders.open_labeled_set = lambda *_: labeled
     multimodal_clips.log_mel = log_mel_once
     begin = time.monotonic()

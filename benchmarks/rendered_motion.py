@@ -110,7 +110,8 @@ def score(model: Any, clips: Tensor, margin: int) -> dict[str, float | None]:
     return result
 
 
-def main() -> None:
+def read_arguments() -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="JSON file; entries in it are not trained again")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
@@ -126,20 +127,25 @@ def main() -> None:
     parser.add_argument("--cutoff", type=float, default=0.1, help="highest frequency, in cycles per pixel")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    settings = parser.parse_args()
-    torch.set_num_threads(settings.threads)
+    return parser.parse_args()
 
-    conditions = {
-        key: value
-        for key, value in vars(settings).items()
-        if key not in ("output", "rows", "seeds", "device", "threads")
-    }
-    results: dict[str, Any] = {"settings": conditions, "versions": {"torch": torch.__version__}, "trainings": []}
-    if settings.output.exists():
-        known = json.loads(settings.output.read_text())
-        if known["settings"] != conditions:
-            raise SystemExit(f"{settings.output} was made with other settings: {known['settings']}")
-        results = known
+
+def open_results(settings: argparse.Namespace) -> dict[str, Any]:
+    """What the JSON file holds; without trainings if there is none yet."""
+    machine = ("output", "rows", "seeds", "device", "threads")
+    conditions = {key: value for key, value in vars(settings).items() if key not in machine}
+    if not settings.output.exists():
+        return {"settings": conditions, "versions": {"torch": torch.__version__}, "trainings": []}
+    known: dict[str, Any] = json.loads(settings.output.read_text())
+    if known["settings"] != conditions:
+        raise SystemExit(f"{settings.output} was made with other settings: {known['settings']}")
+    return known
+
+
+def main() -> None:
+    settings = read_arguments()
+    torch.set_num_threads(settings.threads)
+    results = open_results(settings)
     finished = {(entry["row"], entry["seed"]) for entry in results["trainings"]}
     todo = [(row, seed) for seed in settings.seeds for row in settings.rows if (row, seed) not in finished]
     if not todo:
