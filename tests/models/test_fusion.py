@@ -127,4 +127,6 @@ def test_unknown_inputs_and_heads_are_refused() -> None:
         network.forward_heads({"flow": make_inputs()["flow"]}, ["joint"])
     with pytest.raises(InputError, match="no head flow; it has clip, spectrogram, joint"):
         network.forward_heads(make_inputs(), ["flow"])
+    with pytest.raises(InputError, match="the inputs have no clip, which a head needs"):
+        network.forward_heads({"spectrogram": make_inputs()["spectrogram"]}, ["clip"])
     assert fused(unimodal_heads=False).heads == ("joint",)

@@ -194,6 +194,34 @@ def test_a_network_made_learnable_is_saved_as_one(name: str, tmp_path: Path) -> 
     assert loaded.require_config().arguments == {"num_classes": 7, "ls3d": True}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "further"),
+    [
+        ({"ls3d": "layer3.0.conv1.0"}, "layer4.0.conv1.0"),
+        ({"ls3d": "layer3.*"}, True),
+        ({"ls3d": True}, False),
+        ({}, False),
+        ({}, ["layer4.0.*", "layer4.1.conv1.0"]),
+    ],
+)
+def test_the_config_describes_all_learnable_convolutions(
+    arguments: dict[str, Any], further: Any, tmp_path: Path
+) -> None:
+    model = create_net("r3d_18", num_classes=2, **arguments).make_learnable(further)
+    loaded = load_model(save_weights(model, tmp_path / "learnable.safetensors"))
+    names = [
+        [name for name, module in net.named_modules() if isinstance(module, LS3DConv3d)] for net in (model, loaded)
+    ]
+    assert names[0] == names[1]
+
+
+def test_a_network_without_the_argument_is_not_converted() -> None:
+    model = create_model("late_fusion", clip="r3d_18", flow=None, spectrogram=None, clip_arguments={"width": 4})
+    assert isinstance(model, RecognitionNet)
+    with pytest.raises(InputError, match="late_fusion has no argument ls3d"):
+        model.make_learnable()
+
+
 class TestChoiceOfLearnableConvolutions:
     """The argument ``ls3d``."""
 

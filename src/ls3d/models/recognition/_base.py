@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from ls3d.errors import InputError
 from ls3d.models.network import Network, RecognitionTraits
-from ls3d.models.recognition._learnable import Learnable, make_learnable
+from ls3d.models.recognition._learnable import Learnable, learnable_names, make_learnable
+from ls3d.models.registry import builder_arguments
 
 
 class RecognitionArguments(TypedDict, total=False):
@@ -102,16 +103,26 @@ class RecognitionNet(Network):
         """Convert convolutions to LS3D convolutions; the output stays the same until they are trained.
 
         The LS3D paper starts its training on Kinetics this way (section 4.5), from the weights of the plain network.
-        ``config`` is updated.
+        ``config`` is updated, so that saved weights can be loaded again.
 
         Args:
-            ls3d: the convolutions, as in ``RecognitionArguments``.
+            ls3d: the convolutions, as in ``RecognitionArguments``; False changes nothing.
 
         Raises:
-            InputError: no convolution is chosen.
+            InputError: no convolution is chosen, or the network's parts are chosen by name (``late_fusion``).
         """
-        make_learnable(self, ls3d, self.input_layers)
-        self._update_config(ls3d=ls3d)
+        if ls3d is False:
+            return self
+        if self.config is not None and "ls3d" not in builder_arguments(self.config.architecture):
+            raise InputError(f"{self.config.architecture} has no argument ls3d; its parts may have it")
+        part = self._learnable_part()
+        before = learnable_names(part)
+        make_learnable(part, ls3d, part.input_layers)
+        self._update_config(ls3d=learnable_names(part) if before else ls3d)
+        return self
+
+    def _learnable_part(self) -> RecognitionNet:
+        """The network to whose layers ``ls3d`` refers."""
         return self
 
     def _update_config(self, **arguments: Any) -> None:

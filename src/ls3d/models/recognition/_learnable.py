@@ -36,7 +36,7 @@ def make_learnable(model: Net, ls3d: Learnable, excluded: tuple[str, ...]) -> Ne
     """
     if ls3d is False:
         return model
-    converted = tuple(name for name, module in model.named_modules() if isinstance(module, LS3DConv3d))
+    converted = learnable_names(model)
     kernels = {
         name: module.kernel_size
         for name, module in model.named_modules()
@@ -57,5 +57,10 @@ def make_learnable(model: Net, ls3d: Learnable, excluded: tuple[str, ...]) -> Ne
     return model
 
 
-def _is_inside(name: str, modules: tuple[str, ...]) -> bool:
+def learnable_names(model: nn.Module) -> list[str]:
+    """Names of the LS3D convolutions of a network, which choose the same as ``ls3d`` of its builder."""
+    return [name for name, module in model.named_modules() if isinstance(module, LS3DConv3d)]
+
+
+def _is_inside(name: str, modules: Sequence[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)

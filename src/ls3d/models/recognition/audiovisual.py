@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self, Unpack
+from typing import Unpack
 
 from torch import Tensor
 
 from ls3d.models.metadata import VMZ, kinetics
 from ls3d.models.network import RecognitionTraits
-from ls3d.models.recognition._base import RecognitionArguments
+from ls3d.models.recognition._base import RecognitionArguments, RecognitionNet
 from ls3d.models.recognition._learnable import Learnable
 from ls3d.models.recognition._resnet3d import ResNet3d
 from ls3d.models.recognition.audio import AudioResNet
@@ -75,11 +75,8 @@ class AudioVisualNet(LateFusionNet):
         logits = self.forward_heads({"clip": clip, "spectrogram": spectrogram}, ("clip", "spectrogram", JOINT))
         return {"audio": logits["spectrogram"], "visual": logits["clip"], JOINT: logits[JOINT]}
 
-    def make_learnable(self, ls3d: Learnable = True) -> Self:
-        """Convert convolutions of the visual network to LS3D convolutions; names are relative to it."""
-        self.tower("clip").make_learnable(ls3d)
-        self._update_config(ls3d=ls3d)
-        return self
+    def _learnable_part(self) -> RecognitionNet:
+        return self.tower("clip")
 
 
 def _fuse(

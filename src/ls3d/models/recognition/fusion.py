@@ -142,6 +142,8 @@ class LateFusionNet(RecognitionNet):
                 "(unimodal_heads=True adds those of the modalities)"
             )
         taken = self._taken(inputs)
+        if missing := [name for name in heads if name != JOINT and name not in taken]:
+            raise InputError(f"the inputs have no {', '.join(missing)}, which a head needs")
         features = self._features(inputs, taken if JOINT in heads else [name for name in taken if name in heads])
         if present is not None:
             features = {name: value * present[name].to(value)[:, None] for name, value in features.items()}
