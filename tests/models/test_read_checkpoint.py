@@ -169,6 +169,12 @@ class TestDamage:
         with pytest.raises(InputError, match="4 values for an array of shape"):
             read_checkpoint(tmp_path / "file")
 
+    def test_objects_nested_in_states(self, tmp_path: Path) -> None:
+        nested = b"\x80\x02" + b"ca\nb\n)R" * 20_000 + b"b" * 19_999 + b"."
+        (tmp_path / "file").write_bytes(nested)
+        with pytest.raises(InputError, match=str(tmp_path / "file")):
+            read_checkpoint(tmp_path / "file")
+
     def test_not_a_dictionary(self, tmp_path: Path) -> None:
         write_pickle([1, 2], tmp_path / "file")
         with pytest.raises(InputError, match="holds a list"):

@@ -125,6 +125,9 @@ ODD_METADATA: list[tuple[Any, str]] = [
     ({"architecture": "r3d_18", "arguments": {"pool1": []}}, r"pool1 is \[\]"),
     ({"architecture": "vfi_ls3d", "arguments": ARGUMENTS, "offset_limit": "far"}, "offset_limit is 'far'"),
     ({"architecture": "vfi_ls3d", "arguments": ARGUMENTS, "offset_limit": -1}, "offset_limit is -1"),
+    ({"architecture": "vfi_ls3d", "arguments": ARGUMENTS, "offset_limit": 10**400}, "offset_limit is 10{20}"),
+    ({"architecture": "vfi_ls3d", "arguments": {"width": 10**400}}, "an integer of 1329 bits"),
+    ({"architecture": "r3d_18", "arguments": {"dropout": 10**400}}, "an integer of 1329 bits"),
     ({"architecture": "vfi_conv3d", "arguments": {"width": 8}}, "does not fit vfi_conv3d"),
 ]
 

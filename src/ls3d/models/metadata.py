@@ -45,7 +45,7 @@ class Preprocessing:
             if len(mean) != len(std) or not mean or min(std) <= 0 or values["channels"] not in ("RGB", "BGR"):
                 raise ValueError
             return cls(mean, std, (int(low), int(high)), values["channels"])
-        except (TypeError, ValueError, LookupError) as error:
+        except (TypeError, ValueError, LookupError, OverflowError) as error:
             raise InputError(f"preprocessing is {values!r:.200}, expected mean, std, value_range, channels") from error
 
 
@@ -89,7 +89,7 @@ class ClipFormat:
             if min(clip.frames, *clip.size) < 1 or not 0 < clip.fps <= 1000 or not 0 < clip.share <= 1:
                 raise ValueError
             return clip
-        except (TypeError, ValueError, LookupError) as error:
+        except (TypeError, ValueError, LookupError, OverflowError) as error:
             raise InputError(f"clip is {values!r:.200}, expected frames, fps, size, share") from error
 
 

@@ -6,7 +6,7 @@ that it has no more layers than expected.
 
 from __future__ import annotations
 
-import math
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -124,7 +124,7 @@ def _fits(value: object, kind: Any) -> bool:
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return False
 
 
@@ -147,6 +147,8 @@ def _describe(kind: Any) -> str:
 def _show(value: object) -> str:
     """Show a value from a file in one short line; it is not nested deeply, since JSON was read from a bounded text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if abs(value) > sys.float_info.max:  # an integer, which no format shortens
+            return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else str(value)
         return f"{value:g}" if abs(value) > 1e15 else str(value)
     return repr(printable(value)) if isinstance(value, str) else printable(repr(value))
 

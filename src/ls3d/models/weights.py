@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -224,8 +225,8 @@ def _offset_limit(config: ModelConfig) -> float | None:
     limit = config.metadata.get("offset_limit")
     if limit is None:
         return None
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf:
-        raise InputError(f"offset_limit is {printable(repr(limit))}, expected a positive number of pixels")
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= sys.float_info.max:
+        raise InputError(f"offset_limit is {printable(repr(limit)):.80}, expected a positive number of pixels")
     return float(limit)
 
 

@@ -30,12 +30,15 @@ class _Resolver:
     def __init__(self, budget: int) -> None:
         self._budget = budget
         self._seen: dict[int, Any] = {}
-        self._open: list[dict[Any, Any] | list[Any]] = []
+        self._open: list[dict[Any, Any] | list[Any] | Placeholder] = []
 
     def run(self, root: Any) -> Any:
         root = self._resolved(root, 0)
         while self._open:
             container = self._open.pop()
+            if isinstance(container, Placeholder):
+                container.state = self._resolved(container.state, 0)
+                continue
             pairs = container.items() if isinstance(container, dict) else enumerate(container)
             for key, value in list(pairs):
                 container[key] = self._resolved(value, 0)
@@ -59,8 +62,7 @@ class _Resolver:
             self._open.append(value)
         elif isinstance(value, Placeholder) and id(value) not in self._seen:
             self._seen[id(value)] = value
-            self._open += [value.items, value.elements]
-            value.state = self._resolved(value.state, 0)
+            self._open += [value, value.items, value.elements]
         return value
 
     def _resolved_tuple(self, value: tuple[Any, ...], depth: int) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -145,6 +144,3 @@ CONSTRUCTORS: dict[str, Constructor] = {
     "torch._tensor._rebuild_from_type_v2": _rebuild_subclass,
     "torch.Size": _make_size,
 }
-
-#: Finds the storage of a persistent id.
-FindStorage = Callable[[Any], Storage]
