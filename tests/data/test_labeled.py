@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from ls3d.data.decoded import DecodedFrames, decode_set, load_decoded, save_deco
 from ls3d.data.labeled import open_labeled_set
 from ls3d.data.labeled_clips import Augmentation, FixedViews, RandomClips, Region, resize_region
 from ls3d.errors import InputError
+from ls3d.training.recognition.loaders import Split, digest_split
 
 TIMING = ClipTiming(4, 4.0)
 
@@ -89,6 +93,16 @@ def test_files_that_cannot_be_opened_are_named_once(tmp_path: Path, caplog: pyte
     assert list(labeled.unreadable) == ["dark/dark1.mp4"]
     assert len(labeled.videos) == 5
     assert [record.message for record in caplog.records if "1 of 6 videos can't be read" in record.message]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    root = write_gray_videos(tmp_path / "set", groups=False)
+    (root / "dark" / "dark1.mp4").rename(root / "dark" / os.fsdecode(b"caf\xe9.mp4"))
+    labeled = open_labeled_set(root)
+    assert len(labeled.videos) == 6
+    split = Split(labeled.classes, tuple(labeled.videos), (), {})
+    assert digest_split(split) != digest_split(replace(split, training=tuple(labeled.videos[1:])))
 
 
 def test_a_second_start_opens_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def render_clips(
         raise InputError(f"no clip has {_TEXTURE_SIDE} x {_TEXTURE_SIDE} pixels, from which textures are cut")
     digest = hashlib.sha256()
     for clip in sources:
-        digest.update(f"{clip.name}|{clip.frames.shape}|".encode() + clip.frames[0].tobytes())
+        digest.update(f"{clip.name}|{clip.frames.shape}|".encode(errors="surrogateescape") + clip.frames[0].tobytes())
     folder = (Path(cache) if cache else _default_cache()) / f"rendered-{digest.hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -171,7 +171,7 @@ def _cache_key(clip: FileClip, size: tuple[int, int] | None) -> str:
         parts.append(f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}")
     if size:
         parts.append(f"{size[0]}x{size[1]}")
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256("|".join(parts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _decode(clip: FileClip, size: tuple[int, int] | None, target: Path) -> None:

@@ -62,7 +62,7 @@ class CachedFlow:
 
     def _file(self) -> Path:
         identity = f"{_identity(self.frames)}|{self.rate}|{self.method}"
-        name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+        name = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()[:32]
         return cache_folder() / "flow" / f"{name}.npy"
 
 

@@ -57,7 +57,7 @@ class Degradation:
         Returns:
             ``(3, H / scale, W / scale)``, of the same dtype.
         """
-        digest = hashlib.blake2b(f"{clip}\0{index}".encode(), digest_size=7).digest()
+        digest = hashlib.blake2b(f"{clip}\0{index}".encode(errors="surrogateescape"), digest_size=7).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "little"))
         return self.function(self.crop(frame), generator)
 

@@ -64,7 +64,8 @@ def _read(path: Path) -> float | str:
 
 
 def _index_file(paths: Sequence[Path]) -> Path:
-    digest = hashlib.sha256("\n".join(str(path.absolute()) for path in paths).encode()).hexdigest()[:16]
+    text = "\n".join(str(path.absolute()) for path in paths)
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
     return cache_folder() / "durations" / f"{digest}.json"
 
 

@@ -190,9 +190,9 @@ def _divide(sizes: Sequence[int], limit: int) -> list[list[int]]:
 
 
 def _identity(labeled: LabeledSet, sizes: Sequence[int], shard_bytes: int) -> str:
-    digest = hashlib.sha256(f"{_FORMAT} {shard_bytes} {labeled.classes}".encode())
+    digest = hashlib.sha256(f"{_FORMAT} {shard_bytes} {labeled.classes}".encode(errors="surrogateescape"))
     for video, size in zip(labeled.videos, sizes, strict=True):
-        digest.update(f"{video.name}\t{video.label}\t{video.group}\t{size}\n".encode())
+        digest.update(f"{video.name}\t{video.label}\t{video.group}\t{size}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

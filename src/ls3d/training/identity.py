@@ -38,7 +38,7 @@ def digest_clips(training: Sequence[DecodedClip], held_out: Sequence[DecodedClip
     """
     digest = hashlib.sha256()
     for clips in (training, held_out):
-        digest.update("\n".join(clip.name for clip in clips).encode() + b"\0")
+        digest.update("\n".join(clip.name for clip in clips).encode(errors="surrogateescape") + b"\0")
         step = max(1, len(clips) // _SAMPLED_CLIPS)
         for clip in clips[::step]:
             frames = clip.frames

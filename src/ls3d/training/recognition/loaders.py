@@ -147,9 +147,11 @@ def collate_views(samples: Sequence[LabeledViews]) -> ViewBatch:
 
 def digest_split(split: Split) -> str:
     """Return a digest of the names, labels and durations of all videos."""
-    digest = hashlib.sha256("\n".join(split.classes).encode())
+    digest = hashlib.sha256("\n".join(split.classes).encode(errors="surrogateescape"))
     for videos in (split.training, split.validation):
         digest.update(b"\0")
         for video in videos:
-            digest.update(f"{video.name}\t{video.label}\t{video.frames.duration:.3f}\n".encode())
+            digest.update(
+                f"{video.name}\t{video.label}\t{video.frames.duration:.3f}\n".encode(errors="surrogateescape")
+            )
     return digest.hexdigest()
