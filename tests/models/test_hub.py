@@ -245,6 +245,11 @@ class TestHub:
         found = from_pretrained("owner/name", cache_dir=tmp_path / "cache", local_files_only=True)
         assert same(found, model)
 
+    @pytest.mark.parametrize("suffix", [".safetensors", ".onnx", ".pt2", ".pth"])
+    def test_a_missing_file_is_not_looked_for_there(self, suffix: str) -> None:
+        with pytest.raises(FileNotFoundError, match=f"weights/net{suffix}: no such weights file"):
+            load_model(f"weights/net{suffix}")
+
     def test_what_is_not_in_the_cache_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"'owner/none' is neither on this disk nor in the Hub's cache"):
             from_pretrained("owner/none", cache_dir=tmp_path, local_files_only=True)

@@ -21,6 +21,7 @@ from typing import Any, TypedDict, Unpack
 
 from ls3d.errors import InputError, MissingExtraError, require
 from ls3d.models.card import model_card
+from ls3d.models.exported import EXPORTED_SUFFIXES
 from ls3d.models.network import Network
 from ls3d.models.untrusted.show import listing
 from ls3d.models.weights import SUFFIX, read_metadata, save_weights
@@ -111,7 +112,8 @@ def push_to_hub(
 
 def is_repository(source: str) -> bool:
     """Whether a source that is not on disk has the form ``owner/name``."""
-    return source.count("/") == 1 and source[0] not in "./~" and not source.endswith(("/", SUFFIX))
+    files = (SUFFIX, *EXPORTED_SUFFIXES, ".pth", ".pt", ".pkl")
+    return source.count("/") == 1 and source[0] not in "./~" and not source.endswith(("/", *files))
 
 
 def download(repo_id: str, **options: Unpack[HubOptions]) -> Path:
