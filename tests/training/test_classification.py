@@ -161,6 +161,13 @@ def test_fine_tuning_replaces_the_classifier_and_converts(data: Path, tmp_path: 
     assert other.eval()(clip).shape == (1, 5)
 
 
+def test_the_default_number_of_classes_may_be_named(tmp_path: Path) -> None:
+    weights = save_weights(create_model("r3d_18", width=4), tmp_path / "default.safetensors")
+    arguments = {"width": 4, "num_classes": 400}
+    network = create_or_load(ModelSection(name="r3d_18", arguments=arguments, weights=weights))
+    assert network.require_config().arguments == arguments
+
+
 def test_the_number_of_classes_must_be_that_of_the_videos(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"num_classes is 3, but .*gray\.npz has 2 classes"):
         train(recipe(data, tmp_path / "run", model={"arguments": {**ARGUMENTS, "num_classes": 3}}))

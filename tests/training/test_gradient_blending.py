@@ -312,6 +312,8 @@ def test_the_joint_head_predicts_once_it_was_trained() -> None:
         ({"blending": {"weights": {}}}, "are not positive"),
         ({"optimization": {"mixup": 0.2}}, "can't be mixed"),
         ({"data": {"flow": "raft"}}, "data.flow"),
+        ({"optimization": {"offset_limit": 5.0}}, "has no LS3DConv3d to bound"),
+        ({"model": {"arguments": arguments(clip="c3d_bn", clip_arguments={})}}, "c3d_bn needs 16"),
     ],
 )
 def test_unsuitable_recipes_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

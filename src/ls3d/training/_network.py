@@ -50,8 +50,11 @@ def create_or_load(section: ModelSection) -> Network:
 
 def _adapt(network: RecognitionNet, arguments: Mapping[str, Any]) -> None:
     """Change a network's classifier and convolutions to those that ``arguments`` ask for."""
-    found = network.require_config().arguments
-    if arguments.get("num_classes", network.num_classes) != network.num_classes:
-        network.reset_classifier(arguments["num_classes"])
-    if arguments.get("ls3d") and not found.get("ls3d"):
+    config = network.require_config()
+    classes = arguments.get("num_classes", network.num_classes)
+    if classes != network.num_classes:
+        network.reset_classifier(classes)
+    elif "num_classes" in arguments:  # which the weights leave out if it is the default
+        network.config = config.with_arguments(num_classes=classes)
+    if arguments.get("ls3d") and not config.arguments.get("ls3d"):
         network.make_learnable(arguments["ls3d"])

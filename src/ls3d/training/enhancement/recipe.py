@@ -10,7 +10,6 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from ls3d.data.degradations import DEGRADATIONS, Degradation, get_degradation
 from ls3d.data.training_sets import TRAINING_SETS
 from ls3d.models.network import EnhancementNetwork, EnhancementTraits
-from ls3d.nn import LS3DConv3d
 from ls3d.training.recipe.sections import BaseRecipe, OptimizationSection, Section
 
 _LARGEST_SIZE = 16_384
@@ -161,9 +160,7 @@ class EnhancementRecipe(BaseRecipe):
         multiple = frame_size_multiple(network.traits)
         if self.data.crop % multiple:
             raise ValueError(f"data.crop is {self.data.crop}, {name} needs a multiple of {multiple}")
-        has_offsets = any(isinstance(layer, LS3DConv3d) for layer in network.modules())
-        if self.optimization.offset_limit and not has_offsets:
-            raise ValueError(f"optimization.offset_limit is set, but {name} has no LS3DConv3d to bound")
+        self.check_offset_limit(network)
         self._check_traits(network.traits)
         return self
 

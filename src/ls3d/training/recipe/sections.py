@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch import nn
 
 from ls3d.errors import InputError
 from ls3d.models import Network
 from ls3d.models.outline import make_outline
+from ls3d.nn import LS3DConv3d
 
 if TYPE_CHECKING:
     from ls3d.training.task import TrainingTask
@@ -142,6 +144,12 @@ class BaseRecipe(Section):
     def accumulate(self) -> int:
         """Parts of a batch whose gradients are added up."""
         return 1
+
+    def check_offset_limit(self, network: nn.Module) -> None:
+        """Raise ``ValueError`` if offsets are to be bounded, but ``network`` has none."""
+        has_offsets = any(isinstance(layer, LS3DConv3d) for layer in network.modules())
+        if self.optimization.offset_limit and not has_offsets:
+            raise ValueError(f"optimization.offset_limit is set, but {self.model.name} has no LS3DConv3d to bound")
 
     @abstractmethod
     def training_task(self, network: Network) -> TrainingTask:

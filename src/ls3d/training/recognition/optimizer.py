@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ls3d.models import RecognitionNet
-from ls3d.nn import LS3DConv3d
+from ls3d.nn.offsets import predictor_ids
 from ls3d.training.recognition.recipe import ClassificationOptimization
 
 
@@ -31,12 +31,7 @@ def optimizer_groups(network: RecognitionNet, options: ClassificationOptimizatio
     Returns:
         Groups with the keys ``params``, ``lr``, ``weight_decay`` and ``name``.
     """
-    predictors = {
-        id(parameter)
-        for layer in network.modules()
-        if isinstance(layer, LS3DConv3d)
-        for parameter in layer.predictor.parameters()
-    }
+    predictors = predictor_ids(network)
     frozen = _norm_parameters(network) if options.frozen_norms else set()
     stages = [(name, stage) for name, stage in network.named_children() if any(True for _ in stage.parameters())]
     fifths = 5 / max(1, len(stages) - 1)  # from one stage to the next

@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 
 from ls3d.data.clip_times import ClipTiming
 from ls3d.models import ClipFormat, Network, RecognitionNet
-from ls3d.nn import LS3DConv3d
 from ls3d.training.recipe.sections import BaseRecipe, OptimizationSection, Section
 from ls3d.training.recognition.lengths import Lengths, with_lengths
 
@@ -232,9 +231,7 @@ class ClassificationRecipe(BaseClassificationRecipe):
             raise ValueError(f"the model {name} is for {network.traits.task}, the recipe's kind is {self.kind}")
         if network.traits.clip_length not in (None, self.data.frames):
             raise ValueError(f"data.frames is {self.data.frames}, {name} needs {network.traits.clip_length}")
-        has_offsets = any(isinstance(layer, LS3DConv3d) for layer in network.modules())
-        if self.optimization.offset_limit and not has_offsets:
-            raise ValueError(f"optimization.offset_limit is set, but {name} has no LS3DConv3d to bound")
+        self.check_offset_limit(network)
         return self
 
     def training_task(self, network: Network) -> ClassificationTask:
