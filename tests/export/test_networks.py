@@ -59,12 +59,15 @@ def test_times_are_fixed_in_the_file(tmp_path: Path) -> None:
         ({"model": "bicubic", "times": [Fraction(1, 2)]}, "times bicubic doesn't interpolate"),
         ({"model": "vfi_conv3d", "times": [Fraction(1, 3)]}, "times 1/3: expected 1/4, 1/2 or 3/4"),
         ({"model": "vfi_conv3d", "size": (66, 64)}, "size 66x64: expected multiples of 4"),
+        ({"model": "bilateral", "length": 99}, "length bilateral takes as many frames as it needs"),
+        ({"model": "c3d", "length": 8}, "length 8: c3d takes 16 frames"),
+        ({"model": "r3d_18", "length": 0}, "length 0: expected at least 1"),
         ({"model": "minterpolate"}, "the network can't be traced by torch.export"),
     ],
 )
 def test_what_cannot_be_exported(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
     options = {"model": "blend", "path": "network.onnx", **arguments}
-    if options["model"] == "vfi_conv3d":
+    if options["model"] in ("vfi_conv3d", "c3d", "r3d_18"):
         options["model"] = create_model(options["model"])
     path = options.pop("path")
     with pytest.raises(InputError, match=re.escape(message)):

@@ -124,6 +124,7 @@ def prepare(
     if not target_path.parent.is_dir():
         raise InputError(f"{path} can't be written: there is no folder {target_path.parent}", argument="path")
     network = (model if isinstance(model, Network) else load_model(model)).eval()
+    _check_length(network, length)
     chosen = times_of(network, times)
     return ExportJob(network, target_path, signature_of(network, size, length, chosen), chosen)
 
@@ -165,6 +166,18 @@ def signature_of(
             inputs[modality], dynamic[modality] = _example(modality, network, (frames, height, width))
         return Signature(_Fixed(network), inputs, dynamic, "logits", _CLIP_STEP)
     raise InputError(f"{network.name} can't be exported: expected a network for enhancement or recognition")
+
+
+def _check_length(network: Network, length: int | None) -> None:
+    """Raise ``InputError`` if clips of a network can't have ``length`` frames."""
+    if length is None:
+        return
+    if not isinstance(network, RecognitionNet):
+        raise InputError(f"{network.name} takes as many frames as it needs", argument="length")
+    if length < 1:
+        raise InputError(f"{length}: expected at least 1", argument="length")
+    if network.traits.clip_length not in (None, length):
+        raise InputError(f"{length}: {network.name} takes {network.traits.clip_length} frames", argument="length")
 
 
 def _example(modality: Modality, network: RecognitionNet, shape: tuple[int, int, int]) -> tuple[Tensor, dict[int, str]]:
