@@ -212,9 +212,14 @@ def test_converting_a_convolution_returns_the_layer() -> None:
 
 
 def test_conversion_of_nothing_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no 3D convolution of the model matches where='head'"):
-        convert(nn.Sequential(nn.Conv3d(2, 2, 3)), where="head")
-    with pytest.raises(ValueError, match="no 3D convolution"):
+    model = nn.Sequential(nn.Conv3d(2, 2, 3), nn.Conv3d(2, 2, 1))
+    for where in ("head", ["0", "head"]):
+        with pytest.raises(ValueError, match="no 3D convolution of the model matches 'head'; it has 0, 1"):
+            convert(model, where=where)
+    with pytest.raises(ValueError, match="it has 0, 1"):
+        convert(model, where=lambda name, conv: False)
+    assert not any(isinstance(layer, LS3DConv3d) for layer in model)
+    with pytest.raises(ValueError, match="it has none"):
         convert(nn.Linear(2, 2))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
@@ -13,6 +13,9 @@ from ls3d.nn.conv import LS3DConv3d
 from ls3d.nn.dense import Conv3d
 
 log = logging.getLogger(__name__)
+
+#: Names in a message.
+_LISTED = 8
 
 Where = str | Iterable[str] | Callable[[str, nn.Conv3d], bool] | None
 """Which convolutions: shell patterns of qualified names, a function of name and module, or None."""
@@ -36,25 +39,23 @@ def convert(model: nn.Module, where: Where = None, *, modulation: bool = True, o
         ``model``, or the new layer if ``model`` itself is a convolution that is replaced.
 
     Raises:
-        ValueError: no convolution is selected, or the offset groups don't divide a layer's channels.
+        ValueError: no convolution is selected, a pattern matches none, or the offset groups don't divide a layer's
+            channels.
     """
-    selected = _selector(where)
-    wanted = {
+    convolutions = {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, nn.Conv3d)
-        and not isinstance(module, LS3DConv3d)
-        and not _is_predictor(model, name)
-        and selected(name, module)
+        if isinstance(module, nn.Conv3d) and not isinstance(module, LS3DConv3d) and not _is_predictor(model, name)
     }
     found = {}
-    for name, module in wanted.items():
+    for name in _selected(where, convolutions):
+        module = convolutions[name]
         if obstacle := _obstacle(module):
             log.warning("%s is not converted: it %s", name or "the model", obstacle)
         else:
             found[name] = module
     if not found:
-        raise ValueError(f"no 3D convolution of the model matches where={where!r}")
+        raise ValueError(f"no 3D convolution of the model matches where={where!r}; {_listing(convolutions)}")
     converted = {
         conv: LS3DConv3d.from_conv3d(conv, modulation=modulation, offset_groups=offset_groups)
         for conv in dict.fromkeys(found.values())
@@ -85,10 +86,24 @@ def _is_predictor(model: nn.Module, name: str) -> bool:
     return bool(name) and isinstance(model.get_submodule(parent), LS3DConv3d)
 
 
-def _selector(where: Where) -> Callable[[str, nn.Conv3d], bool]:
-    if callable(where):
-        return where
+def _selected(where: Where, convolutions: Mapping[str, nn.Conv3d]) -> list[str]:
+    """Names of the convolutions that ``where`` selects, in the order of the network."""
     if where is None:
-        return lambda name, conv: max(conv.kernel_size) > 1
-    patterns = [where] if isinstance(where, str) else list(where)
-    return lambda name, conv: any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        return [name for name, conv in convolutions.items() if max(conv.kernel_size) > 1]
+    if callable(where):
+        return [name for name, conv in convolutions.items() if where(name, conv)]
+    chosen: set[str] = set()
+    for pattern in [where] if isinstance(where, str) else where:
+        matches = [name for name in convolutions if fnmatch.fnmatchcase(name, pattern)]
+        if not matches:
+            raise ValueError(f"no 3D convolution of the model matches {pattern!r}; {_listing(convolutions)}")
+        chosen.update(matches)
+    return [name for name in convolutions if name in chosen]
+
+
+def _listing(convolutions: Mapping[str, nn.Conv3d]) -> str:
+    """What the network has instead, in a few words."""
+    if not convolutions:
+        return "it has none"
+    shown = ", ".join(list(convolutions)[:_LISTED])
+    return f"it has {shown}{', ...' if len(convolutions) > _LISTED else ''}"

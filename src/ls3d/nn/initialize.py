@@ -27,7 +27,7 @@ def initialize(module: nn.Module) -> None:
         stride = layer.stride if layer.transposed else (1,) * len(layer.kernel_size)
         taps = math.prod(layer.kernel_size) / math.prod(stride)
         gain = 2 if isinstance(layer, LS3DConv3d) and layer.modulation else 1
-        nn.init.normal_(layer.weight, std=gain * math.sqrt(2 / (layer.in_channels * taps)))
+        nn.init.normal_(layer.weight, std=gain * math.sqrt(2 * layer.groups / (layer.in_channels * taps)))
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     for block in module.modules():

@@ -23,12 +23,7 @@ def parameter_groups(model: nn.Module, lr: float, sampling_factor: float = 0.1) 
     Returns:
         Groups with the names ``"features"`` and ``"sampling"``; a group without parameters is left out.
     """
-    predictors = {
-        id(parameter)
-        for module in model.modules()
-        if isinstance(module, LS3DConv3d)
-        for parameter in module.predictor.parameters()
-    }
+    predictors = predictor_ids(model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trained if id(p) not in predictors], "lr": lr, "name": "features"},
@@ -39,6 +34,12 @@ def parameter_groups(model: nn.Module, lr: float, sampling_factor: float = 0.1) 
         },
     ]
     return [group for group in groups if group["params"]]
+
+
+def predictor_ids(model: nn.Module) -> set[int]:
+    """``id`` of each parameter that predicts offsets or masks."""
+    layers = (module for module in model.modules() if isinstance(module, LS3DConv3d))
+    return {id(parameter) for layer in layers for parameter in layer.predictor.parameters()}
 
 
 def limit_offsets(model: nn.Module, pixels: float | None) -> None:
