@@ -182,7 +182,8 @@ def test_what_a_name_stands_for(tmp_path: Path) -> None:
     assert stream_address("avfoundation:0") == StreamAddress("0", "avfoundation", (), live=True)
     assert stream_address("dshow:video=USB Camera") == StreamAddress("video=USB Camera", "dshow", (), live=True)
     assert address("rtsp://camera/1").live
-    assert address("rtsp://user:secret@camera/1").title == "rtsp://camera/1"
+    for credentials in ("user:secret@", "user:sec@ret@", "user@"):
+        assert address(f"rtsp://{credentials}camera/1@2").title == "rtsp://camera/1@2"
     assert not address("https://host/a.mp4").live
     assert address("https://host/a.mp4").protocols == ("https", "tls", "tcp")
     for name in ("holiday.mp4", "C:/holiday.mp4", "/dev/null", "a:b.mp4"):

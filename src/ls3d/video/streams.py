@@ -63,7 +63,7 @@ class StreamAddress(NamedTuple):
     @property
     def title(self) -> str:
         """The name without a user's name and password, to be shown."""
-        return re.sub(r"//[^/@]*@", "//", self.name)
+        return re.sub(r"//[^/?#]*@", "//", self.name)
 
 
 def stream_address(name: str) -> StreamAddress | None:
