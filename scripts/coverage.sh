@@ -7,6 +7,11 @@ cd "$(dirname "$0")/.."
 threshold=90
 failed=()
 for package in src/ls3d/*/; do
+    compgen -G "$package*.py" >/dev/null || continue # the weights
+    if [[ $package == */hosts/ ]] && ! python -c 'import vapoursynth' 2>/dev/null; then
+        printf '\n%s\nnot checked: VapourSynth is not installed\n' "$package"
+        continue
+    fi
     printf '\n%s\n' "$package"
     coverage report --include "$package*" --fail-under $threshold || failed+=("$package")
 done

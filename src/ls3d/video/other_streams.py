@@ -18,8 +18,8 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 
 from ls3d.video.metadata import current_metadata
 from ls3d.video.packet_times import PacketTimes, is_strict
-from ls3d.video.properties import StreamInfo, VideoInfo
-from ls3d.video.trial import TriedPacket, codec_of, keeps_stream
+from ls3d.video.properties import StreamInfo, VideoInfo, stream_codec
+from ls3d.video.trial import TriedPacket, keeps_stream
 
 log = logging.getLogger(__name__)
 
@@ -236,7 +236,7 @@ def _add_copy(output: av.container.OutputContainer, stream: av.stream.Stream) ->
 
 def _can_hold(container: str, stream: av.stream.Stream, packets: Sequence[TriedPacket]) -> bool:
     if stream.disposition & Disposition.attached_pic:
-        return container == "mp4" and codec_of(stream) in ("mjpeg", "png", "bmp")
+        return container == "mp4" and stream_codec(stream) in ("mjpeg", "png", "bmp")
     return keeps_stream(container, stream, _add_copy, packets)
 
 

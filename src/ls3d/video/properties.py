@@ -222,9 +222,13 @@ def describe(
     )
 
 
+def stream_codec(stream: av.stream.Stream) -> str:
+    """FFmpeg's name of a stream's codec; empty where it knows none."""
+    return stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
+
+
 def _stream_info(stream: av.stream.Stream) -> StreamInfo:
-    codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
-    return StreamInfo(stream.index, stream.type, codec, dict(stream.metadata))
+    return StreamInfo(stream.index, stream.type, stream_codec(stream), dict(stream.metadata))
 
 
 def _rate(stream: av.VideoStream, name: str) -> Fraction:

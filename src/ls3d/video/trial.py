@@ -18,7 +18,7 @@ import av
 from ls3d.video.decoding import first_pictures
 from ls3d.video.logs import quiet
 from ls3d.video.metadata import current_metadata
-from ls3d.video.properties import UNSPECIFIED_TAGS, VideoInfo, describe
+from ls3d.video.properties import UNSPECIFIED_TAGS, VideoInfo, describe, stream_codec
 from ls3d.video.settings import EncoderSettings
 
 log = logging.getLogger(__name__)
@@ -142,13 +142,8 @@ def _is_in(file: io.BytesIO, stream: av.stream.Stream, container: str, has_packe
 
 
 def _is_same(written: av.stream.Stream, stream: av.stream.Stream) -> bool:
-    codecs = [_LAYERS.get(name, name) for name in (codec_of(written), codec_of(stream))]
+    codecs = [_LAYERS.get(name, name) for name in (stream_codec(written), stream_codec(stream))]
     return written.type == stream.type and codecs[0] == codecs[1]
-
-
-def codec_of(stream: av.stream.Stream) -> str:
-    """FFmpeg's name of a stream's codec; empty where it knows none."""
-    return stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
 
 
 def _open(file: io.BytesIO, container: str) -> av.container.InputContainer:

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 import triton
 
-from ls3d.files import atomic_write
+from ls3d.files import atomic_write, cache_folder
 from ls3d.ops.backends.triton.configs import Config, is_interpreted
 
 _log = logging.getLogger(__name__)
@@ -56,9 +56,8 @@ def size_bucket(size: int) -> int:
 
 
 def _cache_file() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     gpu = torch.cuda.get_device_name().lower().replace(" ", "-")
-    return cache / "ls3d" / f"triton-{triton.__version__}-{gpu}.json"
+    return cache_folder() / f"triton-{triton.__version__}-{gpu}.json"
 
 
 @functools.cache
