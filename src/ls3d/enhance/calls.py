@@ -20,7 +20,6 @@ from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError
 from ls3d.progress import ProgressCallback
-from ls3d.video.names import codec_named
 
 if TYPE_CHECKING:
     from ls3d.enhance.jobs import PreparedJob
@@ -74,8 +73,6 @@ class EnhanceCall:
             check_source_name(Path(self.source))
         if isinstance(self.target, (str, os.PathLike)):
             check_target_name(Path(self.target))
-        if self.options.codec is not None:
-            codec_named(self.options.codec)
 
     def wanted_steps(self) -> WantedSteps:
         """The steps of a call of ``enhance``.
