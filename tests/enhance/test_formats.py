@@ -98,6 +98,14 @@ def test_y4m_through_pipes(tmp_path: Path) -> None:
         assert all(np.array_equal(a, b) for a, b in zip(planes(frame), planes(new[2 * n]), strict=True))
 
 
+def test_a_pipe_has_the_notes_of_a_file(tmp_path: Path) -> None:
+    source = Clip(3, audio=["eng"]).write(tmp_path / "in.mp4")
+    file = denoise(source, tmp_path / "out.y4m", model="identity")
+    pipe = denoise(source, io.BytesIO(), model="identity")
+    assert pipe.notes == file.notes
+    assert any("audio" in note for note in pipe.notes)
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le"])
 def test_y4m_in_every_layout(tmp_path: Path, pix_fmt: str) -> None:
     source = Clip(2, (30, 42), "ffv1", pix_fmt, options={}).write(tmp_path / "in.mkv")
