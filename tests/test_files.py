@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from ls3d.files import atomic_write, exclusive, fingerprint, remove_leftovers
+from ls3d.files import atomic_write, exclusive, fingerprint, remove_leftovers, replace_folder
 
 
 def test_the_file_is_replaced_at_the_end(tmp_path: Path) -> None:
@@ -93,6 +94,71 @@ def test_fingerprints_notice_changes(tmp_path: Path, limit: int, monkeypatch: py
     paths[1].write_bytes(content)
     os.utime(paths[1], ns=(status.st_atime_ns, status.st_mtime_ns))
     assert fingerprint(paths) != before
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A folder of two files that is finished."""
+    folder = tmp_path / "made"
+    folder.mkdir()
+    for name in ("1.png", "2.png"):
+        (folder / name).write_text(name)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["new", "empty", "link", "link to nothing", "mount point"])
+def test_a_folder_replaces_an_empty_one(kind: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    if kind in ("empty", "mount point"):
+        target.mkdir()
+    elif kind != "new":
+        target.symlink_to(elsewhere)
+    if kind == "link":
+        elsewhere.mkdir()
+    if kind == "mount point":
+        refuse_folders(monkeypatch)
+    replace_folder(made, target)
+    assert {path.name: path.read_text() for path in target.iterdir()} == {"1.png": "1.png", "2.png": "2.png"}
+    assert target.is_symlink() == (kind == "link")
+    assert not made.exists()
+
+
+def test_a_folder_with_files_is_not_replaced(made: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "1.png").write_text("precious")
+    with pytest.raises(OSError, match="out"):
+        replace_folder(made, target)
+    assert (target / "1.png").read_text() == "precious"
+    assert len(list(made.iterdir())) == 2
+
+
+def test_a_full_disk_leaves_a_mount_point_empty(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    refuse_folders(monkeypatch)
+
+    def full(source: Path, copy: Path) -> None:
+        copy.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("shutil.copy2", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace_folder(made, target)
+    assert list(target.iterdir()) == []
+    assert len(list(made.iterdir())) == 2
+
+
+def refuse_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let renames of folders fail as those to a mount point do."""
+    rename = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if source.is_dir():
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
 
 
 def test_leftovers_are_those_of_one_file(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class TrainingStoppedError(Exception):
 
     def __init__(self, number: signal.Signals, step: int | None, folder: Path) -> None:
         done = f" after step {step}" if step is not None else ""
-        super().__init__(f"stopped by {number.name}{done}; the same command resumes from the state in {folder}")
+        super().__init__(f"stopped by {number.name}{done}; its state is saved in {folder}")
         self.signal = number
 
 

@@ -9,6 +9,7 @@ import glob
 import hashlib
 import logging
 import os
+import shutil
 import stat
 import sys
 import uuid
@@ -101,6 +102,42 @@ def write_new(path: str | os.PathLike[str], text: str) -> bool:
         return True
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_folder(temporary: Path, target: Path) -> None:
+    """Rename a finished folder of files to ``target``: a new name, an empty folder, or a link to one or to nothing.
+
+    An empty folder that can't be replaced, such as a mount point, gets the files one by one, each of them complete.
+
+    Raises:
+        OSError: a file can't be moved. Those that are in the folder by then stay there.
+    """
+    if target.is_symlink() and not target.exists():
+        target.unlink()
+    folder = target.resolve()
+    if sys.platform == "win32" and folder.is_dir():  # there, no folder can be replaced
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    try:
+        os.replace(temporary, folder)
+    except OSError:
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise
+        _move_files(temporary, folder)
+
+
+def _move_files(source: Path, folder: Path) -> None:
+    """Move the files of a folder into an empty one, also if that is on another file system."""
+    copies = folder / f".{uuid.uuid4().hex}.tmp"
+    try:
+        copies.mkdir()
+        for path in source.iterdir():
+            shutil.copy2(path, copies / path.name)
+        for path in sorted(copies.iterdir()):
+            os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(copies, ignore_errors=True)
+    shutil.rmtree(source)
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:

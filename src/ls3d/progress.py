@@ -38,7 +38,9 @@ ProgressCallback = Callable[[Progress], None]
 
 
 class JsonProgress:
-    """A progress callback that passes states on as dictionaries, a few per second and one at the end of every phase.
+    """A progress callback that passes states on as dictionaries: a few per second, the first and last of each phase.
+
+    ``finish`` passes on the last state of the last phase.
 
     ``docs/progress.schema.json`` describes them.
 
@@ -49,12 +51,26 @@ class JsonProgress:
     def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
         self._write = write
         self._latest = float("-inf")
+        self._phase: str | None = None
+        self._left_out: Progress | None = None  # the newest state, if it came too soon after the one before
 
     def __call__(self, state: Progress) -> None:
         """Report a state."""
+        if state.phase != self._phase:
+            self.finish()
         now = time.monotonic()
-        if now - self._latest >= _JSON_INTERVAL or state.done == state.total:
+        if state.phase != self._phase or now - self._latest >= _JSON_INTERVAL or state.done == state.total:
             self._latest = now
+            self._phase = state.phase
+            self._left_out = None
+            self._write(asdict(state))
+        else:
+            self._left_out = state
+
+    def finish(self) -> None:
+        """Pass on the newest state, unless that is done."""
+        if self._left_out is not None:
+            state, self._left_out = self._left_out, None
             self._write(asdict(state))
 
 

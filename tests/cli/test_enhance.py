@@ -203,6 +203,13 @@ def test_a_folder_of_videos(clips: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_an_unknown_codec_stops_the_list(clips: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["denoise", str(clips), str(tmp_path / "out"), "--codec", "flash"])
+    assert isinstance(result.exception, InputError)  # exit status 2
+    assert str(result.exception).startswith("codec flash: expected one of h264, hevc")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_pattern_of_videos(clips: Path, tmp_path: Path) -> None:
     status, output = run_list("denoise", clips / "[ac].*", tmp_path / "out", "--model", "identity")
     assert status == 0

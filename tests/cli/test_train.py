@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 from typer.testing import CliRunner
 
 import ls3d.reproduce
+import ls3d.training
 from ls3d.cli.main import app
-from ls3d.errors import InputError
+from ls3d.errors import InputError, TrainingStoppedError
 from ls3d.models import read_metadata
 from ls3d.reproduce import TABLES, Architecture, Reproduction, RowResult, Search, SearchResult
 
@@ -49,6 +51,26 @@ def test_train_prints_where_the_weights_are(tmp_path: Path, folder: Path) -> Non
     assert weights.stat().st_mtime_ns == first
     run(*arguments, "--restart")
     assert weights.stat().st_mtime_ns > first
+
+
+@pytest.mark.parametrize(
+    ("flags", "way"),
+    [([], "; the same command resumes"), (["--restart"], "; the same command without --restart resumes")],
+)
+def test_a_stopped_training_says_what_resumes_it(
+    flags: list[str], way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: Any, resume: bool) -> Path:
+        assert resume == (not flags)
+        raise TrainingStoppedError(signal.SIGINT, 2, tmp_path)
+
+    monkeypatch.setattr(ls3d.training, "train", train)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE)
+    result = CliRunner().invoke(app, ["train", str(recipe), *flags])
+    assert result.exit_code == 130
+    message = " ".join(result.stderr.split())
+    assert message == f"stopped by SIGINT after step 2; its state is saved in {tmp_path}{way}"
 
 
 @pytest.fixture

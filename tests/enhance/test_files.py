@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,9 @@ from helpers.videos import Clip, decode
 
 from ls3d.enhance import EnhanceOptions, EnhanceReport, denoise, enhance_files, find_videos, interpolate, pair_files
 from ls3d.errors import InputError, OutputExistsError
+
+#: No FFmpeg has both: VA-API is Linux's, VideoToolbox is macOS's.
+ABSENT = "hevc_videotoolbox" if sys.platform == "linux" else "hevc_vaapi"
 
 FAST = EnhanceOptions(threads=1)
 
@@ -106,7 +110,12 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "job",
-    [partial(interpolate, factor=0), partial(denoise, model="no_such_model"), partial(denoise, model="x.safetensors")],
+    [
+        partial(interpolate, factor=0),
+        partial(denoise, model="no_such_model"),
+        partial(denoise, model="x.safetensors"),
+        partial(interpolate, model="blend", options=EnhanceOptions(codec=ABSENT)),
+    ],
 )
 def test_arguments_that_are_wrong_for_all_files_stop_the_list(
     tmp_path: Path, job: Callable[[Path, Path], EnhanceReport]

@@ -57,6 +57,23 @@ def test_images_to_a_video_and_back(tmp_path: Path) -> None:
         assert np.array_equal(new, moving_picture(n, 30, 42))
 
 
+def test_images_into_a_link_to_an_empty_folder(tmp_path: Path) -> None:
+    folder, link = tmp_path / "folder", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    source = images(tmp_path / "in", 3)
+    denoise(source, link, model="identity")
+    assert [path.name for path in sorted(folder.iterdir())] == ["000001.png", "000002.png", "000003.png"]
+    assert denoise(source, link, model="identity").finished_before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "in", "link"]
+
+
+def test_images_can_not_replace_a_file(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("precious")
+    with pytest.raises(InputError, match="out is a file; expected a name with the suffix of a video, or a folder"):
+        denoise(images(tmp_path / "in", 3), tmp_path / "out", model="identity", options=EnhanceOptions(overwrite=True))
+
+
 def test_images_to_mp4_are_converted_to_yuv(tmp_path: Path) -> None:
     interpolate(images(tmp_path / "in", 3), tmp_path / "out.mp4", model="blend")
     info = probe(tmp_path / "out.mp4")
@@ -79,6 +96,14 @@ def test_y4m_through_pipes(tmp_path: Path) -> None:
     assert len(new) == 12
     for n, frame in enumerate(old):
         assert all(np.array_equal(a, b) for a, b in zip(planes(frame), planes(new[2 * n]), strict=True))
+
+
+def test_a_pipe_has_the_notes_of_a_file(tmp_path: Path) -> None:
+    source = Clip(3, audio=["eng"]).write(tmp_path / "in.mp4")
+    file = denoise(source, tmp_path / "out.y4m", model="identity")
+    pipe = denoise(source, io.BytesIO(), model="identity")
+    assert pipe.notes == file.notes
+    assert any("audio" in note for note in pipe.notes)
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le"])

@@ -170,6 +170,7 @@ def test_constants_that_the_options_repeat() -> None:
         ("image_rate", 0, "frames per second, more than 0 and at most 1000"),
         ("threads", -1, "a number, 0 or more"),
         ("segment_frames", 0, "at least 1"),
+        ("codec", "flash", "one of h264, hevc, av1, vp9, prores, ffv1, or a hardware encoder such as h264_nvenc"),
     ],
 )
 def test_options_out_of_range(name: str, value: Any, expected: str) -> None:

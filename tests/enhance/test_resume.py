@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from ls3d.enhance import EnhanceOptions, denoise, interpolate
 from ls3d.enhance._workspace import Workspace
+from ls3d.enhance.jobs import prepare_interpolation
 from ls3d.errors import InputError, OutputExistsError
 from ls3d.video.images import encode_png
 
@@ -274,11 +276,65 @@ def test_a_damaged_workspace_is_repaired(source: Path, tmp_path: Path, name: str
     assert not (tmp_path / "out.mp4.ls3d").exists()
 
 
-def test_an_image_that_was_replaced_is_noticed(tmp_path: Path) -> None:
-    folder = tmp_path / "in"
+def images(folder: Path, count: int) -> Path:
     folder.mkdir()
-    for n in range(20):
+    for n in range(count):
         (folder / f"{n}.png").write_bytes(encode_png(np.full((32, 32, 3), n, np.uint8)))
+    return folder
+
+
+def test_another_rate_of_images_is_another_job(tmp_path: Path) -> None:
+    """The output's rate is given, so only the source's times differ."""
+    folder, target = images(tmp_path / "in", 6), tmp_path / "out.mkv"
+    options = EnhanceOptions(overwrite=True, codec="ffv1")
+    for rate, frames, finished_before in ((10, 18, False), (20, 9, False), (20, 9, True)):
+        report = interpolate(folder, target, fps=30, model="blend", options=replace(options, image_rate=rate))
+        assert (report.frames_out, report.finished_before) == (frames, finished_before)
+
+
+#: An option of each job that changes its output, with a value that isn't the default.
+CHANGES = {
+    "precision": "bfloat16",
+    "tile": 64,
+    "max_pixels": 1 << 20,
+    "start": 0.1,
+    "duration": 0.1,
+    "deinterlace": "frame",
+    "dedup": "auto",
+    "codec": "hevc",
+    "encoder_options": {"tune": "grain"},
+    "crf": 30,
+    "cut_threshold": 0,
+    "on_error": "stop",
+    "image_rate": 20,
+    "threads": 1,
+    "segment_frames": 5,
+}
+#: Options that don't change what is computed: where, how much at once (which becomes the tile), and what is kept.
+OTHERS = {"device", "max_memory", "hwaccel", "resume", "overwrite", "shard"}
+
+
+def test_every_option_that_changes_the_output_is_in_the_signature(tmp_path: Path) -> None:
+    assert {option.name for option in fields(EnhanceOptions)} == {*CHANGES, *OTHERS}
+    folder = images(tmp_path / "in", 6)
+
+    def signature(**option: Any) -> dict[str, Any]:
+        options = EnhanceOptions(**{"codec": "h264", **option})
+        prepared = prepare_interpolation(folder, tmp_path / "out.mkv", fps=30, model="blend", options=options)
+        return prepared.job.signature()
+
+    usual = signature()
+    assert [name for name, value in CHANGES.items() if signature(**{name: value}) == usual] == []
+
+
+def test_the_rate_of_images_is_nothing_to_a_video(source: Path, tmp_path: Path) -> None:
+    denoise(source, tmp_path / "out.mp4", model=Mean(), options=OPTIONS)
+    report = denoise(source, tmp_path / "out.mp4", model=Mean(), options=replace(OPTIONS, image_rate=50))
+    assert report.finished_before
+
+
+def test_an_image_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    folder = images(tmp_path / "in", 20)
     with pytest.raises(KeyboardInterrupt):
         denoise(folder, tmp_path / "out.mkv", model=Mean(breaks_at=18), options=OPTIONS)
     (folder / "1.png").write_bytes(encode_png(np.full((32, 32, 3), 99, np.uint8)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import multiprocessing
@@ -10,15 +11,19 @@ from dataclasses import replace
 from fractions import Fraction
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.marks import slow_except
 from helpers.networks import Mean
 from helpers.videos import Clip
 
+import ls3d.enhance
 from ls3d.cli.main import main
 from ls3d.enhance import EnhanceCall, EnhanceOptions, EnhanceReport, denoise, interpolate, join_shards
+from ls3d.enhance._segments import seal
 from ls3d.enhance._workspace import Workspace
+from ls3d.enhance.calls import ARGUMENTS, FUNCTIONS, Function
 from ls3d.enhance.shards import _plan_together
 from ls3d.errors import InputError, OutputExistsError
 from ls3d.files import exclusive, write_new
@@ -195,6 +200,37 @@ def test_a_call_is_data(source: Path, tmp_path: Path) -> None:
     )
     text = json.dumps(call.to_dict())
     assert EnhanceCall.from_dict(json.loads(text), "out.mp4") == replace(call, source=str(source))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_arguments_of_calls_are_those_of_the_functions(function: Function) -> None:
+    parameters = list(inspect.signature(getattr(ls3d.enhance, function)).parameters)
+    assert {*parameters[2:]} - {"options", "progress"} == ARGUMENTS[function]
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "reason"),
+    [
+        ("options", "sharpen", "unexpected keyword argument 'sharpen'"),
+        ("arguments", "sharpen", "unknown argument 'sharpen'"),
+        (None, "function", "'function'"),
+        (None, "options", "'options'"),
+    ],
+)
+def test_a_call_of_another_version_is_not_joined(
+    section: str | None, name: str, reason: str, source: Path, tmp_path: Path
+) -> None:
+    call: dict[str, Any] = EnhanceCall("interpolate", source, "out.mp4", {"model": "blend"}, OPTIONS).to_dict()
+    if section is None:
+        del call[name]
+    else:
+        call[section][name] = 3
+    folder = tmp_path / "out.mp4.ls3d"
+    folder.mkdir()
+    (folder / "call.json").write_text(seal(call))
+    message = rf"out\.mp4: the call was written by another version of ls3d than .*{reason}"
+    with pytest.raises(InputError, match=message):
+        join_shards(tmp_path / "out.mp4")
 
 
 def test_plans_of_the_first_process_count(source: Path, tmp_path: Path) -> None:

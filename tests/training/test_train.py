@@ -58,13 +58,24 @@ def test_a_finished_training_is_not_changed(tmp_path: Path) -> None:
     assert again["metrics"]["psnr"] == first["metrics"]["psnr"]
 
 
-def test_a_restart_replaces_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = read_metadata(train(recipe(tmp_path)))
+def test_a_restart_replaces_the_checkpoint_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old weights are kept under another name, so that they don't pass for the result."""
+    old = train(recipe(tmp_path))
+    first, content = read_metadata(old), old.read_bytes()
     train_until(3, recipe(tmp_path), monkeypatch, resume=False)
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["last.ckpt"]
-    (tmp_path / "weights.safetensors").unlink()
+    assert not old.exists()
+    assert (tmp_path / "weights.previous.safetensors").read_bytes() == content
     assert load_state(tmp_path / "last.ckpt").values["global_step"] == 2
     assert read_metadata(train(recipe(tmp_path)))["sha256"] == first["sha256"]
+
+
+def test_a_restart_that_cannot_begin_loses_nothing(tmp_path: Path) -> None:
+    weights = train(recipe(tmp_path, optimization={"steps": 1}))
+    with pytest.raises(InputError, match="vfi_unknown"):
+        train(recipe(tmp_path, model={"name": "vfi_unknown"}), resume=False)
+    assert weights.exists()
+    assert (tmp_path / "last.ckpt").exists()
 
 
 def test_another_training_is_kept_out(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def shown_progress(
     )
     logger = logging.getLogger("ls3d")
     levels = {each: each.level for each in map(logging.getLogger, ("ls3d.enhance", "ls3d.cli"))}
+    states = JsonProgress(write) if style is ProgressStyle.json else None
     outer = list(logger.handlers)
     logger.handlers = [handler]
     if style is not ProgressStyle.none:
@@ -134,8 +135,10 @@ def shown_progress(
             with _bar(shown) as show:
                 yield show
         else:
-            yield JsonProgress(write) if style is ProgressStyle.json else None
+            yield states
     finally:
+        if states is not None:
+            states.finish()
         logger.handlers = outer
         for each, level in levels.items():
             each.setLevel(level)

@@ -38,12 +38,12 @@ def train(
     ] = None,
     restart: Annotated[
         bool,
-        typer.Option("--restart", help="Start over, even if there is a training state or another recipe's weights."),
+        typer.Option("--restart", help="Start over. Weights that are there become weights.previous.safetensors."),
     ] = False,
 ) -> None:
     """Train a network as a recipe says, or a classifier of videos from a folder.
 
-    If interrupted, run the same command again to resume.
+    If interrupted, run the same command again to resume, without --restart.
 
     Example: ls3d train recipes/vfi/bundled.yaml data.root=clips optimization.steps=1000
 
@@ -67,7 +67,7 @@ def train(
         raise InputError("expected a recipe, or --data and --model")
     silence_notices()
     try:
-        with shown_stop():
+        with shown_stop(restart):
             weights = run(checked, resume=not restart)
     except OtherTrainingError as error:
         raise InputError(f"{error} (--restart, or output=FOLDER)") from error
@@ -76,8 +76,12 @@ def train(
 
 
 @contextmanager
-def shown_stop() -> Iterator[None]:
-    """Show that a signal stopped the training, and exit with 128 plus its number, as shells do."""
+def shown_stop(restart: bool = False) -> Iterator[None]:
+    """Show that a signal stopped the training, and exit with 128 plus its number, as shells do.
+
+    Args:
+        restart: whether the same command would start over.
+    """
     from ls3d.errors import TrainingStoppedError
     from ls3d.training.processes import is_main_process
 
@@ -85,7 +89,8 @@ def shown_stop() -> Iterator[None]:
         yield
     except TrainingStoppedError as stop:
         if is_main_process():
-            console(stderr=True).print(str(stop), soft_wrap=True)
+            command = "the same command without --restart" if restart else "the same command"
+            console(stderr=True).print(f"{stop}; {command} resumes", soft_wrap=True)
         raise SystemExit(128 + stop.signal) from stop
 
 

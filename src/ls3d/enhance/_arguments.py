@@ -44,13 +44,15 @@ def check_target_name(path: Path) -> str:
 
     Raises:
         FileNotFoundError: there is no folder for it.
-        InputError: its suffix is unknown, or it is a device or a pipe.
+        InputError: its suffix is unknown, it is a device or a pipe, or a file where a folder of images is to be.
     """
     container = "images" if not path.suffix or path.is_dir() else container_of(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}")
     if path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{path} is a device or a pipe; expected a file, a folder, or - for standard output")
+    if container == "images" and path.is_file():
+        raise InputError(f"{path} is a file; expected a name with the suffix of a video, or a folder for images")
     return container
 
 

@@ -70,12 +70,14 @@ class SourceFile:
         return self.filters.apply(source)
 
     def conditions(self) -> dict[str, Any]:
-        """Everything that the frames depend on besides the name, as JSON."""
+        """Everything that the frames and their times depend on besides the name, as JSON."""
+        rate = {"image_rate": str(self.image_rate)} if self.path.is_dir() else {}
         return {
             "on_error": self.on_error,
             "max_pixels": self.max_pixels,
             "filters": self.filters.conditions(),
             "decoder": self.decoder_device,
+            **rate,
             **self.fingerprint,
         }
 

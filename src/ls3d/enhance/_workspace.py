@@ -31,7 +31,7 @@ from ls3d.enhance._segments import FrameCounts, Segment, seal, unseal
 from ls3d.enhance.options import WORKSPACE_SUFFIX
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError, OutputExistsError
-from ls3d.files import atomic_write, exclusive, write_new
+from ls3d.files import atomic_write, exclusive, replace_folder, write_new
 from ls3d.video import EncodedSegment, Packet, reorder_depth
 
 log = logging.getLogger(__name__)
@@ -243,9 +243,10 @@ class Workspace:
         delivery = Delivery.of(temporary, _job_text(signature), report)
         with atomic_write(self.folder / _DELIVERED, durable=True) as record:
             record.write_text(seal(delivery.to_dict()))
-        if self.target.is_dir():
-            self.target.rmdir()  # an empty folder for the images
-        os.replace(temporary, self.target)
+        if temporary.is_dir():
+            replace_folder(temporary, self.target)
+        else:
+            os.replace(temporary, self.target)
         remember(self.target, delivery)
         self.delete()
 

@@ -13,14 +13,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
 
+from ls3d._version import __version__
 from ls3d.enhance._arguments import check_interpolation, check_source_name, check_target_name, read_noise_level
 from ls3d.enhance._size import requested_size
 from ls3d.enhance._wanted import Models, WantedSteps
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.enhance.report import EnhanceReport
-from ls3d.errors import InputError
+from ls3d.errors import InputError, first_line
 from ls3d.progress import ProgressCallback
-from ls3d.video.names import codec_named
 
 if TYPE_CHECKING:
     from ls3d.enhance.jobs import PreparedJob
@@ -30,6 +30,17 @@ PathLike = str | os.PathLike[str]
 #: The functions of ``ls3d.enhance`` that do a job.
 Function = Literal["interpolate", "upscale", "denoise", "enhance"]
 FUNCTIONS: tuple[Function, ...] = get_args(Function)
+
+#: Their arguments besides source, target, options and progress.
+ARGUMENTS: Mapping[Function, frozenset[str]] = {
+    "interpolate": frozenset({"factor", "fps", "slow_motion", "model"}),
+    "upscale": frozenset({"scale", "width", "height", "fit", "model"}),
+    "denoise": frozenset({"sigma", "model"}),
+    "enhance": frozenset(
+        {"sigma", "scale", "width", "height", "fit", "factor", "fps", "slow_motion"}
+        | {"denoising_model", "super_resolution_model", "interpolation_model"}
+    ),
+}
 
 #: Arguments and options that may be fractions, which JSON doesn't have.
 _FRACTIONS = ("factor", "fps", "scale", "start", "duration", "image_rate")
@@ -74,8 +85,6 @@ class EnhanceCall:
             check_source_name(Path(self.source))
         if isinstance(self.target, (str, os.PathLike)):
             check_target_name(Path(self.target))
-        if self.options.codec is not None:
-            codec_named(self.options.codec)
 
     def wanted_steps(self) -> WantedSteps:
         """The steps of a call of ``enhance``.
@@ -155,13 +164,23 @@ class EnhanceCall:
             target: the output.
 
         Raises:
-            InputError: a value is not what is expected.
+            InputError: a value is not what is expected, or another version of ls3d, with other names, has written them.
         """
-        if values["function"] not in FUNCTIONS:
-            raise InputError(f"{values['function']}: expected one of {', '.join(FUNCTIONS)}")
-        options = EnhanceOptions(**{name: _read(name, value) for name, value in values["options"].items()})
-        arguments = {name: _read(name, value) for name, value in values["arguments"].items()}
-        return cls(values["function"], values["source"], target, arguments, options)
+        try:
+            options = EnhanceOptions(**{name: _read(name, value) for name, value in values["options"].items()})
+            arguments = {name: _read(name, value) for name, value in values["arguments"].items()}
+            function, source = values["function"], values["source"]
+            unknown = sorted(arguments.keys() - ARGUMENTS[function])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _other_version(target, first_line(error)) from error
+        if unknown:
+            raise _other_version(target, f"unknown argument {unknown[0]!r}")
+        return cls(function, source, target, arguments, options)
+
+
+def _other_version(target: PathLike, reason: str) -> InputError:
+    message = f"{os.fspath(target)}: the call was written by another version of ls3d than {__version__} ({reason})"
+    return InputError(f"{message}; use that version")
 
 
 def without_none(**arguments: Any) -> dict[str, Any]:

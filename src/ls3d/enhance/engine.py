@@ -138,7 +138,8 @@ def run_to_pipe(
         progress: is called after every source frame.
     """
     log.info("%s", job.describe())
-    for note in find_notes(job):
+    notes = find_notes(job)
+    for note in notes:
         log.warning("%s", note)
     write_all(file, y4m_header(job.settings))
     meter = ProgressMeter(expected_frames(job), progress, segment_frames=job.segmentation.max_frames)
@@ -148,6 +149,7 @@ def run_to_pipe(
     file.flush()
     report = EnhanceReport.of("standard output", segments, meter.seconds())
     report.segments = 0
+    report.notes = notes
     return report
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 from ls3d.enhance._arguments import NothingToDoError, UnusableModelError
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError
-from ls3d.video.names import container_of, is_image
+from ls3d.video.names import UnusableEncoderError, container_of, is_image
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def enhance_files(
 
 def _concerns_all(error: InputError | OSError) -> bool:
     """Whether an error doesn't depend on the file."""
-    return isinstance(error, (NothingToDoError, UnusableModelError)) or (
+    return isinstance(error, (NothingToDoError, UnusableModelError, UnusableEncoderError)) or (
         isinstance(error, InputError) and error.argument in _ARGUMENTS_OF_ALL
     )
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from ls3d.errors import InputError
-from ls3d.video.names import DEFAULT_MAX_PIXELS, HARDWARE_DECODERS
+from ls3d.video.names import DEFAULT_MAX_PIXELS, EXPECTED_CODECS, HARDWARE_DECODERS, is_codec
 
 # The same as ``ls3d.video.OnError`` and ``ls3d.inference.Precision``, whose modules take long to import.
 OnError = Literal["skip", "repeat", "stop"]
@@ -139,7 +139,9 @@ class EnhanceOptions:
         default=None,
         metadata=_about(
             "h264, hevc, av1, vp9, prores or ffv1, or a hardware encoder such as h264_nvenc, hevc_qsv or "
-            "hevc_videotoolbox. By default, the codec of the source."
+            "hevc_videotoolbox. By default, the codec of the source.",
+            is_codec,
+            EXPECTED_CODECS,
         ),
     )
     encoder_options: Mapping[str, str] | None = field(

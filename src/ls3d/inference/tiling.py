@@ -24,6 +24,9 @@ Forward = Callable[[Tensor], Tensor]
 SMALLEST_TILE = 64
 _OVERLAP = 64
 
+#: What torch says when main memory runs out, on Windows the second: it has no error of its own for that.
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
+
 
 @dataclass
 class Tiler:
@@ -50,7 +53,7 @@ class Tiler:
         while True:
             try:
                 return self._run(forward, frames)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
             # Not in the except clause: there, the error would still refer to the tensors that filled the memory.
@@ -114,4 +117,6 @@ def _fade(tile: int, overlap: int, scale: int, rising: bool, falling: bool) -> T
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):  # the second is raised by ls3d's own kernels
+        return True
+    return any(text in str(error) for text in _OUT_OF_MEMORY)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from ls3d.errors import InputError
 from ls3d.files import exclusive, remove_leftovers
-from ls3d.training.state import NEWEST
+from ls3d.training.state import NEWEST, remove_states
 
 WEIGHTS = "weights.safetensors"
+
+#: The weights file of the training before the last restart.
+PREVIOUS_WEIGHTS = "weights.previous.safetensors"
 
 _LOCK = "lock"
 
@@ -35,3 +39,10 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):  # not empty
             folder.rmdir()
+
+
+def start_over(folder: Path) -> None:
+    """Delete the states, and rename the weights file, so that it doesn't pass for the result of the next training."""
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(folder / WEIGHTS, folder / PREVIOUS_WEIGHTS)
+    remove_states(folder)

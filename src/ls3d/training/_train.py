@@ -9,12 +9,12 @@ from typing import Any
 
 from ls3d.errors import InputError, require
 from ls3d.models import Network, read_metadata, save_weights
-from ls3d.training._folder import WEIGHTS, locked
+from ls3d.training._folder import WEIGHTS, locked, start_over
 from ls3d.training._network import build_network
 from ls3d.training.identity import OtherTrainingError, is_same_recipe, require_same_recipe
 from ls3d.training.processes import Processes, join_processes
 from ls3d.training.recipe.sections import BaseRecipe
-from ls3d.training.state import TrainingState, UnreadableStateError, newest_state, remove_states
+from ls3d.training.state import TrainingState, UnreadableStateError, newest_state
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,8 @@ _WAY_OUT = "restart the training, or set another output"
 
 
 def train(recipe: BaseRecipe, resume: bool = True) -> Path:
-    """Train a network. If training is interrupted, the same call resumes from the last state that was saved.
+    """Train a network. If training is interrupted, the same call resumes from the last state that was saved,
+    unless it says ``resume=False``.
 
     A state is saved after every epoch, and when SIGTERM or Ctrl-C stops the training. A resumed training logs the same
     losses and gives the same weights as an uninterrupted one.
@@ -32,7 +33,9 @@ def train(recipe: BaseRecipe, resume: bool = True) -> Path:
 
     Args:
         recipe: from ``load_recipe``.
-        resume: continue from the state in ``recipe.output`` if there is one; False starts over.
+        resume: continue from the state in ``recipe.output`` if there is one; False starts over. The weights file that
+            is there becomes ``weights.previous.safetensors``. If that training is interrupted, a call that resumes
+            continues it.
 
     Returns:
         The weights file, ``weights.safetensors`` in ``recipe.output``.
@@ -67,12 +70,12 @@ def _train(recipe: BaseRecipe, resume: bool, processes: Processes) -> Path:
 
     from ls3d.training._trainer import fit
 
-    if not resume and processes.is_main:
-        remove_states(recipe.output)
     seed_everything(recipe.seed, verbose=False)
     network = processes.run(lambda: build_network(recipe))
     try:
         task = processes.run(lambda: recipe.training_task(network))
+        if not resume and processes.is_main:
+            start_over(recipe.output)
         scores = fit(recipe, task, network, state, processes)
     except OtherTrainingError as error:
         raise OtherTrainingError(f"{error}; {_WAY_OUT}") from error

@@ -10,7 +10,7 @@ import av
 
 from ls3d.errors import InputError
 from ls3d.video.alpha import has_alpha, is_writable
-from ls3d.video.names import HARDWARE_CODECS
+from ls3d.video.names import HARDWARE_CODECS, UnusableEncoderError
 from ls3d.video.pixels import Layout, layout_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def check_encoder(name: str) -> None:
     """Check that FFmpeg has an encoder that takes pictures in main memory.
 
     Raises:
-        InputError: it has not.
+        UnusableEncoderError: it has not.
     """
     if name not in _HARDWARE:
         return
@@ -102,9 +102,10 @@ def check_encoder(name: str) -> None:
     except ValueError as error:
         present = [each for each in HARDWARE_CODECS if each in av.codec.codecs_available]
         message = f"{name}: this FFmpeg has no such encoder; of hardware encoders it has {', '.join(present) or 'none'}"
-        raise InputError(message, argument="codec") from error
+        raise UnusableEncoderError(message, argument="codec") from error
     if all(each.name == name.split("_")[1] for each in formats):
-        raise InputError(f"{name}: it takes pictures in the memory of the GPU only, expected another", argument="codec")
+        message = f"{name}: it takes pictures in the memory of the GPU only, expected another"
+        raise UnusableEncoderError(message, argument="codec")
 
 
 #: Codecs with an alpha channel, and containers that hold alpha in a second layer.

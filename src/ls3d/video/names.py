@@ -11,6 +11,11 @@ from pathlib import Path
 
 from ls3d.errors import InputError
 
+
+class UnusableEncoderError(InputError):
+    """FFmpeg has no such encoder, or one that can't be used, whatever the source is."""
+
+
 #: Pixels of a picture that are decoded unless another limit is given: 8192 x 8192.
 DEFAULT_MAX_PIXELS = 1 << 26
 
@@ -46,6 +51,9 @@ HARDWARE_DECODERS = (
     *("d3d11va", "d3d12va", "dxva2", "vulkan", "drm", "amf"),
 )
 
+#: Completes "expected ..." in the error of an unknown codec.
+EXPECTED_CODECS = f"one of {', '.join(CODEC_NAMES)}, or a hardware encoder such as h264_nvenc"
+
 _ALIASES = {
     "h265": "hevc",
     "x265": "hevc",
@@ -77,11 +85,14 @@ def codec_named(name: str) -> str:
     Raises:
         InputError: there is no such codec.
     """
-    key = _ALIASES.get(name.lower(), name.lower())
-    if key not in CODEC_NAMES + HARDWARE_CODECS:
-        message = f"{name}: expected one of {', '.join(CODEC_NAMES)}, or a hardware encoder such as h264_nvenc"
-        raise InputError(message, argument="codec")
-    return key
+    if not is_codec(name):
+        raise InputError(f"{name}: expected {EXPECTED_CODECS}", argument="codec")
+    return _ALIASES.get(name.lower(), name.lower())
+
+
+def is_codec(name: str) -> bool:
+    """Whether this is the name of a codec or a hardware encoder, or an alias."""
+    return _ALIASES.get(name.lower(), name.lower()) in CODEC_NAMES + HARDWARE_CODECS
 
 
 def read_encoder_options(text: str) -> dict[str, str]:

@@ -69,10 +69,11 @@ def run_task(task: Task, write: Callable[[dict[str, Any]], None]) -> dict[str, A
     logger = logging.getLogger("ls3d")
     logger.addHandler(JsonMessages(write, set()))
     logging.getLogger("ls3d.enhance").setLevel(logging.INFO)
+    states = JsonProgress(write)
     try:
         info = probe(task.source, task.limits.max_pixels)
         duration = _checked_duration(task, info)
-        show = _limited(JsonProgress(write), task.limits)
+        show = _limited(states, task.limits)
         if isinstance(task.request, EnhanceRequest):
             return _enhance(task, task.request, show)
         if isinstance(task.request, SamplingRequest):
@@ -84,6 +85,8 @@ def run_task(task: Task, write: Callable[[dict[str, Any]], None]) -> dict[str, A
         return {"error": _sentence(error, task.limits)}
     except MemoryError:
         return {"error": "the job needs more memory than the server has"}
+    finally:
+        states.finish()
 
 
 def _checked_duration(task: Task, info: VideoInfo) -> float:
