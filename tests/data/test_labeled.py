@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 from helpers.labeled import damage, gray_frames, gray_set, write_gray_videos
 
+from ls3d import video
 from ls3d.data import durations
 from ls3d.data.clip_times import ClipTiming
 from ls3d.data.decoded import DecodedFrames, decode_set, load_decoded, save_decoded
@@ -100,6 +103,23 @@ def test_a_second_start_opens_no_file(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(durations, "_read", refuse)
     assert open_labeled_set(root) == first
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_gray_videos(tmp_path / "set", groups=False)
+    read_duration = video.read_duration
+
+    def fail(path: Path) -> float:
+        if path.name == "dark1.mp4":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_duration(path)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(video, "read_duration", fail)
+        assert open_labeled_set(root).unreadable == {"dark/dark1.mp4": os.strerror(errno.EIO)}
+    labeled = open_labeled_set(root)
+    assert not labeled.unreadable
+    assert len(labeled.videos) == 6
 
 
 def test_folders_without_classes_are_refused(tmp_path: Path) -> None:
