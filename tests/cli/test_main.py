@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 import ls3d
 from ls3d.cli import main
+from ls3d.cli._console import terminable
 from ls3d.errors import InputError, MissingExtraError, require
 
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "crossing.mp4")
@@ -90,6 +93,14 @@ def test_an_interruption_before_a_command_runs(
         main()
     assert stop.value.code == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM for other processes")
+def test_a_termination_is_the_exit_status() -> None:
+    """Also of commands that don't handle it, such as ls3d serve."""
+    with pytest.raises(SystemExit) as stop, terminable():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.value.code == 143
 
 
 def test_a_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
