@@ -222,6 +222,28 @@ def test_the_token(open_client: Open) -> None:
     assert client.get("/jobs/x").status_code == 404  # by the cookie
 
 
+@pytest.mark.parametrize(
+    ("cookies", "status"),
+    [
+        ("ls3d_token=s3cret", 404),
+        ('a={"x":1}; ls3d_token=s3cret', 404),
+        ("b; c=d,e f; =; ls3d_token=s3cret; @=[]", 404),
+        ('ls3d_token="s3cret"', 404),
+        ("ls3d_token=wrong; a=s3cret", 401),
+        ("ls3d_token", 401),
+    ],
+)
+def test_the_token_among_other_cookies(open_client: Open, cookies: str, status: int) -> None:
+    assert open_client(token="s3cret").get("/jobs/x", headers={"Cookie": cookies}).status_code == status
+
+
+@pytest.mark.parametrize("token", ["a b", 'a"b', "a;b,c", "a\\b", "a=b"])
+def test_any_token_survives_as_a_cookie(open_client: Open, token: str) -> None:
+    client = open_client(token=token)
+    assert client.get("/", params={"token": token}, follow_redirects=False).status_code == 303
+    assert client.get("/jobs/x").status_code == 404
+
+
 def test_openapi(open_client: Open) -> None:
     paths = open_client().get("/openapi.json").json()["paths"]
     assert {path: set(methods) for path, methods in paths.items()} == {

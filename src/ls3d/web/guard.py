@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -198,11 +198,8 @@ def _split(address: str) -> SplitResult:
 
 
 def _cookie(headers: Headers) -> str:
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
-    except CookieError:
-        return ""
-    return "" if cookie is None else cookie.value
+    # Not SimpleCookie, which drops all cookies of the host if one of them is not as it expects.
+    return cookie_parser(headers.get("cookie", "")).get(_COOKIE, "")
 
 
 def _same(given: str, token: str) -> bool:
