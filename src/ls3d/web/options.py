@@ -69,3 +69,8 @@ class ServeOptions:
                 raise InputError(f"{value}: expected more than 0", argument=name)
         if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
             raise InputError("expected printable ASCII characters", argument="token")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this computer can reach the server."""
+        return self.host.lower() in LOOPBACK
