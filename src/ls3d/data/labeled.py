@@ -177,7 +177,7 @@ def _entries_of_folder(root: Path) -> list[_Entry]:
 
 def _entries_of_csv(path: Path) -> list[_Entry]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel writes a byte order mark
             rows = list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file in UTF-8 ({error})") from error

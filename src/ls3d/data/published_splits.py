@@ -58,7 +58,7 @@ def read_kinetics(lists: Path, split: int = 1) -> Iterator[SplitRow]:
     Videos are named as the usual download tools do: ``CLASS/ID_000012_000022.mp4``.
     """
     for path in sorted(lists.glob("*.csv")):
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             for row in csv.DictReader(file):
                 try:
                     start, end = int(float(row["time_start"])), int(float(row["time_end"]))
@@ -129,7 +129,7 @@ def write_split_csv(
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
