@@ -82,6 +82,9 @@ def test_a_csv_may_have_a_byte_order_mark(tmp_path: Path) -> None:
         ("a,b\n1,2\n", "columns path, label"),
         ("path,label,start\nx.mp4,y,soon\n", "line 2: start and end must be seconds"),
         ("path,label,start,end\nx.mp4,y,3,2\n", "line 2: expected a path, a label and 0 <= start < end"),
+        ("path,label,start,end\nx.mp4,y,nan,2\n", "line 2: expected a path, a label and 0 <= start < end"),
+        ("path,label,start,end\nx.mp4,y,1,nan\n", "line 2: expected a path, a label and 0 <= start < end"),
+        ("path,label,start\nx.mp4,y,inf\n", "line 2: expected a path, a label and 0 <= start < end"),
     ],
 )
 def test_mistakes_in_a_csv_are_named(tmp_path: Path, text: str, sentence: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from ls3d.errors import InputError
 from ls3d.web import guard
 from ls3d.web.api import create_api
 from ls3d.web.jobs import JobQueue
@@ -244,6 +245,13 @@ def test_any_token_survives_as_a_cookie(open_client: Open, token: str) -> None:
     client = open_client(token=token)
     assert client.get("/", params={"token": token}, follow_redirects=False).status_code == 303
     assert client.get("/jobs/x").status_code == 404
+
+
+@pytest.mark.parametrize("number", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["max_size", "max_length", "max_pixels", "max_run", "preview", "keep"])
+def test_limits_that_are_none(name: str, number: float) -> None:
+    with pytest.raises(InputError, match=f"{name} {number:g}: expected a finite number above 0"):
+        ServeOptions(keep=number) if name == "keep" else Limits(**{name: number})  # type: ignore[arg-type]
 
 
 def test_openapi(open_client: Open) -> None:

@@ -65,6 +65,8 @@ def sampling(
     from ls3d.explain import explain_pixel
 
     x, y = _read_pixel(at)
+    if sigma is not None and not 0 <= sigma <= 255:
+        raise InputError(f"{sigma:g}: expected 0 to 255", argument="sigma")
     found = explain_pixel(
         source,
         output,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -190,7 +191,7 @@ def _entries_of_csv(path: Path) -> list[_Entry]:
             end = float(row["end"]) if row.get("end") else None
         except ValueError as error:
             raise InputError(f"{path}, line {number}: start and end must be seconds ({error})") from error
-        if not row["path"] or not row["label"] or start < 0 or (end is not None and end <= start):
+        if not row["path"] or not row["label"] or not 0 <= start < (math.inf if end is None else end):
             raise InputError(f"{path}, line {number}: expected a path, a label and 0 <= start < end")
         part = f"@{start:g}-{'' if end is None else f'{end:g}'}" if start or end is not None else ""
         name = f"{row['path']}{part}"

@@ -64,7 +64,7 @@ def read_kinetics(lists: Path, split: int = 1) -> Iterator[SplitRow]:
                     start, end = int(float(row["time_start"])), int(float(row["time_end"]))
                     name = f"{row['label']}/{row['youtube_id']}_{start:06d}_{end:06d}.mp4"
                     yield SplitRow(name, row["label"], _KINETICS_PARTS[row["split"].strip()])
-                except (KeyError, ValueError) as error:
+                except (KeyError, ValueError, OverflowError) as error:
                     raise InputError(f"{path}: {row} is not a row of Kinetics ({error})") from error
 
 
