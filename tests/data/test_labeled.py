@@ -70,6 +70,12 @@ def test_a_csv_names_parts_of_files(tmp_path: Path) -> None:
     assert whole.frames.read([0.1]).mean() > 150
 
 
+def test_the_suffix_of_a_csv_may_be_in_upper_case(tmp_path: Path) -> None:
+    root = write_gray_videos(tmp_path / "set", 1, groups=False)
+    (root / "SET.CSV").write_text("path,label\ndark/dark0.mp4,y\n")
+    assert open_labeled_set(root / "SET.CSV").classes == ("y",)
+
+
 def test_a_csv_may_have_a_byte_order_mark(tmp_path: Path) -> None:
     root = write_gray_videos(tmp_path / "set", 1, groups=False)
     (root / "set.csv").write_text("path,label\ndark/dark0.mp4,é\n", encoding="utf-8-sig")

@@ -34,7 +34,12 @@ def sampling(
     at: Annotated[str, typer.Option(metavar="X,Y", help="The pixel of the output frame: column and row, from 0.")],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="File to write: a picture (.png, .svg, .pdf, .jpg), .npz, or a video."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: a picture (.png, .svg, .pdf, .jpg), .npz, or a video.",
+            dir_okay=False,
+        ),
     ],
     frame: Annotated[
         int, typer.Option(min=0, help="Frame to restore, or the first of two to interpolate between.")

@@ -136,7 +136,7 @@ def open_labeled_set(root: str | os.PathLike[str], short_side: int | None = None
         InputError: ``root`` is none of these, or holds no video.
     """
     path = Path(root)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         from ls3d.data.decoded import load_decoded
 
         return load_decoded(path)
@@ -146,7 +146,7 @@ def open_labeled_set(root: str | os.PathLike[str], short_side: int | None = None
         return load_shards(path, short_side)
     if path.is_dir():
         entries = _entries_of_folder(path)
-    elif path.suffix == ".csv":
+    elif path.suffix.lower() == ".csv":
         entries = _entries_of_csv(path)
     else:
         raise InputError(f"{path}: expected a folder of videos, a CSV file or a file of decoded clips (.npz)")

@@ -234,7 +234,7 @@ def trace(
     length = traits.frames_before + 1 + traits.frames_after
     if frames.dim() != 4 or frames.shape[:2] != (3, length):
         raise InputError(f"{tuple(frames.shape)}: {network.name} takes (3, {length}, H, W)", argument="frames")
-    if (traits.times == "quarters" and time not in QUARTERS) or not 0 <= time <= 1:
+    if traits.times and ((traits.times == "quarters" and time not in QUARTERS) or not 0 <= time <= 1):
         raise InputError(f"{time:g}: {network.name} makes frames at {traits.times} times", argument="time")
     if sigma is not None and not 0 <= sigma <= 1:
         raise InputError(f"{sigma:g}: expected 0 to 1", argument="sigma")

@@ -57,7 +57,7 @@ def write_flow(
 
     path = Path(output)
     with atomic_write(path) as temporary:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             flow = np.stack([field.astype(np.float16) for field in fields])
             count = len(flow)
             with temporary.open("wb") as file:
