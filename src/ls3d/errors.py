@@ -6,6 +6,7 @@ The command line prints the sentence and exits with 2; any other exception is a 
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import signal
 from pathlib import Path
@@ -55,6 +56,17 @@ class TrainingStoppedError(Exception):
 
 class MissingExtraError(ImportError):
     """A feature needs a package that is not installed; the message names the pip command."""
+
+
+def check_positive(**numbers: float | None) -> None:
+    """Check arguments that are finite and more than 0; None stands for one that is not given.
+
+    Raises:
+        InputError: one is not; the message names it.
+    """
+    for argument, value in numbers.items():
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{value:g}: expected a finite number above 0", argument=argument)
 
 
 def first_line(error: BaseException) -> str:

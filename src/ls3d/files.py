@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ls3d.errors import InputError
+
 if sys.platform == "win32":
     import msvcrt
 else:
@@ -47,6 +49,21 @@ def is_own_folder(path: str | os.PathLike[str]) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
+
+
+def check_folder_of(path: str | os.PathLike[str], argument: str | None = None) -> None:
+    """Check, before long work, that the folder of a file to write exists.
+
+    Args:
+        path: the file.
+        argument: name of the parameter for messages.
+
+    Raises:
+        InputError: it doesn't.
+    """
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise InputError(f"{os.fspath(path)} can't be written: there is no folder {folder}", argument=argument)
 
 
 @contextmanager

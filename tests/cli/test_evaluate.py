@@ -69,3 +69,23 @@ def test_lists_the_protocols() -> None:
 def test_a_missing_argument_is_refused(arguments: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="--protocol"):
         run(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--protocol", "folder-x2", "--group", "test"), "group is not an option of the protocol folder-x2"),
+        (("--protocol", "folder-x2", "--clips", "10"), "clips is not an option of the protocol folder-x2"),
+        (("--protocol", "folder-x2", "--confusion", "c.svg"), "confusion is not"),
+        (("--protocol", "no-such", "--group", "test"), "no-such"),
+        (("--protocol", "c3d-svm", "--group", "test", "--html", "r.html"), "html is not an option of the protocol c3d"),
+        (("--restart",), "restart is not an option of a test without --protocol"),
+        (("--layer", "fc6"), "layer is not an option of a test without --protocol"),
+        (("--clips", "3", "--dense", "1"), "clips 3: expected either --clips or --dense"),
+        (("--protocol", "c3d-svm", "--group", "test", "--json", "none/r.json"), "json none/r.json can't be written"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(arguments: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(InputError) as error:
+        run("blend", "--data", ".", *arguments)
+    assert sentence in str(error.value)

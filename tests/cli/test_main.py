@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 import ls3d
 from ls3d.cli import main
+from ls3d.cli._console import terminable
 from ls3d.errors import InputError, MissingExtraError, require
 
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "crossing.mp4")
@@ -37,6 +40,15 @@ def test_version() -> None:
         (("reproduce", "table2", "--small"), "there is no recipe vfi/table2_baseline.yaml"),
         (("reproduce", "table2", "--json", "no_such_folder/out.json"), "there is no folder no_such_folder"),
         (("evaluate", "blend", "--protocol", "ucf101", "--data", "no_such_folder"), "no_such_folder"),
+        (("serve", "--max-size", "inf"), "--max-size inf: expected a finite number above 0"),
+        (("serve", "--max-length", "nan"), "--max-length nan: expected a finite number above 0"),
+        (("flow", EXAMPLE, "-o", "out.mp4", "--fps", "inf"), "--fps inf: expected a finite number above 0"),
+        (("flow", EXAMPLE, "-o", "out.mp4", "--largest", "nan"), "--largest nan: expected a finite number above 0"),
+        (("flow", EXAMPLE, "-o", ".", "--overwrite"), "is a directory"),
+        (("doctor", "--seconds", "nan"), "--seconds nan: expected 0 or more"),
+        (("compare", EXAMPLE, "out", "--seconds", "nan"), "--seconds nan: expected 0 or more"),
+        (("search", ".", "--fps", "inf"), "--fps inf: expected a finite number above 0"),
+        (("sampling", EXAMPLE, "--at", "1,1", "-o", "out.npz", "--sigma", "nan"), "--sigma nan: expected 0 to 255"),
         (("summary", "no_such_model"), "no_such_model"),
         (("convert", "no_such.pth", "out.safetensors", "--model", "c3d"), "no_such.pth"),
     ],
@@ -90,6 +102,14 @@ def test_an_interruption_before_a_command_runs(
         main()
     assert stop.value.code == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM for other processes")
+def test_a_termination_is_the_exit_status() -> None:
+    """Also of commands that don't handle it, such as ls3d serve."""
+    with pytest.raises(SystemExit) as stop, terminable():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.value.code == 143
 
 
 def test_a_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,11 @@ from helpers.videos import Clip
 from ls3d.cluster import tasks
 from ls3d.cluster.executors import Failure, perform
 from ls3d.cluster.storage import Place
-from ls3d.cluster.tasks import JoinTask, PlanTask, PrepareTask, SegmentTask
+from ls3d.cluster.tasks import JoinTask, PlanTask, PrepareTask, Resources, SegmentTask
 from ls3d.enhance import EnhanceCall, EnhanceOptions
 from ls3d.enhance._job import Job
 from ls3d.enhance.engine import SegmentMaker
+from ls3d.errors import InputError
 from ls3d.video import FFmpegError
 
 
@@ -68,3 +69,10 @@ def test_errors_of_the_encoder_are_not_bugs(tmp_path: Path, monkeypatch: pytest.
         assert isinstance(failure, Failure)
         assert failure.kind == "input"
         assert failure.message == f"{first.place.target} can't be written with h264 (Invalid argument)"
+
+
+@pytest.mark.parametrize("number", [-1, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["cpus", "gpus"])
+def test_resources_that_can_not_be_had(name: str, number: float) -> None:
+    with pytest.raises(InputError, match=f"{name} {number:g}: expected a finite number, 0 or more"):
+        Resources(**{name: number})

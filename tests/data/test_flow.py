@@ -102,6 +102,8 @@ def test_flow_is_written_as_arrays_and_as_a_video(tmp_path: Path) -> None:
     assert write_flow(path, tmp_path / "flow.mkv", fps=25, largest=4) == 7
     shown = list(read_frames_regularly(tmp_path / "flow.mkv", 25))
     assert len(shown) == 7
+    assert write_flow(path, tmp_path / "FLOW.NPZ", fps=25) == 7
+    np.load(tmp_path / "FLOW.NPZ").close()
     with pytest.raises(InputError, match=r"can't be written as a video"):
         write_flow(path, tmp_path / "flow.txt")
     assert not list(tmp_path.glob(".*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ import pytest
 import torch
 from helpers.labeled import damage, gray_frames, gray_set, write_gray_videos
 
+from ls3d import video
 from ls3d.data import durations
 from ls3d.data.clip_times import ClipTiming
 from ls3d.data.decoded import DecodedFrames, decode_set, load_decoded, save_decoded
@@ -71,12 +73,27 @@ def test_a_csv_names_parts_of_files(tmp_path: Path) -> None:
     assert whole.frames.read([0.1]).mean() > 150
 
 
+def test_the_suffix_of_a_csv_may_be_in_upper_case(tmp_path: Path) -> None:
+    root = write_gray_videos(tmp_path / "set", 1, groups=False)
+    (root / "SET.CSV").write_text("path,label\ndark/dark0.mp4,y\n")
+    assert open_labeled_set(root / "SET.CSV").classes == ("y",)
+
+
+def test_a_csv_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    root = write_gray_videos(tmp_path / "set", 1, groups=False)
+    (root / "set.csv").write_text("path,label\ndark/dark0.mp4,é\n", encoding="utf-8-sig")
+    assert open_labeled_set(root / "set.csv").classes == ("é",)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("a,b\n1,2\n", "columns path, label"),
         ("path,label,start\nx.mp4,y,soon\n", "line 2: start and end must be seconds"),
         ("path,label,start,end\nx.mp4,y,3,2\n", "line 2: expected a path, a label and 0 <= start < end"),
+        ("path,label,start,end\nx.mp4,y,nan,2\n", "line 2: expected a path, a label and 0 <= start < end"),
+        ("path,label,start,end\nx.mp4,y,1,nan\n", "line 2: expected a path, a label and 0 <= start < end"),
+        ("path,label,start\nx.mp4,y,inf\n", "line 2: expected a path, a label and 0 <= start < end"),
     ],
 )
 def test_mistakes_in_a_csv_are_named(tmp_path: Path, text: str, sentence: str) -> None:
@@ -114,6 +131,23 @@ def test_a_second_start_opens_no_file(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(durations, "_read", refuse)
     assert open_labeled_set(root) == first
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_gray_videos(tmp_path / "set", groups=False)
+    read_duration = video.read_duration
+
+    def fail(path: Path) -> float:
+        if path.name == "dark1.mp4":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_duration(path)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(video, "read_duration", fail)
+        assert open_labeled_set(root).unreadable == {"dark/dark1.mp4": os.strerror(errno.EIO)}
+    labeled = open_labeled_set(root)
+    assert not labeled.unreadable
+    assert len(labeled.videos) == 6
 
 
 def test_folders_without_classes_are_refused(tmp_path: Path) -> None:

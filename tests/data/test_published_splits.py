@@ -56,6 +56,13 @@ def test_kinetics(tmp_path: Path) -> None:
     assert rows("kinetics", tmp_path) == [["air drumming/-0vk_m_000012_000022.mp4", "air drumming", "val"]]
 
 
+@pytest.mark.parametrize("time", ["", "soon", "nan", "inf"])
+def test_times_of_kinetics_that_are_none(tmp_path: Path, time: str) -> None:
+    (tmp_path / "val.csv").write_text(f"label,youtube_id,time_start,time_end,split\nyawning,x,{time},22,val\n")
+    with pytest.raises(InputError, match="is not a row of Kinetics"):
+        rows("kinetics", tmp_path)
+
+
 def test_something_something(tmp_path: Path) -> None:
     entry = {"id": "78687", "label": "holding potato", "template": "Holding [something] next to [something]"}
     (tmp_path / "something-something-v2-train.json").write_text(json.dumps([entry]))

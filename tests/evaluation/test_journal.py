@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ls3d.data import Clip
+from ls3d.data.clips import ArrayClip, TruncatedClip
 from ls3d.evaluation import evaluate
+from ls3d.evaluation.registry import get_protocol
 from ls3d.models import create_model
 
 
@@ -15,7 +22,7 @@ class StoppedError(Exception):
     """Ends an evaluation in a test."""
 
 
-def interrupt(json_path: Path, triplets: Path, clips: int, model: str = "blend") -> None:
+def interrupt(json_path: Path, data: Path | Sequence[Clip], clips: int, model: str = "blend") -> None:
     """Evaluate a model until ``clips`` clips are finished."""
 
     def progress(done: int, total: int, clip: str) -> None:
@@ -24,7 +31,7 @@ def interrupt(json_path: Path, triplets: Path, clips: int, model: str = "blend")
 
     network = create_model("vfi_conv3d", width=4) if model == "vfi_conv3d" else model
     with pytest.raises(StoppedError):
-        evaluate(network, "ucf101", triplets, json_path=json_path, progress=progress)
+        evaluate(network, "ucf101", data, json_path=json_path, progress=progress)
 
 
 def test_an_interrupted_evaluation_is_resumed(triplets: Path, tmp_path: Path, scored: list[str]) -> None:
@@ -56,6 +63,45 @@ def test_another_evaluation_starts_from_the_first_clip(triplets: Path, tmp_path:
     interrupt(tmp_path / "r.json", triplets, 3)
     scored.clear()
     evaluate("repeat", "ucf101", triplets, json_path=tmp_path / "r.json")
+    assert len(scored) == 5
+
+
+def test_clips_of_another_folder_are_measured(triplets: Path, tmp_path: Path, scored: list[str]) -> None:
+    """They have the same names, and even the same content, size and time."""
+    interrupt(tmp_path / "r.json", triplets, 3)
+    other = tmp_path / "other"
+    shutil.copytree(triplets, other)
+    scored.clear()
+    evaluate("blend", "ucf101", other, json_path=tmp_path / "r.json")
+    assert len(scored) == 5
+
+
+def test_only_clips_that_have_changed_are_measured_again(triplets: Path, tmp_path: Path, scored: list[str]) -> None:
+    interrupt(tmp_path / "r.json", triplets, 3)
+    os.utime(triplets / "2" / "frame_00.png", (0, 0))
+    (triplets / "3" / "frame_01_gt.png").write_bytes((triplets / "1" / "frame_01_gt.png").read_bytes())
+    scored.clear()
+    resumed = evaluate("blend", "ucf101", triplets, json_path=tmp_path / "r.json")
+    assert scored == ["2", "3", "4", "5"]
+    assert resumed.to_dict() == evaluate("blend", "ucf101", triplets).to_dict()
+
+
+def test_clips_in_memory_are_known_by_their_frames(triplets: Path, tmp_path: Path, scored: list[str]) -> None:
+    clips = [ArrayClip(clip.name, np.stack(list(clip))) for clip in get_protocol("ucf101").data_set.open(triplets)]
+    interrupt(tmp_path / "r.json", clips, 3)
+    clips[1] = ArrayClip(clips[1].name, clips[1].frames // 2)
+    scored.clear()
+    evaluate("blend", "ucf101", clips, json_path=tmp_path / "r.json")
+    assert scored == ["2", "4", "5"]
+
+
+def test_clips_of_which_only_frames_can_be_asked_are_measured_again(
+    triplets: Path, tmp_path: Path, scored: list[str]
+) -> None:
+    clips = [TruncatedClip(clip, 3) for clip in get_protocol("ucf101").data_set.open(triplets)]
+    interrupt(tmp_path / "r.json", clips, 3)
+    scored.clear()
+    evaluate("blend", "ucf101", clips, json_path=tmp_path / "r.json")
     assert len(scored) == 5
 
 

@@ -122,7 +122,8 @@ def test_other_networks_and_views_are_refused() -> None:
         evaluate_recognition("blend", gray_set())
     with pytest.raises(InputError, match="crops 2: expected 1 or 3"):
         ViewProtocol(1, 2)
-    with pytest.raises(InputError, match="dense 0: expected a positive number of seconds"):
-        ViewProtocol(dense=0.0)
+    for dense in (0.0, float("inf"), float("nan")):
+        with pytest.raises(InputError, match=f"dense {dense:g}: expected a positive number of seconds"):
+            ViewProtocol(dense=dense)
     with pytest.raises(InputError, match="whole frames have no crops"):
         ViewProtocol(crops=3, convolutional="frame")

@@ -231,6 +231,12 @@ def test_tracing_leaves_the_network_as_it_is() -> None:
     assert torch.is_grad_enabled()
 
 
+def test_restoration_has_no_time() -> None:
+    network = load_enhancement_model("aligned_mean")
+    frames = torch.rand(3, network.traits.frames_before + 1 + network.traits.frames_after, 16, 16)
+    assert torch.equal(trace(network, frames, time=2.0).output, trace(network, frames).output)
+
+
 def test_errors() -> None:
     frames = torch.rand(3, 2, 8, 8)
     blend = load_enhancement_model("blend")
@@ -240,6 +246,9 @@ def test_errors() -> None:
         assert found.value.argument == argument
     with pytest.raises(InputError, match="size 0: expected at least 1"):
         trace(blend, frames).density(1, 1, size=0)
+    for sigma in (-0.1, 2.0, float("nan")):
+        with pytest.raises(InputError, match=f"sigma {sigma:g}: expected 0 to 1"):
+            trace(blend, frames, sigma=sigma)
     with pytest.raises(InputError, match=r"time 0.3: "):
         trace(create(EnhancementNetwork, "vfi_conv3d", width=4), frames, time=0.3)
     with pytest.raises(InputError, match=r"frames .*takes \(3, 2, H, W\)"):

@@ -95,6 +95,35 @@ def test_errors(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"output": "out"}, r"output .*name without suffix is not a video format"),
+        ({"output": "out.gif"}, r"output .*suffix .gif is not a video format"),
+        ({"output": "out.webm"}, r"output .*a webm file can't hold h264"),
+        ({"output": "out.npz", "layers": "layers.txt"}, r"layers .*layers.txt: expected a suffix of "),
+        ({"output": "out.npz", "spread": "spread"}, r"spread .*spread: expected a suffix of "),
+        ({"output": "out.npz", "spread": "none/spread.png"}, r"spread .* there is no folder "),
+    ],
+)
+def test_files_that_can_not_be_written_are_refused_before_anything_is_traced(
+    source: Path, tmp_path: Path, files: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("ls3d.explain.api.open_video", None)
+    paths: dict[str, Any] = {name: tmp_path / file for name, file in files.items()}
+    with pytest.raises(InputError, match=message):
+        explain_pixel(source, x=1, y=1, models=["blend"], **paths)
+
+
+@pytest.mark.parametrize("name", ["out.PNG", "out.Npz", "out.MP4"])
+def test_suffixes_in_upper_case(source: Path, tmp_path: Path, name: str) -> None:
+    pytest.importorskip("matplotlib")
+    explain_pixel(source, tmp_path / name, 20, 10, models=["blend"])
+    start = (tmp_path / name).read_bytes()[:12]
+    assert {"out.PNG": start[1:4] == b"PNG", "out.Npz": start[:2] == b"PK", "out.MP4": start[4:8] == b"ftyp"}[name]
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"frame": -1}, "frame -1: expected at least 0"),

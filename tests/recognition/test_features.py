@@ -103,6 +103,8 @@ def test_accuracies_equal_a_plain_computation() -> None:
     assert report.top1 > 60
     with pytest.raises(InputError, match="dimensions 13: expected 1 to 12"):
         evaluate_svm(training, test, [13])
+    with pytest.raises(InputError, match="training videos are all of the class "):
+        evaluate_svm(replace(training, labels=np.ones_like(training.labels)), test)
 
 
 def test_the_protocol_of_c3d_separates_dark_and_bright_videos(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from ls3d.errors import InputError
 from ls3d.web import guard
 from ls3d.web.api import create_api
 from ls3d.web.jobs import JobQueue
@@ -193,6 +194,8 @@ def test_a_stalled_upload_gives_its_place_back(open_client: Open, monkeypatch: p
         ("/jobs/x", {"Origin": "null"}, 403),
         ("/jobs/x", {"Origin": ADDRESS}, 404),
         ("/jobs/x", {"Host": "video.example"}, 404),
+        ("/jobs/x", {"Host": "VIDEO.example:80"}, 404),
+        ("/jobs/x", {"Host": "LocalHost"}, 404),
         ("/gradio_api/file=/etc/passwd", {}, 404),
         ("/gradio_api/upload", {}, 404),
         ("/docs", {}, 404),
@@ -201,7 +204,7 @@ def test_a_stalled_upload_gives_its_place_back(open_client: Open, monkeypatch: p
     ],
 )
 def test_what_is_refused(open_client: Open, path: str, headers: dict[str, str], status: int) -> None:
-    answer = open_client(allowed_hosts=("video.example",)).get(path, headers=headers)
+    answer = open_client(host="Localhost", allowed_hosts=("Video.Example",)).get(path, headers=headers)
     assert answer.status_code == status
     assert list(answer.json()) == ["error"]
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -220,6 +223,35 @@ def test_the_token(open_client: Open) -> None:
     assert (login.status_code, login.headers["location"]) == (303, ".")
     assert {"HttpOnly", "SameSite=strict"} <= set(login.headers["set-cookie"].split("; "))
     assert client.get("/jobs/x").status_code == 404  # by the cookie
+
+
+@pytest.mark.parametrize(
+    ("cookies", "status"),
+    [
+        ("ls3d_token=s3cret", 404),
+        ('a={"x":1}; ls3d_token=s3cret', 404),
+        ("b; c=d,e f; =; ls3d_token=s3cret; @=[]", 404),
+        ('ls3d_token="s3cret"', 404),
+        ("ls3d_token=wrong; a=s3cret", 401),
+        ("ls3d_token", 401),
+    ],
+)
+def test_the_token_among_other_cookies(open_client: Open, cookies: str, status: int) -> None:
+    assert open_client(token="s3cret").get("/jobs/x", headers={"Cookie": cookies}).status_code == status
+
+
+@pytest.mark.parametrize("token", ["a b", 'a"b', "a;b,c", "a\\b", "a=b"])
+def test_any_token_survives_as_a_cookie(open_client: Open, token: str) -> None:
+    client = open_client(token=token)
+    assert client.get("/", params={"token": token}, follow_redirects=False).status_code == 303
+    assert client.get("/jobs/x").status_code == 404
+
+
+@pytest.mark.parametrize("number", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["max_size", "max_length", "max_pixels", "max_run", "preview", "keep"])
+def test_limits_that_are_none(name: str, number: float) -> None:
+    with pytest.raises(InputError, match=f"{name} {number:g}: expected a finite number above 0"):
+        ServeOptions(keep=number) if name == "keep" else Limits(**{name: number})  # type: ignore[arg-type]
 
 
 def test_openapi(open_client: Open) -> None:

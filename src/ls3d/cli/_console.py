@@ -35,7 +35,10 @@ TERMINATED = 143
 
 
 class TerminatedError(SystemExit):
-    """The process has got SIGTERM."""
+    """The process has got SIGTERM; without a handler, it exits with ``TERMINATED``."""
+
+    def __init__(self) -> None:
+        super().__init__(TERMINATED)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ls3d.cli._console import SOME_FAILED, TERMINATED, TerminatedError, show_failure, terminable
+from ls3d.cli._console import SOME_FAILED, show_failure, terminable
 from ls3d.cli.enhance import standard_stream
 from ls3d.terminal import console
 
@@ -78,15 +78,12 @@ def classify(
     """
     outputs = _Outputs(json, csv, plot, annotate, overwrite)
     stream = _find_stream(paths)
-    try:
-        with terminable():
-            if stream is None:
-                _classify_files([Path(path) for path in paths], model, device, top, stride, outputs, json_lines)
-            else:
-                outputs.refuse()
-                _classify_stream(stream, _load(model, device), top, stride, json_lines)
-    except TerminatedError as stop:
-        raise SystemExit(TERMINATED) from stop
+    with terminable():
+        if stream is None:
+            _classify_files([Path(path) for path in paths], model, device, top, stride, outputs, json_lines)
+        else:
+            outputs.refuse()
+            _classify_stream(stream, _load(model, device), top, stride, json_lines)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, BinaryIO, Literal, TextIO
 import typer
 
 from ls3d.cli._enhance_options import with_enhance_options
+from ls3d.cli._typed import is_typed
 from ls3d.enhance.calls import EnhanceCall, without_none
 from ls3d.enhance.options import (
     DEFAULT_DENOISING,
@@ -241,18 +242,12 @@ def enhance(
     }
     if preset is not None:
         names = [option.name for option in fields(EnhanceOptions)]
-        typed = [name for name in names if _is_typed(context, name)]
+        typed = [name for name in names if is_typed(context, name)]
         arguments = with_preset(preset, arguments, options, typed)
         options = arguments.pop("options")
         others = {name: getattr(options, name) for name in names if name in PRESETS[preset]}
         log.info("preset %s: %s", preset, shown_options({**arguments, **others}))
     return EnhanceCall("enhance", _input(source), _output(target), without_none(**arguments), options)
-
-
-def _is_typed(context: typer.Context, name: str) -> bool:
-    """Whether an option was given on the command line."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _input(path: str) -> str | BinaryIO:

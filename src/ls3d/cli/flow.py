@@ -26,7 +26,10 @@ def register(app: typer.Typer) -> None:
 def flow(
     video: Annotated[Path, typer.Argument(help="Video file.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: arrays (.npz), or a video that shows the flow.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="File to write: arrays (.npz), or a video that shows the flow.", dir_okay=False
+        ),
     ],
     method: Annotated[Method, typer.Option(help="DIS, or Farneback's method.")] = Method.dis,
     fps: Annotated[float, typer.Option(help="Frames per second between which flow is computed.", min=0.01)] = 15.0,

@@ -34,7 +34,12 @@ def sampling(
     at: Annotated[str, typer.Option(metavar="X,Y", help="The pixel of the output frame: column and row, from 0.")],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="File to write: a picture (.png, .svg, .pdf, .jpg), .npz, or a video."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: a picture (.png, .svg, .pdf, .jpg), .npz, or a video.",
+            dir_okay=False,
+        ),
     ],
     frame: Annotated[
         int, typer.Option(min=0, help="Frame to restore, or the first of two to interpolate between.")
@@ -65,6 +70,8 @@ def sampling(
     from ls3d.explain import explain_pixel
 
     x, y = _read_pixel(at)
+    if sigma is not None and not 0 <= sigma <= 255:
+        raise InputError(f"{sigma:g}: expected 0 to 255", argument="sigma")
     found = explain_pixel(
         source,
         output,

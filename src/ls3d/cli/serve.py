@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated
 
 import typer
 
 from ls3d.cli._console import terminable
+from ls3d.errors import check_positive
 from ls3d.terminal import console
 from ls3d.web import Limits, ServeOptions
 from ls3d.web import serve as run_server
@@ -61,7 +63,8 @@ def serve(
 
     Example: LS3D_TOKEN=$(openssl rand -hex 16) ls3d serve --host 0.0.0.0 --max-length 60
     """
-    limits = Limits(round(max_size * _MEGABYTE), max_length, max_pixels, max_run, preview)
+    check_positive(max_size=max_size)  # before it is rounded
+    limits = Limits(round(min(max_size * _MEGABYTE, sys.maxsize)), max_length, max_pixels, max_run, preview)
     options = ServeOptions(
         host=host,
         port=port,

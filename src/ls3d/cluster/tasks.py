@@ -7,6 +7,7 @@ joined. Nothing is communicated between tasks but their arguments and results.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -18,6 +19,7 @@ from ls3d.enhance._job import Job
 from ls3d.enhance._plan import SegmentPlan, plan_segments
 from ls3d.enhance._segments import Segment
 from ls3d.enhance.engine import SegmentMaker, explained, find_notes, join
+from ls3d.errors import InputError
 from ls3d.inference import Classifier, Enhancer
 from ls3d.models import load_recognition_model
 from ls3d.recognition import classify_video, save_json
@@ -38,6 +40,11 @@ class Resources:
     cpus: float = 1
     gpus: float = 0
     memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("cpus", self.cpus), ("gpus", self.gpus)):
+            if not 0 <= value < math.inf:
+                raise InputError(f"{value:g}: expected a finite number, 0 or more", argument=name)
 
 
 class Task(Protocol):

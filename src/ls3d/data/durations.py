@@ -20,7 +20,8 @@ def read_durations(paths: Sequence[Path]) -> tuple[dict[Path, float], dict[Path,
     """Read the durations of video files.
 
     A file whose size and modification time are in the index is not opened. The index is one JSON file for each set of
-    paths, ``$XDG_CACHE_HOME/ls3d/durations/*.json``.
+    paths, ``$XDG_CACHE_HOME/ls3d/durations/*.json``. A file that can't be read is tried again next time, as the reason
+    may pass (a network, permissions).
 
     Returns:
         Seconds by path, and the reasons by path for the files that can't be read.
@@ -39,15 +40,15 @@ def read_durations(paths: Sequence[Path]) -> tuple[dict[Path, float], dict[Path,
         keys[path] = f"{path.absolute()}|{status.st_size}|{status.st_mtime_ns}"
     new = [path for path, key in keys.items() if key not in known]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        known |= {keys[path]: found for path, found in zip(new, threads.map(_read, new), strict=True)}
+        read = dict(zip(new, threads.map(_read, new), strict=True))
     for path, key in keys.items():
-        found = known[key]
+        found = read[path] if path in read else known[key]
         if isinstance(found, float):
             durations[path] = found
         else:
             reasons[path] = found
-    if new:
-        _save(index_file, {keys[path]: known[keys[path]] for path in keys})
+    if durations.keys() & read.keys():
+        _save(index_file, {keys[path]: duration for path, duration in durations.items()})
     return durations, reasons
 
 
@@ -69,17 +70,17 @@ def _index_file(paths: Sequence[Path]) -> Path:
     return cache_folder() / "durations" / f"{digest}.json"
 
 
-def _load(file: Path) -> dict[str, float | str]:
+def _load(file: Path) -> dict[str, float]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     if not isinstance(content, dict):
         return {}
-    return {key: value for key, value in content.items() if isinstance(value, float | str)}
+    return {key: value for key, value in content.items() if isinstance(value, float)}
 
 
-def _save(file: Path, content: dict[str, float | str]) -> None:
+def _save(file: Path, content: dict[str, float]) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as temporary:

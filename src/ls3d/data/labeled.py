@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -135,7 +136,7 @@ def open_labeled_set(root: str | os.PathLike[str], short_side: int | None = None
         InputError: ``root`` is none of these, or holds no video.
     """
     path = Path(root)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         from ls3d.data.decoded import load_decoded
 
         return load_decoded(path)
@@ -145,7 +146,7 @@ def open_labeled_set(root: str | os.PathLike[str], short_side: int | None = None
         return load_shards(path, short_side)
     if path.is_dir():
         entries = _entries_of_folder(path)
-    elif path.suffix == ".csv":
+    elif path.suffix.lower() == ".csv":
         entries = _entries_of_csv(path)
     else:
         raise InputError(f"{path}: expected a folder of videos, a CSV file or a file of decoded clips (.npz)")
@@ -177,7 +178,7 @@ def _entries_of_folder(root: Path) -> list[_Entry]:
 
 def _entries_of_csv(path: Path) -> list[_Entry]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel writes a byte order mark
             rows = list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file in UTF-8 ({error})") from error
@@ -190,7 +191,7 @@ def _entries_of_csv(path: Path) -> list[_Entry]:
             end = float(row["end"]) if row.get("end") else None
         except ValueError as error:
             raise InputError(f"{path}, line {number}: start and end must be seconds ({error})") from error
-        if not row["path"] or not row["label"] or start < 0 or (end is not None and end <= start):
+        if not row["path"] or not row["label"] or not 0 <= start < (math.inf if end is None else end):
             raise InputError(f"{path}, line {number}: expected a path, a label and 0 <= start < end")
         part = f"@{start:g}-{'' if end is None else f'{end:g}'}" if start or end is not None else ""
         name = f"{row['path']}{part}"

@@ -58,13 +58,13 @@ def read_kinetics(lists: Path, split: int = 1) -> Iterator[SplitRow]:
     Videos are named as the usual download tools do: ``CLASS/ID_000012_000022.mp4``.
     """
     for path in sorted(lists.glob("*.csv")):
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             for row in csv.DictReader(file):
                 try:
                     start, end = int(float(row["time_start"])), int(float(row["time_end"]))
                     name = f"{row['label']}/{row['youtube_id']}_{start:06d}_{end:06d}.mp4"
                     yield SplitRow(name, row["label"], _KINETICS_PARTS[row["split"].strip()])
-                except (KeyError, ValueError) as error:
+                except (KeyError, ValueError, OverflowError) as error:
                     raise InputError(f"{path}: {row} is not a row of Kinetics ({error})") from error
 
 
@@ -129,7 +129,7 @@ def write_split_csv(
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

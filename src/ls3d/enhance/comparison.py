@@ -93,7 +93,8 @@ def compare(
 
     Raises:
         OutputExistsError: the folder exists and is not to be overwritten.
-        InputError: the source can't be decoded, has no frame at that time, or a network enhances no videos.
+        InputError: the source can't be decoded, has no frame at that time, a network enhances no videos, or a number
+            is too small.
     """
     options = options or EnhanceOptions()
     folder = Path(output)
@@ -101,6 +102,8 @@ def compare(
         raise OutputExistsError(folder)
     if frames < 2:
         raise InputError(f"{frames}: expected at least 2", argument="frames")
+    if not seconds >= 0:
+        raise InputError(f"{seconds:g}: expected 0 or more", argument="seconds")
     networks = _load_networks(models)
     opened = open_source(source, options).source
     start = Fraction(at) if at is not None else (opened.info.duration or Fraction(0)) / 2

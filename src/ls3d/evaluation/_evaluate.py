@@ -14,7 +14,7 @@ import torch
 from ls3d.data import Clip
 from ls3d.environment import versions
 from ls3d.errors import InputError
-from ls3d.evaluation.journal import Journal
+from ls3d.evaluation.journal import Journal, content_of
 from ls3d.evaluation.page import write_page
 from ls3d.evaluation.protocol import ClipScore, ClipScorer, Protocol
 from ls3d.evaluation.registry import get_protocol
@@ -46,7 +46,8 @@ def evaluate(
         protocol: a key of ``PROTOCOLS``, or a protocol of your own.
         data: the folder of the protocol's data set, or the clips themselves.
         json_path: file for the JSON report. While the evaluation runs, ``<json_path>.part`` records the finished
-            clips, so that the same call resumes an interrupted evaluation.
+            clips, so that the same call resumes an interrupted evaluation. Clips whose files have changed since, or
+            are others, are measured again, as are clips that are neither in files nor in memory.
         html_path: file for a page with scores, bars and pictures; it refers to no other file.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         resume: whether to keep the clips in ``<json_path>.part``, if it belongs to the same evaluation.
@@ -119,14 +120,15 @@ def _score_clips(
     for number, clip in enumerate(clips):
         if progress:
             progress(number, len(clips), clip.name)
-        score = finished.get(clip.name)
+        content = content_of(clip) if journal else None
+        score = finished.get((clip.name, content)) if content else None
         if score is None:
             score = scorer.score(clip)
             if score is None:
                 log.warning("%s is too short (%d frames) and is left out", clip.name, len(clip))
                 continue
-            if journal:
-                journal.add(clip.name, score)
+            if journal and content:
+                journal.add(clip.name, content, score)
         scores[clip.name] = score
     return scores
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -12,6 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ls3d.data import Clip
 from ls3d.errors import InputError
 from ls3d.evaluation.protocol import ClipScore
 from ls3d.files import atomic_write, exclusive, remove_leftovers
@@ -24,8 +28,8 @@ class Journal:
 
     Args:
         report_path: the JSON report; the journal is ``<report_path>.part``.
-        identity: equal for two evaluations only if they give the same scores; None if that can't be known, and then
-            nothing is resumed.
+        identity: equal for two evaluations only if they give the same scores to the same clips; None if that can't be
+            known, and then nothing is resumed.
     """
 
     def __init__(self, report_path: str | os.PathLike[str], identity: Mapping[str, Any] | None) -> None:
@@ -54,8 +58,11 @@ class Journal:
         finally:
             lock.__exit__(None, None, None)
 
-    def read(self) -> dict[str, ClipScore]:
-        """The finished clips of an interrupted run of the same evaluation, by name. Damaged lines are ignored."""
+    def read(self) -> dict[tuple[str, str], ClipScore]:
+        """The finished clips of an interrupted run of the same evaluation, by name and ``content_of``.
+
+        Damaged lines are ignored.
+        """
         if self.identity is None or not self.path.is_file():
             return {}
         text = self.path.read_text(encoding="utf-8", errors="replace")
@@ -67,13 +74,13 @@ class Journal:
         for line in lines:
             with contextlib.suppress(KeyError, TypeError):
                 score = ClipScore(**line["score"])
-                finished[str(line["clip"])] = score
+                finished[str(line["clip"]), str(line["content"])] = score
                 self._pending.append(json.dumps(line))
         return finished
 
-    def add(self, clip: str, score: ClipScore) -> None:
-        """Record a clip as finished."""
-        self._pending.append(json.dumps({"clip": clip, "score": asdict(score)}))
+    def add(self, clip: str, content: str, score: ClipScore) -> None:
+        """Record a clip as finished, by its name and its ``content_of``."""
+        self._pending.append(json.dumps({"clip": clip, "content": content, "score": asdict(score)}))
         text = "".join(f"{line}\n" for line in self._pending)
         if self._started:
             with self.path.open("a", encoding="utf-8") as file:
@@ -87,6 +94,29 @@ class Journal:
     def remove(self) -> None:
         """Delete the file: the evaluation is finished."""
         self.path.unlink(missing_ok=True)
+
+
+def content_of(clip: Clip) -> str | None:
+    """What changes with a clip's files (path, size or modification time), or with its frames in memory.
+
+    None if the clip has neither or a file is missing; then its score can't be used again.
+    """
+    digest = hashlib.sha256()
+    if hasattr(clip, "paths"):
+        try:
+            for path in clip.paths:
+                status = path.stat()
+                digest.update(
+                    f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}\n".encode(errors="surrogateescape")
+                )
+        except OSError:
+            return None
+    elif hasattr(clip, "frames"):
+        digest.update(f"{clip.frames.shape}".encode())
+        digest.update(np.ascontiguousarray(clip.frames).reshape(-1))
+    else:
+        return None
+    return digest.hexdigest()
 
 
 def _parse(line: str) -> Any:

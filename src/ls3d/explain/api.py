@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ls3d.errors import InputError
+from ls3d.evaluation.figure import check_figure_path
 from ls3d.explain.fields import OffsetField, offset_fields
 from ls3d.explain.figures import (
     Kind,
@@ -17,9 +18,10 @@ from ls3d.explain.figures import (
     save_figure,
     shown_radius,
 )
-from ls3d.explain.film import write_film
+from ls3d.explain.film import check_film, write_film
 from ls3d.explain.statistics import SpreadStatistics, measure_spread
 from ls3d.explain.videos import PathLike, PixelTrace, load_networks, open_video, save_arrays, trace_pixel, trace_video
+from ls3d.files import check_folder_of
 from ls3d.video import VideoInfo
 
 #: Suffixes of outputs that are one picture.
@@ -73,9 +75,7 @@ def explain_pixel(
     """
     target = Path(output)
     _check_numbers(frame=(frame, 0), frames=(frames, 1), size=(size, 1), spread_pixels=(spread_pixels, 1))
-    _check_folders(output=output, layers=layers, spread=spread)
-    if target.suffix != ".npz" or layers or spread:
-        require_drawing()
+    _check_outputs(output=output, layers=layers, spread=spread)
     networks = load_networks(models)
     video = open_video(source)
     found: dict[str, list[PixelTrace]] = {}
@@ -103,9 +103,10 @@ def explain_pixel(
 
 def _write(steps: Sequence[Sequence[PixelTrace]], target: Path, kind: Kind, info: VideoInfo) -> None:
     """Write the pixel by each network, in each output frame, as arrays, a picture or a video."""
-    if target.suffix == ".npz":
+    suffix = target.suffix.lower()
+    if suffix == ".npz":
         save_arrays([pixel for step in steps for pixel in step], target)
-    elif target.suffix in PICTURES:
+    elif suffix in PICTURES:
         save_figure(draw_pixels(steps[0], kind), target)
     else:
         radius = max(shown_radius(pixel) for step in steps for pixel in step)
@@ -119,8 +120,17 @@ def _check_numbers(**numbers: tuple[int, int]) -> None:
             raise InputError(f"{value}: expected at least {least}", argument=argument)
 
 
-def _check_folders(**paths: PathLike | None) -> None:
-    """Check that the folder of each file exists."""
+def _check_outputs(**paths: PathLike | None) -> None:
+    """Check, before long work, that each file can be written; ``output`` need not be a figure."""
     for argument, path in paths.items():
-        if path is not None and not Path(path).parent.is_dir():
-            raise InputError(f"{path} can't be written: there is no folder {Path(path).parent}", argument=argument)
+        if path is None:
+            continue
+        check_folder_of(path, argument)
+        suffix = Path(path).suffix.lower()
+        if argument == "output" and suffix == ".npz":
+            continue
+        require_drawing()  # which the pictures of a video are as well
+        if argument == "output" and suffix not in PICTURES:
+            check_film(path, argument)
+        else:
+            check_figure_path(path, argument)

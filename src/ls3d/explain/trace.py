@@ -227,14 +227,17 @@ def trace(
         device: as for ``ls3d.inference.Enhancer``.
 
     Raises:
-        InputError: the network needs another number of frames, or can't make a frame at this time.
+        InputError: the network needs another number of frames, can't make a frame at this time, or ``sigma`` is not in
+            [0, 1].
     """
     traits = network.traits
     length = traits.frames_before + 1 + traits.frames_after
     if frames.dim() != 4 or frames.shape[:2] != (3, length):
         raise InputError(f"{tuple(frames.shape)}: {network.name} takes (3, {length}, H, W)", argument="frames")
-    if (traits.times == "quarters" and time not in QUARTERS) or not 0 <= time <= 1:
+    if traits.times and ((traits.times == "quarters" and time not in QUARTERS) or not 0 <= time <= 1):
         raise InputError(f"{time:g}: {network.name} makes frames at {traits.times} times", argument="time")
+    if sigma is not None and not 0 <= sigma <= 1:
+        raise InputError(f"{sigma:g}: expected 0 to 1", argument="sigma")
     place = resolve_device(device)
     arguments: list[Any] = []
     if traits.times:

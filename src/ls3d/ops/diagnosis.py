@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ls3d.errors import InputError
 from ls3d.ops._call import Call
 from ls3d.ops._geometry import Interpolation
 from ls3d.ops.backends import reference
@@ -86,7 +87,12 @@ def self_test(seconds: float = 10.0) -> list[Check]:
     """Compare every device's backend with the reference, forward and backward, for about so many seconds.
 
     The first round of all devices, dtypes and sizes is always completed; later rounds use other random numbers.
+
+    Raises:
+        InputError: ``seconds`` is less than 0.
     """
+    if not seconds >= 0:
+        raise InputError(f"{seconds:g}: expected 0 or more", argument="seconds")
     checks: dict[str, Check] = {}
     start = time.monotonic()
     for seed in range(1000):

@@ -11,6 +11,7 @@ import numpy as np
 
 from ls3d.data.clips import Pixels
 from ls3d.data.flow import Flow, FlowMethod, compute_flow, flow_colors
+from ls3d.errors import check_positive
 from ls3d.files import atomic_write
 from ls3d.video import read_frames_regularly
 from ls3d.video.arrays import write_video
@@ -41,9 +42,10 @@ def write_flow(
 
     Raises:
         OSError: a file can't be read or written.
-        InputError: the video can't be decoded, or has frames smaller than 16 pixels.
+        InputError: the video can't be decoded, or has frames smaller than 16 pixels, or a number is not above 0.
         MissingExtraError: OpenCV is not installed.
     """
+    check_positive(fps=fps, largest=largest)
     fields = _flows(read_frames_regularly(video, fps, short_side), method)
     count = 0
 
@@ -55,7 +57,7 @@ def write_flow(
 
     path = Path(output)
     with atomic_write(path) as temporary:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             flow = np.stack([field.astype(np.float16) for field in fields])
             count = len(flow)
             with temporary.open("wb") as file:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ls3d.environment import versions
-from ls3d.errors import InputError, require
+from ls3d.errors import InputError, check_positive, require
 from ls3d.files import atomic_write
 from ls3d.recognition.features import FeatureSet
 
@@ -59,12 +59,16 @@ def evaluate_svm(
         regularization: the parameter C of the machines.
 
     Raises:
-        InputError: a number of dimensions is more than there are features or training videos.
+        InputError: a number of dimensions is more than there are features or training videos, the training videos are
+            of one class, or ``regularization`` is not above 0.
         MissingExtraError: scikit-learn is not installed.
     """
     require("sklearn", "features")
     from sklearn.decomposition import PCA
 
+    check_positive(regularization=regularization)
+    if len(found := np.unique(training.labels)) < 2:
+        raise InputError(f"the training videos are all of the class {training.classes[found[0]]}; expected two or more")
     most = min(training.values.shape)
     for count in dimensions:
         if not 1 <= count <= most:

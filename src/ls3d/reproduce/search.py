@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ls3d.environment import versions
-from ls3d.errors import InputError
+from ls3d.errors import InputError, check_positive
 from ls3d.evaluation.figure import new_figure, save_figure
 from ls3d.files import atomic_write
 from ls3d.models import read_metadata
@@ -59,10 +59,7 @@ class Architecture:
     convolution: str = "3d"
 
     def __post_init__(self) -> None:
-        if self.fps <= 0:
-            raise InputError(f"{self.fps}: expected a positive number", argument="fps")
-        if self.size <= 0:
-            raise InputError(f"{self.size}: expected a positive number", argument="size")
+        check_positive(fps=self.fps, size=self.size)
         if self.depth not in DEPTHS:
             raise InputError(f"{self.depth}: expected one of {', '.join(map(str, DEPTHS))}", argument="depth")
         if self.convolution not in CONVOLUTIONS:

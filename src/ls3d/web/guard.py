@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -60,6 +60,7 @@ class Guard:
         self._app = app
         self._options = options
         self._jobs = jobs
+        self._hosts = {*LOOPBACK, *(name.lower() for name in options.allowed_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
@@ -91,7 +92,7 @@ class Guard:
         """The answer to a request that is not accepted."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._options.host in LOOPBACK and _name(host) not in (*LOOPBACK, *self._options.allowed_hosts):
+        if self._options.is_local and _name(host) not in self._hosts:
             return _error(403, "this host name is not the server's; ls3d serve --allow-host makes it one")
         origin = headers.get("origin")
         if origin is not None and _split(origin).netloc != host:
@@ -185,7 +186,7 @@ def _announced(scope: Scope) -> int:
 
 
 def _name(host: str) -> str:
-    """The name in ``name:port``, without the brackets of an IPv6 address."""
+    """The name in ``name:port`` in lower case, without the brackets of an IPv6 address."""
     return _split(f"//{host}").hostname or ""
 
 
@@ -198,11 +199,8 @@ def _split(address: str) -> SplitResult:
 
 
 def _cookie(headers: Headers) -> str:
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
-    except CookieError:
-        return ""
-    return "" if cookie is None else cookie.value
+    # Not SimpleCookie, which drops all cookies of the host if one of them is not as it expects.
+    return cookie_parser(headers.get("cookie", "")).get(_COOKIE, "")
 
 
 def _same(given: str, token: str) -> bool:

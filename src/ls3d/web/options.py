@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ls3d.errors import InputError
+from ls3d.errors import InputError, check_positive
 
 #: Addresses that only this computer can reach.
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -29,9 +29,7 @@ class Limits:
     preview: float = 3
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise InputError(f"{value}: expected more than 0", argument=name)
+        check_positive(**vars(self))
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,11 @@ class ServeOptions:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        for name in ("queue", "workers", "keep"):
-            value = getattr(self, name)
-            if not value > 0:
-                raise InputError(f"{value}: expected more than 0", argument=name)
+        check_positive(queue=self.queue, workers=self.workers, keep=self.keep)
         if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
             raise InputError("expected printable ASCII characters", argument="token")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this computer can reach the server."""
+        return self.host.lower() in LOOPBACK

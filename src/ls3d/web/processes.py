@@ -38,7 +38,7 @@ class JobProcess:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        timer = threading.Timer(timeout, self._time_out)
+        timer = threading.Timer(min(timeout, threading.TIMEOUT_MAX), self._time_out)
         timer.daemon = True
         timer.start()
         try:

@@ -14,7 +14,7 @@ from ls3d.web.api import create_api
 from ls3d.web.folders import temporary_folder
 from ls3d.web.guard import Guard
 from ls3d.web.jobs import JobQueue
-from ls3d.web.options import LOOPBACK, ServeOptions
+from ls3d.web.options import ServeOptions
 from ls3d.web.page import add_page
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def create_app(jobs: JobQueue, options: ServeOptions) -> ASGIApp:
 
 def run(options: ServeOptions, ready: Callable[[str], None] | None = None) -> None:
     """See ``ls3d.web.serve``."""
-    if options.host not in LOOPBACK:
+    if not options.is_local:
         secret = "with a token" if options.token else "without a token: everybody who reaches it can use it"
         log.warning("the server listens on %s, not only for this computer, %s, unencrypted", options.host, secret)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -42,7 +43,7 @@ class ViewProtocol:
             raise InputError(f"{self.clips}: expected at least 1", argument="clips")
         if self.crops not in (1, 3):
             raise InputError(f"{self.crops}: expected 1 or 3", argument="crops")
-        if self.dense is not None and not self.dense > 0:
+        if self.dense is not None and not 0 < self.dense < math.inf:
             raise InputError(f"{self.dense:g}: expected a positive number of seconds", argument="dense")
         if self.convolutional == "frame" and self.crops != 1:
             raise InputError(f"{self.crops}: expected 1, since whole frames have no crops", argument="crops")
