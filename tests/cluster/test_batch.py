@@ -147,6 +147,30 @@ def test_a_video_that_fails_does_not_stop_the_others(videos: Path, tmp_path: Pat
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.mp4", "b.mkv"}
 
 
+@pytest.mark.parametrize(
+    ("command", "texts"),
+    [
+        ("interpolate", {"model": "nosuch"}),
+        ("interpolate", {"model": "blend", "factor": "1000"}),
+        ("enhance", {}),
+        ("classify", {"model": "nosuch"}),
+    ],
+)
+def test_arguments_that_are_wrong_for_all_videos_stop_the_batch(
+    videos: Path, tmp_path: Path, command: str, texts: dict[str, str]
+) -> None:
+    calls = [
+        make_call(command, str(video), str(tmp_path / "out" / video.name), texts) for video in sorted(videos.iterdir())
+    ]
+    executor = SimulatedExecutor(workers=1)
+    ended: list[BatchResult] = []
+    with pytest.raises(InputError):
+        run_batch(calls, executor, on_result=ended.append)
+    assert (len(executor.started), ended) == (1, [])
+    others = make_call("interpolate", str(videos / "a.mp4"), str(tmp_path / "out" / "c.mp4"), {"model": "blend"})
+    assert [result.status for result in run_batch([*calls, others], executor)] == ["failed", "failed", "done"]
+
+
 class CredentialsError(Exception):
     """What packages for URLs raise."""
 
@@ -340,12 +364,16 @@ def test_the_command(
     for arguments, sentence in (
         (("batch", tmp_path / "none.csv"), "no such file"),
         (("batch", videos, tmp_path / "new", "--option=factor"), "--option factor: expected NAME=VALUE"),
+        (("batch", videos, tmp_path / "new", "--option=model=nosuch"), "2 videos: 2 unfinished"),
+        (("batch", videos, tmp_path / "new", "--option=factor=1000"), "factor 1000: expected a number from 1"),
+        (("interpolate", videos, tmp_path / "new", *flags, "--factor", 1000), "--factor 1000: expected a number from"),
         (("interpolate", videos / "a.mp4", "-", *flags), "--cluster -: a pipe can't be divided among workers"),
         (("interpolate", videos / "a.mp4", tmp_path / "n.mp4", *flags, "--shard", "0/2"), "can't be combined with a"),
     ):
         status, output = ls3d(*arguments)
         assert status == 2
         assert sentence in output
+        assert output.count("error:") == 1
 
 
 def test_a_bug_in_one_video_is_shown_when_the_others_are_done(
