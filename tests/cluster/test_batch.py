@@ -392,3 +392,5 @@ def test_a_bug_in_one_video_is_shown_when_the_others_are_done(
     assert "2 videos: 1 done, 1 failed" in output
     assert "Traceback" not in output
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.mkv"]
+        (("denoise", tmp_path / "none.mp4", tmp_path / "n.mp4", "--cluster", 1), "none.mp4: no such file"),
+        (("denoise", videos / "a.mp4", tmp_path / "out" / "b.mkv", "--cluster", 1), "b.mkv exists; --overwrite"),

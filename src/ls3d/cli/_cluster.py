@@ -61,7 +61,8 @@ def run_and_show(calls: Sequence[Call], cluster: str, style: ProgressStyle, cpus
 
     def ended(result: BatchResult) -> None:
         results.append(result)
-        _show_result(result, style, messages)
+        if result.error is None or len(calls) > 1:  # that of a single one is raised
+            _show_result(result, style, messages)
 
     def summarize() -> None:
         statuses = [result.status for result in results]

@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ls3d.cluster.executors import Executor, Outcome
+from ls3d.cluster.executors import Executor, Failure, Outcome
 from ls3d.cluster.tasks import Resources, Task
 from ls3d.errors import InputError
 
 log = logging.getLogger(__name__)
+
+#: Errors of the system that another attempt can't avoid.
+_FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 class Work(Protocol):
@@ -77,6 +80,11 @@ class _Running:
 def active_videos(workers: int) -> int:
     """Number of videos in work at a time: enough that planning, one task at a time for each, keeps up with workers."""
     return max(8, 2 * workers)
+
+
+def _is_final(failure: Failure) -> bool:
+    """Whether the task would fail again."""
+    return not isinstance(failure.cause, OSError) or isinstance(failure.cause, _FINAL)
 
 
 class Scheduler:
@@ -185,7 +193,7 @@ class Scheduler:
                 state.work.fail(error)
             return state
         _, tries = self._tries.get(id(task), (task, 1))
-        is_final = ended.failure is not None and not isinstance(ended.failure.cause, OSError)
+        is_final = ended.failure is not None and _is_final(ended.failure)
         if tries < self._attempts and not is_final:
             reason = ended.lost or (ended.failure.message if ended.failure else "")
             log.warning(
