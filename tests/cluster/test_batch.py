@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -312,6 +313,23 @@ def test_a_video_is_classified(videos: Path, tmp_path: Path) -> None:
     network = create_model("r3d_18", num_classes=2, width=4)
     clip = {"frames": 2, "fps": 2.0, "size": [16, 16], "share": 0.875, "subtract_mean": False}
     save_weights(network, tmp_path / "weights.safetensors", classes=["dark", "light"], clip=clip)
+def test_a_download_has_its_time_before_its_name(
+    videos: Path, tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(videos, bucket)
+    replaced = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        replaced(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    place = Place(f"{bucket}/a.mp4", "out.mp4", tmp_path / "scratch")
+    with pytest.raises(KeyboardInterrupt):
+        place.local_source()
+    assert place.local_source().stat().st_mtime == 0
+
+
     model = str(tmp_path / "weights.safetensors")
     calls = [ClassifyCall(str(videos / "a.mp4"), str(tmp_path / "out" / "a.json"), model, device="cpu")]
     assert [result.status for result in run_batch(calls, SimulatedExecutor())] == ["done"]
