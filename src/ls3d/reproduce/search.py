@@ -35,8 +35,11 @@ DEPTHS = {10: (1, 1, 1, 1), 16: (2, 2, 2, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)
 #: Share of a frame's shorter side that the smallest training clip shows.
 _SMALLEST_SHARE = 0.7
 
-#: What the axes set, so that overrides can't.
-_KEYS_OF_AXES = ("data.fps", "data.size", "model.name", "model.arguments.blocks", "seed", "output", "kind")
+#: What the axes and ``frames`` set, so that overrides can't.
+_KEYS_OF_AXES = (
+    *("data.fps", "data.size", "data.frames", "model.name", "model.arguments.blocks", "model.arguments.frames"),
+    *("seed", "output", "kind"),
+)
 
 #: Called before each training with the number of finished ones, the number of all, and a description of the next.
 Progress = Callable[[int, int, str], None]
