@@ -33,7 +33,7 @@ def test_version() -> None:
         (("interpolate", EXAMPLE, "out.mp4", "--model", "vfi_l3sd"), "did you mean vfi_ls3d"),
         (("train", "bad.yaml"), "bad.yaml is not a recipe"),
         (("train", "no_such.yaml"), "no_such.yaml"),
-        (("reproduce", "table9"), "no table is called 'table9'"),
+        (("reproduce", "table9"), "table7, table8, gblend, gblend-kinetics"),
         (("reproduce", "table2", "--small"), "there is no recipe vfi/table2_baseline.yaml"),
         (("reproduce", "table2", "--json", "no_such_folder/out.json"), "there is no folder no_such_folder"),
         (("evaluate", "blend", "--protocol", "ucf101", "--data", "no_such_folder"), "no_such_folder"),

@@ -95,3 +95,6 @@ def test_the_table_has_the_rows_of_the_paper(
 def test_what_can_not_be_reproduced(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected at least one seed"):
         reproduce_blending("gblend", seeds=0, recipes=RECIPES, output=tmp_path)
+    for override in ("seed=7", "output=elsewhere"):
+        with pytest.raises(InputError, match=f"'{override}': seeds are counted from 0"):
+            reproduce_blending("gblend", [override], recipes=RECIPES, output=tmp_path)

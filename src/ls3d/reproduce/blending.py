@@ -18,6 +18,7 @@ from ls3d.errors import InputError, require
 from ls3d.files import atomic_write
 from ls3d.models import read_metadata
 from ls3d.models.recognition.fusion import LateFusionNet
+from ls3d.reproduce.plan import refuse_own_keys
 from ls3d.terminal import console
 from ls3d.training import load_recipe, train
 from ls3d.training.gradient_blending.recipe import GradientBlendingRecipe
@@ -136,6 +137,7 @@ def reproduce_blending(
         InputError: a recipe or the data are missing or unsuitable.
     """
     name, published = BLENDING_TABLES[table]
+    refuse_own_keys(overrides)
     seeds = range(seeds) if isinstance(seeds, int) else seeds
     if not seeds:
         raise InputError("expected at least one seed", argument="seeds")
