@@ -102,6 +102,19 @@ def test_what_the_search_sets_can_not_be_overridden(data: Path, override: str) -
         search_architectures(data, [override])
 
 
+def test_videos_to_validate_on_are_needed_before_the_first_training(data: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+    with pytest.raises(InputError, match="no video is left for the validation"):
+        search_architectures(
+            data,
+            [*TINY, "data.validation=[]"],
+            depth=[10],
+            output=tmp_path / "runs",
+            progress=lambda done, total, name: seen.append(name),
+        )
+    assert not seen
+
+
 def made() -> Search:
     results = [
         SearchResult(Architecture(convolution=name), 10**6 * (n + 1), 10**9, {0: 50.0, 1: 60.0}, {0: 90.0, 1: 90.0})
