@@ -37,6 +37,7 @@ def test_version() -> None:
         (("reproduce", "table2", "--small"), "there is no recipe vfi/table2_baseline.yaml"),
         (("reproduce", "table2", "--json", "no_such_folder/out.json"), "there is no folder no_such_folder"),
         (("evaluate", "blend", "--protocol", "ucf101", "--data", "no_such_folder"), "no_such_folder"),
+        (("shards", "make", "no_such_folder", "out", "--size", "0"), "--size 0: expected at least 1 byte"),
         (("summary", "no_such_model"), "no_such_model"),
         (("convert", "no_such.pth", "out.safetensors", "--model", "c3d"), "no_such.pth"),
     ],
