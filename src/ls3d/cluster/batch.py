@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -126,10 +127,14 @@ def _read_rows(path: Path, lines: Iterable[str]) -> list[Call]:
     missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
         raise InputError(f"{path}: expected the columns {', '.join(_COLUMNS)}; {', '.join(missing)} missing")
+    names = [_option_name(name) for name in rows.fieldnames or ()]
+    for name in names:
+        if name and names.count(name) > 1:
+            raise InputError(f"{path}: expected each column once; {name} is there {names.count(name)} times")
     for row in rows:
         if None in row or None in row.values():
             raise InputError(f"{path}, line {rows.line_num}: expected {len(rows.fieldnames or ())} values")
-        texts = {name.strip().removeprefix("--").replace("-", "_"): text.strip() for name, text in row.items()}
+        texts = {_option_name(name): text.strip() for name, text in row.items()}
         command = texts.pop("command")
         source = _from_folder(texts.pop("input"), path.parent)
         target = _from_folder(texts.pop("output"), path.parent)
@@ -138,6 +143,10 @@ def _read_rows(path: Path, lines: Iterable[str]) -> list[Call]:
         except InputError as error:
             raise InputError(f"{path}, line {rows.line_num}: {error}") from error
     return calls
+
+
+def _option_name(column: str) -> str:
+    return column.strip().removeprefix("--").replace("-", "_")
 
 
 def _from_folder(name: str, folder: Path) -> str:
@@ -174,9 +183,10 @@ def run_batch(
     places = [_place(call) for call in calls]
     seen: dict[str, str] = {}
     for place in places:
-        if place.target in seen:
-            raise InputError(f"{seen[place.target]} and {place.source} have the same output, {place.target}")
-        seen[place.target] = place.source
+        target = place.target if place.is_remote else os.path.realpath(place.target)
+        if target in seen:
+            raise InputError(f"{seen[target]} and {place.source} have the same output, {place.target}")
+        seen[target] = place.source
     enhanced = sum(isinstance(call, EnhanceCall) for call in calls)
     meter = _Meter(len(calls), enhanced, progress)
     works: list[Work] = []
