@@ -11,6 +11,7 @@ import os
 import signal
 from pathlib import Path
 from types import ModuleType
+from typing import Self
 
 
 class InputError(ValueError):
@@ -39,6 +40,9 @@ class OutputExistsError(InputError):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(f"{os.fspath(path)} exists; expected another name, unless it is to be overwritten")
         self.path = path
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str | os.PathLike[str]]]:
+        return type(self), (self.path,)  # by default, the whole message would become the path
 
 
 class TrainingStoppedError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -78,6 +79,7 @@ def test_a_table_of_jobs(tmp_path: Path) -> None:
     ("table", "sentence"),
     [
         ("input,output\na,b\n", "expected the columns command, input, output; command missing"),
+        ("command,input,output,fps,--fps\ninterpolate,a,b,30,60\n", "each column once; fps is there 2 times"),
         ("command,input,output\nscale,a,b\n", "line 2: scale: expected one of the commands interpolate"),
         ("command,input,output,crf\nupscale,a,b,\nupscale,a,b,x\n", "line 3: crf x: expected a whole number"),
         ("command,input,output,factor\ndenoise,a,b,2\n", "line 2: denoise has no option factor"),
@@ -147,6 +149,30 @@ def test_a_video_that_fails_does_not_stop_the_others(videos: Path, tmp_path: Pat
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.mp4", "b.mkv"}
 
 
+@pytest.mark.parametrize(
+    ("command", "texts"),
+    [
+        ("interpolate", {"model": "nosuch"}),
+        ("interpolate", {"model": "blend", "factor": "1000"}),
+        ("enhance", {}),
+        ("classify", {"model": "nosuch"}),
+    ],
+)
+def test_arguments_that_are_wrong_for_all_videos_stop_the_batch(
+    videos: Path, tmp_path: Path, command: str, texts: dict[str, str]
+) -> None:
+    calls = [
+        make_call(command, str(video), str(tmp_path / "out" / video.name), texts) for video in sorted(videos.iterdir())
+    ]
+    executor = SimulatedExecutor(workers=1)
+    ended: list[BatchResult] = []
+    with pytest.raises(InputError):
+        run_batch(calls, executor, on_result=ended.append)
+    assert (len(executor.started), ended) == (1, [])
+    others = make_call("interpolate", str(videos / "a.mp4"), str(tmp_path / "out" / "c.mp4"), {"model": "blend"})
+    assert [result.status for result in run_batch([*calls, others], executor)] == ["failed", "failed", "done"]
+
+
 class CredentialsError(Exception):
     """What packages for URLs raise."""
 
@@ -184,8 +210,13 @@ def test_progress_of_a_batch_that_also_classifies(videos: Path, tmp_path: Path) 
     assert (states[-1].done, states[-1].total) == (26, 26)
 
 
-def test_two_videos_with_one_output(videos: Path, tmp_path: Path) -> None:
-    calls = [EnhanceCall("denoise", videos / name, tmp_path / "out.mp4") for name in ("a.mp4", "b.mkv")]
+@pytest.mark.parametrize("name", ["out.mp4", "videos/../out.mp4", "./link/out.mp4"])
+def test_two_videos_with_one_output(name: str, videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    calls = [
+        EnhanceCall("denoise", videos / "a.mp4", tmp_path / "out.mp4"),
+        EnhanceCall("denoise", videos / "b.mkv", f"{tmp_path}/{name}"),
+    ]
     with pytest.raises(InputError, match=r"a\.mp4 and .*b\.mkv have the same output"):
         run_batch(calls, SimulatedExecutor())
     call = EnhanceCall("denoise", videos / "a.mp4", "nothing://out.mp4")
@@ -282,6 +313,23 @@ def test_a_source_is_downloaded_once(videos: Path, tmp_path: Path, bucket: str) 
     assert place.local_source().read_bytes() == b"another file"
 
 
+def test_a_download_has_its_time_before_its_name(
+    videos: Path, tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(videos, bucket)
+    replaced = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        replaced(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    place = Place(f"{bucket}/a.mp4", "out.mp4", tmp_path / "scratch")
+    with pytest.raises(KeyboardInterrupt):
+        place.local_source()
+    assert place.local_source().stat().st_mtime == 0
+
+
 def test_a_video_is_classified(videos: Path, tmp_path: Path) -> None:
     from ls3d.models import create_model, save_weights
 
@@ -340,12 +388,19 @@ def test_the_command(
     for arguments, sentence in (
         (("batch", tmp_path / "none.csv"), "no such file"),
         (("batch", videos, tmp_path / "new", "--option=factor"), "--option factor: expected NAME=VALUE"),
+        (("batch", videos, tmp_path / "new", "--option=crf=1", "--option=crf=2"), "--option crf=2: crf is given twice"),
+        (("batch", videos, tmp_path / "new", "--option=model=nosuch"), "2 videos: 2 unfinished"),
+        (("batch", videos, tmp_path / "new", "--option=factor=1000"), "factor 1000: expected a number from 1"),
+        (("interpolate", videos, tmp_path / "new", *flags, "--factor", 1000), "--factor 1000: expected a number from"),
+        (("denoise", tmp_path / "none.mp4", tmp_path / "n.mp4", "--cluster", 1), "none.mp4: no such file"),
+        (("denoise", videos / "a.mp4", tmp_path / "out" / "b.mkv", "--cluster", 1), "b.mkv exists; --overwrite"),
         (("interpolate", videos / "a.mp4", "-", *flags), "--cluster -: a pipe can't be divided among workers"),
         (("interpolate", videos / "a.mp4", tmp_path / "n.mp4", *flags, "--shard", "0/2"), "can't be combined with a"),
     ):
         status, output = ls3d(*arguments)
         assert status == 2
         assert sentence in output
+        assert output.count("error:") == 1
 
 
 def test_a_bug_in_one_video_is_shown_when_the_others_are_done(

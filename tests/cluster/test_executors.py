@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
 
 from ls3d.cluster import LocalExecutor, Resources
 from ls3d.cluster.executors import Failure
-from ls3d.errors import MissingExtraError
+from ls3d.enhance._arguments import NothingToDoError, UnusableModelError
+from ls3d.errors import InputError, MissingExtraError, OutputExistsError
 
 
 @pytest.mark.parametrize(
@@ -31,12 +33,31 @@ def test_processes_use_the_gpus_that_this_one_may(
     assert [executor._environment(index).get("CUDA_VISIBLE_DEVICES") for index in range(3)] == expected
 
 
-def test_a_package_that_is_missing_is_not_a_bug() -> None:
-    failure = Failure.of(MissingExtraError("onnxruntime is not installed: pip install 'ls3d[export]'"))
-    assert failure.kind == "missing"
-    error = failure.error()
-    assert isinstance(error, MissingExtraError)
-    assert str(error) == "onnxruntime is not installed: pip install 'ls3d[export]'"
+@pytest.mark.parametrize(
+    "error",
+    [
+        MissingExtraError("onnxruntime is not installed: pip install 'ls3d[export]'"),
+        InputError("3: expected 2", argument="factor"),
+        OutputExistsError("out.mp4"),
+        UnusableModelError("nosuch: there is no such model", argument="model"),
+        NothingToDoError("nothing to do"),
+        FileNotFoundError(2, "No such file or directory", "in.mp4"),
+        OSError("segment 3 is damaged"),
+    ],
+)
+def test_an_error_for_users_comes_back_as_it_was(error: Exception) -> None:
+    found = pickle.loads(pickle.dumps(Failure.of(error))).error()
+    assert type(found) is type(error)
+    assert (str(found), vars(found)) == (str(error), vars(error))
+    assert getattr(found, "filename", None) == getattr(error, "filename", None)
+
+
+def test_an_error_of_another_package_comes_back_as_one_of_python() -> None:
+    class OtherError(FileNotFoundError):
+        """Can't be pickled, as it is local."""
+
+    found = pickle.loads(pickle.dumps(Failure.of(OtherError("none.mp4")))).error()
+    assert (type(found), str(found)) == (FileNotFoundError, "none.mp4")
 
 
 def test_errors_of_ray_concern_one_task(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,6 +140,16 @@ def test_errors_of_input_are_final_and_those_of_the_system_are_not() -> None:
     assert (tried["wrong", 1], tried["broken", 1]) == (1, 4)
 
 
+@pytest.mark.parametrize("kind", [FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError])
+def test_errors_of_the_system_that_would_occur_again_are_final(kind: type[OSError]) -> None:
+    executor = SimulatedExecutor()
+    video = Steps("video", 1, {0: kind(1, "no", "in.mp4")})
+    Scheduler(executor).run([video])
+    assert len(executor.started) == 1
+    assert isinstance(video.error, kind)
+    assert video.error.filename == "in.mp4"
+
+
 @pytest.fixture(scope="module")
 def forty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     """A video of forty segments, and what one process makes of it."""

@@ -13,7 +13,7 @@ from helpers.labeled import write_gray_videos
 
 from ls3d.cli.main import main
 from ls3d.data.labeled import open_labeled_set
-from ls3d.data.shards import _write_shard, make_shards
+from ls3d.data.shards import ShardFrames, _write_shard, make_shards
 from ls3d.errors import InputError
 
 
@@ -132,6 +132,19 @@ def test_parts_of_files_are_refused(videos: Path, tmp_path: Path) -> None:
     table.write_text(f"path,label,start,end\n{path},dark,0.1,0.3\n")
     with pytest.raises(InputError, match="expected a whole video file"):
         make_shards(open_labeled_set(table), tmp_path / "shards")
+
+
+@pytest.mark.parametrize("name", ["a@home/v.mp4", "v@0-1.mp4", "no_suffix", "copy.mp4 (1)"])
+def test_names_of_whole_files(videos: Path, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    next(videos.rglob("*.mp4")).rename(file)
+    (tmp_path / "set.csv").write_text(f"path,label\n{name},dark\n")
+    make_shards(open_labeled_set(tmp_path / "set.csv"), tmp_path / "shards")
+    (video,) = open_labeled_set(tmp_path / "shards").videos
+    assert video.name == name
+    assert isinstance(video.frames, ShardFrames)
+    assert video.frames.member.path().read_bytes() == file.read_bytes()
 
 
 def test_the_command(

@@ -95,3 +95,17 @@ def test_the_table_has_the_rows_of_the_paper(
 def test_what_can_not_be_reproduced(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected at least one seed"):
         reproduce_blending("gblend", seeds=0, recipes=RECIPES, output=tmp_path)
+    for override in ("seed=7", "output=elsewhere"):
+        with pytest.raises(InputError, match=f"'{override}': seeds are counted from 0"):
+            reproduce_blending("gblend", [override], recipes=RECIPES, output=tmp_path)
+
+
+def test_videos_to_validate_on_are_needed_before_the_first_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ls3d.reproduce.blending.open_labeled_set", lambda *_: multimodal_set())
+    use_set(monkeypatch, multimodal_set())
+    monkeypatch.setattr("ls3d.reproduce.blending.train", None)
+    changes = [*TINY, "data.validation=[]"]
+    with pytest.raises(InputError, match="no video is left for the validation"):
+        reproduce_blending("gblend", changes, data=tmp_path / "videos", recipes=RECIPES, output=tmp_path / "runs")

@@ -96,9 +96,23 @@ def test_a_search_trains_once_and_reports(data: Path, tmp_path: Path, monkeypatc
         assert row["mean_top1"] in (0, 50, 100)
 
 
-def test_what_the_search_sets_can_not_be_overridden(data: Path) -> None:
-    with pytest.raises(InputError, match=r"'data.fps=3': the search sets this itself"):
-        search_architectures(data, ["data.fps=3"])
+@pytest.mark.parametrize("override", ["data.fps=3", "data.frames=16", "model.arguments.frames=16"])
+def test_what_the_search_sets_can_not_be_overridden(data: Path, override: str) -> None:
+    with pytest.raises(InputError, match=f"'{override}': the search sets this itself"):
+        search_architectures(data, [override])
+
+
+def test_videos_to_validate_on_are_needed_before_the_first_training(data: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+    with pytest.raises(InputError, match="no video is left for the validation"):
+        search_architectures(
+            data,
+            [*TINY, "data.validation=[]"],
+            depth=[10],
+            output=tmp_path / "runs",
+            progress=lambda done, total, name: seen.append(name),
+        )
+    assert not seen
 
 
 def made() -> Search:

@@ -13,6 +13,8 @@ from helpers.bombs import large_picture, many_frames
 from helpers.videos import Clip, decode, moving_picture, time_of
 from jsonschema import Draft202012Validator
 
+from ls3d.enhance import EnhanceReport
+from ls3d.enhance.options import QUALITIES
 from ls3d.web.options import Limits
 from ls3d.web.requests import ClassifyRequest, EnhanceRequest, JobRequest, SamplingRequest, Task
 from ls3d.web.worker import run_task
@@ -46,6 +48,31 @@ def test_enhancement_writes_lines_of_the_schema_and_the_frames(tmp_path: Path) -
     frames = decode(task.target)
     assert len(frames) == 8
     assert {(frame.width, frame.height) for frame in frames} == {(96, 64)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "smoother"),
+    [
+        ({"slow_motion": True}, True),
+        ({"slow_motion": True, "sigma": 5}, True),
+        ({"factor": 2}, True),
+        ({"fps": 60}, True),
+        ({"scale": 2}, False),
+    ],
+)
+def test_the_quality_is_that_of_new_frames(
+    fields: dict[str, Any], smoother: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def record(source: Path, target: Path, **arguments: Any) -> EnhanceReport:
+        given.update(arguments)
+        return EnhanceReport(str(target))
+
+    monkeypatch.setattr("ls3d.web.worker.enhance", record)
+    run(tmp_path, EnhanceRequest(**fields, quality="best"), Clip(2))
+    assert given["interpolation_model"] == (QUALITIES["best"] if smoother else None)
+    assert given["slow_motion"] == fields.get("slow_motion", False)
 
 
 def test_a_preview_is_the_beginning(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ls3d.cli._console import (
     shown_progress,
     terminable,
 )
-from ls3d.errors import first_line
+from ls3d.errors import InputError, MissingExtraError, first_line
 from ls3d.terminal import console, one_line
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def run_and_show(calls: Sequence[Call], cluster: str, style: ProgressStyle, cpus
         gpus: GPUs that it needs; 0 takes one if there are any.
 
     Raises:
-        SystemExit: a video has failed, or the work was interrupted.
+        InputError: see ``run_batch``, or it is the only video's.
+        SystemExit: a video of several has failed, or the work was interrupted.
     """
     from ls3d.cluster import Resources, open_executor, run_batch
     from ls3d.cluster.executors import is_for_users
@@ -60,7 +61,8 @@ def run_and_show(calls: Sequence[Call], cluster: str, style: ProgressStyle, cpus
 
     def ended(result: BatchResult) -> None:
         results.append(result)
-        _show_result(result, style, messages)
+        if result.error is None or len(calls) > 1:  # that of a single one is raised
+            _show_result(result, style, messages)
 
     def summarize() -> None:
         statuses = [result.status for result in results]
@@ -73,6 +75,10 @@ def run_and_show(calls: Sequence[Call], cluster: str, style: ProgressStyle, cpus
     except (KeyboardInterrupt, TerminatedError) as stop:
         summarize()
         raise SystemExit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from stop
+    except (InputError, MissingExtraError):
+        if len(calls) > 1:
+            summarize()
+        raise
     if len(calls) > 1:
         summarize()
     errors = [result.error for result in results if result.error is not None]

@@ -81,7 +81,10 @@ def _folder_calls(source: str, target: str, command: str, options: list[str], st
         name, equals, value = each.partition("=")
         if not equals:
             raise InputError(f"{each}: expected NAME=VALUE", argument="option")
-        texts[name.strip().replace("-", "_")] = value.strip()
+        name = name.strip().replace("-", "_")
+        if name in texts:
+            raise InputError(f"{each}: {name} is given twice", argument="option")
+        texts[name] = value.strip()
     if command == "classify":
         pairs = [(video, output.with_name(f"{output.name}.json")) for video, output in pairs]
     return [make_call(command, os.fspath(video), os.fspath(output), texts) for video, output in pairs]

@@ -121,10 +121,11 @@ def sentence(error: Exception) -> str:
 
 def _flag(argument: str) -> str:
     """What a Python argument is called on the command line; its own name if the command has no such parameter."""
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
-    parameters = next((group.commands[word].params for word in sys.argv[1:] if word in group.commands), [])
-    for parameter in parameters:
+    command = typer.main.get_command(app)
+    for word in sys.argv[1:]:
+        if isinstance(command, TyperGroup):
+            command = command.commands.get(word, command)
+    for parameter in command.params:
         if parameter.name == argument:
             is_flag = not isinstance(parameter, TyperArgument)
             return parameter.opts[0] if is_flag else parameter.metavar or argument.upper()

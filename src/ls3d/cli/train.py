@@ -129,6 +129,7 @@ def reproduce(
     from ls3d.errors import InputError
     from ls3d.reproduce import (
         BLENDING_TABLES,
+        TABLES,
         AccuracyReproduction,
         BlendingTable,
         Reproduction,
@@ -161,6 +162,8 @@ def reproduce(
                 output=output,
                 progress=progress,
             )
+        elif table not in (*TABLES, "table8"):
+            raise InputError(f"{table}: expected {', '.join((*TABLES, 'table8', *BLENDING_TABLES))}", argument="table")
         else:
             result = run(
                 table,

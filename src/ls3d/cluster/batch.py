@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from ls3d.cluster.tasks import ClassifyTask, Resources
 from ls3d.cluster.works import ClassifyWork, EnhanceWork
 from ls3d.enhance import EnhanceCall, EnhanceReport
 from ls3d.enhance.calls import FUNCTIONS
+from ls3d.enhance.files import concerns_all
 from ls3d.enhance.texts import read_call
 from ls3d.errors import InputError
 from ls3d.progress import Progress, ProgressCallback
@@ -125,10 +127,14 @@ def _read_rows(path: Path, lines: Iterable[str]) -> list[Call]:
     missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
         raise InputError(f"{path}: expected the columns {', '.join(_COLUMNS)}; {', '.join(missing)} missing")
+    names = [_option_name(name) for name in rows.fieldnames or ()]
+    for name in names:
+        if name and names.count(name) > 1:
+            raise InputError(f"{path}: expected each column once; {name} is there {names.count(name)} times")
     for row in rows:
         if None in row or None in row.values():
             raise InputError(f"{path}, line {rows.line_num}: expected {len(rows.fieldnames or ())} values")
-        texts = {name.strip().removeprefix("--").replace("-", "_"): text.strip() for name, text in row.items()}
+        texts = {_option_name(name): text.strip() for name, text in row.items()}
         command = texts.pop("command")
         source = _from_folder(texts.pop("input"), path.parent)
         target = _from_folder(texts.pop("output"), path.parent)
@@ -137,6 +143,10 @@ def _read_rows(path: Path, lines: Iterable[str]) -> list[Call]:
         except InputError as error:
             raise InputError(f"{path}, line {rows.line_num}: {error}") from error
     return calls
+
+
+def _option_name(column: str) -> str:
+    return column.strip().removeprefix("--").replace("-", "_")
 
 
 def _from_folder(name: str, folder: Path) -> str:
@@ -166,25 +176,46 @@ def run_batch(
         What happened to each video, in the order of the calls.
 
     Raises:
-        InputError: two videos have the same output, or a URL can't be used.
+        InputError: two videos have the same output, a URL can't be used, or all calls have the same arguments and one
+            of them is wrong for all videos, such as a model that doesn't exist.
+        MissingExtraError: likewise, a package that all of them need is not installed.
     """
     places = [_place(call) for call in calls]
     seen: dict[str, str] = {}
     for place in places:
-        if place.target in seen:
-            raise InputError(f"{seen[place.target]} and {place.source} have the same output, {place.target}")
-        seen[place.target] = place.source
+        target = place.target if place.is_remote else os.path.realpath(place.target)
+        if target in seen:
+            raise InputError(f"{seen[target]} and {place.source} have the same output, {place.target}")
+        seen[target] = place.source
     enhanced = sum(isinstance(call, EnhanceCall) for call in calls)
     meter = _Meter(len(calls), enhanced, progress)
     works: list[Work] = []
+    of_all: list[Exception] = []
+    are_alike = _are_alike(calls)
+
+    def ended(result: BatchResult) -> None:
+        if result.error is not None and are_alike and concerns_all(result.error):
+            of_all.append(result.error)
+        elif on_result is not None:
+            on_result(result)
+
     try:
         limit = active_videos(executor.workers) if active is None else active
-        Scheduler(executor, limit).run(_begun(calls, places, resources or Resources(), meter, works, on_result))
+        begun = _begun(calls, places, resources or Resources(), meter, works, ended)
+        Scheduler(executor, limit).run(begun, lambda: bool(of_all))
     finally:
         for work in works:
             if isinstance(work, EnhanceWork):
                 work.close()
+    if of_all:
+        raise of_all[0]
     return [_result(work) for work in works]
+
+
+def _are_alike(calls: Sequence[Call]) -> bool:
+    """Whether the calls differ in their sources and targets only."""
+    bare = [replace(call, source="", target="") for call in calls]
+    return all(each == bare[0] for each in bare)
 
 
 def _place(call: Call) -> Place:
@@ -201,7 +232,7 @@ def _begun(
     resources: Resources,
     meter: _Meter,
     works: list[Work],
-    on_result: Callable[[BatchResult], None] | None,
+    on_result: Callable[[BatchResult], None],
 ) -> Iterator[Work]:
     """The videos as work, each made when it can be begun, and added to ``works``."""
     for call, place in zip(calls, places, strict=True):
@@ -209,7 +240,7 @@ def _begun(
 
         def changed(index: int = len(works)) -> None:
             meter.show(works)
-            if on_result is not None and works[index].is_finished:
+            if works[index].is_finished:
                 on_result(_result(works[index]))
 
         if isinstance(call, EnhanceCall):

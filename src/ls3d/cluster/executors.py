@@ -25,36 +25,29 @@ class Failure:
 
     Attributes:
         message: of the exception.
-        argument: of an ``InputError``.
-        kind: ``"input"`` for an ``InputError``, ``"missing"`` for a ``MissingExtraError``, ``"system"`` for an
-            ``OSError``, ``"bug"`` for everything else.
         trace: the traceback.
+        cause: an exception like it, if its message is for users; None for a bug.
     """
 
     message: str
-    argument: str | None
-    kind: str
     trace: str
+    cause: Exception | None = None
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
         """Describe an exception."""
         trace = "".join(traceback.format_exception(error))
-        if isinstance(error, InputError):
-            return cls(error.message, error.argument, "input", trace)
-        if isinstance(error, MissingExtraError):
-            return cls(str(error), None, "missing", trace)
-        return cls(str(error), None, "system" if isinstance(error, OSError) else "bug", trace)
+        return cls(str(error), trace, _like(error) if is_for_users(error) else None)
 
     def error(self) -> Exception:
         """An exception like the one that was described."""
-        if self.kind == "input":
-            return InputError(self.message, argument=self.argument)
-        if self.kind == "missing":
-            return MissingExtraError(self.message)
-        if self.kind == "system":
-            return OSError(self.message)
-        return RuntimeError(f"{self.message}\n{self.trace}")
+        return self.cause or RuntimeError(f"{self.message}\n{self.trace}")
+
+
+def _like(error: Exception) -> Exception:
+    """The exception itself if it is ours or Python's; for one of another package, one of its first such base."""
+    kind = next(base for base in type(error).__mro__ if base.__module__.partition(".")[0] in ("ls3d", "builtins"))
+    return error if kind is type(error) else kind(str(error))
 
 
 def is_for_users(error: Exception) -> bool:

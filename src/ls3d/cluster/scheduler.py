@@ -11,15 +11,18 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ls3d.cluster.executors import Executor, Outcome
+from ls3d.cluster.executors import Executor, Failure, Outcome
 from ls3d.cluster.tasks import Resources, Task
 from ls3d.errors import InputError
 
 log = logging.getLogger(__name__)
+
+#: Errors of the system that another attempt can't avoid.
+_FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 class Work(Protocol):
@@ -79,6 +82,11 @@ def active_videos(workers: int) -> int:
     return max(8, 2 * workers)
 
 
+def _is_final(failure: Failure) -> bool:
+    """Whether the task would fail again."""
+    return not isinstance(failure.cause, OSError) or isinstance(failure.cause, _FINAL)
+
+
 class Scheduler:
     """Runs the tasks of videos on an executor.
 
@@ -99,14 +107,15 @@ class Scheduler:
         self._submitted = 0
         self._tries: dict[int, tuple[Task, int]] = {}  # by the identity of the task
 
-    def run(self, works: Iterable[Work]) -> None:
+    def run(self, works: Iterable[Work], is_useless: Callable[[], bool] = lambda: False) -> None:
         """Do all work. What fails is reported to the video itself.
 
         Args:
             works: is consumed when videos can be begun.
+            is_useless: whether what is left need not be done; asked after every task.
         """
         following = iter(works)
-        while True:
+        while not is_useless():
             self._begin(following)
             self._fill()
             if not self._running:
@@ -184,7 +193,7 @@ class Scheduler:
                 state.work.fail(error)
             return state
         _, tries = self._tries.get(id(task), (task, 1))
-        is_final = ended.failure is not None and ended.failure.kind != "system"
+        is_final = ended.failure is not None and _is_final(ended.failure)
         if tries < self._attempts and not is_final:
             reason = ended.lost or (ended.failure.message if ended.failure else "")
             log.warning(

@@ -126,7 +126,6 @@ def _download(url: str, folder: Path) -> Path:
                 continue
             if not target.exists():
                 _get(files, path, target)
-                os.utime(target, (0, 0))  # the time is a part of the fingerprint of large files
     return target
 
 
@@ -134,6 +133,7 @@ def _get(files: Any, path: str, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         files.get_file(path, os.fspath(temporary))
+        os.utime(temporary, (0, 0))  # the time is a part of the fingerprint of large files
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ls3d.cluster.storage import Place, RemoteWorkspace, upload
 from ls3d.enhance import EnhanceCall, EnhanceReport
+from ls3d.enhance._arguments import UnusableModelError
 from ls3d.enhance._job import Job
 from ls3d.enhance._plan import SegmentPlan, plan_segments
 from ls3d.enhance._segments import Segment
@@ -218,7 +219,13 @@ class ClassifyTask:
 
 
 def _load_classifier(model: str, device: str) -> Classifier:
-    return Classifier(load_recognition_model(model), device)
+    try:
+        network = load_recognition_model(model)
+    except InputError as error:
+        raise UnusableModelError(error.message, argument=error.argument) from error
+    except FileNotFoundError as error:
+        raise UnusableModelError(str(error)) from error
+    return Classifier(network, device)
 
 
 class _Recent(Generic[T]):

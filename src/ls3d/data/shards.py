@@ -174,7 +174,7 @@ def load_shards(folder: Path, short_side: int | None = None) -> LabeledSet:
 
 
 def _whole_file(video: LabeledVideo) -> Path:
-    if isinstance(video.frames, FileFrames) and "@" not in video.name and video.frames.start == 0:
+    if isinstance(video.frames, FileFrames) and Path(video.name).name == video.frames.path.name:
         return video.frames.path
     raise InputError(f"{video.name}: expected a whole video file; shards can't hold parts of files or decoded videos")
 
@@ -252,7 +252,7 @@ def _video(folder: Path, entry: dict[str, Any], classes: int, short_side: int | 
     shard, offset, size, suffix, sha256 = (entry[key] for key in ("shard", "offset", "size", "suffix", "sha256"))
     if Path(shard).name != shard or not 0 <= entry["label"] < classes or min(offset, size) < 0:
         raise ValueError(f"{entry['name']}: wrong values")
-    if not (len(sha256) == 64 and sha256.isalnum()) or not suffix.removeprefix(".").isalnum():
+    if not (len(sha256) == 64 and sha256.isalnum()) or Path(sha256 + suffix).name != sha256 + suffix:
         raise ValueError(f"{entry['name']}: wrong values")
     member = Member(folder / shard, int(offset), int(size), suffix, sha256)
     frames = ShardFrames(member, float(entry["duration"]), short_side)

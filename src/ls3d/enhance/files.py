@@ -16,7 +16,7 @@ from typing import Literal
 
 from ls3d.enhance._arguments import NothingToDoError, UnusableModelError
 from ls3d.enhance.report import EnhanceReport
-from ls3d.errors import InputError
+from ls3d.errors import InputError, MissingExtraError
 from ls3d.video.names import UnusableEncoderError, container_of, is_image
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ PathLike = str | os.PathLike[str]
 #: Arguments whose errors don't depend on the file: they stop the list.
 _ARGUMENTS_OF_ALL = frozenset(
     {"factor", "fps", "scale", "width", "height", "fit", "sigma", "quality", "model", "device", "precision", "preset"}
-    | {"denoising_model", "super_resolution_model", "interpolation_model"}
+    | {"denoising_model", "super_resolution_model", "interpolation_model", "stride"}
 )
 
 _NAMES_SHOWN = 5
@@ -83,7 +83,7 @@ def enhance_files(
             target.parent.mkdir(exist_ok=True)
             result = FileResult(source, target, job(source, target))
         except (InputError, OSError) as error:
-            if _concerns_all(error):
+            if concerns_all(error):
                 raise
             result = FileResult(source, target, error=error)
         finally:
@@ -93,9 +93,9 @@ def enhance_files(
         yield result
 
 
-def _concerns_all(error: InputError | OSError) -> bool:
-    """Whether an error doesn't depend on the file."""
-    return isinstance(error, (NothingToDoError, UnusableModelError, UnusableEncoderError)) or (
+def concerns_all(error: Exception) -> bool:
+    """Whether an error doesn't depend on the file, so that all files of a list would fail with it."""
+    return isinstance(error, (NothingToDoError, UnusableModelError, UnusableEncoderError, MissingExtraError)) or (
         isinstance(error, InputError) and error.argument in _ARGUMENTS_OF_ALL
     )
 

@@ -18,9 +18,11 @@ from ls3d.errors import InputError, require
 from ls3d.files import atomic_write
 from ls3d.models import read_metadata
 from ls3d.models.recognition.fusion import LateFusionNet
+from ls3d.reproduce.plan import refuse_own_keys
 from ls3d.terminal import console
 from ls3d.training import load_recipe, train
 from ls3d.training.gradient_blending.recipe import GradientBlendingRecipe
+from ls3d.training.recognition.loaders import open_split
 
 #: Overlay of the recipe of each row to its title, in the order of the paper.
 _METHODS = {
@@ -135,6 +137,7 @@ def reproduce_blending(
     Raises:
         InputError: a recipe or the data are missing or unsuitable.
     """
+    refuse_own_keys(overrides)
     name, published = BLENDING_TABLES[table]
     seeds = range(seeds) if isinstance(seeds, int) else seeds
     if not seeds:
@@ -145,6 +148,8 @@ def reproduce_blending(
         classes = len(open_labeled_set(data).classes)
         changes += [f"data.root={json.dumps(os.fspath(data))}", f"model.arguments.num_classes={classes}"]
     known = _load(path, changes)
+    if not open_split(known.data).validation:
+        raise InputError(f"{known.data.root}: no video is left for the validation")
     network = known.model.outline()
     assert isinstance(network, LateFusionNet)
     modalities = network.traits.modalities
@@ -156,8 +161,6 @@ def reproduce_blending(
             progress(number, len(runs), f"{row.title}, seed {seed}")
         folder = json.dumps(os.fspath(Path(output) / table / row.method / f"seed{seed}"))
         metadata = read_metadata(train(_load(f"{path}+{row.method}", [*changes, f"seed={seed}", f"output={folder}"])))
-        if "top1" not in metadata["metrics"]:
-            raise InputError(f"{known.data.root}: no video is left for the validation")
         row.top1[seed] = metadata["metrics"]["top1"]
         row.weights[seed] = metadata["blending"][-1]["weights"]
     return BlendingTable(table, known.optimization.steps, rows, versions("lightning"))

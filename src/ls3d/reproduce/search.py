@@ -23,6 +23,7 @@ from ls3d.files import atomic_write
 from ls3d.models import read_metadata
 from ls3d.models.summary import summarize
 from ls3d.training import recipe_for_videos, train
+from ls3d.training.recognition.loaders import open_split
 from ls3d.training.recognition.recipe import ClassificationRecipe
 
 #: Networks by kind of convolution. 2D: the first layer spans the clip. Mixed: 3D in the first two groups, then 2D.
@@ -35,8 +36,11 @@ DEPTHS = {10: (1, 1, 1, 1), 16: (2, 2, 2, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)
 #: Share of a frame's shorter side that the smallest training clip shows.
 _SMALLEST_SHARE = 0.7
 
-#: What the axes set, so that overrides can't.
-_KEYS_OF_AXES = ("data.fps", "data.size", "model.name", "model.arguments.blocks", "seed", "output", "kind")
+#: What the axes and ``frames`` set, so that overrides can't.
+_KEYS_OF_AXES = (
+    *("data.fps", "data.size", "data.frames", "model.name", "model.arguments.blocks", "model.arguments.frames"),
+    *("seed", "output", "kind"),
+)
 
 #: Called before each training with the number of finished ones, the number of all, and a description of the next.
 Progress = Callable[[int, int, str], None]
@@ -229,13 +233,13 @@ def search_architectures(
     points = [(point, seed) for point in grid for seed in range(seeds)]
     changes = [f"data.frames={frames}", *overrides]
     recipes = [make_recipe(data, point, grid, seed, Path(output), changes) for point, seed in points]
+    if not open_split(recipes[0].data).validation:
+        raise InputError(f"{os.fspath(data)}: no video is left for the validation")
     results: list[SearchResult] = []
     for number, ((point, seed), recipe) in enumerate(zip(points, recipes, strict=True)):
         if progress:
             progress(number, len(points), f"{point}, seed {seed}")
         scores = read_metadata(train(recipe))["metrics"]
-        if "top1" not in scores:
-            raise InputError(f"{os.fspath(data)}: no video is left for the validation")
         if seed == 0:
             results.append(_count(point, recipe))
         results[-1].top1[seed] = scores["top1"]

@@ -27,7 +27,7 @@ class EnhanceRequest:
     Attributes:
         sigma: level of the noise, or ``"auto"``; None for no denoising.
         scale: how many times larger; None for no enlargement.
-        factor: how many times more frames.
+        factor: how many times more frames; None with ``slow_motion`` is 2.
         fps: frames per second, instead of a factor.
         slow_motion: keep the frame rate, so that the video gets longer.
         quality: of new frames, as for ``ls3d interpolate``.
@@ -49,7 +49,7 @@ class EnhanceRequest:
     format: Format = "mp4"
 
     def __post_init__(self) -> None:
-        if self.sigma is self.scale is self.factor is self.fps is None:
+        if self.sigma is self.scale is self.factor is self.fps is None and not self.slow_motion:
             raise InputError("nothing to do: expected sigma, scale, factor or fps")
         if self.fps is not None and (self.factor is not None or self.slow_motion):
             raise InputError(f"{self.fps:g}: can't be combined with a factor or slow motion", argument="fps")

@@ -126,7 +126,7 @@ def _limited(show: ProgressCallback, limits: Limits) -> ProgressCallback:
 
 
 def _enhance(task: Task, request: EnhanceRequest, show: ProgressCallback) -> dict[str, Any]:
-    smoother = request.factor is not None or request.fps is not None
+    smoother = request.slow_motion or request.factor is not None or request.fps is not None
     options = EnhanceOptions(device=task.device, max_pixels=task.limits.max_pixels, codec="h264", overwrite=True)
     report = enhance(
         task.source,
