@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from ls3d.cli._console import SOME_FAILED, show_failure, terminable
 from ls3d.cli.enhance import standard_stream
+from ls3d.files import check_folder_of
 from ls3d.terminal import console
 
 if TYPE_CHECKING:
@@ -123,8 +124,7 @@ class _Outputs:
         from ls3d.recognition import Annotation
 
         for name, file in self.named().items():
-            if not file.parent.is_dir():
-                raise InputError(f"{file} can't be written: there is no folder {file.parent}", argument=name)
+            check_folder_of(file, name)
             if name in ("plot", "annotate") and len(files) > 1:
                 raise InputError(f"{file}: expected a single video, not {len(files)}", argument=name)
         if self.plot is not None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ls3d.files import check_folder_of
 from ls3d.terminal import console
 
 
@@ -36,8 +37,7 @@ def features(
 
     if output.suffix != ".npz":
         raise InputError(f"{output}: expected the suffix .npz", argument="output")
-    if not output.parent.is_dir():
-        raise InputError(f"{output} can't be written: there is no folder {output.parent}", argument="output")
+    check_folder_of(output, "output")
     name = TextColumn("{task.description}", markup=False)
     shown = console(stderr=True)
     bar = Progress(name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=shown, transient=True)

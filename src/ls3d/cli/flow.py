@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ls3d.files import check_folder_of
 from ls3d.terminal import console
 
 
@@ -43,11 +44,10 @@ def flow(
 
     Example: ls3d flow holiday.mp4 --output flow.mp4
     """
-    from ls3d.errors import InputError, OutputExistsError
+    from ls3d.errors import OutputExistsError
     from ls3d.recognition import write_flow
 
-    if not output.parent.is_dir():
-        raise InputError(f"{output} can't be written: there is no folder {output.parent}", argument="output")
+    check_folder_of(output, "output")
     if output.exists() and not overwrite:
         raise OutputExistsError(output)
     count = write_flow(video, output, method=method.value, fps=fps, short_side=short_side, largest=largest)

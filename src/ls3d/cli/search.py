@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from ls3d.cli.train import Overrides, shown_stop, silence_notices
+from ls3d.files import check_folder_of
 from ls3d.terminal import console
 
 if TYPE_CHECKING:
@@ -42,13 +43,12 @@ def search(
 
     Example: ls3d search videos --depth 10 --depth 18 --convolution 2d --convolution 3d optimization.steps=1000
     """
-    from ls3d.errors import InputError
     from ls3d.evaluation.figure import check_figure_path
     from ls3d.reproduce import search_architectures
     from ls3d.training.processes import is_main_process
 
-    if json is not None and not json.parent.is_dir():
-        raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
+    if json is not None:
+        check_folder_of(json, "json")
     if plot is not None:
         check_figure_path(plot)
     silence_notices()

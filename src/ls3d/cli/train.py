@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ls3d.files import check_folder_of
 from ls3d.terminal import console
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Values to change, as section.key=value.")]
@@ -138,8 +139,8 @@ def reproduce(
     from ls3d.reproduce import reproduce as run
     from ls3d.training.processes import is_main_process
 
-    if json is not None and not json.parent.is_dir():
-        raise InputError(f"{json} can't be written: there is no folder {json.parent}", argument="json")
+    if json is not None:
+        check_folder_of(json, "json")
     silence_notices()
     shown = console(stderr=True)
     changes = overrides or ()

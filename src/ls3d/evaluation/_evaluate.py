@@ -19,6 +19,7 @@ from ls3d.evaluation.page import write_page
 from ls3d.evaluation.protocol import ClipScore, ClipScorer, Protocol
 from ls3d.evaluation.registry import get_protocol
 from ls3d.evaluation.report import EvaluationReport
+from ls3d.files import check_folder_of
 from ls3d.inference import resolve_device
 from ls3d.models import Network, load_model
 
@@ -64,8 +65,7 @@ def evaluate(
     for path in (json_path, html_path):
         if path is None:
             continue
-        if not Path(path).parent.is_dir():
-            raise InputError(f"{os.fspath(path)} can't be written: there is no folder {Path(path).parent}")
+        check_folder_of(path)
         if Path(path).is_dir():
             raise InputError(f"{os.fspath(path)} can't be written: it is a folder")
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol

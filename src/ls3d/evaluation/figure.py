@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ls3d.errors import InputError, require
-from ls3d.files import atomic_write
+from ls3d.files import atomic_write, check_folder_of
 
 
 def check_figure_path(path: str | os.PathLike[str], argument: str = "plot") -> None:
@@ -22,8 +22,7 @@ def check_figure_path(path: str | os.PathLike[str], argument: str = "plot") -> N
         InputError: there is no such folder, or Matplotlib doesn't write this format.
     """
     target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError(f"{target} can't be written: there is no folder {target.parent}", argument=argument)
+    check_folder_of(target, argument)
     formats = new_figure(1, 1).canvas.get_supported_filetypes()
     if target.suffix.lower().removeprefix(".") not in formats:
         raise InputError(f"{target}: expected a suffix of {', '.join(sorted(formats))}", argument=argument)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ls3d._version import __version__
 from ls3d.errors import InputError, OutputExistsError
+from ls3d.files import check_folder_of
 from ls3d.models import EnhancementNetwork, InterpolationNetwork, Network, RecognitionNet, load_model
 from ls3d.models.network import Modality
 from ls3d.models.recognition.c3d import C3D
@@ -121,8 +122,7 @@ def prepare(
         raise InputError(f"{path}: expected a name that ends with {suffix}", argument="path")
     if target_path.exists() and not overwrite:
         raise OutputExistsError(target_path)
-    if not target_path.parent.is_dir():
-        raise InputError(f"{path} can't be written: there is no folder {target_path.parent}", argument="path")
+    check_folder_of(path, "path")
     network = (model if isinstance(model, Network) else load_model(model)).eval()
     _check_length(network, length)
     chosen = times_of(network, times)

@@ -15,6 +15,7 @@ from ls3d.data.labeled import LabeledSet, LabeledVideo, open_labeled_set, warn_o
 from ls3d.errors import InputError
 from ls3d.evaluation.recognition.report import RecognitionReport, VideoScore
 from ls3d.evaluation.recognition.views import ViewProtocol
+from ls3d.files import check_folder_of
 from ls3d.inference import Classifier, Precision
 from ls3d.models import Network, RecognitionNet, load_model
 
@@ -55,8 +56,8 @@ def evaluate_recognition(
         InputError: the network doesn't classify clips, its classes are not those of the videos, there is no such
             device or group, no video can be decoded, or the folder of the report doesn't exist.
     """
-    if json_path is not None and not Path(json_path).parent.is_dir():
-        raise InputError(f"{os.fspath(json_path)} can't be written: there is no folder {Path(json_path).parent}")
+    if json_path is not None:
+        check_folder_of(json_path)
     protocol = protocol or ViewProtocol()
     network = model if isinstance(model, Network) else load_model(model)
     name = network.name if isinstance(model, Network) else Path(model).name

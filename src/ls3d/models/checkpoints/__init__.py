@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ls3d.errors import InputError
+from ls3d.files import check_folder_of
 from ls3d.models.checkpoints import i3d_jax, mmaction2, pytorchvideo, resnets3d, slowfast, torchvision, vmz
 from ls3d.models.checkpoints._architecture import infer_architecture
 from ls3d.models.checkpoints._state import find_state, read_checkpoint
@@ -117,8 +118,7 @@ def convert_checkpoint(
 def _check_output(checkpoint: Path, output: Path) -> None:
     if output.suffix != SUFFIX:
         raise InputError(f"{output}: expected the suffix {SUFFIX}", argument="output")
-    if not output.parent.is_dir():
-        raise InputError(f"{output}: there is no folder {output.parent}", argument="output")
+    check_folder_of(output, "output")
     if output.exists() and checkpoint.exists() and output.samefile(checkpoint):
         raise InputError(f"{output}: expected another file than the checkpoint", argument="output")
 
