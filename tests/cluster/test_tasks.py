@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_errors_of_the_encoder_are_not_bugs(tmp_path: Path, monkeypatch: pytest.
     for task in (first, JoinTask(first.job, first.place, (), False, 0.0, 0)):
         failure = perform(task)
         assert isinstance(failure, Failure)
-        assert failure.kind == "input"
+        assert isinstance(failure.cause, InputError)
         assert failure.message == f"{first.place.target} can't be written with h264 (Invalid argument)"
 
 
@@ -75,4 +76,4 @@ def test_errors_of_the_encoder_are_not_bugs(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("name", ["cpus", "gpus"])
 def test_resources_that_can_not_be_had(name: str, number: float) -> None:
     with pytest.raises(InputError, match=f"{name} {number:g}: expected a finite number, 0 or more"):
-        Resources(**{name: number})
+        replace(Resources(), **{name: number})

@@ -113,7 +113,7 @@ def content_of(clip: Clip) -> str | None:
             return None
     elif hasattr(clip, "frames"):
         digest.update(f"{clip.frames.shape}".encode())
-        digest.update(np.ascontiguousarray(clip.frames).reshape(-1))
+        digest.update(np.ascontiguousarray(clip.frames).data)
     else:
         return None
     return digest.hexdigest()
