@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,5 +74,6 @@ def test_errors_of_the_encoder_are_not_bugs(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("number", [-1, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["cpus", "gpus"])
 def test_resources_that_can_not_be_had(name: str, number: float) -> None:
+    wrong: dict[str, Any] = {name: number}
     with pytest.raises(InputError, match=f"{name} {number:g}: expected a finite number, 0 or more"):
-        replace(Resources(), **{name: number})
+        Resources(**wrong)
