@@ -273,7 +273,6 @@ def _audio_seconds(path: Path) -> Fraction:
         ({"model": "nothing"}, "nothing"),
         ({"model": "bicubic"}, "super-resolution"),
         ({"options": EnhanceOptions(device="warp")}, "device warp"),
-        ({"options": EnhanceOptions(codec="flash")}, "flash"),
         ({"options": EnhanceOptions(codec="ffv1", crf=3)}, "crf 3"),
         ({"options": EnhanceOptions(start=99)}, "start 99"),
     ],
