@@ -8,7 +8,7 @@ from dataclasses import fields
 from fractions import Fraction
 from typing import Any, get_type_hints
 
-from ls3d.enhance.calls import EnhanceCall, Function
+from ls3d.enhance.calls import ARGUMENTS, EnhanceCall, Function
 from ls3d.enhance.options import QUALITIES, EnhanceOptions
 from ls3d.errors import InputError
 from ls3d.video.names import read_encoder_options
@@ -20,17 +20,6 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,18}/[0-9]{1,18}|[0-9]{0,18}\.?[0-9]{0,18}
 _EXAMPLES = {"fps": "60, 23.976 or 60000/1001", "times": "0.5 or 1/3"}
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
-#: The arguments of each function.
-_INTERPOLATION = ("factor", "fps", "slow_motion")
-_SIZE = ("scale", "width", "height", "fit")
-_MODELS = ("denoising_model", "super_resolution_model", "interpolation_model")
-_ARGUMENTS: dict[Function, tuple[str, ...]] = {
-    "interpolate": (*_INTERPOLATION, "model"),
-    "upscale": (*_SIZE, "model"),
-    "denoise": ("sigma", "model"),
-    "enhance": ("sigma", *_SIZE, *_INTERPOLATION, *_MODELS),
-}
 
 
 def read_fraction(text: str | None, argument: str) -> Fraction | None:
@@ -102,7 +91,7 @@ def read_call(function: Function, source: str, target: str, texts: Mapping[str, 
         if name == "quality" and function in ("interpolate", "enhance"):
             key = "model" if function == "interpolate" else "interpolation_model"
             arguments[key] = QUALITIES.get(text) or _refuse(text, "quality", f"{' or '.join(QUALITIES)}")
-        elif name in _ARGUMENTS[function]:
+        elif name in ARGUMENTS[function]:
             arguments[name] = _read_argument(name, text)
         elif name in names:
             options[name] = _read_option(name, text, hints[name])
