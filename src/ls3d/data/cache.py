@@ -156,17 +156,21 @@ def _default_cache() -> Path:
 
 def _decoded_file(clip: FileClip, folder: Path, size: tuple[int, int] | None) -> Path:
     """The ``.npy`` file with the frames of a clip; the clip is decoded if there is none yet."""
-    target = folder / f"{Path(clip.name).stem}-{_cache_key(clip, size)}.npy"
+    target = folder / f"{Path(clip.name).stem}-{files_key(clip.paths, size)}.npy"
     if not target.exists():
         with atomic_write(target) as temporary:
             _decode(clip, size, temporary)
     return target
 
 
-def _cache_key(clip: FileClip, size: tuple[int, int] | None) -> str:
-    """Changes with the path, size or modification time of any file of the clip, and with ``size``."""
+def files_key(paths: Sequence[Path], size: tuple[int, int] | None = None) -> str:
+    """What changes with the path, size or modification time of any of the files, and with ``size``.
+
+    Raises:
+        OSError: a file is missing.
+    """
     parts = []
-    for path in clip.paths:
+    for path in paths:
         status = path.stat()
         parts.append(f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}")
     if size:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ls3d.data import Clip
+from ls3d.data.cache import files_key
 from ls3d.errors import InputError
 from ls3d.evaluation.protocol import ClipScore
 from ls3d.files import atomic_write, exclusive, remove_leftovers
@@ -101,21 +102,15 @@ def content_of(clip: Clip) -> str | None:
 
     None if the clip has neither or a file is missing; then its score can't be used again.
     """
-    digest = hashlib.sha256()
     if hasattr(clip, "paths"):
         try:
-            for path in clip.paths:
-                status = path.stat()
-                digest.update(
-                    f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}\n".encode(errors="surrogateescape")
-                )
+            return files_key(clip.paths)
         except OSError:
             return None
-    elif hasattr(clip, "frames"):
-        digest.update(f"{clip.frames.shape}".encode())
-        digest.update(np.ascontiguousarray(clip.frames).data)
-    else:
+    if not hasattr(clip, "frames"):
         return None
+    digest = hashlib.sha256(f"{clip.frames.shape}".encode())
+    digest.update(np.ascontiguousarray(clip.frames).data)
     return digest.hexdigest()
 
 

@@ -81,9 +81,7 @@ class GradientBlendingRecipe(BaseClassificationRecipe):
             raise ValueError(f"the model {self.model.name} is no late fusion of networks, such as late_fusion is")
         self.check_offset_limit(network)
         for modality in network.traits.modalities:
-            tower = network.tower(modality)
-            if tower.traits.clip_length not in (None, self.data.frames):
-                raise ValueError(f"data.frames is {self.data.frames}, {tower.name} needs {tower.traits.clip_length}")
+            self.check_clip_length(network.tower(modality))
         weights = self.blending.weights
         if isinstance(weights, str) and len(network.heads) == 1:
             raise ValueError("blending.weights needs model.arguments.unimodal_heads=true, and more than one modality")

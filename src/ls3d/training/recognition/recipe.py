@@ -199,6 +199,12 @@ class BaseClassificationRecipe(BaseRecipe):
         """Parts of a batch."""
         return self.optimization.accumulate
 
+    def check_clip_length(self, network: RecognitionNet) -> None:
+        """Raise ``ValueError`` if ``network`` takes clips of another number of frames."""
+        length = network.traits.clip_length
+        if length not in (None, self.data.frames):
+            raise ValueError(f"data.frames is {self.data.frames}, {network.name} needs {length}")
+
 
 class ClassificationRecipe(BaseClassificationRecipe):
     """A recipe that trains a network to name the class of a video.
@@ -226,11 +232,9 @@ class ClassificationRecipe(BaseClassificationRecipe):
     @model_validator(mode="after")
     def _check_network(self) -> Self:
         network = self.model.outline()
-        name = self.model.name
         if not isinstance(network, RecognitionNet) or network.traits.modalities != ("clip",):
-            raise ValueError(f"the model {name} is for {network.traits.task}, the recipe's kind is {self.kind}")
-        if network.traits.clip_length not in (None, self.data.frames):
-            raise ValueError(f"data.frames is {self.data.frames}, {name} needs {network.traits.clip_length}")
+            raise ValueError(f"the model {self.model.name} is for {network.traits.task}, the recipe's kind is {self.kind}")
+        self.check_clip_length(network)
         self.check_offset_limit(network)
         return self
 
