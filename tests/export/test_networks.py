@@ -181,13 +181,13 @@ def test_networks_that_search_may_differ_in_few_values(changed: int, by: float, 
 
     clip = torch.rand(1, 3, 2, 30, 30)  # a thousandth is 5.4 values
     signature = Signature(nn.Identity(), {"frames": clip}, {"frames": {3: "height"}}, "restored")
-    comparison = compare(run, signature, (), searches=searches)
+    comparison = compare(run, signature, ())
     if by < 1e-3 or (searches and changed == 1 and not math.isnan(by)):
-        report = comparison.report("net", Path("net.onnx"), "a runtime", ())
+        report = comparison.report("net", Path("net.onnx"), "a runtime", (), searches=searches)
         assert report.share_beyond == pytest.approx(0 if by < 1e-3 else changed / clip.numel())
     else:
         with pytest.raises(InputError, match=r"a runtime's output differs from PyTorch's by (0.5|nan)"):
-            comparison.report("net", Path("net.onnx"), "a runtime", ())
+            comparison.report("net", Path("net.onnx"), "a runtime", (), searches=searches)
 
 
 def test_metadata_of_another_network(tmp_path: Path, blend: Path) -> None:

@@ -54,9 +54,9 @@ def export_aotinductor(
         try:
             write_package(with_standard_operations(program, "grid_sample"), metadata, package)
             names = open_dimensions(program, job.signature)
-            session = PackageSession(package, trusted=True)
-            comparison = compare(session, job.signature, names, searches=searches_for_motion(program))
-            report = comparison.report(job.network.name, job.path, "AOTInductor", names)
+            comparison = compare(PackageSession(package, trusted=True), job.signature, names)
+            searches = searches_for_motion(program)
+            report = comparison.report(job.network.name, job.path, "AOTInductor", names, searches=searches)
             package.replace(temporary)
         finally:
             package.unlink(missing_ok=True)

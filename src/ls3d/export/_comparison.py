@@ -52,37 +52,40 @@ class Comparison:
         differences: the largest one, for each shape of the first input.
         largest_value: largest absolute value of PyTorch's outputs.
         share_beyond: largest share of values that differ by more than the tolerance, of all shapes.
-        searches: whether the network searches for motion.
     """
 
     differences: dict[tuple[int, ...], float]
     largest_value: float
     share_beyond: float
-    searches: bool
 
     @property
     def worst(self) -> float:
         """The largest difference, as a share of the largest value; NaN if a value is."""
         return _largest(self.differences.values()) / self.largest_value
 
-    def report(self, network: str, path: Path, runtime: str, names: tuple[str, ...]) -> ExportReport:
+    def report(self, network: str, path: Path, runtime: str, names: tuple[str, ...], *, searches: bool) -> ExportReport:
         """The report of a file whose differences are small.
+
+        Args:
+            network: its name.
+            path: the file.
+            runtime: what it was compared in.
+            names: dimensions that may have any size.
+            searches: whether the network searches for motion.
 
         Raises:
             InputError: they are too large.
         """
         worst = _largest(self.differences.values())
-        if not math.isfinite(worst) or self.share_beyond > (_SHARE_OF_SEARCH if self.searches else 0):
-            beyond = f", by more than {_TOLERANCE:g} in {self.share_beyond:.2%} of the values" if self.searches else ""
+        if not math.isfinite(worst) or self.share_beyond > (_SHARE_OF_SEARCH if searches else 0):
+            beyond = f", by more than {_TOLERANCE:g} in {self.share_beyond:.2%} of the values" if searches else ""
             raise InputError(
                 f"{network}: {runtime}'s output differs from PyTorch's by {worst:.2g}{beyond}, so it is not kept"
             )
         return ExportReport(path, runtime, names, self.differences, self.largest_value, self.share_beyond)
 
 
-def compare(
-    run: Run, signature: Signature, names: Collection[str], *, single: bool = True, searches: bool = False
-) -> Comparison:
+def compare(run: Run, signature: Signature, names: Collection[str], *, single: bool = True) -> Comparison:
     """Compare the outputs for the traced size, for taller frames, and for wider ones.
 
     Args:
@@ -90,7 +93,6 @@ def compare(
         signature: of the network.
         names: dimensions that may have another size than the traced one.
         single: whether the batch of the widest inputs is one sample, where its size may be another one.
-        searches: whether the network searches for motion.
     """
     differences: dict[tuple[int, ...], float] = {}
     largest, share_beyond = 0.0, 0.0
@@ -109,7 +111,7 @@ def compare(
         beyond = ~(difference <= _TOLERANCE * max(own_largest, 1.0))
         share_beyond = max(share_beyond, float(beyond.float().mean()))
         largest = max(largest, own_largest)
-    return Comparison(differences, largest, share_beyond, searches)
+    return Comparison(differences, largest, share_beyond)
 
 
 def _largest(differences: Iterable[float]) -> float:

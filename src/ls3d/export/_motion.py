@@ -23,6 +23,7 @@ from ls3d.ops._motion_plan import (
     rest_radii,
     search_radii,
 )
+from ls3d.ops.backends.reference_motion import vertex
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,7 @@ def _search(level: _Level, center: Tensor, radius: int) -> Tensor:
     distance = torch.stack([inside[:, 0] * side, inside[:, 1]], dim=1)
     near = torch.cat([number[:, None] - distance, number[:, None] + distance], dim=1)
     near_costs = costs.gather(1, near[chosen].movedim(-1, 1))
-    before, after = near_costs[:, :2], near_costs[:, 2:]
-    curvature = (before - best) + (after - best)
-    vertex = ((before - after) * 0.5) / torch.where(curvature > 0, curvature, 1.0)
-    vertex = torch.where((curvature > 0) & (vertex.abs() <= 0.5), vertex, 0.0)
-    return center + (shifts[chosen].movedim(-1, 1) + vertex)
+    return center + (shifts[chosen].movedim(-1, 1) + vertex(near_costs[:, :2], best, near_costs[:, 2:]))
 
 
 def _prefer_rest(level: _Level, motion: Tensor, small: Tensor) -> Tensor:

@@ -87,8 +87,9 @@ def export_onnx(
         if target == "openvino" and importlib.util.find_spec("openvino") is not None:
             checked = OpenVinoSession(temporary, onnx.metadata)
             runtime = "OpenVINO"
-        comparison = compare(checked, job.signature, names, searches=searches_for_motion(program))
-        return comparison.report(job.network.name, job.path, runtime, names)
+        comparison = compare(checked, job.signature, names)
+        searches = searches_for_motion(program)
+        return comparison.report(job.network.name, job.path, runtime, names, searches=searches)
 
 
 @contextmanager

@@ -187,10 +187,10 @@ def _search(pair: _Pair, center: Tensor, time: float, radius: int) -> Tensor:
         better = cost < best
         best = torch.where(better, cost, best)
         index = torch.where(better, number, index)
-    return center + grid_shift(torch.cat(costs, dim=1), best, index, radius)
+    return center + _grid_shift(torch.cat(costs, dim=1), best, index, radius)
 
 
-def grid_shift(costs: Tensor, best: Tensor, index: Tensor, radius: int) -> Tensor:
+def _grid_shift(costs: Tensor, best: Tensor, index: Tensor, radius: int) -> Tensor:
     """The shift ``(N, 2, h, w)`` of least cost on a grid, with the sub-pixel part from a parabola along each axis.
 
     Args:
@@ -205,11 +205,11 @@ def grid_shift(costs: Tensor, best: Tensor, index: Tensor, radius: int) -> Tenso
         inside = (position > 0) & (position < side - 1)
         before = costs.gather(1, torch.where(inside, index - stride, index))
         after = costs.gather(1, torch.where(inside, index + stride, index))
-        parts.append((position - radius) + _vertex(before, best, after))
+        parts.append((position - radius) + vertex(before, best, after))
     return torch.cat(parts, dim=1)
 
 
-def _vertex(before: Tensor, best: Tensor, after: Tensor) -> Tensor:
+def vertex(before: Tensor, best: Tensor, after: Tensor) -> Tensor:
     """Where the parabola through three costs has its minimum, from -1/2 to 1/2; 0 where there is none."""
     curvature = (before - best) + (after - best)
     vertex = ((before - after) * 0.5) / torch.where(curvature > 0, curvature, 1.0)

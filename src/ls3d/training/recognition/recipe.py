@@ -233,7 +233,9 @@ class ClassificationRecipe(BaseClassificationRecipe):
     def _check_network(self) -> Self:
         network = self.model.outline()
         if not isinstance(network, RecognitionNet) or network.traits.modalities != ("clip",):
-            raise ValueError(f"the model {self.model.name} is for {network.traits.task}, the recipe's kind is {self.kind}")
+            raise ValueError(
+                f"the model {self.model.name} is for {network.traits.task}, the recipe's kind is {self.kind}"
+            )
         self.check_clip_length(network)
         self.check_offset_limit(network)
         return self
