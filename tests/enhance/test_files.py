@@ -84,6 +84,18 @@ def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
         pair_files(find_videos(tmp_path / "*" / "a.mp4"), tmp_path / "out")
 
 
+def test_formats_that_are_only_read_become_matroska(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Clip(3, codec="mpeg2video").write(tmp_path / "in" / "Tape.MPG")
+    pairs = pair_files(find_videos(tmp_path / "in"), tmp_path / "out")
+    assert [target.name for _, target in pairs] == ["Tape.mkv"]
+    job = partial(interpolate, factor=2, model="blend", options=FAST)
+    assert [result.status for result in enhance_files(pairs, job)] == ["done"]
+    touch(tmp_path, "in/Tape.mkv")
+    with pytest.raises(InputError, match=r"would both become .*out/Tape\.mkv"):
+        pair_files(find_videos(tmp_path / "in"), tmp_path / "out")
+
+
 def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:
     """And the same call again does only what is not done."""
     (tmp_path / "in").mkdir()

@@ -18,6 +18,7 @@ from helpers.videos import Clip, decode, planes, times
 from ls3d.errors import InputError
 from ls3d.video import Frame, Mark, OnError, VideoFile, VideoPipe
 from ls3d.video.file_source import _Decoder
+from ls3d.video.scheduling import unchanged_scheduling
 
 OPEN_GOP = {"crf": "20", "g": "10", "bf": "3", "x264-params": "open-gop=1"}
 
@@ -220,7 +221,8 @@ def test_a_pipe_gives_all_frames_that_the_decoder_holds_back(
 ) -> None:
     monkeypatch.setenv("SVT_LOG", "1")
     options = {"libx265": {"x265-params": "log-level=error"}, "libsvtav1": {"preset": "12"}}.get(codec, {})
-    path = Clip(count, (64, 96), codec=codec, options=options).write(tmp_path / "in.mkv")
+    with unchanged_scheduling():
+        path = Clip(count, (64, 96), codec=codec, options=options).write(tmp_path / "in.mkv")
     source = VideoPipe(io.BytesIO(path.read_bytes()))
     frames = list(source.frames())
     assert len(frames) == count

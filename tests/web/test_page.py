@@ -153,6 +153,20 @@ def test_errors_are_shown(browser: Any, server: Server, tmp_path: Path) -> None:
     page.close()
 
 
+def test_a_video_may_be_chosen_before_the_choices_are_there(browser: Any, server: Server, tmp_path: Path) -> None:
+    page = open_page(browser, server, Problems(), SIZES["desktop"])
+    page.wait_for_selector("#smoother input:checked")
+    page.evaluate(
+        """() => { const steps = document.querySelector("#steps"), parent = steps.parentNode;
+        steps.remove();
+        setTimeout(() => parent.prepend(steps), 1000); }"""
+    )
+    (tmp_path / "page.mp4").write_text("no video")
+    page.set_input_files("#file", tmp_path / "page.mp4")
+    page.wait_for_selector(".error:has-text('The upload is not a video that can be decoded')")
+    page.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_tabs_on_a_phone(browser: Any, server: Server, clip: Path, tmp_path: Path, scheme: str) -> None:

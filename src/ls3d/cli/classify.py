@@ -266,13 +266,13 @@ def _find_videos(paths: Sequence[Path]) -> list[Path]:
     Raises:
         InputError: there are none.
     """
-    from ls3d.data.labeled import VIDEO_SUFFIXES
     from ls3d.errors import InputError
+    from ls3d.video.names import is_video
 
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            files += sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
+            files += sorted(file for file in path.rglob("*") if is_video(file))
         else:
             files.append(path)
     if not files:

@@ -19,13 +19,9 @@ from ls3d.data.clips import Pixels
 from ls3d.data.durations import read_durations
 from ls3d.data.sound import FileSound, TimedSound
 from ls3d.errors import InputError
+from ls3d.video.names import is_video
 
 log = logging.getLogger(__name__)
-
-#: Suffixes of the files that are taken for videos.
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
-)
 
 _MOST_NAMED = 10
 
@@ -164,7 +160,7 @@ class _Entry:
 
 
 def _entries_of_folder(root: Path) -> list[_Entry]:
-    names = [path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES]
+    names = [path.relative_to(root) for path in root.rglob("*") if is_video(path)]
     depths = {len(name.parts) for name in names}
     if not names:
         raise InputError(f"{root} holds no videos")

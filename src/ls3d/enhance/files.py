@@ -17,7 +17,7 @@ from typing import Literal
 from ls3d.enhance._arguments import NothingToDoError, UnusableModelError
 from ls3d.enhance.report import EnhanceReport
 from ls3d.errors import InputError, MissingExtraError
-from ls3d.video.names import UnusableEncoderError, container_of, is_image
+from ls3d.video.names import UnusableEncoderError, container_of, is_image, is_video, is_writable
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def find_videos(source: PathLike) -> list[Path]:
     """
     path = Path(source)
     found = _files_of(path)
-    videos = [file for file in found if _is_video(file)]
+    videos = [file for file in found if is_video(file)]
     if path.is_dir():
         images = sum(is_image(file) for file in found)
         if videos and images:
@@ -134,6 +134,8 @@ def find_videos(source: PathLike) -> list[Path]:
 def pair_files(videos: Sequence[PathLike], folder: PathLike) -> list[tuple[Path, Path]]:
     """Pair videos with outputs of the same names in a folder.
 
+    Where a format is only read, such as that of ``tape.mpg``, the output is Matroska: ``tape.mkv``.
+
     Args:
         videos: the sources.
         folder: for the outputs; it need not exist.
@@ -146,7 +148,7 @@ def pair_files(videos: Sequence[PathLike], folder: PathLike) -> list[tuple[Path,
         InputError: it is not a folder, it is the one of a source, or two outputs would have the same name.
     """
     target = Path(folder)
-    if (target.exists() and not target.is_dir()) or (not target.exists() and _is_video(target)):
+    if (target.exists() and not target.is_dir()) or (not target.exists() and is_video(target)):
         raise InputError(f"{target}: expected a folder, for the outputs of {len(videos)} videos")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: there is no folder {target.parent}")
@@ -154,7 +156,7 @@ def pair_files(videos: Sequence[PathLike], folder: PathLike) -> list[tuple[Path,
     for video in map(Path, videos):
         if target.exists() and target.samefile(video.parent):
             raise InputError(f"{target} is the folder of the sources; expected another one")
-        output = target / video.name
+        output = target / (video.name if is_writable(video) else f"{video.stem}.mkv")
         if output in sources:
             raise InputError(f"{sources[output]} and {video} would both become {output}; expected different names")
         sources[output] = video
@@ -170,11 +172,3 @@ def _files_of(source: Path) -> list[Path]:
     else:
         return []
     return sorted(path for path in paths if path.is_file() and not path.name.startswith("."))
-
-
-def _is_video(path: Path) -> bool:
-    try:
-        container_of(path)
-    except InputError:
-        return False
-    return True

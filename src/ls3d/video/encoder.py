@@ -5,6 +5,7 @@ An encoder knows no file: its packets can be stored and written to a container l
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,6 +19,7 @@ from av.video.frame import PictureType
 from ls3d.video.alpha import opaque, packet_data, with_alpha
 from ls3d.video.codecs import codec_of
 from ls3d.video.pixels import Plane, planes_of
+from ls3d.video.scheduling import unchanged_scheduling
 from ls3d.video.settings import EncoderSettings
 
 
@@ -83,7 +85,9 @@ class Encoder:
         picture.pict_type = PictureType.NONE
         for name, value in self.settings.tags.items():
             setattr(picture, name, value)
-        return [self._packet(packet) for packet in self._context.encode(picture)]
+        with contextlib.nullcontext() if self._context.is_open else unchanged_scheduling():  # it is opened now
+            packets = self._context.encode(picture)
+        return [self._packet(packet) for packet in packets]
 
     def unknown_options(self) -> list[str]:
         """Options that the encoder doesn't have; to be asked for after a picture was encoded."""

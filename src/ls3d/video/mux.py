@@ -34,6 +34,7 @@ from ls3d.video.other_streams import (
     other_packets,
 )
 from ls3d.video.properties import VideoInfo
+from ls3d.video.scheduling import unchanged_scheduling
 from ls3d.video.settings import EncoderSettings, pixel_notes
 from ls3d.video.trial import (
     UPRIGHT,
@@ -145,6 +146,7 @@ def write_container(
                 streams = add_streams(output, inputs, info, span, report, _first_packets(source, info))
                 others = other_packets(inputs, streams, span, info.index)
             add_chapters(output, info, span)
+            _start(output)
             _interleave(output, _video_packets(in_decoding_order(segments), video, settings), others)
         return report
     finally:
@@ -174,7 +176,7 @@ def container_notes(
             if source is not None:
                 others = _try_streams(output, source, info, span, report)
             add_chapters(output, info, span)
-            output.start_encoding()
+            _start(output)
             segment = EncodedSegment(lambda: packets, lambda: [each.pts for each in packets], 2, len(packets))
             for _, packet in _video_packets(in_decoding_order([segment]), video, settings):
                 output.mux_one(packet)
@@ -255,6 +257,12 @@ def _add_video(
     if settings.layered:
         stream.metadata["alpha_mode"] = "1"
     return stream
+
+
+def _start(output: av.container.OutputContainer) -> None:
+    """Write the header of a file, for which the encoders are opened."""
+    with unchanged_scheduling():
+        output.start_encoding()
 
 
 def _video_packets(

@@ -36,6 +36,9 @@ _CONTAINERS = {
     ".y4m": "y4m",
 }
 
+#: Suffixes of the files that are taken for videos, in lower case: those that can be written, and others that are read.
+VIDEO_SUFFIXES = frozenset(_CONTAINERS) | {".3gp", ".flv", ".gif", ".mpeg", ".mpg", ".mxf", ".ogv", ".vob", ".wmv"}
+
 #: The codecs that can be asked for.
 CODEC_NAMES = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
 
@@ -116,6 +119,16 @@ def read_encoder_options(text: str) -> dict[str, str]:
 def is_image(path: Path) -> bool:
     """Whether the suffix is that of an image file."""
     return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_video(path: Path) -> bool:
+    """Whether the suffix is that of a video file."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def is_writable(path: Path) -> bool:
+    """Whether the suffix is that of a format that can be written."""
+    return path.suffix.lower() in _CONTAINERS
 
 
 def check_file(path: Path) -> None:

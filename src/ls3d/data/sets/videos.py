@@ -10,9 +10,7 @@ from ls3d.data.clips import FileClip, ImageClip, VideoClip, YuvClip
 from ls3d.data.sets.registry import register_data_set
 from ls3d.errors import InputError
 from ls3d.video.image_source import images_in_order
-from ls3d.video.names import is_image
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".y4m"})
+from ls3d.video.names import is_image, is_video
 
 
 @register_data_set(
@@ -74,4 +72,4 @@ def folder(root: Path) -> list[FileClip]:
 
 
 def _videos_below(root: Path) -> list[Path]:
-    return sorted(path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    return sorted(path for path in root.rglob("*") if is_video(path))

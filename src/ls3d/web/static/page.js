@@ -234,8 +234,17 @@ window.ls3d = (() => {
     }
   }
 
-  function steps() {
-    const values = ["smoother", "larger", "cleaner"].map((id) => document.querySelector(`#${id} input:checked`)?.value ?? "");
+  // The value that is chosen among radio buttons, which Gradio may add later than the rest of the page.
+  async function choice(id) {
+    for (;;) {
+      const input = document.querySelector(`#${id} input:checked`);
+      if (input) return input.value;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  async function steps() {
+    const values = await Promise.all(["smoother", "larger", "cleaner"].map(choice));
     return new URLSearchParams(values.filter(Boolean).join("&"));
   }
 
@@ -245,9 +254,10 @@ window.ls3d = (() => {
     const download = element.querySelector(".download");
     let shown = null; // the job whose result is shown
     const start = async (preview) => {
-      const fields = steps();
-      if (!fields.size) return runner.fail("choose smoother, larger or cleaner");
       const chosen = video;
+      const fields = await steps();
+      if (chosen !== video) return;
+      if (!fields.size) return runner.fail("choose smoother, larger or cleaner");
       const slowdown = fields.has("slow_motion") ? Number(fields.get("factor")) : 1;
       if (preview) fields.append("preview", "true");
       const job = await runner.run(fields);
@@ -423,7 +433,8 @@ window.ls3d = (() => {
     };
     const start = async () => {
       const chosen = video;
-      const quality = document.querySelector("#network input:checked").value;
+      const quality = await choice("network");
+      if (chosen !== video) return;
       const job = await runner.run(Object.entries({ kind: "sampling", time: seek.value, ...pixel, quality }));
       if (!job || chosen !== video) return;
       found = await (await fetch(`jobs/${job.id}/result`)).json();
