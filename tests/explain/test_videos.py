@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.videos import Clip, decode
 
-from ls3d.errors import InputError, MissingExtraError
+from ls3d.errors import InputError, MissingExtraError, OutputExistsError
 from ls3d.explain import explain_pixel, trace_samples, trace_video
 from ls3d.explain.figures import color_wheel
 from ls3d.explain.videos import open_video
@@ -113,6 +113,22 @@ def test_files_that_can_not_be_written_are_refused_before_anything_is_traced(
     paths: dict[str, Any] = {name: tmp_path / file for name, file in files.items()}
     with pytest.raises(InputError, match=message):
         explain_pixel(source, x=1, y=1, models=["blend"], **paths)
+
+
+@pytest.mark.parametrize("existing", ["out.npz", "layers.png", "spread.png"])
+def test_nothing_is_replaced_unasked(
+    source: Path, tmp_path: Path, existing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / existing).write_text("precious")
+    files: dict[str, Any] = {name: tmp_path / f"{name}.png" for name in ("layers", "spread")}
+    with monkeypatch.context() as patch:
+        patch.setattr("ls3d.explain.api.open_video", None)
+        with pytest.raises(OutputExistsError, match=existing):
+            explain_pixel(source, tmp_path / "out.npz", 1, 1, models=["bilateral"], **files)
+    assert (tmp_path / existing).read_text() == "precious"
+    explain_pixel(source, tmp_path / "out.npz", 1, 1, models=["bilateral"], spread_pixels=5, overwrite=True, **files)
+    assert (tmp_path / existing).read_bytes() != b"precious"
 
 
 @pytest.mark.parametrize("name", ["out.PNG", "out.Npz", "out.MP4"])

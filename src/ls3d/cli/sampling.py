@@ -62,6 +62,7 @@ def sampling(
         Path | None, typer.Option(help="Draw the spread of samples against motion to this file.", dir_okay=False)
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Show which pixels of the input frames an output pixel is made of, as in figures 1 and 3 of the LS3D paper.
 
@@ -87,6 +88,7 @@ def sampling(
         layers=layers,
         spread=spread,
         device=device,
+        overwrite=overwrite,
     )
     shown = console()
     for name, pixels in found.items():

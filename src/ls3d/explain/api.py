@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ls3d.errors import InputError
+from ls3d.errors import InputError, OutputExistsError
 from ls3d.evaluation.figure import check_figure_path
 from ls3d.explain.fields import OffsetField, offset_fields
 from ls3d.explain.figures import (
@@ -45,6 +45,7 @@ def explain_pixel(
     spread: PathLike | None = None,
     spread_pixels: int = 200,
     device: str = "auto",
+    overwrite: bool = False,
 ) -> dict[str, list[PixelTrace]]:
     """Trace an output pixel of a video back to the input frames, and write what was found.
 
@@ -65,17 +66,19 @@ def explain_pixel(
         spread: a picture to draw of the spread of samples against motion, over all frames.
         spread_pixels: number of pixels of each output frame at which the spread is measured.
         device: as for ``ls3d.inference.Enhancer``.
+        overwrite: whether files that exist are replaced.
 
     Returns:
         The pixel by each network, in each output frame.
 
     Raises:
         InputError: an argument is unsuitable, or the video can't be decoded or is too short.
+        OutputExistsError: a file to write exists, and ``overwrite`` is not given.
         MissingExtraError: Matplotlib is not installed.
     """
     target = Path(output)
     _check_numbers(frame=(frame, 0), frames=(frames, 1), size=(size, 1), spread_pixels=(spread_pixels, 1))
-    _check_outputs(output=output, layers=layers, spread=spread)
+    _check_outputs(overwrite, output=output, layers=layers, spread=spread)
     networks = load_networks(models)
     video = open_video(source)
     found: dict[str, list[PixelTrace]] = {}
@@ -120,12 +123,14 @@ def _check_numbers(**numbers: tuple[int, int]) -> None:
             raise InputError(f"{value}: expected at least {least}", argument=argument)
 
 
-def _check_outputs(**paths: PathLike | None) -> None:
+def _check_outputs(overwrite: bool, /, **paths: PathLike | None) -> None:
     """Check, before long work, that each file can be written; ``output`` need not be a figure."""
     for argument, path in paths.items():
         if path is None:
             continue
         check_folder_of(path, argument)
+        if not overwrite and Path(path).exists():
+            raise OutputExistsError(path)
         suffix = Path(path).suffix.lower()
         if argument == "output" and suffix == ".npz":
             continue
