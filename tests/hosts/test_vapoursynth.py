@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +25,7 @@ vs: Any = pytest.importorskip("vapoursynth", reason="vapoursynth is not installe
 from ls3d.hosts.vapoursynth import denoise, interpolate, upscale  # noqa: E402  # needs vapoursynth
 
 Array = npt.NDArray[Any]
+EXAMPLE = Path(__file__).parents[2] / "examples" / "crossing.mp4"
 HEIGHT, WIDTH, COUNT = 40, 64, 7
 
 
@@ -163,3 +167,26 @@ def test_a_network_that_fails_can_be_asked_again() -> None:
     with pytest.raises(vs.Error, match="once"):
         made.get_frame(1)
     assert made.get_frame(1).props["number"] == 0
+
+
+def test_vspipe_writes_the_frames_of_the_command(tmp_path: Path) -> None:
+    vspipe = Path(sys.executable).with_name("vspipe")
+    if not (vspipe.exists() and hasattr(vs.core, "bs")):
+        pytest.skip("vspipe or BestSource is not installed")
+    source, script = tmp_path / "crossing.mp4", tmp_path / "script.vpy"
+    shutil.copy(EXAMPLE, source)  # BestSource writes its index beside it
+    lines = [
+        "import vapoursynth as vs",
+        "from ls3d.hosts.vapoursynth import interpolate",
+        f"clip = vs.core.bs.VideoSource({str(source)!r})[:6]",
+        "interpolate(clip, factor=2, model='vfi', device='cpu').set_output()",
+    ]
+    script.write_text("\n".join(lines))
+    subprocess.run([vspipe, "-c", "y4m", script, tmp_path / "vspipe.y4m"], check=True, capture_output=True)
+    options = enhance.EnhanceOptions(device="cpu", duration=6 / 25)
+    enhance.interpolate(source, tmp_path / "command.y4m", factor=2, model="vfi", options=options)
+    found, expected = decode(tmp_path / "vspipe.y4m"), decode(tmp_path / "command.y4m")
+    assert len(found) == len(expected) == 12
+    for frame, twin in zip(found, expected, strict=True):
+        for plane, other in zip(planes(frame), planes(twin), strict=True):
+            np.testing.assert_array_equal(plane, other)

@@ -110,7 +110,8 @@ def test_a_playlist_by_http_opens_no_file(classifier: Classifier, video: Path, t
 def test_udp_is_joined_in_the_middle(classifier: Classifier) -> None:
     """Frames are sent ten times as fast as their times say, so that the test is short.
 
-    Until the first window is read, they are sent twice as fast.
+    Until the first window is read, they are sent twice as fast. The sender's clock is at 1000 seconds. The first
+    windows come all at once, when the stream has been recognized, so some of them may be dropped.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -126,6 +127,7 @@ def test_udp_is_joined_in_the_middle(classifier: Classifier) -> None:
                 if stop.is_set():
                     break
                 picture = av.VideoFrame.from_ndarray(color_at(40)(index, 32, 48), format="rgb24")
+                picture.pts, picture.time_base = 10_000 + index, Fraction(1, 10)
                 output.mux(stream.encode(picture))
                 time.sleep(0.01 if begun.is_set() else 0.05)  # a window that isn't read in time is dropped
 
@@ -142,7 +144,7 @@ def test_udp_is_joined_in_the_middle(classifier: Classifier) -> None:
         sender.join()
     assert set(names(classifier, found)) == set(COLORS)
     starts = [window.start for window in found]
-    assert starts[0] == 0
+    assert starts[0] < 10
     assert starts == sorted(starts)
 
 
