@@ -7,6 +7,7 @@ import errno
 import functools
 import glob
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -89,6 +90,19 @@ def atomic_write(path: str | os.PathLike[str], *, durable: bool = False) -> Iter
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], content: Any, *, indent: int | None = 2, durable: bool = False) -> None:
+    """Write a JSON file in UTF-8, as ``atomic_write`` does.
+
+    Args:
+        path: the file to write.
+        content: what ``json.dumps`` takes.
+        indent: of each level, in columns; None for a single line.
+        durable: as for ``atomic_write``.
+    """
+    with atomic_write(path, durable=durable) as temporary:
+        temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
 
 
 def write_new(path: str | os.PathLike[str], text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -104,6 +105,18 @@ def test_the_command_writes_time_lines(video: Path, tmp_path: Path) -> None:
     with (tmp_path / "t.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["start"] for row in rows[:3]] == ["0.000", "0.500", "1.000"]
+
+
+def test_videos_of_one_name_are_told_apart(video: Path, tmp_path: Path) -> None:
+    weights = save_weights(network(), tmp_path / "weights.safetensors")
+    for folder in ("a", "b"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        shutil.copy(video, tmp_path / "in" / folder / "x.mp4")
+    output = tmp_path / "t.json"
+    arguments = ["classify", str(tmp_path / "in"), "--model", str(weights), "--json", str(output)]
+    CliRunner().invoke(app, arguments, catch_exceptions=False)
+    found = [each["video"] for each in json.loads(output.read_text())]
+    assert found == [str(tmp_path / "in" / folder / "x.mp4") for folder in ("a", "b")]
 
 
 def test_files_that_cannot_be_decoded_are_left_out_of_a_folder(video: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ls3d.errors import InputError
-from ls3d.files import atomic_write, cache_folder
+from ls3d.files import cache_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,6 @@ def _load(file: Path) -> dict[str, float]:
 def _save(file: Path, content: dict[str, float]) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(file) as temporary:
-            temporary.write_text(json.dumps(content), encoding="utf-8")
+        write_json(file, content, indent=None)
     except OSError as error:
         log.warning("the durations of the videos can't be kept in %s (%s)", file, error.strerror)

@@ -22,7 +22,7 @@ from ls3d.data.clips import Pixels
 from ls3d.data.labeled import FileFrames, LabeledSet, LabeledVideo
 from ls3d.data.sound import FileSound, Samples
 from ls3d.errors import InputError
-from ls3d.files import atomic_write, cache_folder
+from ls3d.files import atomic_write, cache_folder, write_json
 
 INDEX = "shards.json"
 
@@ -144,8 +144,7 @@ def make_shards(
         if progress is not None:
             progress(number + 1, len(groups))
     content = {"format": _FORMAT, "identity": identity, "classes": list(labeled.classes), "videos": entries}
-    with atomic_write(target / INDEX, durable=True) as temporary:
-        temporary.write_text(json.dumps(content, indent=1))
+    write_json(target / INDEX, content, durable=True)
     return len(groups)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ls3d.enhance.report import EnhanceReport
-from ls3d.files import atomic_write
+from ls3d.files import write_json
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,7 @@ def remember(output: Path, delivery: Delivery) -> None:
         return
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(record) as temporary:
-            temporary.write_text(json.dumps(delivery.to_dict()))
+        write_json(record, delivery.to_dict(), indent=None)
         for old in sorted(record.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-_MAX_RECORDS]:
             old.unlink(missing_ok=True)
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from ls3d.enhance._setup import PathLike, open_source
 from ls3d.enhance.frames import denoise_frames, interpolate_frames, upscale_frames
 from ls3d.enhance.options import EnhanceOptions
 from ls3d.errors import InputError, OutputExistsError
-from ls3d.files import atomic_write
+from ls3d.files import atomic_write, write_json
 from ls3d.models import EnhancementNetwork, load_enhancement_model
 from ls3d.video import VideoInfo, to_rgb
 
@@ -130,9 +129,8 @@ def compare(
         rate = opened.info.rate * (_FACTOR if row.title == "interpolation" else 1)
         with atomic_write(path) as temporary:
             draw_animation(row, float(rate), temporary)
-    with atomic_write(folder / "comparison.json") as temporary:
-        values = {"source": os.fspath(source), "start": float(start), "trials": [asdict(trial) for trial in trials]}
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    values = {"source": os.fspath(source), "start": float(start), "trials": [asdict(trial) for trial in trials]}
+    write_json(folder / "comparison.json", values)
     return comparison
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ls3d.environment import versions
 from ls3d.evaluation.protocol import ClipScore, Protocol
 from ls3d.evaluation.registry import get_protocol
-from ls3d.files import atomic_write
+from ls3d.files import write_json
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ class EvaluationReport:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> EvaluationReport:

@@ -91,8 +91,8 @@ class NonLocalBlock3d(nn.Module):
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attention of ``(N, query positions, inner)`` to ``(N, key positions, inner)``, of the query's shape."""
         if self.mode == "softmax":
-            one_head = (each.unsqueeze(1) for each in (query, key, value))  # ONNX has no attention without heads
-            return F.scaled_dot_product_attention(*one_head, scale=None if self.scale else 1.0).squeeze(1)
+            query, key, value = (each.unsqueeze(1) for each in (query, key, value))  # one head, as ONNX's needs heads
+            return F.scaled_dot_product_attention(query, key, value, scale=None if self.scale else 1.0).squeeze(1)
         # (q kᵀ) v = q (kᵀ v): without a softmax the matrix of positions x positions isn't needed.
         return query @ (key.transpose(1, 2) @ value) / key.shape[1]
 

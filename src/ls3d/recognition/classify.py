@@ -9,14 +9,12 @@ from __future__ import annotations
 import bisect
 import csv
 import itertools
-import json
 import math
 import os
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -26,7 +24,7 @@ import torch
 from ls3d.data.clips import Pixels
 from ls3d.data.labeled_clips import Region, resize_region
 from ls3d.errors import InputError
-from ls3d.files import atomic_write
+from ls3d.files import atomic_write, write_json
 from ls3d.inference import Classifier
 from ls3d.video import read_frames_regularly
 
@@ -117,7 +115,7 @@ class TimeLine:
     """The classes of a video over time.
 
     Attributes:
-        video: name of the file.
+        video: path of the file, as it was given.
         classes: names of the classes.
         windows: in the order of time; they overlap.
     """
@@ -201,7 +199,7 @@ def classify_video(
             windows.append(window)
         if progress:
             progress(windows[-1].end)
-    return TimeLine(Path(path).name, classifier.classes, windows)
+    return TimeLine(os.fspath(path), classifier.classes, windows)
 
 
 def frames_between_windows(classifier: Classifier, stride: float | None) -> int:
@@ -256,8 +254,7 @@ def classify_clips(classifier: Classifier, batch: Sequence[tuple[int, Pixels]]) 
 def save_json(time_lines: Sequence[TimeLine], path: str | os.PathLike[str], count: int = 5) -> None:
     """Write time lines as a JSON list, atomically."""
     content = [time_line.to_dict(count) for time_line in time_lines]
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, content)
 
 
 def save_csv(time_lines: Sequence[TimeLine], path: str | os.PathLike[str]) -> None:

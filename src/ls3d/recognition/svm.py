@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from ls3d.environment import versions
 from ls3d.errors import InputError, check_positive, require
-from ls3d.files import atomic_write
+from ls3d.files import write_json
 from ls3d.recognition.features import FeatureSet
 
 
@@ -43,8 +42,7 @@ class SvmReport:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_json(path, asdict(self))
 
 
 def evaluate_svm(

@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 from ls3d.data.labeled import open_labeled_set
 from ls3d.environment import versions
 from ls3d.errors import InputError, require
-from ls3d.files import atomic_write
+from ls3d.files import write_json
 from ls3d.models import read_metadata
 from ls3d.models.recognition.fusion import LateFusionNet
 from ls3d.reproduce.plan import refuse_own_keys
@@ -82,8 +82,7 @@ class BlendingTable:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write JSON."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -16,7 +16,7 @@ from ls3d.data.clips import ArrayClip
 from ls3d.environment import versions
 from ls3d.errors import InputError
 from ls3d.evaluation import Protocol, RestorationProtocol, evaluate
-from ls3d.files import atomic_write
+from ls3d.files import write_json
 from ls3d.inference import resolve_device
 from ls3d.models import EnhancementNetwork, load_enhancement_model, read_metadata
 from ls3d.reproduce.plan import TrainingRun
@@ -80,8 +80,7 @@ def computed_once(path: Path, conditions: dict[str, Any], compute: Callable[[], 
             scores: Scores = kept["mean"]
             return scores
     scores = compute()
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps({"of": conditions, "mean": scores}, indent=2) + "\n", encoding="utf-8")
+    write_json(path, {"of": conditions, "mean": scores})
     return scores
 
 

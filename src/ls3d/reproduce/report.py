@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import statistics
@@ -16,7 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ls3d.files import atomic_write
+from ls3d.files import write_json
 from ls3d.reproduce.tables import AccuracyRow, Column, Table, TableRow
 from ls3d.terminal import console as plain_console
 
@@ -325,8 +324,7 @@ def _cells(paper: dict[str, float], measured: RowResult | dict[str, float] | Non
 
 
 def _write_json(path: str | os.PathLike[str], values: dict[str, Any]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_json(path, values)
 
 
 def _describe_training(result: RowResult | AccuracyResult) -> str:

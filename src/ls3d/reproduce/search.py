@@ -19,7 +19,7 @@ from typing import Any
 from ls3d.environment import versions
 from ls3d.errors import InputError, check_positive
 from ls3d.evaluation.figure import new_figure, save_figure
-from ls3d.files import atomic_write
+from ls3d.files import write_json
 from ls3d.models import read_metadata
 from ls3d.models.summary import summarize
 from ls3d.training import recipe_for_videos, train
@@ -140,8 +140,7 @@ class Search:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw accuracy against multiply-adds and parameters, with a color for each kind of convolution.

@@ -20,7 +20,7 @@ from ls3d.allocator import keep_freed_memory
 from ls3d.enhance import EnhanceOptions, enhance
 from ls3d.enhance.options import QUALITIES
 from ls3d.errors import InputError, MissingExtraError
-from ls3d.files import atomic_write
+from ls3d.files import write_json
 from ls3d.progress import JsonMessages, JsonProgress, Progress, ProgressCallback, format_duration
 from ls3d.video import VideoInfo, probe, read_duration
 from ls3d.web.options import Limits
@@ -159,8 +159,7 @@ def _classify(task: Task, duration: float, show: ProgressCallback) -> None:
 
 
 def _write_result(task: Task, content: dict[str, Any]) -> None:
-    with atomic_write(task.target) as temporary:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
+    write_json(task.target, content, indent=None)
 
 
 def _sentence(error: Exception, limits: Limits) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ls3d.environment import versions
 from ls3d.evaluation.recognition.views import ViewProtocol
-from ls3d.files import atomic_write
+from ls3d.files import write_json
 from ls3d.metrics import Accuracy, calibration_error, confusion_matrix
 from ls3d.models import PublishedAccuracy, model_info
 
@@ -116,5 +115,4 @@ class RecognitionReport:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, atomically."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from ls3d.errors import TrainingStoppedError
-from ls3d.files import atomic_write
+from ls3d.files import write_json
 from ls3d.models.recognition.fusion import JOINT
 from ls3d.training.gradient_blending.estimate import Estimator
 from ls3d.training.gradient_blending.module import GradientBlendingModule, prediction_of
@@ -155,8 +155,7 @@ class GradientBlending(Callback):
     def _write(self, history: Sequence[Mapping[str, Any]]) -> None:
         if self.processes.is_main:
             content = {"training": self.identity, "history": history}
-            with atomic_write(self.file, durable=True) as temporary:
-                temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            write_json(self.file, content, durable=True)
 
 
 def _advance(work: _Work, stop: StopOnSignal | None) -> tuple[dict[str, Measurement], bool]:
