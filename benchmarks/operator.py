@@ -291,6 +291,25 @@ def scaling(shape: Shape, seconds: float) -> dict[str, Any]:
     return {"name": shape.name, "forward": round(ratios[0], 2), "both": round(ratios[1], 2)}
 
 
+def bfloat16(shape: Shape, seconds: float) -> dict[str, Any]:
+    """The times in milliseconds of the forward pass of ``ls3d_conv3d`` in float32 and bfloat16, in turn."""
+    device, runs = torch.device("cpu"), {}
+    for dtype in (torch.float32, torch.bfloat16):
+        tensors = draw(shape, torch.channels_last_3d, device, dtype)
+        runs[str(dtype).removeprefix("torch.")] = implementations(shape, tensors, "channels_last")["ls3d"][0]
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    end = time.perf_counter() + 2 * seconds
+    while time.perf_counter() < end or len(times["float32"]) < 5:
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    row = {name: statistics.median(each) for name, each in times.items()}
+    return {"name": shape.name} | row | {"ratio": round(row["float32"] / row["bfloat16"], 2)}
+
+
 MEMORY_SHAPE = Shape("memory", (1, 64, 7, 180, 320), (3, 3, 3), 64)
 
 
@@ -427,7 +446,7 @@ def _processor() -> str:
     return f"{values.get('model name', 'unknown')} (family {values.get('cpu family')}, model {values.get('model')})"
 
 
-PARTS = ("rows", "memory", "scaling")
+PARTS = ("rows", "memory", "scaling", "bfloat16")
 
 
 def arguments() -> argparse.Namespace:
@@ -471,6 +490,11 @@ def main() -> None:
         results["peak extra MiB"] = memory()
     if "scaling" in parts and (os.cpu_count() or 1) >= 2:
         results["scaling"] = [scaling(shape, options.seconds) for shape in shapes() if shape.gflop > 5]
+    if "bfloat16" in parts:
+        wide = [shape for shape in shapes() if shape.input[1] >= 64 and shape.groups == 1]
+        rows = [bfloat16(shape, options.seconds) for shape in wide]
+        mean = round(statistics.geometric_mean(row["ratio"] for row in rows), 2)
+        results["bfloat16"] = {"rows": rows, "geometric mean": mean}
     print(json.dumps({key: value for key, value in results.items() if key != "rows"}, indent=2))
     write(results, options.json)
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -175,7 +176,7 @@ def test_slabs_change_nothing(case: Case, budget: int, monkeypatch: pytest.Monke
     )
 
 
-@pytest.mark.parametrize("isa", [isa for isa in ("portable", "avx2") if isa != library.instruction_set()])
+@pytest.mark.parametrize("isa", [isa for isa in ("portable", "avx2", "avx512") if isa != library.instruction_set()])
 def test_other_instruction_sets_agree(isa: str) -> None:
     program = (
         "from ls3d.ops import diagnosis;"
@@ -413,6 +414,50 @@ def test_random_geometries_agree(case: Case, seed: int, spread: float, last: boo
 @random_calls
 def test_two_thousand_random_geometries_agree(case: Case, seed: int, spread: float, last: bool) -> None:
     compare(case, seed, spread, last)
+
+
+@settings(max_examples=120, deadline=None)
+@random_calls
+def test_random_geometries_agree_in_bfloat16(case: Case, seed: int, spread: float, last: bool) -> None:
+    compare_bfloat16(case, seed, spread, last)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None)
+@random_calls
+def test_two_thousand_random_geometries_agree_in_bfloat16(case: Case, seed: int, spread: float, last: bool) -> None:
+    compare_bfloat16(case, seed, spread, last)
+
+
+def compare_bfloat16(case: Case, seed: int, spread: float, last: bool) -> None:
+    """The forward pass rounds samples at most once, and the sum once. Bicubic coefficients would need other bounds."""
+    case = replace(case, interpolation="bilinear")
+    tensors = case.draw(seed, spread).to(torch.bfloat16)
+    if last:
+        tensors = tensors.channels_last()
+    found = cpu.forward(case.call(tensors))
+    assert found.dtype == torch.bfloat16
+    exact = reference.forward(case.call(tensors.to(torch.float64)))
+    magnitudes = tensors.to(torch.float64).map(torch.Tensor.abs)._replace(offset=tensors.offset.double())
+    # Every sample, product and sum is within 2^-8 of its magnitude; float32 sums add little.
+    bound = 2.1 * 2**-8 * reference.forward(case.call(magnitudes)) + 1e-6
+    assert ((found.double() - exact).abs() <= bound).all()
+
+
+@pytest.mark.parametrize("channels", [2, 5, 16, 64, 258])
+@pytest.mark.parametrize("groups", [1, 3])
+@interpolations
+def test_bfloat16_errs_at_most_twice_as_much_as_a_convolution(
+    channels: int, groups: int, interpolation: Interpolation
+) -> None:
+    case = Case(channels=channels, out_channels=40, size=(3, 9, 12), groups=groups, interpolation=interpolation)
+    tensors = case.draw(dtype=torch.float32).to(torch.bfloat16)
+    wide = tensors.to(torch.float64)
+    exact = reference.forward(case.call(wide))
+    ours = (cpu.forward(case.call(tensors)) - exact).norm() / exact.norm()
+    exact = F.conv3d(wide.input, wide.weight, wide.bias, *case.sizes)
+    theirs = (F.conv3d(tensors.input, tensors.weight, tensors.bias, *case.sizes) - exact).norm() / exact.norm()
+    assert ours <= 2 * theirs
 
 
 def test_a_prime_batch_and_an_empty_one() -> None:

@@ -1,7 +1,8 @@
 """The CPU backend: passes tensors to the compiled kernel, converted where it is necessary.
 
-The kernel computes in float32 (float64 for float64 features) and reads features channels-last. Tensors with another
-dtype or layout are converted a slab at a time, a few samples or frames, so that the workspace is bounded for calls of
+The kernel computes in float32 (float64 for float64 features) and reads features channels-last. Its forward pass also
+reads offsets, masks and weights of bfloat16, and multiplies in it where the CPU can. Tensors with another dtype or
+layout are converted a slab at a time, a few samples or frames, so that the workspace is bounded for calls of
 any size.
 """
 
@@ -39,7 +40,7 @@ def forward(call: Call) -> Tensor:
     dtype = call.compute_dtype
     output = torch.empty(call.geometry.out_shape, dtype=call.input.dtype, memory_format=memory_format(call.input))
     bias = None if call.bias is None else call.bias.to(dtype).contiguous()
-    call = replace(call, weight=call.weight.to(dtype), bias=bias)
+    call = replace(call, weight=_readable(call.weight, dtype), bias=bias)
     for slab in _slabs(call, copies=1, by_input=False):
         _forward_slab(slab, call, output)
     return output
@@ -65,9 +66,20 @@ def backward(call: Call, grad_output: Tensor, needs: Sequence[bool]) -> Gradient
 def _forward_slab(slab: _Slab, call: Call, output: Tensor) -> None:
     dtype = call.compute_dtype
     part = slab.output(output)
-    target = part if part.dtype == dtype else torch.empty_like(part, dtype=dtype)
-    inputs = _SlabInputs.of(slab, call)
-    library.run("ls3d_forward", _kernel_call(slab, call, inputs, target), dtype)
+    target = part if part.dtype in (dtype, torch.bfloat16) else torch.empty_like(part, dtype=dtype)
+    inputs = _SlabInputs(
+        _channels_last(slab.input(call.input), dtype),
+        _readable(slab.output(call.offset), dtype),
+        None if call.mask is None else _readable(slab.output(call.mask), dtype),
+    )
+    kernel_call = _kernel_call(slab, call, inputs, target)
+    kernel_call.bfloat16_offset = inputs.offset.dtype == torch.bfloat16
+    kernel_call.bfloat16_mask = inputs.mask is not None and inputs.mask.dtype == torch.bfloat16
+    kernel_call.bfloat16_weight = call.weight.dtype == torch.bfloat16
+    kernel_call.bfloat16_output = target.dtype == torch.bfloat16
+    # Samples of bfloat16 features may be rounded to their dtype, so that the CPU's products of bfloat16 can be used.
+    kernel_call.bfloat16_products = call.input.dtype == call.weight.dtype == torch.bfloat16
+    library.run("ls3d_forward", kernel_call, dtype)
     if target is not part:
         part.copy_(target)
 
@@ -77,7 +89,11 @@ def _backward_slab(
 ) -> None:
     """Add to the gradients of input, offset and mask in ``grads``, and to the weight's."""
     dtype = call.compute_dtype
-    inputs = _SlabInputs.of(slab, call)
+    inputs = _SlabInputs(
+        _channels_last(slab.input(call.input), dtype),
+        slab.output(call.offset).to(dtype),
+        None if call.mask is None else slab.output(call.mask).to(dtype),
+    )
     outputs = slab.output(grad_output)
     if inputs.features.nbytes + outputs.nbytes <= _SLAB_BYTES:  # channels-last is faster to read
         outputs = _channels_last(outputs, dtype)
@@ -126,11 +142,10 @@ class _SlabInputs:
     offset: Tensor
     mask: Tensor | None
 
-    @classmethod
-    def of(cls, slab: _Slab, call: Call) -> _SlabInputs:
-        dtype = call.compute_dtype
-        mask = None if call.mask is None else slab.output(call.mask).to(dtype)
-        return cls(_channels_last(slab.input(call.input), dtype), slab.output(call.offset).to(dtype), mask)
+
+def _readable(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor, converted if the forward pass can't read it: beside ``dtype``, it reads bfloat16."""
+    return tensor if tensor.dtype == torch.bfloat16 else tensor.to(dtype)
 
 
 def _is_channels_last(tensor: Tensor) -> bool:
@@ -170,7 +185,7 @@ def _slabs(call: Call, copies: int, by_input: bool) -> Iterator[_Slab]:
 def _slab_size(call: Call, copies: int, by_input: bool) -> tuple[int, int]:
     """Samples and frames of a slab: as many as fit the workspace, at least one of each."""
     g = call.geometry
-    in_bytes, out_bytes = _bytes_per_frame(call, copies)
+    in_bytes, out_bytes = _bytes_per_frame(call, copies, by_input)
     sample_bytes = in_bytes * g.in_size[0] + out_bytes * g.out_size[0]
     length = g.in_size[0] if by_input else g.out_size[0]
     if sample_bytes * g.batch <= _SLAB_BYTES:
@@ -185,13 +200,14 @@ def _slab_size(call: Call, copies: int, by_input: bool) -> tuple[int, int]:
     return 1, 1
 
 
-def _bytes_per_frame(call: Call, copies: int) -> tuple[int, int]:
-    """Bytes of the converted tensors for each input frame and each output frame of a sample."""
+def _bytes_per_frame(call: Call, copies: int, by_input: bool) -> tuple[int, int]:
+    """Bytes of the converted tensors for each input frame and each output frame of a sample; see ``_slabs``."""
     g, dtype = call.geometry, call.compute_dtype
     same_dtype = call.input.dtype == dtype
     in_place = same_dtype and _is_channels_last(call.input)
     in_bytes = 0 if in_place else copies * g.in_channels * g.in_size[1] * g.in_size[2] * dtype.itemsize
-    out_channels = 0 if same_dtype else g.out_channels + 3 * g.taps * g.offset_groups
+    is_readable = same_dtype or (call.input.dtype == torch.bfloat16 and not by_input)
+    out_channels = 0 if is_readable else g.out_channels + 3 * g.taps * g.offset_groups
     return in_bytes, out_channels * g.out_size[1] * g.out_size[2] * dtype.itemsize
 
 

@@ -273,7 +273,7 @@ struct BackwardPass {
 #pragma omp parallel num_threads(call.threads)
     {
       if (need_columns && depthwise)
-        pack_depthwise(call, distances, packed.get());
+        pack_depthwise<T>(call, distances, packed.get());
       else if (need_columns)
         pack_transposed(call, sizes, distances, slices, packed.get());
 #pragma omp single

@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "bfloat16.h"
 #include "sample.h"
 #include "sizes.h"
 
@@ -26,13 +27,14 @@ KernelCall as_one_group(const KernelCall& call) {
 // tuned.
 constexpr int64_t kMostSums = 1 << 14;
 
-// Copies the weights to `packed`, (taps, channels). Called by all threads of a parallel region.
-template <class T>
+// Copies the weights, whose elements are S, to `packed`, (taps, channels). Called by all threads of a parallel region.
+template <class S, class T>
 void pack_depthwise(const KernelCall& call, const std::vector<int64_t>& distances, T* packed) {
 #pragma omp for schedule(static)
   for (int64_t channel = 0; channel < call.channels; ++channel) {
-    const T* from = static_cast<const T*>(call.weight.data) + channel * call.weight.stride[0];
-    for (size_t tap = 0; tap < distances.size(); ++tap) packed[tap * call.channels + channel] = from[distances[tap]];
+    const S* from = static_cast<const S*>(call.weight.data) + channel * call.weight.stride[0];
+    for (size_t tap = 0; tap < distances.size(); ++tap)
+      packed[tap * call.channels + channel] = widen(from[distances[tap]]);
   }
 }
 

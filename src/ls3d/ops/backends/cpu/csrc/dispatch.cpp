@@ -17,16 +17,18 @@ using EntryPoint = int32_t (*)(const KernelCall&, bool);
 struct InstructionSet {
   const char* name;
   EntryPoint forward[2], backward[2];  // for each Interpolation
+  bool bfloat16;                       // whether the processor multiplies bfloat16
 };
 
-#define LS3D_DECLARE(isa)                                                                      \
-  int32_t forward_BilinearPlan_##isa(const KernelCall&, bool);                                 \
-  int32_t forward_BicubicPlan_##isa(const KernelCall&, bool);                                  \
-  int32_t backward_BilinearPlan_##isa(const KernelCall&, bool);                                \
-  int32_t backward_BicubicPlan_##isa(const KernelCall&, bool);                                 \
-  static constexpr InstructionSet isa{#isa,                                                    \
-                                      {forward_BilinearPlan_##isa, forward_BicubicPlan_##isa}, \
-                                      {backward_BilinearPlan_##isa, backward_BicubicPlan_##isa}};
+#define LS3D_DECLARE(isa)                                                                        \
+  int32_t forward_BilinearPlan_##isa(const KernelCall&, bool);                                   \
+  int32_t forward_BicubicPlan_##isa(const KernelCall&, bool);                                    \
+  int32_t backward_BilinearPlan_##isa(const KernelCall&, bool);                                  \
+  int32_t backward_BicubicPlan_##isa(const KernelCall&, bool);                                   \
+  static constexpr InstructionSet isa{#isa,                                                      \
+                                      {forward_BilinearPlan_##isa, forward_BicubicPlan_##isa},   \
+                                      {backward_BilinearPlan_##isa, backward_BicubicPlan_##isa}, \
+                                      false};
 
 LS3D_DECLARE(portable)
 #ifdef LS3D_HAS_AVX2
@@ -43,9 +45,18 @@ static InstructionSet choose() {
     return !wanted || !*wanted || std::strcmp(wanted, name) == 0;
   };
 #ifdef LS3D_HAS_AVX512
-  if (allowed("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return avx512;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+#ifdef LS3D_COMPILES_BFLOAT16
+    if (allowed("avx512_bf16") && __builtin_cpu_supports("avx512bf16")) {
+      InstructionSet set = avx512;
+      set.name = "avx512_bf16";
+      set.bfloat16 = true;
+      return set;
+    }
+#endif
+    if (allowed("avx512")) return avx512;
+  }
 #endif
 #ifdef LS3D_HAS_AVX2
   if (allowed("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2;
@@ -65,7 +76,9 @@ LS3D_EXPORT int32_t ls3d_abi() { return ls3d::kAbi; }
 LS3D_EXPORT const char* ls3d_isa() { return ls3d::chosen().name; }
 
 LS3D_EXPORT int32_t ls3d_forward(const ls3d::KernelCall* call, int32_t is_double) {
-  return ls3d::chosen().forward[call->interpolation](*call, is_double != 0);
+  ls3d::KernelCall allowed = *call;
+  allowed.bfloat16_products = allowed.bfloat16_products && ls3d::chosen().bfloat16;
+  return ls3d::chosen().forward[call->interpolation](allowed, is_double != 0);
 }
 
 LS3D_EXPORT int32_t ls3d_backward(const ls3d::KernelCall* call, int32_t is_double) {

@@ -10,6 +10,12 @@
 namespace ls3d {
 namespace {
 
+// The number of elements of a group's packed weights: those of C, or pairs.
+template <class T, class E>
+int64_t packed_size(const Sizes& sizes) {
+  return round_up(sizes.out_group, panel_width<T>()) * sizes.depth / (std::is_same_v<E, T> ? 1 : 2);
+}
+
 template <template <class> class Plan, class T>
 struct ForwardScratch {
   Plan<T> plan;
@@ -17,17 +23,20 @@ struct ForwardScratch {
 };
 
 // Adds the products of samples and weights of one group, which is not in a bundle, to `sums`, (positions, out_group).
-// `packed` are the group's weights.
-template <template <class> class Plan, class T>
-void forward_group(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile, int64_t group,
+// `packed` are the group's weights: elements, or pairs if the number of channels is even.
+template <class E, template <class> class Plan, class T>
+void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, const Tile& tile, int64_t group,
                    ForwardScratch<Plan, T>& scratch, T* sums, int64_t sums_row) {
   const int64_t first = group * sizes.in_group, last = first + sizes.in_group;
   const int64_t offset_channels = call.channels / call.offset_groups;
   int64_t filled = 0, start = 0;
   auto multiply = [&] {
+    constexpr int W = panel_width<T>(), values = std::is_same_v<E, T> ? 1 : 2;  // in an element of E
+    if constexpr (values == 2) round_to_pairs(scratch.columns, tile.size(), filled, kRow);
     if (filled)
-      gemm<T, true, kRow, 1>(scratch.columns, packed + start * panel_width<T>(), sizes.depth * panel_width<T>(),
-                             panel_width<T>(), sums, sums_row, tile.size(), sizes.out_group, filled);
+      gemm<T, true, kRow, 1>(reinterpret_cast<const E*>(scratch.columns), packed + start / values * W,
+                             sizes.depth / values * W, W, sums, sums_row, tile.size(), sizes.out_group,
+                             filled / values);
     filled = 0;
   };
   for (int64_t tap = 0; tap < sizes.taps; ++tap) {
@@ -87,28 +96,36 @@ void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed,
   multiply();
 }
 
-// Copies the sums, (positions, groups * out_padded), to the output.
-template <class T>
+// Copies the sums, (positions, groups * out_padded), to the output, whose elements are O.
+template <class O, class T>
 void write_output(const KernelCall& call, const Sizes& sizes, const Tile& tile, const T* sums, int64_t sums_row) {
+  const auto convert = [](T value) {
+    if constexpr (std::is_same_v<O, T>)
+      return value;
+    else
+      return to_bfloat16(value);
+  };
   for_each_row(call, tile, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
     for (int64_t group = 0; group < call.groups; ++group) {
       const T* from = sums + first * sums_row + group * sizes.out_padded;
-      T* to = element<T>(call.output, tile.sample, group * sizes.out_group, tile.frame, y, x);
+      O* to = element<O>(call.output, tile.sample, group * sizes.out_group, tile.frame, y, x);
       const int64_t channel_stride = call.output.stride[1], pixel_stride = call.output.stride[4];
       if (channel_stride == 1) {
         for (int64_t k = 0; k < count; ++k)
-          std::memcpy(to + k * pixel_stride, from + k * sums_row, sizes.out_group * sizeof(T));
+          for (int64_t o = 0; o < sizes.out_group; ++o) to[k * pixel_stride + o] = convert(from[k * sums_row + o]);
       } else {
         for (int64_t o = 0; o < sizes.out_group; ++o)
-          for (int64_t k = 0; k < count; ++k) to[o * channel_stride + k * pixel_stride] = from[k * sums_row + o];
+          for (int64_t k = 0; k < count; ++k)
+            to[o * channel_stride + k * pixel_stride] = convert(from[k * sums_row + o]);
       }
     }
   });
 }
 
-// `packed` are the weights of all groups, or of a depthwise convolution, which is given as one group.
-template <template <class> class Plan, class T>
-void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, const T* packed, const Tile& tile,
+// `packed` are the weights of all groups, or of a depthwise convolution, which is given as one group; pairs only if
+// groups are neither bundled nor have an odd number of channels.
+template <class E, template <class> class Plan, class T>
+void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, const E* packed, const Tile& tile,
                   ForwardScratch<Plan, T>& scratch, T* sums) {
   const int64_t sums_row = call.groups * sizes.out_padded + kPad;
   const T* bias = static_cast<const T*>(call.bias);
@@ -117,34 +134,41 @@ void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, co
     for (int64_t k = 0; k < tile.size(); ++k)
       for (int64_t o = 0; o < call.out_channels; ++o)
         sums[k * sums_row + o / sizes.out_group * sizes.out_padded + o % sizes.out_group] = bias[o];
-  const int64_t packed_group = round_up(sizes.out_group, panel_width<T>()) * sizes.depth;
-  if (depthwise)
-    forward_depthwise(call, sizes, packed, tile, scratch.plan, sums, sums_row);
-  else if (sizes.bundle > 1)
-    for (int64_t group = 0; group < call.groups; group += sizes.bundle)
+  if constexpr (std::is_same_v<E, T>) {
+    if (depthwise) forward_depthwise(call, sizes, packed, tile, scratch.plan, sums, sums_row);
+    for (int64_t group = 0; !depthwise && sizes.bundle > 1 && group < call.groups; group += sizes.bundle)
       forward_bundle(call, sizes, packed, tile, group, minimum(sizes.bundle, call.groups - group), scratch, sums,
                      sums_row);
+  }
+  const int64_t packed_group = packed_size<T, E>(sizes);
+  for (int64_t group = 0; !depthwise && sizes.bundle == 1 && group < call.groups; ++group)
+    forward_group(call, sizes, packed + group * packed_group, tile, group, scratch, sums + group * sizes.out_padded,
+                  sums_row);
+  if (std::is_same_v<T, float> && call.bfloat16_output)
+    write_output<Bfloat16>(call, sizes, tile, sums, sums_row);
   else
-    for (int64_t group = 0; group < call.groups; ++group)
-      forward_group(call, sizes, packed + group * packed_group, tile, group, scratch, sums + group * sizes.out_padded,
-                    sums_row);
-  write_output(call, sizes, tile, sums, sums_row);
+    write_output<T>(call, sizes, tile, sums, sums_row);
 }
 
-template <template <class> class Plan, class T>
-int32_t forward(const KernelCall& given) {
-  const bool depthwise = is_depthwise(given);
-  const KernelCall call = depthwise ? as_one_group(given) : given;
-  Sizes sizes = Sizes::of(call, T());
+// Packs the weights, whose elements are S.
+template <class S, class T, class E>
+void pack(const KernelCall& call, const Sizes& sizes, bool depthwise, const std::vector<int64_t>& distances,
+          E* packed) {
+  if (!depthwise)
+    pack_forward<S, T>(call, sizes, distances, packed);
+  else if constexpr (std::is_same_v<E, T>)
+    pack_depthwise<S>(call, distances, packed);
+}
+
+template <template <class> class Plan, class T, class E>
+int32_t forward_with(const KernelCall& call, Sizes sizes, bool depthwise) {
   if (depthwise) sizes.tiles = maximum(sizes.tiles, divide_up(sizes.positions * call.channels, kMostSums));
   // Four tiles for each thread balance the load, as long as a tile has at least four rows of register tiles. Not tuned.
   const int64_t frames = maximum(1, call.batch * call.out_size[0]);
   const int64_t wanted = minimum(divide_up(4 * call.threads, frames), divide_up(sizes.positions, 4 * kRows));
   sizes.set_tiles(maximum(sizes.tiles, wanted), kRows);
   const int64_t sums_size = sizes.tile_size * (call.groups * sizes.out_padded + kPad);
-  const int64_t packed_size =
-      depthwise ? sizes.depth : call.groups * round_up(sizes.out_group, panel_width<T>()) * sizes.depth;
-  auto packed = allocate<T>(packed_size);
+  auto packed = allocate<E>(depthwise ? sizes.depth : call.groups * packed_size<T, E>(sizes));
   auto scratch = allocate<ForwardScratch<Plan, T>>(call.threads);
   auto sums = allocate<T>(call.threads * sums_size);
   if (!packed || !scratch || !sums) return kNoMemory;
@@ -153,10 +177,10 @@ int32_t forward(const KernelCall& given) {
 #pragma omp parallel num_threads(call.threads)
   {
     const int64_t thread = omp_get_thread_num();
-    if (depthwise)
-      pack_depthwise(call, distances, packed.get());
-    else
-      pack_forward(call, sizes, distances, packed.get());
+    if (call.bfloat16_weight)
+      pack<Bfloat16, T>(call, sizes, depthwise, distances, packed.get());
+    else if constexpr (std::is_same_v<E, T>)
+      pack<T, T>(call, sizes, depthwise, distances, packed.get());
 #pragma omp for schedule(dynamic)
     for (int64_t item = 0; item < work; ++item) {
       const int64_t frame = item / sizes.tiles;
@@ -165,6 +189,17 @@ int32_t forward(const KernelCall& given) {
     }
   }
   return kDone;
+}
+
+template <template <class> class Plan, class T>
+int32_t forward(const KernelCall& given) {
+  const bool depthwise = is_depthwise(given);
+  const KernelCall call = depthwise ? as_one_group(given) : given;
+  const Sizes sizes = Sizes::of(call, T());
+  if constexpr (kHasPairs && std::is_same_v<T, float>)
+    if (call.bfloat16_products && !depthwise && sizes.bundle == 1 && sizes.in_group % 2 == 0)
+      return forward_with<Plan, T, Pair>(call, sizes, depthwise);
+  return forward_with<Plan, T, T>(call, sizes, depthwise);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // C = A B or C += A B for one tile of positions, blocked for registers. A is read by element, B and C by vector.
 #pragma once
 
-#include "simd.h"
+#include "bfloat16.h"
 
 namespace ls3d {
 namespace {
@@ -41,11 +41,15 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
 }
 
 // A column of register tiles. The rows that remain after tiles of M rows go to tiles of M / 2 rows, and so on.
-template <class T, bool Add, int M, int N, int Row, int Step, bool Jump>
-inline void column(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t depth, int64_t run,
+template <class T, bool Add, int M, int N, int Row, int Step, bool Jump, class E>
+inline void column(const E* a, const E* b, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t depth, int64_t run,
                    int64_t jump) {
-  for (; rows >= M; rows -= M, a += M * Row, c += M * ldc)
-    micro_kernel<T, Add, M, N, Row, Step, Jump>(a, b, ldb, c, ldc, depth, run, jump);
+  for (; rows >= M; rows -= M, a += M * Row, c += M * ldc) {
+    if constexpr (std::is_same_v<E, T>)
+      micro_kernel<T, Add, M, N, Row, Step, Jump>(a, b, ldb, c, ldc, depth, run, jump);
+    else
+      micro_kernel_of_pairs<M, N, Row>(a, b, ldb, c, ldc, depth);
+  }
   if constexpr (M > 1)
     if (rows > 0) column<T, Add, M / 2, N, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump);
 }
@@ -59,9 +63,9 @@ constexpr int panel_width() {
 
 // C (rows x width) = A (rows x depth) B (depth x width), or += with Add. B consists of panels, (depth, panel_width)
 // each with row stride ldb; panel j starts at b + j * panel. Rows of C are written up to the next whole vector. For
-// `Jump`, `run` and `jump` see micro_kernel.
-template <class T, bool Add, int Row, int Step, bool Jump = false>
-void gemm(const T* a, const T* b, int64_t panel, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t width,
+// `Jump`, `run` and `jump` see micro_kernel. Elements of A and B are those of C, or, with Add and a Step of 1, pairs.
+template <class T, bool Add, int Row, int Step, bool Jump = false, class E = T>
+void gemm(const E* a, const E* b, int64_t panel, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t width,
           int64_t depth, int64_t run = 0, int64_t jump = 0) {
   constexpr int W = panel_width<T>();
   for (int64_t j = 0; j < width; j += W, b += panel, c += W) {

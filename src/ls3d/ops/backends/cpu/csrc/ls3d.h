@@ -7,9 +7,13 @@
 
 #include <cstdint>
 
+#if defined(__clang__) || __GNUC__ >= 10
+#define LS3D_COMPILES_BFLOAT16  // where the processor has AVX512-BF16
+#endif
+
 namespace ls3d {
 
-constexpr int kAbi = 2;  // must be raised whenever KernelCall changes; Python refuses any other number
+constexpr int kAbi = 3;  // must be raised whenever KernelCall changes; Python refuses any other number
 
 enum Status : int32_t { kDone = 0, kNoMemory = 1 };
 
@@ -29,6 +33,9 @@ struct KernelCall {
   int64_t frame_origin;  // the input frame that temporal tap 0 reads at output frame 0
   int64_t threads;
   int64_t interpolation;
+  // Of the forward pass with T = float: whether these tensors are bfloat16 instead of T, and whether samples may be
+  // rounded to it, which implies that the weights are.
+  int64_t bfloat16_offset, bfloat16_mask, bfloat16_weight, bfloat16_output, bfloat16_products;
   int64_t input_sample, input_frame, input_pixel;  // strides of input; a row is width * input_pixel elements
   int64_t grad_input_sample, grad_input_frame, grad_input_pixel;  // strides of grad_input
   const void* input;                                              // (N, T, H, W, C)

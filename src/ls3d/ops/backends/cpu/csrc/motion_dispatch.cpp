@@ -23,7 +23,7 @@ LS3D_EXPORT int32_t ls3d_motion_abi() { return ls3d::kMotionAbi; }
 
 LS3D_EXPORT int32_t ls3d_bilateral_motion(const ls3d::MotionCall* call) {
 #ifdef LS3D_HAS_AVX512
-  if (std::strcmp(ls3d_isa(), "avx512") == 0) return ls3d::bilateral_motion_avx512(*call);
+  if (std::strncmp(ls3d_isa(), "avx512", 6) == 0) return ls3d::bilateral_motion_avx512(*call);
 #endif
 #ifdef LS3D_HAS_AVX2
   if (std::strcmp(ls3d_isa(), "avx2") == 0) return ls3d::bilateral_motion_avx2(*call);

@@ -24,31 +24,40 @@ inline void for_each_weight(int64_t first, int64_t last, int64_t taps, F visit) 
   }
 }
 
-// For the forward pass: packed is (groups, panels, taps, in_group, panel_width), zero beyond the last output channel.
-template <class T>
-void pack_forward(const KernelCall& call, const Sizes& sizes, const std::vector<int64_t>& distances, T* packed) {
+// For the forward pass: packed is (groups, panels, taps, in_group, panel_width), zero beyond the last output channel. S
+// is the type of the weights' elements; if it is Bfloat16, E may be Pair, and packed is (groups, panels, taps, in_group
+// / 2, panel_width, 2) of bfloat16.
+template <class S, class T, class E>
+void pack_forward(const KernelCall& call, const Sizes& sizes, const std::vector<int64_t>& distances, E* packed) {
+  constexpr bool pairs = !std::is_same_v<E, T>;
   constexpr int W = panel_width<T>();
   const int64_t panels = divide_up(sizes.out_group, W), blocks = divide_up(sizes.depth, kStage);
 #pragma omp for schedule(static)
   for (int64_t item = 0; item < call.groups * panels * blocks; ++item) {
     const int64_t panel = item / blocks % panels, group = item / blocks / panels;
     const int64_t first = item % blocks * kStage, last = minimum(first + kStage, sizes.depth);
-    alignas(64) T stage[W * kStageRow];
+    alignas(64) S stage[W * kStageRow];
     for (int64_t lane = 0; lane < W; ++lane) {
-      T* row = stage + lane * kStageRow;
+      S* row = stage + lane * kStageRow;
       const int64_t o = panel * W + lane;
-      const T* from = static_cast<const T*>(call.weight.data) + (group * sizes.out_group + o) * call.weight.stride[0];
+      const S* from = static_cast<const S*>(call.weight.data) + (group * sizes.out_group + o) * call.weight.stride[0];
       if (o >= sizes.out_group)
-        std::memset(row, 0, kStage * sizeof(T));
+        std::memset(row, 0, kStage * sizeof(S));
       else
         for_each_weight(first, last, sizes.taps, [&](int64_t index, int64_t channel, int64_t tap) {
           row[index - first] = from[channel * call.weight.stride[1] + distances[tap]];
         });
     }
-    T* to = packed + (group * panels + panel) * sizes.depth * W;
+    E* to = packed + (group * panels + panel) * (sizes.depth / (pairs ? 2 : 1)) * W;
     for_each_weight(first, last, sizes.taps, [&](int64_t index, int64_t channel, int64_t tap) {
-      T* line = to + (tap * sizes.in_group + channel) * W;
-      for (int64_t lane = 0; lane < W; ++lane) line[lane] = stage[lane * kStageRow + index - first];
+      const S* from = stage + index - first;
+      if constexpr (pairs) {
+        auto* line = reinterpret_cast<S*>(to + (tap * sizes.in_group + channel) / 2 * W) + channel % 2;
+        for (int64_t lane = 0; lane < W; ++lane) store(line + 2 * lane, from[lane * kStageRow]);
+      } else {
+        E* line = to + (tap * sizes.in_group + channel) * W;
+        for (int64_t lane = 0; lane < W; ++lane) line[lane] = widen(from[lane * kStageRow]);
+      }
     });
   }
 }

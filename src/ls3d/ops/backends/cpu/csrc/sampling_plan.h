@@ -1,8 +1,7 @@
 // The sampling plan: where one tap samples at each position of a tile. Computed once and used for all channels.
 #pragma once
 
-#include "ls3d.h"
-#include "simd.h"
+#include "bfloat16.h"
 
 namespace ls3d {
 namespace {
@@ -102,6 +101,19 @@ inline T* element(const Array& array, int64_t n, int64_t c, int64_t t, int64_t y
   return static_cast<T*>(array.data) + n * s[0] + c * s[1] + t * s[2] + y * s[3] + x * s[4];
 }
 
+// The elements of a row, which is part of a tile's: from[0], from[step], ... of type T, or of bfloat16 if `narrow`.
+// Then they are written to `buffer`, and `step` becomes 1.
+template <class T>
+const T* read_row(const Array& array, bool narrow, int64_t n, int64_t c, int64_t t, int64_t y, int64_t x, int64_t count,
+                  T* buffer, int64_t& step) {
+  step = array.stride[4];
+  if (!narrow) return element<T>(array, n, c, t, y, x);
+  const Bfloat16* from = element<Bfloat16>(array, n, c, t, y, x);
+  for (int64_t k = 0; k < count; ++k) buffer[k] = widen(from[k * step]);
+  step = 1;
+  return buffer;
+}
+
 // The plan of tap number `tap`, (a * kH + i) * kW + j, in offset group `group`.
 template <template <class> class Plan, class T>
 void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, int64_t group, Plan<T>& plan) {
@@ -110,15 +122,18 @@ void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, i
   const int64_t channel = group * taps + tap;
   const auto height = int32_t(call.in_size[1]), width = int32_t(call.in_size[2]);
   const T one = 1, step = T(call.stride[2]);
+  T buffer[3][kTile];
   for_each_row(call, tile, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
     const T y0 = T(y * call.stride[1] + i * call.dilation[1] - call.padding[1]);
     const T x0 = T(x * call.stride[2] + j * call.dilation[2] - call.padding[2]);
-    const T* dy = element<T>(call.offset, tile.sample, 2 * channel, tile.frame, y, x);
-    const T* dx = dy + call.offset.stride[1];
-    const int64_t offset_step = call.offset.stride[4];
-    const bool masked = call.mask.data != nullptr;
-    const T* mask = masked ? element<T>(call.mask, tile.sample, channel, tile.frame, y, x) : &one;
-    const int64_t mask_step = masked ? call.mask.stride[4] : 0;
+    int64_t offset_step, mask_step = 0;
+    const auto read = [&](const Array& array, bool narrow, int64_t c, T* to, int64_t& distance) {
+      return read_row(array, narrow, tile.sample, c, tile.frame, y, x, count, to, distance);
+    };
+    const T* dy = read(call.offset, call.bfloat16_offset, 2 * channel, buffer[0], offset_step);
+    const T* dx = read(call.offset, call.bfloat16_offset, 2 * channel + 1, buffer[1], offset_step);
+    const T* mask = &one;
+    if (call.mask.data) mask = read(call.mask, call.bfloat16_mask, channel, buffer[2], mask_step);
     plan_row(plan, first, count, y0, x0, step, height, width, dy, dx, offset_step, mask, mask_step);
   });
 }

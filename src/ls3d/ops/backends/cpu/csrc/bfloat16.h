@@ -1,0 +1,83 @@
+// Products in bfloat16 with sums in float32, by AVX512-BF16. In rows of A and columns of B, two values that are
+// multiplied by the same instruction form a pair: those of depth 2k and 2k + 1.
+#pragma once
+
+#include "ls3d.h"
+#include "simd.h"
+
+#if defined(__AVX512F__) && defined(LS3D_COMPILES_BFLOAT16)
+#include <immintrin.h>
+#define LS3D_BFLOAT16 __attribute__((target("avx512bf16")))
+#endif
+
+namespace ls3d {
+namespace {
+
+using Bfloat16 = uint16_t;
+using Pair = int32_t;
+
+inline float widen(Bfloat16 value) {
+  const uint32_t bits = uint32_t(value) << 16;
+  return load<float>(&bits);
+}
+inline float widen(float value) { return value; }
+inline double widen(double value) { return value; }
+
+// The nearest bfloat16, the even one of two; NaNs stay NaNs.
+inline Bfloat16 to_bfloat16(float value) {
+  const uint32_t bits = load<uint32_t>(&value);
+  const bool is_nan = (bits & 0x7fffffff) > 0x7f800000;
+  return Bfloat16((is_nan ? bits | 0x400000 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+#ifdef LS3D_BFLOAT16
+
+constexpr bool kHasPairs = true;
+
+// As micro_kernel in gemm.h, of pairs; adds to C.
+template <int M, int N, int Row>
+LS3D_BFLOAT16 void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, float* c, int64_t ldc,
+                                         int64_t depth) {
+  constexpr int L = lanes<float>();
+  __m512 sum[M][N];
+#pragma GCC unroll 32
+  for (int i = 0; i < M; ++i)
+#pragma GCC unroll 2
+    for (int j = 0; j < N; ++j) sum[i][j] = load<__m512>(c + i * ldc + j * L);
+  for (int64_t k = 0; k < depth; ++k, ++a, b += ldb) {
+    __m512bh row[N];
+#pragma GCC unroll 2
+    for (int j = 0; j < N; ++j) row[j] = load<__m512bh>(b + j * L);
+#pragma GCC unroll 32
+    for (int i = 0; i < M; ++i)
+#pragma GCC unroll 2
+      for (int j = 0; j < N; ++j)
+        sum[i][j] = _mm512_dpbf16_ps(sum[i][j], row[j], (__m512bh)_mm512_set1_epi32(load<Pair>(a + i * Row)));
+  }
+#pragma GCC unroll 32
+  for (int i = 0; i < M; ++i)
+#pragma GCC unroll 2
+    for (int j = 0; j < N; ++j) store<__m512>(c + i * ldc + j * L, sum[i][j]);
+}
+
+// Rounds `depth` values of each row to bfloat16, in place. A row must have room for whole blocks of 32 values.
+LS3D_BFLOAT16 inline void round_to_pairs(float* rows, int64_t count, int64_t depth, int64_t stride) {
+  for (int64_t row = 0; row < count; ++row, rows += stride)
+    for (int64_t k = 0; k < depth; k += 32)
+      store(reinterpret_cast<Pair*>(rows) + k / 2,
+            _mm512_cvtne2ps_pbh(load<__m512>(rows + k + 16), load<__m512>(rows + k)));
+}
+
+#else
+
+constexpr bool kHasPairs = false;
+
+template <int M, int N, int Row>
+void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, float* c, int64_t ldc, int64_t depth);
+template <class T>
+void round_to_pairs(T* rows, int64_t count, int64_t depth, int64_t stride);
+
+#endif
+
+}  // namespace
+}  // namespace ls3d
