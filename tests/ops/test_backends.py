@@ -432,7 +432,7 @@ def test_two_thousand_random_geometries_agree_in_bfloat16(case: Case, seed: int,
 def compare_bfloat16(case: Case, seed: int, spread: float, last: bool) -> None:
     """The forward pass rounds samples at most once, and the sum once. Bicubic coefficients would need other bounds."""
     case = replace(case, interpolation="bilinear")
-    tensors = case.draw(seed, spread).to(torch.bfloat16)
+    tensors = case.draw(seed, spread=spread).to(torch.bfloat16)
     if last:
         tensors = tensors.channels_last()
     found = cpu.forward(case.call(tensors))
