@@ -1,11 +1,13 @@
 """Speed and loss of the floating-point types of the bundled networks on this CPU, as JSON.
 
-    python -P benchmarks/precision.py [VIDEO] [--frames N] [--size HxW] [--repeat N] [--json FILE]
+    python -P benchmarks/precision.py [VIDEO] [--frames N] [--size HxW] [--repeat N] [--int8 NETWORKS] [--json FILE]
 
 Each network is run on a degraded part of a clip, whose original frames are the truth: every second frame is left out
 for interpolation, frames are reduced to a quarter for super-resolution, noise of 25 is added for denoising. The loss is
 the difference of the mean PSNR to that in float32. Times are medians of a call, in seconds; run it on an idle machine.
 bfloat16 pays on CPUs that compute in it (AVX512-BF16, AMX), which ``--precision auto`` looks for; others emulate it.
+With ``--int8``, networks are exported, and their files compared with those that ONNX Runtime's dynamic quantization
+makes of them: weights of 8 bits for each output channel, features quantized in each call.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import platform
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -103,6 +106,29 @@ def report(names: list[str], clip: Tensor, repeat: int) -> dict[str, Any]:
     }
 
 
+def report_int8(names: list[str], clip: Tensor, repeat: int) -> list[dict[str, Any]]:
+    """Measure exported networks with float32 and with 8-bit weights."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    from ls3d.export import export_onnx
+
+    rows = []
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            files = {kind: Path(folder, f"{kind}.onnx") for kind in ("float32", "int8")}
+            export_onnx(name, files["float32"], size=(clip.shape[2], clip.shape[3]))
+            quantize_dynamic(files["float32"], files["int8"], per_channel=True, weight_type=QuantType.QInt8)
+            row: dict[str, Any] = {"model": name}
+            for kind, file in files.items():
+                found = measure(load_enhancement_model(file), "float32", clip, repeat)
+                row[kind] = found | {"bytes": file.stat().st_size}
+        row["loss_db"] = row["float32"]["psnr"] - row["int8"]["psnr"]
+        row["speed_ratio"] = row["float32"]["seconds"] / row["int8"]["seconds"]
+        print(f"{name}.onnx: int8 loses {row['loss_db']:.3f} dB, {row['speed_ratio']:.2f} times the speed")
+        rows.append(row)
+    return rows
+
+
 def main(words: list[str]) -> None:
     """Read the arguments, measure, and write the file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -111,11 +137,14 @@ def main(words: list[str]) -> None:
     parser.add_argument("--size", default="256x448", help="height and width of the part to use")
     parser.add_argument("--repeat", type=int, default=3, help="how often each call is timed")
     parser.add_argument("--models", default="bilateral,vfi,vsr,vdn", help="networks, separated by commas")
+    parser.add_argument("--int8", default="", help="networks to export and measure with 8-bit weights, as --models")
     parser.add_argument("--json", type=Path, help="where to write the result")
     arguments = parser.parse_args(words)
     height, width = map(int, arguments.size.split("x"))
     clip = read_clip(arguments.video, arguments.frames, (height, width))
     result = report(arguments.models.split(","), clip, arguments.repeat)
+    if arguments.int8:
+        result["int8"] = report_int8(arguments.int8.split(","), clip, arguments.repeat)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

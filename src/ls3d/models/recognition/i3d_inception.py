@@ -85,7 +85,9 @@ class SamePadding3d(nn.Module):
         """Map ``(N, C, T, H, W)`` to ``(N, C, T', H', W')``."""
         padding: list[int] = []
         for size, kernel, stride in zip(x.shape[:1:-1], self.kernel[::-1], self.stride[::-1], strict=True):
-            total = max(0, ((size - 1) // stride) * stride + kernel - size)
+            total = (size - 1) // stride * stride + kernel - size
+            if kernel < stride:  # otherwise it isn't negative, and without max the sizes of exported graphs stay short
+                total = max(0, total)
             padding += [total // 2, total - total // 2]
         return F.pad(x, padding, value=self.value)
 
