@@ -116,7 +116,7 @@ def report_int8(names: list[str], clip: Tensor, repeat: int) -> list[dict[str, A
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             files = {kind: Path(folder, f"{kind}.onnx") for kind in ("float32", "int8")}
-            export_onnx(name, files["float32"], size=(clip.shape[2], clip.shape[3]))
+            export_onnx(name, files["float32"])
             quantize_dynamic(files["float32"], files["int8"], per_channel=True, weight_type=QuantType.QInt8)
             row: dict[str, Any] = {"model": name}
             for kind, file in files.items():

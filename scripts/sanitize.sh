@@ -2,7 +2,7 @@
 # Usage: scripts/sanitize.sh [INSTRUCTION_SET...]
 # Runs the CPU kernel's tests, with 2,000 random geometries, under AddressSanitizer and UndefinedBehaviorSanitizer.
 # Needs GCC, and an environment with ls3d and its test dependencies. Exit status 0 means that no error was found.
-# Instruction sets: avx512, avx2, portable; by default the widest one of this processor.
+# Instruction sets: avx512_bf16, avx512, avx2, portable; by default the widest one of this processor.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
