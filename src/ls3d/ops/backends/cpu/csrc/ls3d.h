@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#if defined(__clang__) || __GNUC__ >= 10
+#if defined(__clang__) || __GNUC__ >= 11
 #define LS3D_COMPILES_BFLOAT16  // where the processor has AVX512-BF16
 #endif
 
