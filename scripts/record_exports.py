@@ -138,7 +138,8 @@ def _compile(signature: Signature, opened: Collection[str]) -> dict[str, float]:
     """Compile once; other sizes must run in the same graph."""
     torch.compiler.reset()
     compiled = torch.compile(signature.module, fullgraph=True, dynamic=True, backend="aot_eager")
-    with symbolic_shapes.patch(use_duck_shape=False):  # sizes that are equal by chance may differ later
+    # Sizes that are equal by chance may differ later.
+    with symbolic_shapes.patch(use_duck_shape=False):  # type: ignore[attr-defined]  # torch adds it
         compiled(*signature.inputs.values())
     with torch.compiler.set_stance("fail_on_recompile"):
         return _difference(compiled, signature, opened, single=False)
