@@ -15,6 +15,8 @@ from av.packet import PacketSideData, PktSideDataT, packet_sidedata_type_from_li
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 
+from ls3d.video.logs import logged
+
 
 def side_data(picture: av.VideoFrame) -> dict[SideDataType, SideData]:
     """The side data of a picture by type; that of unknown types is left out."""
@@ -75,15 +77,10 @@ def _graph(picture: av.VideoFrame, name: str, options: str) -> av.filter.Graph:
 def _shown(picture: av.VideoFrame, pattern: re.Pattern[str]) -> str:
     """What FFmpeg's filter ``showinfo`` logs of a picture: the first group of a pattern; empty if nothing matches."""
     graph = _graph(picture, "showinfo", "checksum=0")
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        with av.logging.Capture() as messages:
-            graph.push(picture)
-            graph.pull()
-    finally:
-        av.logging.set_level(level)
-    found = next(filter(None, (pattern.search(message) for _, _, message in messages)), None)
+    with logged(av.logging.INFO) as messages:
+        graph.push(picture)
+        graph.pull()
+    found = next(filter(None, (pattern.search(text) for _, _, text in messages())), None)
     return "" if found is None else found[1]
 
 

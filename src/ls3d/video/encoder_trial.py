@@ -67,7 +67,7 @@ def _encode(settings: EncoderSettings) -> _Trial:
             packets = [packet for pts in range(2) for packet in encoder.encode(picture, pts)] + encoder.flush()
         except av.FFmpegError as raised:
             error = raised
-        messages = [text.strip().rstrip(".") for _, _, text in logs]
+        messages = [text.strip().rstrip(".") for _, _, text in logs()]
     return _Trial(packets, error, messages, [] if error else encoder.unknown_options())
 
 

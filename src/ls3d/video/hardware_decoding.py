@@ -61,4 +61,4 @@ def _reasons(path: str | os.PathLike[str], name: str, max_pixels: int) -> Iterat
                     return
                 layout_of(first_pictures(container, stream, str(path)).pictures[0].format.name)
         except (InputError, av.FFmpegError, NotImplementedError, RuntimeError) as error:
-            yield messages[0][2].strip() if messages else str(error)
+            yield next((text.strip() for _, _, text in messages()), str(error))

@@ -173,7 +173,7 @@ def open_pipe(file: PipeReader, name: str, max_pixels: int = DEFAULT_MAX_PIXELS)
         try:
             container = av.open(file, "r", metadata_errors="replace", options=_restrictions(max_pixels))
         except av.FFmpegError as error:
-            reason = _reason(error, _size_in(messages))
+            reason = _reason(error, _size_in(messages()))
             raise InputError(f"{name} is not a video that can be decoded ({reason})") from error
     return checked_video(container, name, max_pixels)
 
@@ -255,7 +255,7 @@ def _refused_size(path: Path, max_pixels: int) -> tuple[int, int]:
     """Width and height of pictures that were refused for their size; zeros if that isn't why the size is unknown."""
     with logged(av.logging.ERROR) as messages, suppress(av.FFmpegError), _open_path(path, max_pixels):
         pass
-    return _size_in(messages)
+    return _size_in(messages())
 
 
 def _size_in(messages: Sequence[tuple[int, str, str]]) -> tuple[int, int]:
