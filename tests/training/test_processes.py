@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_shares_of_a_batch_and_of_the_validation() -> None:
     assert [list(each.validated(1)) for each in (first, second)] == [[0], [0]]
     with pytest.raises(InputError, match="batch_size is 5, expected a multiple of 2, the number of processes"):
         first.share_size(5, "batch_size")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in the processes that are compared with this one: sums differ by the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
@@ -264,3 +274,29 @@ def test_two_processes_blend_as_one(tmp_path: Path) -> None:
         assert ours["weights"] == pytest.approx(theirs["weights"], abs=1e-3)
     weights, others = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
     torch.testing.assert_close(weights, others, atol=1e-4, rtol=1e-4)
+
+
+THREADS = """
+import atexit
+from pathlib import Path
+
+@atexit.register  # before the others, so it is called last
+def show_threads():
+    print(*(path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")))
+
+from ls3d.training.processes import join_processes
+
+join_processes(on_cpu=True).gather(0)
+import torch.distributed.nn.functional
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="names of threads are read from Linux's /proc")
+def test_the_threads_of_gloo_end_before_python_does(tmp_path: Path) -> None:
+    """Python aborts the process if one of them releases a tensor later."""
+    program = tmp_path / "program.py"
+    program.write_text(THREADS)
+    status, output = run_processes(2, [str(program)])
+    assert status == 0, output
+    assert "python" in output
+    assert "gloo" not in output

@@ -7,8 +7,10 @@ interrupted can resume with another number of processes.
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,6 +25,8 @@ T = TypeVar("T")
 
 #: Exit status of a process that stops because of an error in another one, which reports it.
 _OTHER_FAILED = 2
+
+_RELEASE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ def join_processes(on_cpu: bool = False) -> Processes:
     if not _is_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         return SINGLE
     if not dist.is_initialized():
+        import torch.distributed.nn.functional  # now, as its functions have the present group as default argument
         from torch.distributed.distributed_c10d import PrefixStore
         from torch.distributed.rendezvous import rendezvous
 
@@ -178,5 +183,16 @@ def join_processes(on_cpu: bool = False) -> Processes:
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         store, rank, size = next(rendezvous("env://"))
         dist.init_process_group(backend, store=PrefixStore(_attempt(), store), rank=rank, world_size=size)
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_disconnect)
     return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_WORLD_SIZE"]))
+
+
+def _disconnect() -> None:
+    """Leave the processes. Then gloo's threads end, or have time to release the tensors of their last operations.
+
+    A thread that has to take Python's lock for that when Python has begun to shut down aborts the process
+    (https://github.com/pytorch/pytorch/issues/190489).
+    """
+    dist.destroy_process_group()
+    gc.collect()  # the threads end with the last reference to their group
+    time.sleep(_RELEASE_SECONDS)  # without the lock: DTensor's caches keep the groups of sharded networks
