@@ -237,7 +237,7 @@ struct BackwardPass {
 
   // Passes the gradient of one tap's columns on, and replaces it by the samples if the weight's gradient needs them.
   void backpropagate(const Block& block, const TapColumns& tap, const Tile& tile, BackwardScratch<Plan, T>& scratch) {
-    make_sampling_plan(call, tile, tap.tap, tap.offset_group, scratch.plan);
+    make_sampling_plan<true>(call, tile, tap.tap, tap.offset_group, scratch.plan);
     const bool need_dots = call.grad_offset.data || call.grad_mask.data;
     const int64_t frame =
         tile.sample * call.grad_input_sample + frame_read_by(call, tile.frame, block.a) * call.grad_input_frame;
@@ -309,7 +309,7 @@ void run_weight_block(const KernelCall& call, const Sizes& sizes, const Block& b
     const T* features = frame_data<T>(call, tile, block.a);
     pack_outputs(call, tile, block.first_group * sizes.out_group, sizes.out_group, outputs);
     for (const TapColumns& tap : block.taps) {
-      make_sampling_plan(call, tile, tap.tap, tap.offset_group, scratch.plan);
+      make_sampling_plan<true>(call, tile, tap.tap, tap.offset_group, scratch.plan);
       sample(scratch.plan, tile.size(), features + tap.channel, input_end<T>(call), call.input_pixel, tap.count,
              scratch.columns + tap.column, kRow);
     }

@@ -41,7 +41,7 @@ inline void cubic_weights(T part, T weight[kCubic], T slope[kCubic]) {
 }
 
 // As the function of the same name for bilinear samples.
-template <class T>
+template <bool Gradients, class T>
 inline void plan_row(BicubicPlan<T>& plan, int64_t first, int64_t count, T y0, T x0, T step, int32_t height,
                      int32_t width, const T* dy, const T* dx, int64_t offset_step, const T* mask, int64_t mask_step) {
   for (int64_t k = 0; k < count; ++k) {
@@ -62,6 +62,7 @@ inline void plan_row(BicubicPlan<T>& plan, int64_t first, int64_t count, T y0, T
       plan.column_number[i][position] = c < 0 ? 0 : c < width ? c : width - 1;
       plan.row[i][position] = row_inside ? row[i] : T(0);
       plan.column[i][position] = column_inside ? column[i] : T(0);
+      if (!Gradients) continue;
       plan.row_slope[i][position] = row_inside ? row_slope[i] : T(0);
       plan.column_slope[i][position] = column_inside ? column_slope[i] : T(0);
     }

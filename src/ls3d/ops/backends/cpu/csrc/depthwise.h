@@ -68,7 +68,7 @@ void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* pack
     if (!reads_clip(call, tile.frame, a)) continue;
     for (int64_t first = 0; first < call.channels; first += run) {
       const T *frame = frame_data<T>(call, tile, a) + first, *factor = packed + tap * call.channels + first;
-      make_sampling_plan(call, tile, tap, first / run, plan);
+      make_sampling_plan<false>(call, tile, tap, first / run, plan);
       for (int64_t position = 0; position < tile.size(); ++position) {
         T* to = sums + position * sums_row + first;
         if (plan.outside(position)) {
@@ -77,7 +77,7 @@ void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* pack
         }
         const T* corner[Plan<T>::kCorners];
         T weight[Plan<T>::kCorners];
-        for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] = frame + pixel_of(plan, position, k) * call.input_pixel;
+        find_corners(plan, position, frame, call.input_pixel, corner);
         find_weights(plan, position, weight);
         add_blend(corner, weight, factor, run, to);
       }

@@ -45,7 +45,7 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, 
     const T* frame = frame_data<T>(call, tile, a);
     for (int64_t c = first; c < last;) {
       const int64_t run_end = minimum(last, (c / offset_channels + 1) * offset_channels);
-      make_sampling_plan(call, tile, tap, c / offset_channels, scratch.plan);
+      make_sampling_plan<false>(call, tile, tap, c / offset_channels, scratch.plan);
       while (c < run_end) {
         const int64_t count = minimum(run_end - c, kDepth - filled);
         if (!filled) start = tap * sizes.in_group + c - first;
@@ -86,7 +86,7 @@ void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed,
     if (!filled) start = tap;
     for (int64_t c = begin; c < end;) {
       const int64_t run_end = minimum(end, (c / offset_channels + 1) * offset_channels);
-      make_sampling_plan(call, tile, tap, c / offset_channels, scratch.plan);
+      make_sampling_plan<false>(call, tile, tap, c / offset_channels, scratch.plan);
       sample(scratch.plan, tile.size(), frame + c, input_end<T>(call), call.input_pixel, run_end - c,
              scratch.columns + filled * channels + c - begin, kRow);
       c = run_end;

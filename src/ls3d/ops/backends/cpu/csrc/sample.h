@@ -29,21 +29,6 @@ inline void blend(const T* const (&corner)[N], const T (&weight)[N], int64_t cha
   }
 }
 
-// As blend, for less than a vector of channels; writes a whole vector or four elements, and reads as many per corner.
-template <class T, int N>
-inline void blend_few(const T* const (&corner)[N], const T (&weight)[N], int64_t channels, T* to) {
-  const auto add = [&](auto sum) {
-    using V = decltype(sum);
-#pragma GCC unroll 16
-    for (int k = 0; k < N; ++k) sum += weight[k] * load<V>(corner[k]);
-    store<V>(to, sum);
-  };
-  if (channels > 4)
-    add(Vector<T>{});
-  else
-    add(Four<T>{});
-}
-
 // The number of a position's corner k in the frame.
 template <class T>
 inline int64_t pixel_of(const BilinearPlan<T>& plan, int64_t position, int k) {
@@ -56,28 +41,74 @@ inline void find_weights(const BilinearPlan<T>& plan, int64_t position, T* weigh
   for (int k = 0; k < 4; ++k) weight[k] = plan.weight[k][position];
 }
 
+// The addresses of a position's corners.
+template <template <class> class Plan, class T, class P>
+inline void find_corners(const Plan<T>& plan, int64_t position, P* frame, int64_t pixel_stride, P** corner) {
+  for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] = frame + pixel_of(plan, position, k) * pixel_stride;
+}
+
+// The sample of a position that is outside the frame, or of which nothing may be read beyond the channels.
+template <template <class> class Plan, class T>
+[[gnu::noinline]] void sample_exactly(const Plan<T>& plan, int64_t position, const T* frame, int64_t pixel_stride,
+                                      int64_t channels, T* to) {
+  if (plan.outside(position)) {
+    for (int64_t c = 0; c < channels; ++c) to[c] = T(0) * plan.mask[position];
+    return;
+  }
+  const T* corner[Plan<T>::kCorners];
+  T weight[Plan<T>::kCorners];
+  find_corners(plan, position, frame, pixel_stride, corner);
+  find_weights(plan, position, weight);
+  blend(corner, weight, channels, to);
+}
+
+// The last pixel of a frame of which `count` elements can be read before `end`; -1 if there is none.
+template <class T>
+inline int64_t last_readable(const T* frame, const T* end, int64_t count, int64_t pixel_stride) {
+  return end - frame < count ? -1 : (end - frame - count) / pixel_stride;
+}
+
+// As sample, by `Count` vectors V for each position; as many as the channels need if it is 0.
+template <class V, int Count, template <class> class Plan, class T>
+void sample_by(const Plan<T>& plan, int64_t positions, const T* frame, const T* end, int64_t pixel_stride,
+               int64_t channels, T* columns, int64_t stride) {
+  constexpr int64_t L = sizeof(V) / sizeof(T);
+  const int64_t count = Count ? Count : divide_up(channels, L);
+  const int64_t last = last_readable(frame, end, count * L, pixel_stride);
+  for (int64_t position = 0; position < positions; ++position, columns += stride) {
+    // The last corner is the last one in memory.
+    if (plan.outside(position) || pixel_of(plan, position, Plan<T>::kCorners - 1) > last) {
+      sample_exactly(plan, position, frame, pixel_stride, channels, columns);
+      continue;
+    }
+    const T* corner[Plan<T>::kCorners];
+    T weight[Plan<T>::kCorners];
+    find_corners(plan, position, frame, pixel_stride, corner);
+    find_weights(plan, position, weight);
+    for (int64_t i = 0; i < count; ++i) {
+      V sum = weight[0] * load<V>(corner[0] + i * L);
+#pragma GCC unroll 16
+      for (int k = 1; k < Plan<T>::kCorners; ++k) sum += weight[k] * load<V>(corner[k] + i * L);
+      store<V>(columns + i * L, sum);
+    }
+  }
+}
+
 // Writes the samples, times the mask, of `channels` channels of `frame` to `columns`, whose row stride is `stride`, and
 // up to kPad - 1 elements after them. `end` is the end of the input.
 template <template <class> class Plan, class T>
 void sample(const Plan<T>& plan, int64_t positions, const T* frame, const T* end, int64_t pixel_stride,
             int64_t channels, T* columns, int64_t stride) {
-  const int64_t whole = channels / lanes<T>() * lanes<T>(), rest = channels - whole;
-  for (int64_t position = 0; position < positions; ++position, columns += stride) {
-    if (plan.outside(position)) {
-      for (int64_t c = 0; c < channels; ++c) columns[c] = T(0) * plan.mask[position];
-      continue;
-    }
-    const T* corner[Plan<T>::kCorners];
-    T weight[Plan<T>::kCorners];
-    for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] = frame + pixel_of(plan, position, k) * pixel_stride;
-    find_weights(plan, position, weight);
-    // The last corner is the last one in memory.
-    const bool readable = end - corner[Plan<T>::kCorners - 1] >= whole + kPad;
-    blend(corner, weight, readable ? whole : channels, columns);
-    if (!rest || !readable) continue;
-    for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] += whole;
-    blend_few(corner, weight, rest, columns + whole);
-  }
+  using V = Vector<T>;
+  using Eight = typename VectorOf<T, 8 * int(sizeof(T))>::type;
+  const auto by = [&](auto run) { run(plan, positions, frame, end, pixel_stride, channels, columns, stride); };
+  if (channels <= 4 && lanes<T>() > 4) return by(sample_by<Four<T>, 1, Plan, T>);
+  if (channels <= 8 && lanes<T>() > 8) return by(sample_by<Eight, 1, Plan, T>);
+  const int64_t vectors = divide_up(channels, lanes<T>());
+  if (vectors == 1) return by(sample_by<V, 1, Plan, T>);
+  if (vectors == 2) return by(sample_by<V, 2, Plan, T>);
+  if (vectors == 4) return by(sample_by<V, 4, Plan, T>);
+  by(sample_by<V, 0, Plan, T>);
 }
 
 // Adds to the gradients of one tap's offsets and masks. `dots`, (positions, 4), are the products of
@@ -175,12 +206,11 @@ void backpropagate_tap(const Plan<T>& plan, int64_t positions, const TapGradient
     }
     const T* corner[Plan<T>::kCorners];
     T weight[Plan<T>::kCorners];
-    for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] = tap.frame + pixel_of(plan, position, k) * tap.pixel_stride;
+    find_corners(plan, position, tap.frame, tap.pixel_stride, corner);
     find_weights(plan, position, weight);
     if (tap.grad_frame) {
       T* to[Plan<T>::kCorners];
-      for (int k = 0; k < Plan<T>::kCorners; ++k)
-        to[k] = tap.grad_frame + pixel_of(plan, position, k) * tap.grad_pixel_stride;
+      find_corners(plan, position, tap.grad_frame, tap.grad_pixel_stride, to);
       scatter(to, weight, channels, columns);
     }
     if (tap.dots && tap.write_samples)

@@ -42,8 +42,8 @@ struct BilinearPlan {
 
 // Fills the plan for `count` positions of one row of the output, the first one being position `first` of the tile, and
 // for the positions after them up to a whole vector. (y0, x0) is the grid position of the first one; `step` is the
-// distance of grid positions.
-template <class T>
+// distance of grid positions. What only the backward pass needs is left out unless `Gradients`.
+template <bool Gradients, class T>
 inline void plan_row(BilinearPlan<T>& plan, int64_t first, int64_t count, T y0, T x0, T step, int32_t height,
                      int32_t width, const T* dy, const T* dx, int64_t offset_step, const T* mask, int64_t mask_step) {
   using V = Vector<T>;
@@ -70,16 +70,18 @@ inline void plan_row(BilinearPlan<T>& plan, int64_t first, int64_t count, T y0, 
     const V strength = load_some(mask + k * mask_step, mask_step, count - k);
     const V row[2] = {r0_inside ? one - below : zero, r1_inside ? below : zero};
     const V column[2] = {c0_inside ? one - right : zero, c1_inside ? right : zero};
+    for (int i = 0; i < 2; ++i)
+      for (int j = 0; j < 2; ++j) store<V>(plan.weight[2 * i + j] + position, row[i] * strength * column[j]);
+    store<V>(plan.mask + position, strength);
+    if (!Gradients) continue;
     for (int i = 0; i < 2; ++i) {
       store<V>(plan.row[i] + position, row[i]);
       store<V>(plan.column[i] + position, column[i]);
-      for (int j = 0; j < 2; ++j) store<V>(plan.weight[2 * i + j] + position, row[i] * strength * column[j]);
     }
     store<V>(plan.row_inside[0] + position, r0_inside ? one : zero);
     store<V>(plan.row_inside[1] + position, r1_inside ? one : zero);
     store<V>(plan.column_inside[0] + position, c0_inside ? one : zero);
     store<V>(plan.column_inside[1] + position, c1_inside ? one : zero);
-    store<V>(plan.mask + position, strength);
   }
 }
 
@@ -114,8 +116,8 @@ const T* read_row(const Array& array, bool narrow, int64_t n, int64_t c, int64_t
   return buffer;
 }
 
-// The plan of tap number `tap`, (a * kH + i) * kW + j, in offset group `group`.
-template <template <class> class Plan, class T>
+// The plan of tap number `tap`, (a * kH + i) * kW + j, in offset group `group`; see plan_row.
+template <bool Gradients, template <class> class Plan, class T>
 void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, int64_t group, Plan<T>& plan) {
   const int64_t taps = call.kernel[0] * call.kernel[1] * call.kernel[2];
   const int64_t j = tap % call.kernel[2], i = tap / call.kernel[2] % call.kernel[1];
@@ -134,7 +136,7 @@ void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, i
     const T* dx = read(call.offset, call.bfloat16_offset, 2 * channel + 1, buffer[1], offset_step);
     const T* mask = &one;
     if (call.mask.data) mask = read(call.mask, call.bfloat16_mask, channel, buffer[2], mask_step);
-    plan_row(plan, first, count, y0, x0, step, height, width, dy, dx, offset_step, mask, mask_step);
+    plan_row<Gradients>(plan, first, count, y0, x0, step, height, width, dy, dx, offset_step, mask, mask_step);
   });
 }
 
