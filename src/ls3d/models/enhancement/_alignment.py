@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ls3d.models.enhancement._motion import frames_to_batch, warp, without_autocast
+from ls3d.models.enhancement._motion import crop, frames_to_batch, warp, without_autocast
 from ls3d.ops import bilateral_motion
 
 
@@ -58,7 +58,7 @@ def match_neighbors(frames: Tensor, middle: int) -> Tensor:
         neighbors = frames_to_batch(neighbors_of(smooth, middle))
         start = smooth[:, :, middle].repeat_interleave(frames.shape[2] - 1, dim=0)
         motion = bilateral_motion(start, neighbors, [0.0])[:, 0]
-        return F.interpolate(motion, scale_factor=2, mode="bilinear")[..., :height, :width].to(frames.dtype)
+        return crop(F.interpolate(motion, scale_factor=2, mode="bilinear"), height, width).to(frames.dtype)
 
 
 def align_neighbors(frames: Tensor, motion: Tensor, middle: int) -> Tensor:

@@ -54,6 +54,15 @@ def warp(images: Tensor, motion: Tensor) -> Tensor:
     return F.grid_sample(images.to(grid.dtype), grid, padding_mode="border", align_corners=True)
 
 
+def crop(maps: Tensor, height: int, width: int, top: int = 0) -> Tensor:
+    """Rows from ``top`` on and the first columns of ``maps (..., h, w)``: ``(..., height, width)``."""
+    if not torch.compiler.is_compiling():
+        return maps[..., top : top + height, :width]
+    # Copies, as the strides of a part would tie a graph to even sizes, of which the part is the whole, or to odd ones.
+    rows = torch.arange(top, top + height, device=maps.device)
+    return maps.index_select(-2, rows).index_select(-1, torch.arange(width, device=maps.device))
+
+
 def two_convolutions(in_channels: int, out_channels: int) -> nn.Sequential:
     """Make two 3x3 convolutions with leaky ReLUs: ``(M, in_channels, h, w)`` to ``(M, out_channels, h, w)``."""
     return nn.Sequential(

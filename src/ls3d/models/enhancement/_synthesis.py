@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ls3d.models.enhancement._motion import crop
 from ls3d.ops import Interpolation, ls3d_conv3d
 
 #: Number of candidates in each frame. The last one is no motion and is sampled bilinearly only.
@@ -169,7 +170,7 @@ def _enlarge(maps: Tensor, band: _Band, width: int) -> Tensor:
     """Rows ``band`` of ``maps (N, C, h, w)`` at twice the size, bilinearly; the band starts at an even row."""
     rows = torch.arange(band.top // 2 - 1, (band.bottom + 1) // 2 + 1, device=maps.device)
     near = maps.index_select(2, rows.clamp(0, maps.shape[2] - 1))
-    return F.interpolate(near, scale_factor=2, mode="bilinear")[:, :, 2 : 2 + band.height, :width]
+    return crop(F.interpolate(near, scale_factor=2, mode="bilinear"), band.height, width, top=2)
 
 
 def _pixels(band: _Band, width: int, like: Tensor) -> Tensor:

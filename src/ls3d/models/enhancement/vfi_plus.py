@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ls3d.models.enhancement._motion import two_convolutions, warp, without_autocast
+from ls3d.models.enhancement._motion import crop, two_convolutions, warp, without_autocast
 from ls3d.models.enhancement._synthesis import CANDIDATES, Sampling, Synthesis
 from ls3d.models.enhancement.bilateral import (
     BilateralInterpolation,
@@ -84,7 +84,7 @@ class InterpolationNetPlus(BilateralInterpolation):
                 softmax(logits + change.unflatten(1, logits.shape[1:3])),
                 still,
                 shift.unflatten(1, (2, 2)),
-                0.1 * F.pixel_shuffle(residual, 2)[..., : frames.shape[-2], : frames.shape[-1]],
+                0.1 * crop(F.pixel_shuffle(residual, 2), *frames.shape[-2:]),
             )
 
 
