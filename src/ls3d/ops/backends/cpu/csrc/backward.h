@@ -197,7 +197,7 @@ struct BackwardPass {
         }
       }
     }
-    packed = allocate<T>(!need_columns ? 0 : depthwise ? sizes.depth : size);
+    packed = allocate<T>(!need_columns ? 0 : depthwise ? sizes.taps * depthwise_row<T>(call) : size);
   }
 
   T* sums_of(int64_t owner) { return need_weight ? &space.sums[owner * space.sums_size] : nullptr; }
@@ -214,7 +214,7 @@ struct BackwardPass {
       }
       if (depthwise && need_columns) {
         for (const TapColumns& tap : block.taps)
-          depthwise_columns_gradient(&packed[tap.tap * call.channels + tap.channel], tap.channel, tap.count,
+          depthwise_columns_gradient(&packed[tap.tap * depthwise_row<T>(call) + tap.channel], tap.channel, tap.count,
                                      tile.size(), outputs, scratch.columns + tap.column);
       } else if (need_columns && sizes.bundle > 1) {
         bundle_gradient(call, sizes, slices[task.slice], block, tile.size(), packed.get(), outputs, scratch.columns);

@@ -27,14 +27,22 @@ KernelCall as_one_group(const KernelCall& call) {
 // tuned.
 constexpr int64_t kMostSums = 1 << 14;
 
-// Copies the weights, whose elements are S, to `packed`, (taps, channels). Called by all threads of a parallel region.
+// Row stride of packed weights.
+template <class T>
+int64_t depthwise_row(const KernelCall& call) {
+  return round_up(call.channels, lanes<T>());
+}
+
+// Copies the weights, whose elements are S, to `packed`, (taps, depthwise_row), with zeros after the last channel.
+// Called by all threads of a parallel region.
 template <class S, class T>
 void pack_depthwise(const KernelCall& call, const std::vector<int64_t>& distances, T* packed) {
+  const int64_t row = depthwise_row<T>(call);
 #pragma omp for schedule(static)
-  for (int64_t channel = 0; channel < call.channels; ++channel) {
+  for (int64_t channel = 0; channel < row; ++channel) {
     const S* from = static_cast<const S*>(call.weight.data) + channel * call.weight.stride[0];
     for (size_t tap = 0; tap < distances.size(); ++tap)
-      packed[tap * call.channels + channel] = widen(from[distances[tap]]);
+      packed[tap * row + channel] = channel < call.channels ? widen(from[distances[tap]]) : T(0);
   }
 }
 
@@ -58,29 +66,46 @@ inline void add_blend(const T* const (&corner)[N], const T (&weight)[N], const T
   }
 }
 
+// Adds the sample of a position, times the weights, to `to`, and writes no other elements.
+template <template <class> class Plan, class T>
+[[gnu::noinline]] void add_exactly(const Plan<T>& plan, int64_t position, const T* frame, int64_t pixel_stride,
+                                   const T* factor, int64_t channels, T* to) {
+  if (plan.outside(position)) {
+    for (int64_t c = 0; c < channels; ++c) to[c] += factor[c] * (T(0) * plan.mask[position]);
+    return;
+  }
+  const T* corner[Plan<T>::kCorners];
+  T weight[Plan<T>::kCorners];
+  find_corners(plan, position, frame, pixel_stride, corner);
+  find_weights(plan, position, weight);
+  add_blend(corner, weight, factor, channels, to);
+}
+
 // Adds the samples of all taps, times their weights, to `sums`, (positions, channels).
 template <template <class> class Plan, class T>
 void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile, Plan<T>& plan,
                        T* sums, int64_t sums_row) {
   const int64_t run = call.channels / call.offset_groups;
+  const bool whole = run == call.channels || run % lanes<T>() == 0;  // vectors don't reach into another offset group
   for (int64_t tap = 0; tap < sizes.taps; ++tap) {
     const int64_t a = tap / sizes.spatial_taps;
     if (!reads_clip(call, tile.frame, a)) continue;
     for (int64_t first = 0; first < call.channels; first += run) {
-      const T *frame = frame_data<T>(call, tile, a) + first, *factor = packed + tap * call.channels + first;
+      const T* frame = frame_data<T>(call, tile, a) + first;
+      const T* factor = packed + tap * depthwise_row<T>(call) + first;
       make_sampling_plan<false>(call, tile, tap, first / run, plan);
-      for (int64_t position = 0; position < tile.size(); ++position) {
-        T* to = sums + position * sums_row + first;
-        if (plan.outside(position)) {
-          for (int64_t c = 0; c < run; ++c) to[c] += factor[c] * (T(0) * plan.mask[position]);
-          continue;
-        }
-        const T* corner[Plan<T>::kCorners];
-        T weight[Plan<T>::kCorners];
-        find_corners(plan, position, frame, call.input_pixel, corner);
-        find_weights(plan, position, weight);
-        add_blend(corner, weight, factor, run, to);
-      }
+      with_vectors<T>(run, [&](auto vector, auto count) {
+        using V = decltype(vector);
+        for_each_sample<V, count.value>(
+            plan, tile.size(), frame, whole ? input_end<T>(call) : frame, call.input_pixel, run,
+            [&](int64_t position, int64_t c, V sum) {
+              T* to = sums + position * sums_row + first + c;
+              store<V>(to, load<V>(to) + load<V>(factor + c) * sum);
+            },
+            [&](int64_t position) {
+              add_exactly(plan, position, frame, call.input_pixel, factor, run, sums + position * sums_row + first);
+            });
+      });
     }
   }
 }

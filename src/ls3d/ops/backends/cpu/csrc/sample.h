@@ -68,30 +68,47 @@ inline int64_t last_readable(const T* frame, const T* end, int64_t count, int64_
   return end - frame < count ? -1 : (end - frame - count) / pixel_stride;
 }
 
-// As sample, by `Count` vectors V for each position; as many as the channels need if it is 0.
-template <class V, int Count, template <class> class Plan, class T>
-void sample_by(const Plan<T>& plan, int64_t positions, const T* frame, const T* end, int64_t pixel_stride,
-               int64_t channels, T* columns, int64_t stride) {
+// Calls add(position, c, sample) with the samples, times the mask, of each position: `Count` vectors V, the first
+// channel of each being c, or as many as the channels need if Count is 0. Calls add_exactly(position) instead for a
+// position that is outside the frame, or if not as many elements can be read before `end`.
+template <class V, int Count, template <class> class Plan, class T, class F, class G>
+inline void for_each_sample(const Plan<T>& plan, int64_t positions, const T* frame, const T* end, int64_t pixel_stride,
+                            int64_t channels, F add, G add_exactly) {
   constexpr int64_t L = sizeof(V) / sizeof(T);
   const int64_t count = Count ? Count : divide_up(channels, L);
   const int64_t last = last_readable(frame, end, count * L, pixel_stride);
-  for (int64_t position = 0; position < positions; ++position, columns += stride) {
+  for (int64_t position = 0; position < positions; ++position) {
     // The last corner is the last one in memory.
     if (plan.outside(position) || pixel_of(plan, position, Plan<T>::kCorners - 1) > last) {
-      sample_exactly(plan, position, frame, pixel_stride, channels, columns);
+      add_exactly(position);
       continue;
     }
     const T* corner[Plan<T>::kCorners];
     T weight[Plan<T>::kCorners];
     find_corners(plan, position, frame, pixel_stride, corner);
     find_weights(plan, position, weight);
-    for (int64_t i = 0; i < count; ++i) {
-      V sum = weight[0] * load<V>(corner[0] + i * L);
+    for (int64_t c = 0; c < count * L; c += L) {
+      V sum = weight[0] * load<V>(corner[0] + c);
 #pragma GCC unroll 16
-      for (int k = 1; k < Plan<T>::kCorners; ++k) sum += weight[k] * load<V>(corner[k] + i * L);
-      store<V>(columns + i * L, sum);
+      for (int k = 1; k < Plan<T>::kCorners; ++k) sum += weight[k] * load<V>(corner[k] + c);
+      add(position, c, sum);
     }
   }
+}
+
+// Calls run(V(), Count()) with arguments of for_each_sample that suit a number of channels; Count has the number as a
+// type.
+template <class T, class F>
+inline void with_vectors(int64_t channels, F run) {
+  using V = Vector<T>;
+  using Eight = typename VectorOf<T, 8 * int(sizeof(T))>::type;
+  const int64_t vectors = divide_up(channels, lanes<T>());
+  if (channels <= 4 && lanes<T>() > 4) return run(Four<T>(), std::integral_constant<int, 1>());
+  if (channels <= 8 && lanes<T>() > 8) return run(Eight(), std::integral_constant<int, 1>());
+  if (vectors == 1) return run(V(), std::integral_constant<int, 1>());
+  if (vectors == 2) return run(V(), std::integral_constant<int, 2>());
+  if (vectors == 4) return run(V(), std::integral_constant<int, 4>());
+  run(V(), std::integral_constant<int, 0>());
 }
 
 // Writes the samples, times the mask, of `channels` channels of `frame` to `columns`, whose row stride is `stride`, and
@@ -99,16 +116,15 @@ void sample_by(const Plan<T>& plan, int64_t positions, const T* frame, const T* 
 template <template <class> class Plan, class T>
 void sample(const Plan<T>& plan, int64_t positions, const T* frame, const T* end, int64_t pixel_stride,
             int64_t channels, T* columns, int64_t stride) {
-  using V = Vector<T>;
-  using Eight = typename VectorOf<T, 8 * int(sizeof(T))>::type;
-  const auto by = [&](auto run) { run(plan, positions, frame, end, pixel_stride, channels, columns, stride); };
-  if (channels <= 4 && lanes<T>() > 4) return by(sample_by<Four<T>, 1, Plan, T>);
-  if (channels <= 8 && lanes<T>() > 8) return by(sample_by<Eight, 1, Plan, T>);
-  const int64_t vectors = divide_up(channels, lanes<T>());
-  if (vectors == 1) return by(sample_by<V, 1, Plan, T>);
-  if (vectors == 2) return by(sample_by<V, 2, Plan, T>);
-  if (vectors == 4) return by(sample_by<V, 4, Plan, T>);
-  by(sample_by<V, 0, Plan, T>);
+  with_vectors<T>(channels, [&](auto vector, auto count) {
+    using V = decltype(vector);
+    for_each_sample<V, count.value>(
+        plan, positions, frame, end, pixel_stride, channels,
+        [&](int64_t position, int64_t c, V sum) { store<V>(columns + position * stride + c, sum); },
+        [&](int64_t position) {
+          sample_exactly(plan, position, frame, pixel_stride, channels, columns + position * stride);
+        });
+  });
 }
 
 // Adds to the gradients of one tap's offsets and masks. `dots`, (positions, 4), are the products of
