@@ -60,12 +60,15 @@ LS3D_BFLOAT16 void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t l
     for (int j = 0; j < N; ++j) store<__m512>(c + i * ldc + j * L, sum[i][j]);
 }
 
-// Rounds `depth` values of each row to bfloat16, in place. A row must have room for whole blocks of 32 values.
-LS3D_BFLOAT16 inline void round_to_pairs(float* rows, int64_t count, int64_t depth, int64_t stride) {
-  for (int64_t row = 0; row < count; ++row, rows += stride)
-    for (int64_t k = 0; k < depth; k += 32)
-      store(reinterpret_cast<Pair*>(rows) + k / 2,
-            _mm512_cvtne2ps_pbh(load<__m512>(rows + k + 16), load<__m512>(rows + k)));
+// Writes values, rounded to bfloat16.
+template <class V>
+LS3D_BFLOAT16 inline void store_rounded(Bfloat16* to, V values) {
+  if constexpr (sizeof(V) == 64)
+    store(to, _mm512_cvtneps_pbh((__m512)values));
+  else if constexpr (sizeof(V) == 32)
+    store(to, _mm256_cvtneps_pbh((__m256)values));
+  else
+    store(to, _mm_cvtneps_pbh((__m128)values));
 }
 
 #else
@@ -74,8 +77,6 @@ constexpr bool kHasPairs = false;
 
 template <int M, int N, int Row>
 void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, float* c, int64_t ldc, int64_t depth);
-template <class T>
-void round_to_pairs(T* rows, int64_t count, int64_t depth, int64_t stride);
 
 #endif
 

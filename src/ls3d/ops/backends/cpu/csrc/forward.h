@@ -30,13 +30,14 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, 
   const int64_t first = group * sizes.in_group, last = first + sizes.in_group;
   const int64_t offset_channels = call.channels / call.offset_groups;
   int64_t filled = 0, start = 0;
+  constexpr int W = panel_width<T>(), values = std::is_same_v<E, T> ? 1 : 2;  // in an element of E
+  using Column = std::conditional_t<values == 1, T, Bfloat16>;
+  Column* columns = reinterpret_cast<Column*>(scratch.columns);
   auto multiply = [&] {
-    constexpr int W = panel_width<T>(), values = std::is_same_v<E, T> ? 1 : 2;  // in an element of E
-    if constexpr (values == 2) round_to_pairs(scratch.columns, tile.size(), filled, kRow);
     if (filled)
-      gemm<T, true, kRow, 1>(reinterpret_cast<const E*>(scratch.columns), packed + start / values * W,
-                             sizes.depth / values * W, W, sums, sums_row, tile.size(), sizes.out_group,
-                             filled / values);
+      gemm<T, true, kRow / values, 1>(reinterpret_cast<const E*>(columns), packed + start / values * W,
+                                      sizes.depth / values * W, W, sums, sums_row, tile.size(), sizes.out_group,
+                                      filled / values);
     filled = 0;
   };
   for (int64_t tap = 0; tap < sizes.taps; ++tap) {
@@ -49,8 +50,8 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, 
       while (c < run_end) {
         const int64_t count = minimum(run_end - c, kDepth - filled);
         if (!filled) start = tap * sizes.in_group + c - first;
-        sample(scratch.plan, tile.size(), frame + c, input_end<T>(call), call.input_pixel, count,
-               scratch.columns + filled, kRow);
+        sample(scratch.plan, tile.size(), frame + c, input_end<T>(call), call.input_pixel, count, columns + filled,
+               kRow);
         c += count;
         filled += count;
         if (filled == kDepth) multiply();

@@ -72,8 +72,8 @@ inline int64_t last_readable(const T* frame, const T* end, int64_t count, int64_
 // channel of each being c, or as many as the channels need if Count is 0. Calls add_exactly(position) instead for a
 // position that is outside the frame, or if not as many elements can be read before `end`.
 template <class V, int Count, template <class> class Plan, class T, class F, class G>
-inline void for_each_sample(const Plan<T>& plan, int64_t positions, const T* frame, const T* end, int64_t pixel_stride,
-                            int64_t channels, F add, G add_exactly) {
+[[gnu::always_inline]] inline void for_each_sample(const Plan<T>& plan, int64_t positions, const T* frame, const T* end,
+                                                   int64_t pixel_stride, int64_t channels, F add, G add_exactly) {
   constexpr int64_t L = sizeof(V) / sizeof(T);
   const int64_t count = Count ? Count : divide_up(channels, L);
   const int64_t last = last_readable(frame, end, count * L, pixel_stride);
@@ -126,6 +126,27 @@ void sample(const Plan<T>& plan, int64_t positions, const T* frame, const T* end
         });
   });
 }
+
+#ifdef LS3D_BFLOAT16
+
+// As the other function, for samples that are rounded to bfloat16.
+template <template <class> class Plan>
+LS3D_BFLOAT16 void sample(const Plan<float>& plan, int64_t positions, const float* frame, const float* end,
+                          int64_t pixel_stride, int64_t channels, Bfloat16* columns, int64_t stride) {
+  with_vectors<float>(channels, [&](auto vector, auto count) LS3D_BFLOAT16 {
+    for_each_sample<decltype(vector), count.value>(
+        plan, positions, frame, end, pixel_stride, channels,
+        [&](int64_t position, int64_t c, decltype(vector) sum)
+            LS3D_BFLOAT16 { store_rounded(columns + position * stride + c, sum); },
+        [&](int64_t position) {
+          float exact[kDepth];
+          sample_exactly(plan, position, frame, pixel_stride, channels, exact);
+          for (int64_t c = 0; c < channels; ++c) columns[position * stride + c] = to_bfloat16(exact[c]);
+        });
+  });
+}
+
+#endif
 
 // Adds to the gradients of one tap's offsets and masks. `dots`, (positions, 4), are the products of
 // dot_products; `channel` is the tap's channel of the mask.
