@@ -105,6 +105,32 @@ def test_kernel_agrees_at_every_remainder_of_channels(channels: int, interpolati
     assert_close(forward_and_backward(cpu, case, tensors), forward_and_backward(reference, case, tensors), 1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    ("size", "groups", "offset_groups"),
+    [(2, 8, 1), (2, 64, 1), (2, 144, 1), (4, 4, 1), (4, 8, 2), (4, 80, 1), (4, 6, 1), (8, 2, 1), (8, 34, 1), (8, 3, 1)],
+)
+def test_groups_whose_outputs_share_a_vector(
+    size: int, groups: int, offset_groups: int, interpolation: Interpolation, dtype: torch.dtype
+) -> None:
+    """With the remainders of rows that an image of 35 positions has, and with more channels than a product has."""
+    case = Case(
+        batch=1,
+        channels=size // offset_groups,
+        out_channels=size,
+        size=(2, 5, 7),
+        kernel=(2, 3, 2),
+        groups=groups,
+        offset_groups=offset_groups,
+        interpolation=interpolation,
+    )
+    tensors = case.draw(size + groups, dtype=torch.float64)
+    exact = forward_and_backward(reference, case, tensors)
+    found = forward_and_backward(cpu, case, tensors.to(dtype))
+    assert_close(found, exact, 1e-12 if dtype == torch.float64 else 1e-4)
+
+
 @pytest.mark.parametrize("needed", range(4))
 @backends
 def test_each_gradient_alone_is_the_same(backend: Backend, needed: int) -> None:

@@ -3,6 +3,7 @@
 // matrix never exists.
 #pragma once
 
+#include "blocks.h"
 #include "depthwise.h"
 #include "pack.h"
 #include "sample.h"
@@ -71,8 +72,12 @@ void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed,
   const int64_t packed_group = round_up(sizes.out_group, panel_width<T>()) * sizes.depth;
   const int64_t most = kDepth / channels;  // taps
   int64_t filled = 0, start = 0;           // taps
+  const bool blocks = is_blocks<T>(call, sizes);
   auto multiply = [&] {
-    for (int64_t group = 0; filled && group < groups; ++group)
+    if (blocks)
+      multiply_blocks(call, sizes, scratch.columns, filled, begin, channels,
+                      packed + start * sizes.in_group * call.out_channels, sums, sums_row, tile.size());
+    for (int64_t group = 0; filled && !blocks && group < groups; ++group)
       gemm<T, true, kRow, 1, true>(scratch.columns + group * sizes.in_group,
                                    packed + (first + group) * packed_group + start * sizes.in_group * panel_width<T>(),
                                    sizes.depth * panel_width<T>(), panel_width<T>(),
@@ -155,14 +160,16 @@ void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, co
 template <class S, class T, class E>
 void pack(const KernelCall& call, const Sizes& sizes, bool depthwise, const std::vector<int64_t>& distances,
           E* packed) {
-  if (!depthwise)
-    pack_forward<S, T>(call, sizes, distances, packed);
-  else if constexpr (std::is_same_v<E, T>)
-    pack_depthwise<S>(call, distances, packed);
+  if constexpr (std::is_same_v<E, T>) {
+    if (depthwise) return pack_depthwise<S>(call, distances, packed);
+    if (is_blocks<T>(call, sizes)) return pack_blocks<S>(call, sizes, distances, packed);
+  }
+  pack_forward<S, T>(call, sizes, distances, packed);
 }
 
 template <template <class> class Plan, class T, class E>
 int32_t forward_with(const KernelCall& call, Sizes sizes, bool depthwise) {
+  if (is_blocks<T>(call, sizes)) sizes.out_padded = sizes.out_group;
   if (depthwise) sizes.tiles = maximum(sizes.tiles, divide_up(sizes.positions * call.channels, kMostSums));
   // Four tiles for each thread balance the load, as long as a tile has at least four rows of register tiles. Not tuned.
   const int64_t frames = maximum(1, call.batch * call.out_size[0]);

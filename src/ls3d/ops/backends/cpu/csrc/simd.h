@@ -115,6 +115,7 @@ inline auto shuffle(V a, V b, Places... places) {
   return value;
 }
 #define LS3D_SHUFFLE(...) shuffle(__VA_ARGS__)
+#define LS3D_SHUFFLES_ARE_SLOW
 #endif
 
 // Four partial sums of a vector's lanes. By shuffles: storing the vector and reading its elements stalls.
