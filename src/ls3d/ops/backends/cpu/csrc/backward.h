@@ -13,6 +13,7 @@
 #include "pack.h"
 #include "sample.h"
 #include "schedule.h"
+#include "small_groups.h"
 
 namespace ls3d {
 namespace {
@@ -39,6 +40,9 @@ struct Block {
   int64_t columns;  // number of columns
   std::vector<TapColumns> taps;
   std::vector<WeightRows> rows;
+
+  // Of its groups.
+  int64_t channels(const Sizes& sizes) const { return groups * sizes.in_group; }
 
   void add(const Sizes& sizes, TapColumns added) {
     added.column = columns;
@@ -75,6 +79,13 @@ void append_blocks(const KernelCall& call, const Sizes& sizes, int64_t first_gro
     }
 }
 
+// Calls visit(tap, number of its first column) for the taps of a bundle's block, which has all columns of each.
+template <class F>
+inline void for_each_tap(const Sizes& sizes, const Block& block, F visit) {
+  for (int64_t column = 0; column < block.columns; column += block.channels(sizes))
+    visit(block.a * sizes.spatial_taps + (block.start + column) / block.channels(sizes), column);
+}
+
 // Copies the output's gradient for one tile and some channels to packed, (ceil(channels / kDepth), kTile, kRow).
 template <class T>
 void pack_outputs(const KernelCall& call, const Tile& tile, int64_t channel, int64_t channels, T* packed) {
@@ -96,11 +107,19 @@ void pack_outputs(const KernelCall& call, const Tile& tile, int64_t channel, int
 }
 
 // The gradient of the columns of a bundle's block for one tile, (positions, kRow), from the packed output gradients and
-// the packed weights of all groups, (groups, kT, transposed_size).
+// the packed weights of all groups: (groups, kT, transposed_size), or those of pack_small_groups.
 template <class T>
 void bundle_gradient(const KernelCall& call, const Sizes& sizes, const Slice& slice, const Block& block,
                      int64_t positions, const T* packed, const T* outputs, T* columns) {
   constexpr int W = panel_width<T>();
+  if (has_small_groups<T>(call, sizes)) {
+    for_each_tap(sizes, block, [&](int64_t tap, int64_t column) {
+      multiply_small_groups<false>(call, sizes, outputs, 1, block.channels(sizes),
+                                   packed + tap * sizes.in_group * call.channels + block.first_group * sizes.in_group,
+                                   columns + column, kRow, positions);
+    });
+    return;
+  }
   // In this order: each product writes whole vectors, and the next one overwrites what is too much.
   for (const WeightRows& rows : block.rows) {
     const int64_t tap = (rows.first - rows.group * sizes.depth) / sizes.in_group % sizes.spatial_taps;
@@ -143,17 +162,31 @@ struct Workspace {
   Workspace(const KernelCall& call, const Sizes& sizes, bool depthwise)
       : scratch(allocate<BackwardScratch<Plan, T>>(call.threads)),
         outputs_size(divide_up(sizes.out_group, kDepth) * kTile * kRow),  // those of a bundle are at most kDepth
-        sums_row(depthwise ? 1 : sizes.out_padded + kPad),
+        sums_row(depthwise                          ? 1
+                 : has_small_groups<T>(call, sizes) ? sizes.out_group
+                                                    : sizes.out_padded + kPad),
         sums_size(call.groups * sizes.depth * sums_row) {
     outputs = allocate<T>(call.threads * outputs_size);
   }
   T* outputs_of(int64_t thread) { return &outputs[thread * outputs_size]; }
 };
 
-// Adds the products of a block's columns, transposed, and the output's gradient to rows of the sums.
+// Adds the products of a block's columns, transposed, and the output's gradient to rows of the sums; for small groups,
+// see add_small_group_products.
 template <class T>
-void add_weight_products(const Sizes& sizes, const Block& block, int64_t positions, const T* columns, const T* outputs,
-                         T* sums, int64_t sums_row) {
+void add_weight_products(const KernelCall& call, const Sizes& sizes, const Block& block, int64_t positions,
+                         const T* columns, const T* outputs, T* sums, int64_t sums_row) {
+  if (has_small_groups<T>(call, sizes)) {
+    with_group_size<T>(sizes.in_group, [&](auto size) {
+      for_each_tap(sizes, block, [&](int64_t tap, int64_t column) {
+        add_small_group_products<T, size.value>(
+            block.channels(sizes), positions, columns + column, outputs,
+            sums + tap * size.value * call.channels + block.first_group * size.value, call.channels,
+            std::make_integer_sequence<int, size.value>());
+      });
+    });
+    return;
+  }
   for (const WeightRows& rows : block.rows) {
     const T* from = outputs + (rows.group - block.first_group) * sizes.out_group;
     for (int64_t first = 0; first < sizes.out_group; first += kDepth)
@@ -231,7 +264,8 @@ struct BackwardPass {
           add_depthwise_products(tap.channel, tap.count, tile.size(), scratch.columns + tap.column, outputs,
                                  sums_of(task.owner) + tap.tap * call.channels + tap.channel);
       else
-        add_weight_products(sizes, block, tile.size(), scratch.columns, outputs, sums_of(task.owner), space.sums_row);
+        add_weight_products(call, sizes, block, tile.size(), scratch.columns, outputs, sums_of(task.owner),
+                            space.sums_row);
     }
   }
 
@@ -274,6 +308,8 @@ struct BackwardPass {
     {
       if (need_columns && depthwise)
         pack_depthwise<T>(call, distances, packed.get());
+      else if (need_columns && has_small_groups<T>(call, sizes))
+        pack_small_groups<true, T>(call, sizes, distances, packed.get());
       else if (need_columns)
         pack_transposed(call, sizes, distances, slices, packed.get());
 #pragma omp single
@@ -286,6 +322,8 @@ struct BackwardPass {
       }
       if (need_weight && depthwise)
         add_depthwise_sums(call, tap_distances(call.grad_weight, call), space.sums.get(), schedule.owners);
+      else if (need_weight && has_small_groups<T>(call, sizes))
+        add_small_group_sums(call, sizes, tap_distances(call.grad_weight, call), space.sums.get(), schedule.owners);
       else if (need_weight)
         add_weight_sums(call, sizes, tap_distances(call.grad_weight, call), space.sums.get(), schedule.owners,
                         space.sums_row);
@@ -313,7 +351,7 @@ void run_weight_block(const KernelCall& call, const Sizes& sizes, const Block& b
       sample(scratch.plan, tile.size(), features + tap.channel, input_end<T>(call), call.input_pixel, tap.count,
              scratch.columns + tap.column, kRow);
     }
-    add_weight_products(sizes, block, tile.size(), scratch.columns, outputs, space.sums.get(), space.sums_row);
+    add_weight_products(call, sizes, block, tile.size(), scratch.columns, outputs, space.sums.get(), space.sums_row);
   }
 }
 
@@ -351,7 +389,8 @@ int32_t backward(const KernelCall& given) {
   const bool need_columns = call.grad_input || call.grad_offset.data || call.grad_mask.data;
   const bool need_weight = call.grad_weight.data;
   const bool small = schedule.owners * space.sums_size * int64_t(sizeof(T)) <= kMaxWeightSumBytes;
-  const bool one_pass = need_weight && (small || depthwise);  // a depthwise weight is small
+  // The other two have small weights.
+  const bool one_pass = need_weight && (small || depthwise || has_small_groups<T>(call, sizes));
   if (need_columns || one_pass) {
     if (one_pass) space.sums = allocate<T>(schedule.owners * space.sums_size);
     BackwardPass<Plan, T> pass(call, sizes, schedule, space, depthwise, one_pass);

@@ -3,10 +3,10 @@
 // matrix never exists.
 #pragma once
 
-#include "blocks.h"
 #include "depthwise.h"
 #include "pack.h"
 #include "sample.h"
+#include "small_groups.h"
 
 namespace ls3d {
 namespace {
@@ -72,12 +72,13 @@ void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed,
   const int64_t packed_group = round_up(sizes.out_group, panel_width<T>()) * sizes.depth;
   const int64_t most = kDepth / channels;  // taps
   int64_t filled = 0, start = 0;           // taps
-  const bool blocks = is_blocks<T>(call, sizes);
+  const bool small = has_small_groups<T>(call, sizes);
   auto multiply = [&] {
-    if (blocks)
-      multiply_blocks(call, sizes, scratch.columns, filled, begin, channels,
-                      packed + start * sizes.in_group * call.out_channels, sums, sums_row, tile.size());
-    for (int64_t group = 0; filled && !blocks && group < groups; ++group)
+    if (small)
+      multiply_small_groups<true>(call, sizes, scratch.columns, filled, channels,
+                                  packed + start * sizes.in_group * call.channels + begin, sums + begin, sums_row,
+                                  tile.size());
+    for (int64_t group = 0; filled && !small && group < groups; ++group)
       gemm<T, true, kRow, 1, true>(scratch.columns + group * sizes.in_group,
                                    packed + (first + group) * packed_group + start * sizes.in_group * panel_width<T>(),
                                    sizes.depth * panel_width<T>(), panel_width<T>(),
@@ -162,14 +163,14 @@ void pack(const KernelCall& call, const Sizes& sizes, bool depthwise, const std:
           E* packed) {
   if constexpr (std::is_same_v<E, T>) {
     if (depthwise) return pack_depthwise<S>(call, distances, packed);
-    if (is_blocks<T>(call, sizes)) return pack_blocks<S>(call, sizes, distances, packed);
+    if (has_small_groups<T>(call, sizes)) return pack_small_groups<false, S>(call, sizes, distances, packed);
   }
   pack_forward<S, T>(call, sizes, distances, packed);
 }
 
 template <template <class> class Plan, class T, class E>
 int32_t forward_with(const KernelCall& call, Sizes sizes, bool depthwise) {
-  if (is_blocks<T>(call, sizes)) sizes.out_padded = sizes.out_group;
+  if (has_small_groups<T>(call, sizes)) sizes.out_padded = sizes.out_group;
   if (depthwise) sizes.tiles = maximum(sizes.tiles, divide_up(sizes.positions * call.channels, kMostSums));
   // Four tiles for each thread balance the load, as long as a tile has at least four rows of register tiles. Not tuned.
   const int64_t frames = maximum(1, call.batch * call.out_size[0]);
