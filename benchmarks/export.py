@@ -1,10 +1,11 @@
 """Exported networks against PyTorch: the time of one call, and how far the outputs are apart.
 
-    python -P benchmarks/export.py [--model vfi vsr vdn] [--size 128 224] [--folder onnx] [--json out.json]
+    python -P benchmarks/export.py [--model vfi vsr vdn] [--size 128 224] [--clip VIDEO] [--json out.json]
 
 -P, because this folder holds a module named operator. The ONNX file of each network is written, unless it is in the
 folder already, and both run in turn on the same random frames, each with all cores; the medians are compared. The
-machine must do nothing else.
+machine must do nothing else. With ``--clip``, both also enhance that video, without loss in the output, and the samples
+of all planes are counted by the difference of their code values.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ import os
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import torch
 from torch import Tensor
 
+from ls3d.enhance import EnhanceOptions, denoise, interpolate, upscale
 from ls3d.environment import versions
 from ls3d.export import export_onnx
 from ls3d.models import InterpolationNetwork, load_enhancement_model
@@ -65,11 +70,35 @@ def measure(model: str, size: tuple[int, int], folder: Path, repeats: int) -> di
     }
 
 
+def count_differences(model: str, path: Path, clip: Path, folder: Path) -> dict[str, Any]:
+    """How many samples of the enhanced clip differ by how many code values."""
+    task = load_enhancement_model(model).traits.task
+    options = EnhanceOptions(codec="ffv1", device="cpu", overwrite=True)
+    made = []
+    for name, network in (("torch", model), ("onnxruntime", path)):
+        made.append(folder / f"{model}.{name}.mkv")
+        if task == "denoising":
+            denoise(clip, made[-1], model=network, sigma=255 * _SIGMA, options=options)
+        else:
+            {"interpolation": interpolate, "super-resolution": upscale}[task](
+                clip, made[-1], model=network, options=options
+            )
+    counts: Counter[int] = Counter()
+    frames = 0
+    with av.open(made[0]) as first, av.open(made[1]) as second:
+        for one, other in zip(first.decode(video=0), second.decode(video=0), strict=True):
+            difference = np.abs(one.to_ndarray().astype(int) - other.to_ndarray())
+            counts.update(dict(enumerate(np.bincount(difference.ravel()).tolist())))
+            frames += 1
+    return {"clip": clip.name, "frames": frames, "samples by difference": {key: counts[key] for key in sorted(counts)}}
+
+
 def main() -> None:
     """Print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", nargs="+", default=["vfi", "vsr", "vdn"])
     parser.add_argument("--size", type=int, nargs=2, default=(128, 224), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--clip", type=Path, help="video to enhance by both")
     parser.add_argument("--folder", type=Path, help="where ONNX files are kept")
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--json", type=Path)
@@ -77,6 +106,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         rows = [measure(model, tuple(arguments.size), folder, arguments.repeats) for model in arguments.model]
+        for row in rows if arguments.clip else []:
+            model = row["model"]
+            row["enhanced"] = count_differences(model, folder / f"{model}.onnx", arguments.clip, Path(temporary))
     cores = len(os.sched_getaffinity(0))
     text = json.dumps({"versions": versions("onnxruntime"), "cores": cores, "rows": rows}, indent=1)
     if arguments.json:
