@@ -1,6 +1,6 @@
 """Writes docs/benchmarks.md and its chart from the JSON files of the other scripts.
 
-    cd benchmarks/results; python -P ../plot.py *.json --networks networks/*.json --motion motion/*.json \\
+    cd benchmarks/results; python -P ../plot.py [cg]pu_*.json --networks networks/*.json --motion motion/*.json \\
         --engine engine/*.json --page ../../docs/benchmarks.md --chart ../../docs/benchmarks.svg
 
     python -P benchmarks/plot.py --rendered-motion benchmarks/results/reproduce/rendered_motion.json \\
