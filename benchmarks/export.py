@@ -74,15 +74,11 @@ def count_differences(model: str, path: Path, clip: Path, folder: Path) -> dict[
     """How many samples of the enhanced clip differ by how many code values."""
     task = load_enhancement_model(model).traits.task
     options = EnhanceOptions(codec="ffv1", device="cpu", overwrite=True)
-    made = []
-    for name, network in (("torch", model), ("onnxruntime", path)):
-        made.append(folder / f"{model}.{name}.mkv")
-        if task == "denoising":
-            denoise(clip, made[-1], model=network, sigma=255 * _SIGMA, options=options)
-        else:
-            {"interpolation": interpolate, "super-resolution": upscale}[task](
-                clip, made[-1], model=network, options=options
-            )
+    functions: dict[str, Any] = {"interpolation": interpolate, "super-resolution": upscale, "denoising": denoise}
+    noise = {"sigma": 255 * _SIGMA} if task == "denoising" else {}
+    made = [folder / f"{model}.{name}.mkv" for name in ("torch", "onnxruntime")]
+    for network, target in zip((model, path), made, strict=True):
+        functions[task](clip, target, model=network, options=options, **noise)
     counts: Counter[int] = Counter()
     frames = 0
     with av.open(made[0]) as first, av.open(made[1]) as second:

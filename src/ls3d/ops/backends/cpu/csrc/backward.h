@@ -230,7 +230,9 @@ struct BackwardPass {
         }
       }
     }
-    packed = allocate<T>(!need_columns ? 0 : depthwise ? sizes.taps * depthwise_row<T>(call) : size);
+    if (depthwise) size = sizes.taps * depthwise_row<T>(call);
+    if (has_small_groups<T>(call, sizes)) size = small_groups_size(call, sizes);
+    packed = allocate<T>(need_columns ? size : 0);
   }
 
   T* sums_of(int64_t owner) { return need_weight ? &space.sums[owner * space.sums_size] : nullptr; }
@@ -389,7 +391,7 @@ int32_t backward(const KernelCall& given) {
   const bool need_columns = call.grad_input || call.grad_offset.data || call.grad_mask.data;
   const bool need_weight = call.grad_weight.data;
   const bool small = schedule.owners * space.sums_size * int64_t(sizeof(T)) <= kMaxWeightSumBytes;
-  // The other two have small weights.
+  // The weights of depthwise convolutions and of small groups are small.
   const bool one_pass = need_weight && (small || depthwise || has_small_groups<T>(call, sizes));
   if (need_columns || one_pass) {
     if (one_pass) space.sums = allocate<T>(schedule.owners * space.sums_size);

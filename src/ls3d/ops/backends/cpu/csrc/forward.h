@@ -177,7 +177,9 @@ int32_t forward_with(const KernelCall& call, Sizes sizes, bool depthwise) {
   const int64_t wanted = minimum(divide_up(4 * call.threads, frames), divide_up(sizes.positions, 4 * kRows));
   sizes.set_tiles(maximum(sizes.tiles, wanted), kRows);
   const int64_t sums_size = sizes.tile_size * (call.groups * sizes.out_padded + kPad);
-  auto packed = allocate<E>(depthwise ? sizes.taps * depthwise_row<T>(call) : call.groups * packed_size<T, E>(sizes));
+  auto packed = allocate<E>(depthwise                          ? sizes.taps * depthwise_row<T>(call)
+                            : has_small_groups<T>(call, sizes) ? small_groups_size(call, sizes)
+                                                               : call.groups * packed_size<T, E>(sizes));
   auto scratch = allocate<ForwardScratch<Plan, T>>(call.threads);
   auto sums = allocate<T>(call.threads * sums_size);
   if (!packed || !scratch || !sums) return kNoMemory;

@@ -22,6 +22,9 @@ bool has_small_groups(const KernelCall& call, const Sizes& sizes) {
          call.channels % lanes<T>() == 0;
 }
 
+// The number of elements of the packed weights.
+inline int64_t small_groups_size(const KernelCall& call, const Sizes& sizes) { return sizes.depth * call.channels; }
+
 // Calls run(size) with the size of a group as a type.
 template <class T, class F>
 inline void with_group_size(int64_t size, F run) {
@@ -103,7 +106,7 @@ void multiply_small_groups(const KernelCall& call, const Sizes& sizes, const T* 
 }
 
 // Adds, over positions, the products of some channels' samples of one tap, (positions, kRow), and the output's
-// gradient, (positions, kRow), to `sums`, (in_group, channels of the input).
+// gradient, (positions, kRow), to `sums`, (in_group, channels), whose row stride is `stride`.
 template <class T, int Size, int... K>
 void add_small_group_products(int64_t channels, int64_t positions, const T* samples, const T* outputs, T* sums,
                               int64_t stride, std::integer_sequence<int, K...>) {
@@ -124,7 +127,7 @@ void add_small_group_products(int64_t channels, int64_t positions, const T* samp
 template <class T>
 void add_small_group_sums(const KernelCall& call, const Sizes& sizes, const std::vector<int64_t>& distances,
                           const T* sums, int64_t owners) {
-  const int64_t size = sizes.in_group, owned = sizes.depth * call.channels;
+  const int64_t size = sizes.in_group, owned = small_groups_size(call, sizes);
 #pragma omp for schedule(static)
   for (int64_t o = 0; o < call.channels; ++o)
     for (int64_t k = 0; k < size; ++k) {
