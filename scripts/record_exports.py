@@ -7,8 +7,8 @@ and the ONNX file in ONNX Runtime; with ``--packages`` also the package of AOTIn
 compared, two are not the traced one. ``torch.compile`` runs with the backend ``aot_eager``, which captures the same
 graph as ``inductor`` without generating code, which would take minutes for each network.
 
-It writes benchmarks/results/export/networks.json after each network, then the table of docs/export.md. Networks that
-are recorded already are tried again only if they are named, so it can be stopped and continued. All take hours.
+It writes benchmarks/results/export/networks.json after each network, then the table of docs/export.md. What is
+recorded already is tried again only for networks that are named, so it can be stopped and continued. All take hours.
 """
 
 from __future__ import annotations
@@ -101,20 +101,20 @@ def create(name: str) -> Network:
 
 
 @torch.no_grad()
-def record(name: str, packages: bool) -> dict[str, Any]:
-    """Try a network in every way, and return what came out."""
+def record(name: str, methods: Collection[str]) -> dict[str, Any]:
+    """Try a network in several ways, keys of METHODS, and return what came out."""
     network = create(name)
     signature = signature_of(network, None, FRAMES_OF.get(name, FRAMES), times_of(network, None))
     program = _tried(lambda: capture(signature))
     opened = () if isinstance(program, dict) else open_dimensions(program, signature)
-    found = {"compile": _tried(lambda: _compile(signature, opened))}
+    tries: dict[str, Callable[[], dict[str, float]]] = {"compile": lambda: _compile(signature, opened)}
     if isinstance(program, dict):
-        found["export"] = program
+        tries["export"] = lambda: program
     else:
-        found["export"] = _tried(lambda: _difference(program.module(), signature, opened, single=False))
-        found["onnx"] = _tried(lambda: _onnx(program, signature, opened))
-        if packages:
-            found["package"] = _tried(lambda: _package(program, signature, opened))
+        tries["export"] = lambda: _difference(program.module(), signature, opened, single=False)
+        tries["onnx"] = lambda: _onnx(program, signature, opened)
+        tries["package"] = lambda: _package(program, signature, opened)
+    found = {method: _tried(action) for method, action in tries.items() if method in methods}
     named = {dimension for axes in signature.dynamic.values() for dimension in axes.values()}
     return {"arguments": arguments_of(name), "fixed": sorted(named.difference(opened)), **found}
 
@@ -216,10 +216,14 @@ def main() -> None:
     results["versions"] = {name: importlib.metadata.version(name) for name in PACKAGES}
     known = results["networks"]
     write_page(results)
-    for name in arguments.names or [name for name in _small_first() if name not in known]:
+    wanted = [method for method in METHODS if method != "package" or arguments.packages]
+    for name in arguments.names or _small_first():
+        before = {} if arguments.names else known.get(name, {})
+        methods = [method for method in wanted if method not in before]
+        if not methods:
+            continue
         start = time.monotonic()
-        found = record(name, arguments.packages)
-        known[name] = found
+        known[name] = found = before | record(name, methods)
         results["networks"] = {key: known[key] for key in list_models() if key in known}
         with atomic_write(RESULTS) as temporary:
             temporary.write_text(json.dumps(results, indent=1) + "\n")

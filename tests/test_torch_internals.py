@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
+from torch._inductor.ir import Layout
 from torch._subclasses import FakeTensorMode
 from torch.utils._device import DeviceContext
 from torch.utils.flop_counter import FlopCounterMode
@@ -77,3 +80,20 @@ def test_storages_have_distinct_numbers_on_the_meta_device() -> None:
     number = _torch_internals.storage_id(first.untyped_storage())
     assert number == _torch_internals.storage_id(first.view(3, 1).untyped_storage())
     assert number != _torch_internals.storage_id(second.untyped_storage())
+
+
+@pytest.mark.slow
+def test_strides_of_open_sizes_are_compared(tmp_path: Path) -> None:
+    """Fails in torch 2.13 without ``comparable_strides``."""
+    convolutions = nn.Sequential(nn.Conv3d(1, 2, 3, 2, 1), nn.ReLU(), nn.Conv3d(2, 2, 3, 1, 1)).eval()
+    sizes = dict.fromkeys(range(2, 5), torch.export.Dim.AUTO)
+    clip = torch.rand(1, 1, 6, 9, 12)
+    program = torch.export.export(convolutions, (clip,), dynamic_shapes=(sizes,))
+    original = Layout._stride_expr_ge_or_false
+    with _torch_internals.comparable_strides(), torch.no_grad():
+        path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "network.pt2"))
+    assert Layout._stride_expr_ge_or_false is original
+    run = torch._inductor.aoti_load_package(path)
+    for size in ((6, 9, 12), (9, 16, 7)):
+        clip = torch.rand(1, 1, *size)
+        torch.testing.assert_close(run(clip), convolutions(clip))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -88,3 +89,32 @@ def has_cpp_compiler() -> bool:
     except InvalidCxxCompiler:
         return False
     return True
+
+
+@contextmanager
+def comparable_strides() -> Iterator[None]:
+    """Let inductor of torch 2.13 compile 3D convolutions of open sizes, as 2.12 and 2.14 do.
+
+    It looks for strides that divide others by ``%``, of which it makes quotients; the analysis of ranges takes them for
+    powers and raises errors. https://github.com/pytorch/pytorch/issues/188422
+    """
+    if not torch.__version__.startswith("2.13."):
+        yield
+        return
+    from torch._inductor.ir import Layout
+    from torch._inductor.virtualized import V
+    from torch.utils._sympy.value_ranges import ValueRangeError
+
+    original = Layout._stride_expr_ge_or_false
+
+    def is_at_least(left: Any, right: Any) -> bool:
+        try:
+            return bool(original(left, right))
+        except (ValueRangeError, ValueError):  # from the remainder, which is looked at last
+            return bool(V.graph.sizevars.statically_known_multiple_of(left, right))
+
+    Layout._stride_expr_ge_or_false = staticmethod(is_at_least)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Layout._stride_expr_ge_or_false = staticmethod(original)  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.export import ExportedProgram
 
-from ls3d._torch_internals import has_cpp_compiler
+from ls3d._torch_internals import comparable_strides, has_cpp_compiler
 from ls3d.errors import InputError, first_line
 from ls3d.export._comparison import ExportReport, compare
 from ls3d.export._graph import capture, open_dimensions, searches_for_motion, with_standard_operations
@@ -71,7 +71,8 @@ def write_package(program: ExportedProgram, metadata: dict[str, str], path: Path
     """
     try:
         configuration = {"aot_inductor.metadata": metadata}
-        torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=configuration)
+        with comparable_strides():
+            torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=configuration)
     except Exception as error:  # of the code generator, or of the compiler
         log.debug("AOTInductor failed", exc_info=True)
         raise InputError(f"the network can't be compiled by AOTInductor ({first_line(error)})") from error

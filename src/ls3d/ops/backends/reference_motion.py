@@ -53,12 +53,11 @@ def _motion(pairs: Sequence[_Pair], time: float) -> Tensor:
 def pyramid(first: Tensor, second: Tensor, levels: int) -> list[_Pair]:
     """Features ``(N, 6, h, w)`` of both frames at every level, the coarsest first."""
     frames = [_images(first, levels), _images(second, levels)]
-    means = [_mean(images[0]) for images in frames]
-    contrast = [_contrast(images[0], mean) for images, mean in zip(frames, means, strict=True)]
-    gains = _gain(contrast[0], contrast[1]), _gain(contrast[1], contrast[0])
+    means, contrast = zip(*(color_statistics(images[0]) for images in frames), strict=True)
+    gains = contrast_gain(contrast[0], contrast[1]), contrast_gain(contrast[1], contrast[0])
     pairs = []
     for level in zip(*frames, strict=True):
-        first, second = (_features(*part) for part in zip(level, means, gains, strict=True))
+        first, second = (features(*part) for part in zip(level, means, gains, strict=True))
         pairs.append((first, second))
     return pairs
 
@@ -80,46 +79,36 @@ def _half(image: Tensor) -> Tensor:
     return (upper + lower) * 0.25
 
 
-def _mean(image: Tensor) -> Tensor:
-    """Mean ``(N, C, 1, 1)`` of each channel."""
-    height, width = image.shape[-2:]
-    return _sum(_sum(image, -1), -2) * (1 / (height * width))
+def color_statistics(image: Tensor) -> _Pair:
+    """Mean ``(N, C, 1, 1)`` of each channel, and mean distance ``(N, 1, 1, 1)`` from it, summed over channels.
 
-
-def _contrast(image: Tensor, mean: Tensor) -> Tensor:
-    """Mean distance ``(N, 1, 1, 1)`` of the pixels from the mean, summed over colors."""
+    The sums are in float64, so that rounding doesn't depend on their order.
+    """
+    mean = _mean(image)
     red, green, blue = _mean((image - mean).abs()).split(1, dim=1)
-    contrast: Tensor = (red + green) + blue
-    return contrast
+    return mean, (red + green) + blue
 
 
-def _sum(values: Tensor, dim: int) -> Tensor:
-    """Sum over one dimension, which is kept: the second half is added to the first until one is left."""
-    while values.shape[dim] > 1:
-        length = (values.shape[dim] + 1) // 2
-        first, second = values.split([length, values.shape[dim] - length], dim)
-        total = first.clone()
-        total.narrow(dim, 0, second.shape[dim]).add_(second)
-        values = total
-    return values
+def _mean(image: Tensor) -> Tensor:
+    return image.double().mean((-2, -1), keepdim=True).to(image.dtype)
 
 
-def _gain(own: Tensor, other: Tensor) -> Tensor:
+def contrast_gain(own: Tensor, other: Tensor) -> Tensor:
     """What a frame is multiplied by so that both have the same contrast; the two gains have the mean one."""
     total = own + other
     return torch.where(total > 0, other * 2 / torch.where(total > 0, total, 1.0), 1.0)
 
 
-def _features(image: Tensor, mean: Tensor, gain: Tensor) -> Tensor:
+def features(image: Tensor, mean: Tensor, gain: Tensor) -> Tensor:
     """What is compared: the colors without their local mean, and without the mean of the frame."""
-    local = _box_sum(image, MEAN_RADIUS) * (1 / (2 * MEAN_RADIUS + 1) ** 2)
+    local = box_sum(image, MEAN_RADIUS) * (1 / (2 * MEAN_RADIUS + 1) ** 2)
     return torch.cat([image - local, image - mean], dim=1) * gain
 
 
-def _box_sum(values: Tensor, radius: int) -> Tensor:
+def box_sum(values: Tensor, radius: int) -> Tensor:
     """Sum over a square window, first along rows, then along columns; beyond the edge, the edge."""
     height, width = values.shape[-2:]
-    padded = _pad(values, radius)
+    padded = pad(values, radius)
     rows = padded[..., :width]
     for x in range(1, 2 * radius + 1):
         rows = rows + padded[..., x : x + width]
@@ -129,7 +118,7 @@ def _box_sum(values: Tensor, radius: int) -> Tensor:
     return total
 
 
-def _pad(values: Tensor, margin: int) -> Tensor:
+def pad(values: Tensor, margin: int) -> Tensor:
     return F.pad(values, (margin,) * 4, mode="replicate")
 
 
@@ -152,7 +141,7 @@ def _select(pair: _Pair, motion: Tensor, time: float) -> Tensor:
     """The best of a position's own motion, its four neighbors' and none."""
     best = _cost(pair, motion, time)
     chosen = motion
-    for candidate in _neighbors(motion):
+    for candidate in neighbors(motion):
         cost = _cost(pair, candidate, time) + length(candidate - motion) * PENALTY
         better = cost < best
         best = torch.where(better, cost, best)
@@ -160,11 +149,11 @@ def _select(pair: _Pair, motion: Tensor, time: float) -> Tensor:
     return chosen
 
 
-def _neighbors(motion: Tensor) -> Iterator[Tensor]:
+def neighbors(motion: Tensor) -> Iterator[Tensor]:
     """The motion above, below, left and right, then none."""
     distance = NEIGHBOR
     height, width = motion.shape[-2:]
-    padded = _pad(motion, distance)
+    padded = pad(motion, distance)
     for y, x in ((0, 1), (2, 1), (1, 0), (1, 2)):
         yield padded[..., y * distance : y * distance + height, x * distance : x * distance + width]
     yield torch.zeros_like(motion)
@@ -218,38 +207,58 @@ def vertex(before: Tensor, best: Tensor, after: Tensor) -> Tensor:
 
 def _cost(pair: _Pair, motion: Tensor, time: float) -> Tensor:
     """Mean difference ``(N, 1, h, w)`` of the two frames along ``motion``, over features and window."""
-    difference = (_sample(pair[0], motion * -time) - _sample(pair[1], motion * (1 - time))).abs().unbind(1)
-    total = ((difference[0] + difference[4]) + difference[2]) + ((difference[1] + difference[5]) + difference[3])
-    return _box_sum(total[:, None], WINDOW_RADIUS) * (1 / (len(difference) * (2 * WINDOW_RADIUS + 1) ** 2))
+    difference = _sample(pair[0], motion * -time) - _sample(pair[1], motion * (1 - time))
+    return mean_difference(difference.unbind(1))[:, None]
+
+
+def mean_difference(differences: Sequence[Tensor]) -> Tensor:
+    """The mean of the absolute differences ``(..., h, w)`` of the six features, over features and window."""
+    parts = [difference.abs() for difference in differences]
+    total = ((parts[0] + parts[4]) + parts[2]) + ((parts[1] + parts[5]) + parts[3])
+    return box_sum(total, WINDOW_RADIUS) * (1 / (len(parts) * (2 * WINDOW_RADIUS + 1) ** 2))
 
 
 def _sample(features: Tensor, shift: Tensor) -> Tensor:
     """``features`` at each position plus ``shift``, bilinearly; beyond the edge, the edge."""
     count, channels, height, width = features.shape
-    y = torch.arange(height, dtype=shift.dtype, device=shift.device)[:, None] + shift[:, 0]
-    x = torch.arange(width, dtype=shift.dtype, device=shift.device) + shift[:, 1]
+    starts = torch.arange(count, device=shift.device) * (height * width)
+    return sample(features.movedim(1, -1).reshape(-1, channels), starts[:, None, None], shift).movedim(-1, 1)
+
+
+def sample(pixels: Tensor, starts: Tensor, shift: Tensor) -> Tensor:
+    """Frames at each position plus ``shift``, bilinearly; beyond the edge, the edge.
+
+    Args:
+        pixels: of all frames, row by row, ``(frames * h * w, C)``.
+        starts: the index of the first pixel of the frame to read, integers ``(..., 1, 1)``.
+        shift: ``(..., 2, h, w)``.
+
+    Returns:
+        ``(..., h, w, C)``.
+    """
+    height, width = shift.shape[-2:]
+    y = torch.arange(height, dtype=shift.dtype, device=shift.device)[:, None] + shift.select(-3, 0)
+    x = torch.arange(width, dtype=shift.dtype, device=shift.device) + shift.select(-3, 1)
     y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
     top, left = y.floor(), x.floor()
     below, right = y - top, x - left
     above, beside = 1 - below, 1 - right
-    row, column = top.long(), left.long()
-    base = torch.arange(count, device=shift.device)[:, None, None] * (height * width)
-    rows = base + row * width, base + (row + 1).clamp(max=height - 1) * width
+    row, column = top.to(starts.dtype), left.to(starts.dtype)
+    rows = starts + row * width, starts + (row + 1).clamp(max=height - 1) * width
     columns = column, (column + 1).clamp(max=width - 1)
-    pixels = features.movedim(1, -1).reshape(-1, channels)
     corners = zip(product(rows, columns), (above * beside, above * right, below * beside, below * right), strict=True)
     total: Tensor | None = None
     for (start, end), weight in corners:
         part = pixels.index_select(0, (start + end).flatten()) * weight.flatten()[:, None]
         total = part if total is None else total + part
     assert total is not None
-    samples: Tensor = total.unflatten(0, (count, height, width)).movedim(-1, 1)
+    samples: Tensor = total.unflatten(0, y.shape)
     return samples
 
 
 def _median(motion: Tensor) -> Tensor:
     """The 3x3 median of each component; beyond the edge, the edge."""
     height, width = motion.shape[-2:]
-    padded = _pad(motion, 1)
+    padded = pad(motion, 1)
     window = [padded[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]
     return torch.stack(window).median(dim=0).values

@@ -29,7 +29,7 @@ struct Memory {
       share = std::max({share, features_workspace(call, sizes[k]), matching});
     }
     const int64_t finest = sizes.back().pixels(), bands = bands_of(sizes.back().height, call.threads);
-    workspace = allocate<float>(std::max(bands * share, sizes[0].pixels()));
+    workspace = allocate<float>(bands * share);
     for (auto& buffer : pictures) buffer = allocate<float>(kColors * pixels);
     for (auto& buffer : features) buffer = allocate<float>(kLanes * pixels);
     for (auto& buffer : fields) buffer = allocate<float>(2 * finest);
@@ -59,7 +59,7 @@ void make_features(const MotionCall& call, const Memory& memory, int64_t sample)
   Statistics found[2];
   for (int frame = 0; frame < 2; ++frame) {
     make_pictures(call, memory, sample, frame);
-    found[frame] = statistics_of(memory.picture(frame, 0), memory.sizes[0], memory.workspace.get());
+    found[frame] = statistics_of(memory.picture(frame, 0), memory.sizes[0]);
   }
   for (int frame = 0; frame < 2; ++frame) {
     const float gain = gain_of(found[frame].contrast, found[1 - frame].contrast);

@@ -46,32 +46,22 @@ inline void halve(const Picture& from, float* to, int64_t threads) {
   });
 }
 
-// The mean of a plane; the second half of a row is added to the first until one value is left. Overwrites the plane.
-inline float mean_of(float* plane, Size size) {
-  for (int64_t length = size.width; length > 1; length = (length + 1) / 2)
-    for (int64_t y = 0; y < size.height; ++y)
-      for (int64_t x = (length + 1) / 2; x < length; ++x)
-        plane[y * size.width + x - (length + 1) / 2] += plane[y * size.width + x];
-  for (int64_t length = size.height; length > 1; length = (length + 1) / 2)
-    for (int64_t y = (length + 1) / 2; y < length; ++y)
-      plane[(y - (length + 1) / 2) * size.width] += plane[y * size.width];
-  return plane[0] * float(1.0 / double(size.pixels()));
-}
-
 struct Statistics {
   float mean[kColors];
   float contrast;  // mean distance of the pixels from the mean, summed over colors
 };
 
-// Of a picture of color planes. `scratch` holds a plane.
-inline Statistics statistics_of(const float* picture, Size size, float* scratch) {
+// Of a picture of color planes. The sums are in double, so that rounding doesn't depend on their order.
+inline Statistics statistics_of(const float* picture, Size size) {
+  const int64_t pixels = size.pixels();
   Statistics result{};
   for (int64_t c = 0; c < kColors; ++c) {
-    const float* plane = picture + c * size.pixels();
-    std::copy(plane, plane + size.pixels(), scratch);
-    const float mean = result.mean[c] = mean_of(scratch, size);
-    for (int64_t k = 0; k < size.pixels(); ++k) scratch[k] = std::fabs(plane[k] - mean);
-    result.contrast += mean_of(scratch, size);
+    const float* plane = picture + c * pixels;
+    double total = 0.0, distance = 0.0;
+    for (int64_t k = 0; k < pixels; ++k) total += plane[k];
+    const float mean = result.mean[c] = float(total / double(pixels));
+    for (int64_t k = 0; k < pixels; ++k) distance += std::fabs(plane[k] - mean);
+    result.contrast += float(distance / double(pixels));
   }
   return result;
 }
