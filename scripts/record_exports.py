@@ -55,7 +55,10 @@ METHODS = {"compile": "torch.compile", "export": "torch.export", "onnx": "ONNX R
 FILTERS = ("minterpolate", "nlmeans")
 
 #: Networks that search for motion, whose graphs have thousands of nodes.
-MOTION = ("bilateral", "aligned_mean", "vfi_ls3d_plus_s", "vfi_ls3d_plus_m", "vfi_ls3d_plus_l", "vdn_ls3d_plus_s")
+MOTION = (
+    *("bilateral", "aligned_mean", "vdn_ls3d_plus_s"),
+    *("vfi_ls3d_plus_s", "vfi_ls3d_plus_m", "vfi_ls3d_plus_l", "vfi_ls3d_plus_sharp"),
+)
 
 #: Twice the largest temporal stride: a size that becomes 1 inside of the network would be taken for fixed.
 FRAMES = 16
@@ -68,6 +71,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "vfi_ls3d_plus_s": {"width": 8, "levels": 3},
     "vfi_ls3d_plus_m": {"width": 12, "levels": 3},
     "vfi_ls3d_plus_l": {"width": 16, "levels": 3},
+    "vfi_ls3d_plus_sharp": {"width": 8, "levels": 3},
     "vdn_ls3d_plus_s": {"width": 8, "blocks": 2, "aligned": True},
     "vdn_ls3d_plus_m": {"width": 8, "blocks": 2},
     "vdn_ls3d_plus_l": {"width": 16, "blocks": 2},

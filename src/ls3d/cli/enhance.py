@@ -19,6 +19,7 @@ from ls3d.enhance.options import (
     DEFAULT_SUPER_RESOLUTION,
     QUALITIES,
     EnhanceOptions,
+    Quality,
 )
 from ls3d.enhance.presets import PRESETS, with_preset
 from ls3d.enhance.texts import read_fraction, read_size
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 
 _STANDARD_STREAM = "-"
 
-Quality = Literal["fast", "best"]
 Source = Annotated[
     str,
     typer.Argument(
@@ -84,7 +84,11 @@ def interpolate(
         bool, typer.Option("--slow-motion", help="Keep the frame rate: the video gets longer, and loses its audio.")
     ] = False,
     quality: Annotated[
-        Quality | None, typer.Option(help="fast is the network bilateral, best is vfi. By default, fast.")
+        Quality | None,
+        typer.Option(
+            help="fast is the network bilateral; best is vfi; sharp is vfi_ls3d_plus_sharp, whose frames are sharper, "
+            "and on average further from the true ones. By default, fast."
+        ),
     ] = None,
     model: Annotated[
         str | None,

@@ -37,8 +37,10 @@ DEFAULT_INTERPOLATION = "bilateral"
 DEFAULT_SUPER_RESOLUTION = "vsr"
 DEFAULT_DENOISING = "vdn"
 
-#: The networks of `ls3d interpolate --quality`. "best" takes longer than "fast".
-QUALITIES = {"fast": DEFAULT_INTERPOLATION, "best": "vfi"}
+Quality = Literal["fast", "best", "sharp"]
+
+#: The networks of `ls3d interpolate --quality`. "best" takes longer than "fast", and "sharp" as long as "best".
+QUALITIES = {"fast": DEFAULT_INTERPOLATION, "best": "vfi", "sharp": "vfi_ls3d_plus_sharp"}
 
 
 def _about(help: str, valid: Callable[[Any], bool] | None = None, expected: str = "") -> dict[str, Any]:

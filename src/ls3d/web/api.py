@@ -14,9 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from ls3d._version import __version__
+from ls3d.enhance.options import Quality
 from ls3d.errors import InputError
 from ls3d.web.jobs import JobQueue, JobStatus, NoSuchJobError, Place
-from ls3d.web.requests import ClassifyRequest, EnhanceRequest, Format, JobRequest, Quality, SamplingRequest
+from ls3d.web.requests import ClassifyRequest, EnhanceRequest, Format, JobRequest, SamplingRequest
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such job, or it has been deleted."},

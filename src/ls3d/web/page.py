@@ -27,7 +27,7 @@ _SMOOTHER = [
 ]
 _LARGER = [("Off", ""), ("2×", "scale=2"), ("4×", "scale=4")]
 _CLEANER = [("Off", ""), ("Automatic", "sigma=auto"), ("Light", "sigma=10"), ("Strong", "sigma=25")]
-_NETWORK = [("Fast", "fast"), ("Best", "best")]
+_NETWORK = [("Fast", "fast"), ("Best", "best"), ("Sharp", "sharp")]
 
 
 def add_page(app: FastAPI, options: ServeOptions) -> FastAPI:

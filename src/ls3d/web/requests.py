@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from ls3d.enhance.options import Quality
 from ls3d.errors import InputError
 from ls3d.web.options import Limits
 
 #: Name of the upload in the folder of its job.
 SOURCE = "upload"
 
-Quality = Literal["fast", "best"]
 Format = Literal["mp4", "mkv"]
 
 _MEDIA_TYPES = {"mp4": "video/mp4", "mkv": "video/x-matroska", "json": "application/json"}
