@@ -1,9 +1,10 @@
-"""Write src/ls3d/models/measured.json: the scores that ``ls3d models`` prints.
+"""Write src/ls3d/models/measured.json: the scores and seconds that ``ls3d models`` prints.
 
     python scripts/measured_scores.py
 
-They are those of benchmarks/results/{interpolation,super-resolution,denoising}, for registered networks. Of several
-reports of a network under the same protocol, the one over the most clips is taken.
+Scores are those of benchmarks/results/{interpolation,super-resolution,denoising}, for registered networks. Of several
+reports of a network under the same protocol, the one over the most clips is taken. Seconds are those of
+benchmarks/results/speed/cpu_zen4.json.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ls3d.models.registry import is_registered
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FOLDERS = ("interpolation", "super-resolution", "denoising")
+SPEED = RESULTS / "speed" / "cpu_zen4.json"
 SCORES = ROOT / "src" / "ls3d" / "models" / "measured.json"
 
 
@@ -51,7 +53,8 @@ def collect() -> dict[str, list[MeasuredScore]]:
 def content() -> str:
     """Make the content of the file."""
     scores = {name: [asdict(score) for score in scores] for name, scores in collect().items()}
-    return json.dumps(scores, indent=2) + "\n"
+    seconds = json.loads(SPEED.read_text())["seconds"]
+    return json.dumps({"scores": scores, "seconds": seconds}, indent=2) + "\n"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,15 @@ from typer.testing import CliRunner
 
 from ls3d.cli.main import app
 from ls3d.errors import InputError
-from ls3d.models import create_model, list_models, load_model, measured_scores, model_info, save_weights
+from ls3d.models import (
+    create_model,
+    list_models,
+    load_model,
+    measured_scores,
+    measured_seconds,
+    model_info,
+    save_weights,
+)
 
 runner = CliRunner()
 
@@ -50,18 +58,21 @@ def test_models_puts_descriptions_on_their_own_lines_where_the_terminal_is_narro
 def test_models_prints_measured_scores() -> None:
     lines = [line.split() for line in run("models", "--task", "interpolation").splitlines()]
     heading = next(line for line in lines if line[:2] == ["interpolation,", "PSNR"])
-    assert heading[4:] == ["ucf101", "davis-triplets", "middlebury"]
+    assert heading[4:] == ["ucf101", "davis-triplets", "middlebury", "s", "per", "frame*"]
     scores = [f"{score.psnr:.2f}" for score in measured_scores("vfi")]
-    assert ["vfi_ls3d_plus_s", *scores] in lines
+    assert ["vfi_ls3d_plus_s", *scores, f"{measured_seconds('vfi'):.2g}"] in lines
+    assert ["*", "of", "640x360,", "on", "two", "cores"] in lines
     assert "set8-25 (4 clips)" in run("models", "vdn", columns=80)
     assert json.loads(run("models", "vsr", "--json"))[0]["facts"]["measured"][0]["protocol"] == "vid4-bi-y"
+    assert json.loads(run("models", "vsr", "--json"))[0]["facts"]["seconds"] == measured_seconds("vsr")
 
 
 def test_models_leaves_out_scores_over_fewer_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = {name: measured_scores(name) for name in ("vfi_ls3d_plus_s", "bilateral", "minterpolate")}
     first, *others = scores["minterpolate"]
     scores["minterpolate"] = (replace(first, clips=24, complete=False), *others)
-    monkeypatch.setattr("ls3d.models.measured._read", lambda: scores)
+    content = {"scores": {name: [asdict(score) for score in each] for name, each in scores.items()}, "seconds": {}}
+    monkeypatch.setattr("ls3d.models.measured._read", lambda: content)
     lines = run("models", "--task", "interpolation", columns=80).splitlines()
     (row,) = (line.split() for line in lines if line.startswith("minterpolate") and "needed" not in line)
     assert row == ["minterpolate", *(f"{score.psnr:.2f}" for score in others)]

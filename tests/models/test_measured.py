@@ -7,7 +7,7 @@ from helpers.scripts import load_script
 
 from ls3d.errors import InputError
 from ls3d.evaluation import PROTOCOLS
-from ls3d.models import bundled_weights, list_models, measured_scores, model_info, read_metadata
+from ls3d.models import bundled_weights, list_models, measured_scores, measured_seconds, model_info, read_metadata
 
 MEASURED = {name: measured_scores(name) for name in list_models() if measured_scores(name)}
 
@@ -22,6 +22,9 @@ def test_all_networks_with_bundled_weights_and_the_baselines_were_measured() -> 
     assert set(MEASURED) == set(bundled_weights()) | baselines
     assert measured_scores("vfi") == MEASURED["vfi_ls3d_plus_s"]
     assert measured_scores("r3d_18") == ()
+    assert {name for name in list_models() if measured_seconds(name)} == set(MEASURED)
+    assert measured_seconds("vfi") == measured_seconds("vfi_ls3d_plus_s")
+    assert measured_seconds("r3d_18") is None
     with pytest.raises(InputError, match="bert"):
         measured_scores("bert")
 

@@ -129,8 +129,8 @@ def _list_lines(infos: Sequence[ModelInfo], width: int) -> Iterator[str]:
 
 
 def _score_tables(infos: Sequence[ModelInfo]) -> Iterator[Table]:
-    """Return a table for each task with measured networks: PSNR by network and protocol, on the most clips measured."""
-    from ls3d.models import measured_scores
+    """Return a table for each task with measured networks: PSNR by protocol, on the most clips measured, and speed."""
+    from ls3d.models import measured_scores, measured_seconds
 
     for task in dict.fromkeys(info.task for info in infos):
         scores = {info.name: measured_scores(info.name) for info in infos if info.task == task}
@@ -144,11 +144,15 @@ def _score_tables(infos: Sequence[ModelInfo]) -> Iterator[Table]:
         for score in best.values():
             table.add_column(score.protocol if score.complete else f"{score.protocol} ({score.clips} clips)")
             table.columns[-1].justify = "right"
+        table.add_column("s per frame*", justify="right")
         for name, measured in scores.items():
             found = {score.protocol: score for score in measured}
             cells = [_score(found.get(protocol), score.clips) for protocol, score in best.items()]
+            seconds = measured_seconds(name)
             if any(cells):
-                table.add_row(name, *cells)
+                table.add_row(name, *cells, "" if seconds is None else f"{seconds:.2g}")
+        table.caption = "* of 640x360, on two cores"
+        table.caption_justify = "left"
         yield table
 
 
@@ -172,10 +176,11 @@ def _weights(info: ModelInfo) -> str:
 
 def _to_json(info: ModelInfo) -> dict[str, Any]:
     """Return what ``ls3d models --json`` writes for one network; ``facts`` has what is known of some networks only."""
-    from ls3d.models import measured_scores
+    from ls3d.models import measured_scores, measured_seconds
 
     values = asdict(info)
     facts: dict[str, Any] = {"measured": [asdict(score) for score in measured_scores(info.name)]}
+    facts["seconds"] = measured_seconds(info.name)
     some = ("flow_size", "audio_size", "gmacs", "accuracy", "published", "preprocessing")
     facts |= {key: values.pop(key) for key in some}
     return {"task": info.task, **values, "facts": {key: value for key, value in facts.items() if value}}

@@ -19,7 +19,7 @@ from ls3d.models.checkpoints import convert_checkpoint, load_checkpoint
 from ls3d.models.checkpoints.inflate import inflate
 from ls3d.models.hub import push_to_hub, save_pretrained
 from ls3d.models.loading import from_pretrained, load_enhancement_model, load_model, load_recognition_model
-from ls3d.models.measured import MeasuredScore, measured_scores
+from ls3d.models.measured import MeasuredScore, measured_scores, measured_seconds
 from ls3d.models.metadata import ClipFormat, Preprocessing, PublishedAccuracy, PublishedFidelity
 from ls3d.models.network import (
     EnhancementNetwork,
@@ -69,6 +69,7 @@ __all__ = [
     "load_model",
     "load_recognition_model",
     "measured_scores",
+    "measured_seconds",
     "model_info",
     "push_to_hub",
     "read_metadata",

@@ -1,6 +1,7 @@
-"""Measured PSNR of the networks that are ready to use: those with bundled weights and those that need none.
+"""Measured PSNR and speed of the networks that are ready to use: those with bundled weights and those that need none.
 
-``measured.json`` beside this module is written by ``scripts/measured_scores.py`` from the reports of ``ls3d evaluate``.
+``measured.json`` beside this module is written by ``scripts/measured_scores.py`` from the reports of ``ls3d evaluate``
+and of ``benchmarks/speed.py``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from ls3d.models.registry import model_info
 
@@ -44,10 +46,28 @@ def measured_scores(name: str) -> tuple[MeasuredScore, ...]:
     Raises:
         InputError: no network has this name.
     """
-    return _read().get(model_info(name).name, ())
+    scores = _read()["scores"].get(model_info(name).name, ())
+    return tuple(MeasuredScore(**score) for score in scores)
+
+
+def measured_seconds(name: str) -> float | None:
+    """Return the seconds that a network took for a frame of 640x360 on two cores, in float32.
+
+    Args:
+        name: one of ``list_models()``, or a task's default, such as ``"vfi"``.
+
+    Returns:
+        The median of several calls; None for networks that must be trained first. Processor and versions are in
+        ``benchmarks/results/speed``.
+
+    Raises:
+        InputError: no network has this name.
+    """
+    seconds: float | None = _read()["seconds"].get(model_info(name).name)
+    return seconds
 
 
 @cache
-def _read() -> dict[str, tuple[MeasuredScore, ...]]:
-    text = (resources.files("ls3d.models") / "measured.json").read_text(encoding="utf-8")
-    return {name: tuple(MeasuredScore(**score) for score in scores) for name, scores in json.loads(text).items()}
+def _read() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((resources.files("ls3d.models") / "measured.json").read_text(encoding="utf-8"))
+    return content
