@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,6 +23,24 @@ from ls3d.inference import NonFiniteOutputError
 from ls3d.video import probe
 
 FAST = EnhanceOptions(threads=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fps": 10}, "25 fps, more than the 10 fps of the output: frames are left out"),
+        ({"fps": Fraction(24_975, 1000)}, ""),
+        ({"factor": Fraction(5, 4), "slow_motion": True}, ""),
+        ({"fps": 60}, ""),
+    ],
+)
+def test_says_when_frames_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, arguments: dict[str, Any], message: str
+) -> None:
+    source = Clip(frames=6).write(tmp_path / "in.mp4")
+    interpolate(source, tmp_path / "out.mp4", model="blend", options=FAST, **arguments)
+    said = [text for text in caplog.messages if "left out" in text]
+    assert said == ([f"{source} has {message}"] if message else [])
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])

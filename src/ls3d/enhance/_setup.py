@@ -50,6 +50,9 @@ _MAX_TIME_DENOMINATOR = 1_000_000
 #: Frames per second of an output without times whose source has a variable rate.
 _HIGHEST_CONSTANT_RATE = 240
 
+#: Share of the source's frames per second below which it is said that frames are left out; 29.97 of 30 isn't.
+_FEWER_FRAMES = Fraction(99, 100)
+
 #: Formats that store no times of their own: their tick is one frame.
 _COUNTING_FRAMES = ("avi", "y4m", "images")
 
@@ -211,6 +214,9 @@ def prepare_job(
             "" if same_lines and keeps_fields(info, settings.codec) else ", and the output is marked as progressive"
         )
         log.warning("%s is interlaced; its frames are processed as if they were progressive%s", info.name, result)
+    if interpolates and settings.rate < _FEWER_FRAMES * info.rate:
+        rates = info.name, float(info.rate), float(settings.rate)
+        log.warning("%s has %.5g fps, more than the %.5g fps of the output: frames are left out", *rates)
     frames_before, frames_after = reach(enhancers)
     segmentation = Segmentation(
         span=TimeRange(source.span.start, source.span.end, stretch),
