@@ -41,6 +41,10 @@ train() {
     fi
     "$python" -m ls3d train "recipes/$task/bundled.yaml" "${settings[@]}" "$@"
     install -m 644 "$output/weights.safetensors" "$weights"
+    if [[ $task == vfi ]]; then # see "Training importances" in docs/interpolation.md
+        "$python" -P scripts/scale_corrections.py 0.8 "$output/weights.safetensors" "$weights"
+        "$python" -P scripts/scale_corrections.py 1 "$weights" "${weights/_s./_sharp.}" --name vfi_ls3d_plus_sharp
+    fi
 }
 
 for task in "${tasks[@]}"; do
