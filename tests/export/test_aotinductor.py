@@ -11,7 +11,7 @@ from torch._inductor import config
 from ls3d.errors import InputError
 from ls3d.export import export_aotinductor
 from ls3d.inference import Enhancer
-from ls3d.models import load_enhancement_model, load_model
+from ls3d.models import create_model, load_enhancement_model, load_model
 from ls3d.models.exported import TRUST_VARIABLE
 
 
@@ -36,6 +36,13 @@ def test_the_folder_is_looked_for_before_anything_is_compiled(tmp_path: Path, mo
     monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", None)
     with pytest.raises(InputError, match=r"can't be written: there is no folder .*missing"):
         export_aotinductor("blend", tmp_path / "missing" / "blend.pt2")
+
+
+def test_networks_that_search_for_motion_are_refused(tmp_path: Path) -> None:
+    network = create_model("bilateral", levels=1)
+    with pytest.raises(InputError, match=r"bilateral searches for motion.*export it as \.onnx instead"):
+        export_aotinductor(network, tmp_path / "bilateral.pt2", size=(32, 32))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

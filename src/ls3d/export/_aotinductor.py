@@ -39,8 +39,9 @@ def export_aotinductor(
     minutes, as many as a C++ compiler needs for some thousand lines. Arguments are those of ``export_onnx``.
 
     Raises:
-        InputError: the network can't be exported, an argument doesn't fit it, there is no C++ compiler or it fails, or
-            the package's outputs differ from PyTorch's.
+        InputError: the network can't be exported, or searches for motion, which AOTInductor can't compile for frames of
+            any size; an argument doesn't fit the network, there is no C++ compiler or it fails, or the outputs of the
+            package differ from PyTorch's.
         OutputExistsError: the file exists.
     """
     job = prepare(model, path, PACKAGE_SUFFIX, size=size, length=length, times=times, overwrite=overwrite)
@@ -50,13 +51,17 @@ def export_aotinductor(
     with torch.no_grad(), warnings.catch_warnings(), atomic_write(job.path) as temporary:
         warnings.simplefilter("ignore", FutureWarning)
         program = capture(job.signature)
+        if searches_for_motion(program):
+            raise InputError(
+                f"{job.network.name} searches for motion, which AOTInductor can't compile for frames of any size; "
+                "export it as .onnx instead"
+            )
         package = temporary.with_suffix(PACKAGE_SUFFIX)  # torch takes no other
         try:
             write_package(with_standard_operations(program, "grid_sample"), metadata, package)
             names = open_dimensions(program, job.signature)
             comparison = compare(PackageSession(package, trusted=True), job.signature, names)
-            searches = searches_for_motion(program)
-            report = comparison.report(job.network.name, job.path, "AOTInductor", names, searches=searches)
+            report = comparison.report(job.network.name, job.path, "AOTInductor", names, searches=False)
             package.replace(temporary)
         finally:
             package.unlink(missing_ok=True)
