@@ -3,8 +3,8 @@
     python -P scripts/scale_corrections.py FACTOR WEIGHTS OUTPUT [--name vfi_ls3d_plus_sharp]
 
 0 leaves the importances of ``bilateral``. A factor below 1 makes up for training clips in which more of the picture is
-hidden or uncovered than in most footage. The weights file records the product of all factors as ``correction_factor``.
-``--name`` stores the weights for another network of the same shape.
+hidden or uncovered than in most footage. The weights file records the product of all factors as ``correction_factor``;
+its metrics stay those at the end of the training. ``--name`` stores the weights for another network of the same shape.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     network.load_state_dict(trained.state_dict())
     assert isinstance(network, InterpolationNetPlus)
     scale(network, options.factor)
-    metadata = {key: value for key, value in config.metadata.items() if key not in ("sha256", "metrics")}
+    metadata = {key: value for key, value in config.metadata.items() if key != "sha256"}
     metadata["correction_factor"] = metadata.get("correction_factor", 1.0) * options.factor
     save_weights(network, options.output, half=True, **metadata)
 

@@ -133,7 +133,7 @@ def _training_data(config: Mapping[str, Any]) -> str:
 def _scores(config: Mapping[str, Any], info: ModelInfo) -> Iterator[str]:
     metrics = config.get("metrics")
     if isinstance(metrics, Mapping) and metrics:
-        yield "Of these weights, at the end of their training:\n"
+        yield "At the end of the training:\n"
         yield from (f"- {_text(name)}: {_text(value)}" for name, value in metrics.items())
     measured = [score for score in measured_scores(info.name) if score.sha256 in (None, config.get("sha256"))]
     if measured:
