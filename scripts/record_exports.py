@@ -55,10 +55,7 @@ METHODS = {"compile": "torch.compile", "export": "torch.export", "onnx": "ONNX R
 FILTERS = ("minterpolate", "nlmeans")
 
 #: Networks that search for motion, whose graphs have thousands of nodes.
-MOTION = (
-    *("bilateral", "aligned_mean", "vdn_ls3d_plus_s"),
-    *("vfi_ls3d_plus_s", "vfi_ls3d_plus_m", "vfi_ls3d_plus_l", "vfi_ls3d_plus_sharp"),
-)
+MOTION = ("bilateral", "aligned_mean", "vdn_ls3d_plus_s", *list_models("vfi_ls3d_plus_*"))
 
 #: Twice the largest temporal stride: a size that becomes 1 inside of the network would be taken for fixed.
 FRAMES = 16

@@ -179,8 +179,8 @@ def _to_json(info: ModelInfo) -> dict[str, Any]:
     from ls3d.models import measured_scores, measured_seconds
 
     values = asdict(info)
-    facts: dict[str, Any] = {"measured": [asdict(score) for score in measured_scores(info.name)]}
-    facts["seconds"] = measured_seconds(info.name)
+    scores = [asdict(score) for score in measured_scores(info.name)]
+    facts: dict[str, Any] = {"measured": scores, "seconds": measured_seconds(info.name)}
     some = ("flow_size", "audio_size", "gmacs", "accuracy", "published", "preprocessing")
     facts |= {key: values.pop(key) for key in some}
     return {"task": info.task, **values, "facts": {key: value for key, value in facts.items() if value}}

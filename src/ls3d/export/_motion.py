@@ -53,11 +53,13 @@ def bilateral_motion(first: Tensor, second: Tensor, times: Sequence[float], leve
     images.reverse()
     mean, contrast = color_statistics(images[0])
     gain = contrast_gain(contrast, contrast.unflatten(0, (2, count)).flip(0).flatten(0, 1))
+    parts = [-time for time in times] + [1 - time for time in times]
+    shares = torch.cat([gain.new_full((count, 1, 1, 1, 1), part) for part in parts])
     height, width = images[0].shape[-2:]
     motion = first.new_zeros(len(times) * count, 2, height, width, dtype=torch.float32)
     radii = zip(search_radii(levels), rest_radii(levels), strict=True)
     for number, (image, (radius, rest_radius)) in enumerate(zip(images, radii, strict=True)):
-        level = _level(features(image, mean, gain), times)
+        level = _level(features(image, mean, gain), shares)
         if number:
             motion = _select(level, enlarge(motion, *image.shape[-2:]))
         motion = _search(level, motion, radius)
@@ -79,14 +81,12 @@ def _half(image: Tensor) -> Tensor:
     return (upper + lower) * 0.25
 
 
-def _level(features: Tensor, times: Sequence[float]) -> _Level:
-    """A level of both frames, whose features are ``(2 * N, 6, h, w)``."""
+def _level(features: Tensor, shares: Tensor) -> _Level:
+    """A level of both frames, whose features are ``(2 * N, 6, h, w)``; ``shares`` as in ``_Level``."""
     frames, channels, height, width = features.shape
     count = frames // 2
     starts = torch.arange(frames, device=features.device, dtype=torch.int32) * (height * width)
-    starts = starts.unflatten(0, (2, 1, count)).expand(2, len(times), count).flatten()
-    parts = [-time for time in times] + [1 - time for time in times]
-    shares = torch.cat([features.new_full((count, 1, 1, 1, 1), part) for part in parts])
+    starts = starts.unflatten(0, (2, 1, count)).expand(2, shares.shape[0] // frames, count).flatten()
     return _Level(features.movedim(1, -1).reshape(-1, channels), starts[:, None, None, None], shares)
 
 
