@@ -32,7 +32,7 @@ from torch.fx.experimental import _config as symbolic_shapes
 
 from ls3d.export._aotinductor import write_package
 from ls3d.export._comparison import compare
-from ls3d.export._graph import capture, open_dimensions, with_standard_operations
+from ls3d.export._graph import capture, open_dimensions
 from ls3d.export._onnx import write_onnx
 from ls3d.export._prepare import Signature, signature_of, times_of
 from ls3d.files import atomic_write
@@ -54,7 +54,7 @@ METHODS = {"compile": "torch.compile", "export": "torch.export", "onnx": "ONNX R
 #: Filters of FFmpeg, which are no graphs.
 FILTERS = ("minterpolate", "nlmeans")
 
-#: Networks that search for motion, whose graphs have thousands of nodes.
+#: Networks that search for motion, whose ONNX graphs have thousands of nodes.
 MOTION = ("bilateral", "aligned_mean", "vdn_ls3d_plus_s", *list_models("vfi_ls3d_plus_*"))
 
 #: Twice the largest temporal stride: a size that becomes 1 inside of the network would be taken for fixed.
@@ -156,7 +156,7 @@ def _onnx(program: ExportedProgram, signature: Signature, opened: Collection[str
 def _package(program: ExportedProgram, signature: Signature, opened: Collection[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.pt2"
-        write_package(with_standard_operations(program, "grid_sample"), {}, path)
+        write_package(program, {}, path)
         return _difference(PackageSession(path, trusted=True), signature, opened, single=True)
 
 
@@ -219,8 +219,7 @@ def main() -> None:
     write_page(results)
     for name in arguments.names or _small_first():
         before = {} if arguments.names else known.get(name, {})
-        packages = arguments.packages and name not in MOTION  # AOTInductor can't compile their search
-        methods = [method for method in METHODS if method not in before and (method != "package" or packages)]
+        methods = [method for method in METHODS if method not in before and (method != "package" or arguments.packages)]
         if not methods:
             continue
         start = time.monotonic()

@@ -69,6 +69,8 @@ def export(
         shown.print(
             f"up to {report.share_beyond:.3%} of the values differ by more than 0.001: rounding chose other motion"
         )
+    for operator in report.operators:
+        shown.print(f"calls {operator}: import ls3d.ops before you load the file", soft_wrap=True)
     shown.print(f"{report.path}: {report.path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
 
 

@@ -34,6 +34,7 @@ class ExportReport:
         differences: the largest difference from PyTorch, for each shape of the first input that was tried.
         largest_value: largest absolute value of PyTorch's outputs.
         share_beyond: largest share of values that differ by more than 0.001; 0 unless the network searches for motion.
+        operators: names of operators of ls3d that the file calls, which ``import ls3d.ops`` registers.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class ExportReport:
     differences: dict[tuple[int, ...], float]
     largest_value: float
     share_beyond: float
+    operators: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
