@@ -140,6 +140,7 @@ def kernel_of(device: torch.device) -> BackendName | None:
     return _KERNELS.get(device.type)
 
 
+@functools.cache
 def load(name: BackendName) -> Backend:
     """The module of a backend; it is imported on first use."""
     return cast(Backend, importlib.import_module(_MODULES[name]))

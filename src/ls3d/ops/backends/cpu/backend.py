@@ -9,7 +9,9 @@ any size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,8 +41,9 @@ def forward(call: Call) -> Tensor:
     """The output ``(N, O, T_out, H_out, W_out)`` in the input's dtype and memory format."""
     dtype = call.compute_dtype
     output = torch.empty(call.geometry.out_shape, dtype=call.input.dtype, memory_format=memory_format(call.input))
-    bias = None if call.bias is None else call.bias.to(dtype).contiguous()
-    call = replace(call, weight=_readable(call.weight, dtype), bias=bias)
+    weight, bias = _readable(call.weight, dtype), None if call.bias is None else call.bias.to(dtype).contiguous()
+    if weight is not call.weight or bias is not call.bias:
+        call = replace(call, weight=weight, bias=bias)
     for slab in _slabs(call, copies=1, by_input=False):
         _forward_slab(slab, call, output)
     return output
@@ -117,8 +120,7 @@ def _backward_slab(
             part.add_(target)
 
 
-@dataclass(frozen=True)
-class _Slab:
+class _Slab(NamedTuple):
     """Some samples, some of their output frames, and the input frames that these read."""
 
     samples: slice
@@ -127,15 +129,18 @@ class _Slab:
 
     def input(self, tensor: Tensor) -> Tensor:
         """The slab's part of a tensor with the input's frames."""
-        return tensor[self.samples, :, self.in_frames]
+        return self._part(tensor, self.in_frames)
 
     def output(self, tensor: Tensor) -> Tensor:
         """The slab's part of a tensor with the output's frames."""
-        return tensor[self.samples, :, self.out_frames]
+        return self._part(tensor, self.out_frames)
+
+    def _part(self, tensor: Tensor, frames: slice) -> Tensor:
+        whole = self.samples == slice(0, tensor.shape[0]) and frames == slice(0, tensor.shape[2])
+        return tensor if whole else tensor[self.samples, :, frames]  # a view takes longer than the comparison
 
 
-@dataclass(frozen=True)
-class _SlabInputs:
+class _SlabInputs(NamedTuple):
     """A slab's part of input, offset and mask, converted for the kernel."""
 
     features: Tensor
@@ -145,7 +150,7 @@ class _SlabInputs:
 
 def _readable(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """The tensor, converted if the forward pass can't read it: beside ``dtype``, it reads bfloat16."""
-    return tensor if tensor.dtype == torch.bfloat16 else tensor.to(dtype)
+    return tensor if tensor.dtype in (dtype, torch.bfloat16) else tensor.to(dtype)
 
 
 def _is_channels_last(tensor: Tensor) -> bool:
@@ -236,30 +241,39 @@ def _clip(frames: tuple[int, int], length: int) -> slice:
 def _kernel_call(slab: _Slab, call: Call, inputs: _SlabInputs, output: Tensor) -> library.KernelCall:
     """The kernel's description of a slab; ``output`` is the output, or its gradient for the backward pass."""
     g, features = call.geometry, inputs.features
+    kernel_call = library.KernelCall.from_buffer_copy(_whole_call(g))
+    kernel_call.batch = features.shape[0]
+    kernel_call.in_size[0] = features.shape[2]
+    kernel_call.out_size[0] = output.shape[2]
+    kernel_call.frame_origin = slab.out_frames.start * g.stride[0] - g.padding[0] - slab.in_frames.start
+    kernel_call.threads = torch.get_num_threads()
+    kernel_call.input_sample, _, kernel_call.input_frame, _, kernel_call.input_pixel = features.stride()
+    kernel_call.input = features.data_ptr()
+    kernel_call.offset = library.Array.of(inputs.offset)
+    kernel_call.mask = library.Array.of(inputs.mask)
+    kernel_call.weight = library.Array.of(call.weight)
+    kernel_call.bias = None if call.bias is None else call.bias.data_ptr()
+    kernel_call.output = library.Array.of(output)
+    return kernel_call
+
+
+@lru_cache(maxsize=1024)  # for a small call, ctypes takes as long to convert the sizes as the kernel to compute
+def _whole_call(geometry: Geometry) -> library.KernelCall:
+    """The kernel's description of a whole call, without the tensors; not to be changed."""
+    g = geometry
     return library.KernelCall(
-        batch=features.shape[0],
+        batch=g.batch,
         channels=g.in_channels,
         out_channels=g.out_channels,
-        in_size=(features.shape[2], *g.in_size[1:]),
-        out_size=(output.shape[2], *g.out_size[1:]),
+        in_size=g.in_size,
+        out_size=g.out_size,
         kernel=g.kernel,
         stride=g.stride,
         padding=g.padding,
         dilation=g.dilation,
         groups=g.groups,
         offset_groups=g.offset_groups,
-        frame_origin=slab.out_frames.start * g.stride[0] - g.padding[0] - slab.in_frames.start,
-        threads=torch.get_num_threads(),
         interpolation=library.INTERPOLATIONS.index(g.interpolation),
-        input_sample=features.stride(0),
-        input_frame=features.stride(2),
-        input_pixel=features.stride(4),
-        input=features.data_ptr(),
-        offset=library.Array.of(inputs.offset),
-        mask=library.Array.of(inputs.mask),
-        weight=library.Array.of(call.weight),
-        bias=None if call.bias is None else call.bias.data_ptr(),
-        output=library.Array.of(output),
     )
 
 

@@ -39,7 +39,7 @@ class Array(ctypes.Structure):
         """The array of a tensor; its data is null for None."""
         if tensor is None:
             return cls(None)
-        return cls(tensor.data_ptr(), (ctypes.c_int64 * 5)(*tensor.stride()))
+        return cls(tensor.data_ptr(), tensor.stride())
 
 
 _TRIPLE = ctypes.c_int64 * 3

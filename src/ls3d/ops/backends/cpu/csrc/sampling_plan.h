@@ -89,8 +89,8 @@ inline void plan_row(BilinearPlan<T>& plan, int64_t first, int64_t count, T y0, 
 template <class F>
 inline void for_each_row(const KernelCall& call, const Tile& tile, F visit) {
   const int64_t width = call.out_size[2];
-  for (int64_t position = tile.begin; position < tile.end;) {
-    const int64_t y = position / width, x = position % width;
+  int64_t y = tile.begin / width, x = tile.begin % width;
+  for (int64_t position = tile.begin; position < tile.end; ++y, x = 0) {
     const int64_t count = tile.end - position < width - x ? tile.end - position : width - x;
     visit(position - tile.begin, count, y, x);
     position += count;

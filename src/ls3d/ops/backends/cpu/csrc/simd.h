@@ -6,6 +6,9 @@
 #include <memory>
 #include <type_traits>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -64,6 +67,14 @@ template <class T>
 inline Vector<T> load_some(const T* from, int64_t step, int64_t count) {
   constexpr int L = lanes<T>();
   if (step == 1 && count >= L) return load<Vector<T>>(from);
+#ifdef __AVX512F__
+  if (step == 1) {  // rows of narrow frames and ends of rows
+    if constexpr (sizeof(T) == 4)
+      return (Vector<T>)_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), from);
+    else
+      return (Vector<T>)_mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), from);
+  }
+#endif
   Vector<T> value = {};
   for (int i = 0; i < L; ++i)
     if (i < count) value[i] = from[i * step];
