@@ -131,6 +131,19 @@ def test_groups_whose_outputs_share_a_vector(
     assert_close(found, exact, 1e-12 if dtype == torch.float64 else 1e-4)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4), (torch.bfloat16, 2e-2)]
+)
+@pytest.mark.parametrize("channels", [3, 20, 71])
+@pytest.mark.parametrize("outputs", range(1, 6))
+def test_few_output_channels(outputs: int, channels: int, dtype: torch.dtype, tolerance: float) -> None:
+    """With products that a vector doesn't divide, and with more columns than a product has."""
+    case = Case(batch=1, channels=channels, out_channels=outputs, size=(2, 5, 7), kernel=(2, 3, 2))
+    tensors = case.draw(channels + outputs, dtype=torch.float64)
+    exact = forward_and_backward(reference, case, tensors.to(dtype).to(torch.float64))
+    assert_close(forward_and_backward(cpu, case, tensors.to(dtype)), exact, tolerance)
+
+
 @pytest.mark.parametrize("needed", range(4))
 @backends
 def test_each_gradient_alone_is_the_same(backend: Backend, needed: int) -> None:

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "depthwise.h"
+#include "few_outputs.h"
 #include "pack.h"
 #include "sample.h"
 #include "small_groups.h"
@@ -14,6 +15,7 @@ namespace {
 // The number of elements of a group's packed weights: those of C, or pairs.
 template <class T, class E>
 int64_t packed_size(const Sizes& sizes) {
+  if (std::is_same_v<E, T> && has_few_outputs<T>(sizes)) return few_outputs_size(sizes);
   return round_up(sizes.out_group, panel_width<T>()) * sizes.depth / (std::is_same_v<E, T> ? 1 : 2);
 }
 
@@ -34,11 +36,16 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, 
   constexpr int W = panel_width<T>(), values = std::is_same_v<E, T> ? 1 : 2;  // in an element of E
   using Column = std::conditional_t<values == 1, T, Bfloat16>;
   Column* columns = reinterpret_cast<Column*>(scratch.columns);
+  const bool few = values == 1 && has_few_outputs<T>(sizes);
   auto multiply = [&] {
-    if (filled)
+    if (!filled) return;
+    if (!few)
       gemm<T, true, kRow / values, 1>(reinterpret_cast<const E*>(columns), packed + start / values * W,
                                       sizes.depth / values * W, W, sums, sums_row, tile.size(), sizes.out_group,
                                       filled / values);
+    else if constexpr (values == 1)
+      multiply_few_outputs<T>(columns, packed + start, sizes.depth, filled, tile.size(), sums, sums_row,
+                              sizes.out_group);
     filled = 0;
   };
   for (int64_t tap = 0; tap < sizes.taps; ++tap) {
@@ -164,6 +171,7 @@ void pack(const KernelCall& call, const Sizes& sizes, bool depthwise, const std:
   if constexpr (std::is_same_v<E, T>) {
     if (depthwise) return pack_depthwise<S>(call, distances, packed);
     if (has_small_groups<T>(call, sizes)) return pack_small_groups<false, S>(call, sizes, distances, packed);
+    if (has_few_outputs<T>(sizes)) return pack_few_outputs<S>(call, sizes, distances, packed);
   }
   pack_forward<S, T>(call, sizes, distances, packed);
 }
