@@ -24,9 +24,9 @@ inline void for_each_weight(int64_t first, int64_t last, int64_t taps, F visit) 
   }
 }
 
-// For the forward pass: packed is (groups, panels, taps, in_group, panel_width), zero beyond the last output channel up
-// to a whole vector, and not written beyond that, where gemm doesn't read. S is the type of the weights' elements; if
-// it is Bfloat16, E may be Pair, and packed is (groups, panels, taps, in_group / 2, panel_width, 2) of bfloat16.
+// For the forward pass: packed is (groups, panels, taps, in_group, panel_width), zero beyond the last output channel. S
+// is the type of the weights' elements; if it is Bfloat16, E may be Pair, and packed is (groups, panels, taps, in_group
+// / 2, panel_width, 2) of bfloat16.
 template <class S, class T, class E>
 void pack_forward(const KernelCall& call, const Sizes& sizes, const std::vector<int64_t>& distances, E* packed) {
   constexpr bool pairs = !std::is_same_v<E, T>;
@@ -36,9 +36,8 @@ void pack_forward(const KernelCall& call, const Sizes& sizes, const std::vector<
   for (int64_t item = 0; item < call.groups * panels * blocks; ++item) {
     const int64_t panel = item / blocks % panels, group = item / blocks / panels;
     const int64_t first = item % blocks * kStage, last = minimum(first + kStage, sizes.depth);
-    const int64_t width = minimum(W, round_up(sizes.out_group - panel * W, lanes<T>()));
     alignas(64) S stage[W * kStageRow];
-    for (int64_t lane = 0; lane < width; ++lane) {
+    for (int64_t lane = 0; lane < W; ++lane) {
       S* row = stage + lane * kStageRow;
       const int64_t o = panel * W + lane;
       const S* from = static_cast<const S*>(call.weight.data) + (group * sizes.out_group + o) * call.weight.stride[0];
@@ -54,10 +53,10 @@ void pack_forward(const KernelCall& call, const Sizes& sizes, const std::vector<
       const S* from = stage + index - first;
       if constexpr (pairs) {
         auto* line = reinterpret_cast<S*>(to + (tap * sizes.in_group + channel) / 2 * W) + channel % 2;
-        for (int64_t lane = 0; lane < width; ++lane) store(line + 2 * lane, from[lane * kStageRow]);
+        for (int64_t lane = 0; lane < W; ++lane) store(line + 2 * lane, from[lane * kStageRow]);
       } else {
         E* line = to + (tap * sizes.in_group + channel) * W;
-        for (int64_t lane = 0; lane < width; ++lane) line[lane] = widen(from[lane * kStageRow]);
+        for (int64_t lane = 0; lane < W; ++lane) line[lane] = widen(from[lane * kStageRow]);
       }
     });
   }
