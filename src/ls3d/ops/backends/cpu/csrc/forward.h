@@ -12,7 +12,7 @@
 namespace ls3d {
 namespace {
 
-// The number of elements of a group's packed weights: those of C, or pairs.
+// The number of elements, E, of a group's packed weights: those of gemm or, for few outputs, of pack_few_outputs.
 template <class T, class E>
 int64_t packed_size(const Sizes& sizes) {
   if (std::is_same_v<E, T> && has_few_outputs<T>(sizes)) return few_outputs_size(sizes);
