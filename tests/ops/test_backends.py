@@ -144,6 +144,29 @@ def test_few_output_channels(outputs: int, channels: int, dtype: torch.dtype, to
     assert_close(forward_and_backward(cpu, case, tensors.to(dtype)), exact, tolerance)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4), (torch.bfloat16, 2e-2)]
+)
+@pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize("channels", range(1, 10))
+def test_few_input_channels(channels: int, last: bool, dtype: torch.dtype, tolerance: float) -> None:
+    """With more taps than are sampled at a time, tiles that divide rows, and frames outside the clip."""
+    case = Case(
+        batch=2,
+        channels=channels,
+        out_channels=16 if last else 5,
+        size=(3, 9, 31),
+        kernel=(3, 9, 9),
+        stride=(2, 1, 1),
+        padding=(2, 4, 4),
+        mask=channels != 3,
+    )
+    tensors = case.draw(channels, dtype=torch.float64, spread=3.0)
+    tensors = tensors.channels_last() if last else tensors
+    exact = reference.forward(case.call(tensors.to(dtype).to(torch.float64)))
+    assert_close([cpu.forward(case.call(tensors.to(dtype)))], [exact], tolerance)
+
+
 @pytest.mark.parametrize("needed", range(4))
 @backends
 def test_each_gradient_alone_is_the_same(backend: Backend, needed: int) -> None:
@@ -343,8 +366,9 @@ def test_offsets_that_are_not_finite_or_huge_sample_zero(
 
 
 @backends
-def test_a_nan_pixel_affects_only_samples_of_it(backend: Backend) -> None:
-    case = Case(batch=1, channels=16, kernel=(1, 1, 1), padding=(0, 0, 0), size=(1, 6, 6), mask=False, bias=False)
+@pytest.mark.parametrize("channels", [1, 2, 3, 8, 16])
+def test_a_nan_pixel_affects_only_samples_of_it(backend: Backend, channels: int) -> None:
+    case = Case(batch=1, channels=channels, kernel=(1, 1, 1), padding=(0, 0, 0), size=(1, 6, 6), mask=False, bias=False)
     tensors = case.draw()
     tensors.input[..., 0, 0] = float("nan")
     tensors.offset.fill_(-50.0)

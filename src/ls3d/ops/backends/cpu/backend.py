@@ -8,6 +8,7 @@ any size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -22,6 +23,9 @@ from ls3d.ops.backends.cpu import library
 
 _SLAB_BYTES = 48 << 20
 """Most bytes of converted tensors in a slab, unless a single frame needs more. Bounds memory; not tuned for speed."""
+
+_FEW_CHANNELS = 8
+"""``kMostFewChannels`` in ``csrc/few_channels.h``."""
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -70,12 +74,15 @@ def _forward_slab(slab: _Slab, call: Call, output: Tensor) -> None:
     dtype = call.compute_dtype
     part = slab.output(output)
     target = part if part.dtype in (dtype, torch.bfloat16) else torch.empty_like(part, dtype=dtype)
+    few_channels = _has_few_channels(call.geometry)
+    features = slab.input(call.input)
     inputs = _SlabInputs(
-        _channels_last(slab.input(call.input), dtype),
+        _with_regular_pixels(features, dtype) if few_channels else _channels_last(features, dtype),
         _readable(slab.output(call.offset), dtype),
         None if call.mask is None else _readable(slab.output(call.mask), dtype),
     )
     kernel_call = _kernel_call(slab, call, inputs, target)
+    kernel_call.few_channels = few_channels
     kernel_call.bfloat16_offset = inputs.offset.dtype == torch.bfloat16
     kernel_call.bfloat16_mask = inputs.mask is not None and inputs.mask.dtype == torch.bfloat16
     kernel_call.bfloat16_weight = call.weight.dtype == torch.bfloat16
@@ -153,11 +160,44 @@ def _readable(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor if tensor.dtype in (dtype, torch.bfloat16) else tensor.to(dtype)
 
 
+@lru_cache(maxsize=1024)
+def _has_few_channels(geometry: Geometry) -> bool:
+    """Whether the forward pass copies the input into frames with a border, see ``csrc/few_channels.h``.
+
+    A copy pays if there are at least as many samples as pixels.
+    """
+    g = geometry
+    return (
+        g.groups == g.offset_groups == 1
+        and 1 <= g.in_channels <= _FEW_CHANNELS
+        and g.interpolation == "bilinear"
+        and _padded_elements(g) < 2**31
+        and g.taps * math.prod(g.out_size) >= math.prod(g.in_size)
+    )
+
+
+def _padded_elements(geometry: Geometry) -> int:
+    """The number of elements of a frame of ``PaddedInput`` in ``csrc/few_channels.h``."""
+    _, height, width = geometry.in_size
+    channels = 1 << (geometry.in_channels - 1).bit_length()
+    return ((height + 4) * (width + 2) + 2) * channels
+
+
+def _has_regular_pixels(tensor: Tensor) -> bool:
+    """Whether all pixels of a frame have the same distance."""
+    return tensor.stride(3) == tensor.shape[4] * tensor.stride(4)
+
+
 def _is_channels_last(tensor: Tensor) -> bool:
     """Whether a pixel's channels are adjacent, and all pixels of a frame have the same distance."""
-    channel, row, pixel = tensor.stride(1), tensor.stride(3), tensor.stride(4)
-    _, channels, _, _, width = tensor.shape
-    return (channel == 1 or channels == 1) and pixel >= channels and row == width * pixel
+    channels, channel, pixel = tensor.shape[1], tensor.stride(1), tensor.stride(4)
+    return (channel == 1 or channels == 1) and pixel >= channels and _has_regular_pixels(tensor)
+
+
+def _with_regular_pixels(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    if tensor.dtype == dtype and _has_regular_pixels(tensor):
+        return tensor
+    return tensor.to(dtype=dtype, memory_format=torch.contiguous_format, copy=True)
 
 
 def _channels_last(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -211,6 +251,8 @@ def _bytes_per_frame(call: Call, copies: int, by_input: bool) -> tuple[int, int]
     same_dtype = call.input.dtype == dtype
     in_place = same_dtype and _is_channels_last(call.input)
     in_bytes = 0 if in_place else copies * g.in_channels * g.in_size[1] * g.in_size[2] * dtype.itemsize
+    if not by_input and _has_few_channels(g):
+        in_bytes += _padded_elements(g) * dtype.itemsize
     is_readable = same_dtype or (call.input.dtype == torch.bfloat16 and not by_input)
     out_channels = 0 if is_readable else g.out_channels + 3 * g.taps * g.offset_groups
     return in_bytes, out_channels * g.out_size[1] * g.out_size[2] * dtype.itemsize
@@ -247,7 +289,9 @@ def _kernel_call(slab: _Slab, call: Call, inputs: _SlabInputs, output: Tensor) -
     kernel_call.out_size[0] = output.shape[2]
     kernel_call.frame_origin = slab.out_frames.start * g.stride[0] - g.padding[0] - slab.in_frames.start
     kernel_call.threads = torch.get_num_threads()
-    kernel_call.input_sample, _, kernel_call.input_frame, _, kernel_call.input_pixel = features.stride()
+    kernel_call.input_sample, kernel_call.input_channel, kernel_call.input_frame, _, kernel_call.input_pixel = (
+        features.stride()
+    )
     kernel_call.input = features.data_ptr()
     kernel_call.offset = library.Array.of(inputs.offset)
     kernel_call.mask = library.Array.of(inputs.mask)

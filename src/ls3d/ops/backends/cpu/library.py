@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-ABI = 3
+ABI = 4
 """The number of the C interface, ``kAbi`` in ``csrc/ls3d.h``."""
 
 # In a forked process, OpenMP waits for threads that exist only in its parent. Torch has the same fault, so its data
@@ -63,6 +63,7 @@ class KernelCall(ctypes.Structure):
         ("frame_origin", ctypes.c_int64),
         ("threads", ctypes.c_int64),
         ("interpolation", ctypes.c_int64),
+        ("few_channels", ctypes.c_int64),
         ("bfloat16_offset", ctypes.c_int64),
         ("bfloat16_mask", ctypes.c_int64),
         ("bfloat16_weight", ctypes.c_int64),
@@ -71,6 +72,7 @@ class KernelCall(ctypes.Structure):
         ("input_sample", ctypes.c_int64),
         ("input_frame", ctypes.c_int64),
         ("input_pixel", ctypes.c_int64),
+        ("input_channel", ctypes.c_int64),
         ("grad_input_sample", ctypes.c_int64),
         ("grad_input_frame", ctypes.c_int64),
         ("grad_input_pixel", ctypes.c_int64),

@@ -42,10 +42,10 @@ inline void cubic_weights(T part, T weight[kCubic], T slope[kCubic]) {
 
 // As the function of the same name for bilinear samples.
 template <bool Gradients, class T>
-inline void plan_row(BicubicPlan<T>& plan, int64_t first, int64_t count, T y0, T x0, T step, int32_t height,
-                     int32_t width, const T* dy, const T* dx, int64_t offset_step, const T* mask, int64_t mask_step) {
-  for (int64_t k = 0; k < count; ++k) {
-    T y = y0 + dy[k * offset_step], x = x0 + T(k) * step + dx[k * offset_step];
+inline void plan_row(BicubicPlan<T>& plan, int64_t first, const RowReader<T>& read) {
+  const int32_t height = read.height, width = read.width;
+  for (int64_t k = 0; k < read.count; ++k) {
+    T y = read.y + read.dy[k * read.offset_step], x = read.x + T(k) * read.step + read.dx[k * read.offset_step];
     const bool inside = (y > T(-2)) & (y < T(height) + T(1)) & (x > T(-2)) & (x < T(width) + T(1));
     y = inside ? y : T(0);
     x = inside ? x : T(0);
@@ -67,7 +67,7 @@ inline void plan_row(BicubicPlan<T>& plan, int64_t first, int64_t count, T y0, T
       plan.column_slope[i][position] = column_inside ? column_slope[i] : T(0);
     }
     if (!inside) plan.row_start[0][position] = kOutside;
-    plan.mask[position] = mask[k * mask_step];
+    plan.mask[position] = read.mask[k * read.mask_step];
   }
 }
 

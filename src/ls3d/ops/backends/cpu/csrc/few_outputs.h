@@ -12,8 +12,8 @@ constexpr int64_t kFewOutputs = 4;  // sums_of adds four vectors
 
 // Whether a group's products are taken this way. Adding up the lanes of a short row would take too long; not tuned.
 template <class T>
-bool has_few_outputs(const Sizes& sizes) {
-  return sizes.bundle == 1 && sizes.out_group <= kFewOutputs && sizes.depth >= 4 * lanes<T>();
+bool has_few_outputs(const KernelCall& call, const Sizes& sizes) {
+  return !call.few_channels && sizes.bundle == 1 && sizes.out_group <= kFewOutputs && sizes.depth >= 4 * lanes<T>();
 }
 
 // The number of elements of a group's packed weights.

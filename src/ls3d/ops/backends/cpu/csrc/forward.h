@@ -4,24 +4,30 @@
 #pragma once
 
 #include "depthwise.h"
+#include "few_channels.h"
 #include "few_outputs.h"
 #include "pack.h"
 #include "sample.h"
 #include "small_groups.h"
+
+#include <optional>
 
 namespace ls3d {
 namespace {
 
 // The number of elements, E, of a group's packed weights: those of gemm or, for few outputs, of pack_few_outputs.
 template <class T, class E>
-int64_t packed_size(const Sizes& sizes) {
-  if (std::is_same_v<E, T> && has_few_outputs<T>(sizes)) return few_outputs_size(sizes);
+int64_t packed_size(const KernelCall& call, const Sizes& sizes) {
+  if (std::is_same_v<E, T> && has_few_outputs<T>(call, sizes)) return few_outputs_size(sizes);
   return round_up(sizes.out_group, panel_width<T>()) * sizes.depth / (std::is_same_v<E, T> ? 1 : 2);
 }
 
 template <template <class> class Plan, class T>
 struct ForwardScratch {
-  Plan<T> plan;
+  union {
+    Plan<T> plan;
+    PaddedPlan<T> padded_plan;
+  };
   alignas(64) T columns[kTile * kRow];
 };
 
@@ -36,7 +42,7 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, 
   constexpr int W = panel_width<T>(), values = std::is_same_v<E, T> ? 1 : 2;  // in an element of E
   using Column = std::conditional_t<values == 1, T, Bfloat16>;
   Column* columns = reinterpret_cast<Column*>(scratch.columns);
-  const bool few = values == 1 && has_few_outputs<T>(sizes);
+  const bool few = values == 1 && has_few_outputs<T>(call, sizes);
   auto multiply = [&] {
     if (!filled) return;
     if (!few)
@@ -110,6 +116,14 @@ void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed,
   multiply();
 }
 
+// Whether products can be added to the output itself: a row of it for each position, of whole vectors.
+template <class T>
+bool output_is_matrix(const KernelCall& call, const Sizes& sizes) {
+  const int64_t* stride = call.output.stride;
+  return !call.bfloat16_output && stride[1] == 1 && stride[3] == call.out_size[2] * stride[4] &&
+         sizes.out_padded == sizes.out_group && call.out_channels % lanes<T>() == 0;
+}
+
 // Copies the sums, (positions, groups * out_padded), to the output, whose elements are O.
 template <class O, class T>
 void write_output(const KernelCall& call, const Sizes& sizes, const Tile& tile, const T* sums, int64_t sums_row) {
@@ -137,27 +151,39 @@ void write_output(const KernelCall& call, const Sizes& sizes, const Tile& tile, 
 }
 
 // `packed` are the weights of all groups, or of a depthwise convolution, which is given as one group; pairs only if
-// groups are neither bundled nor have an odd number of channels.
+// groups are neither bundled nor have an odd number of channels. `padded` is the input if call.few_channels, else null.
 template <class E, template <class> class Plan, class T>
-void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, const E* packed, const Tile& tile,
-                  ForwardScratch<Plan, T>& scratch, T* sums) {
-  const int64_t sums_row = call.groups * sizes.out_padded + kPad;
+void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, const E* packed,
+                  const PaddedInput<T>* padded, const Tile& tile, ForwardScratch<Plan, T>& scratch, T* sums) {
   const T* bias = static_cast<const T*>(call.bias);
-  std::memset(sums, 0, tile.size() * sums_row * sizeof(T));
-  if (bias)
-    for (int64_t k = 0; k < tile.size(); ++k)
-      for (int64_t o = 0; o < call.out_channels; ++o)
-        sums[k * sums_row + o / sizes.out_group * sizes.out_padded + o % sizes.out_group] = bias[o];
+  int64_t sums_row = call.groups * sizes.out_padded + kPad;
+  const bool in_place = output_is_matrix<T>(call, sizes);
+  if (in_place) {
+    sums_row = call.output.stride[4];
+    sums = element<T>(call.output, tile.sample, 0, tile.frame, 0, 0) + tile.begin * sums_row;
+  }
+  for (int64_t k = 0; k < tile.size(); ++k) {
+    T* row = sums + k * sums_row;
+    std::memset(row, 0, call.groups * sizes.out_padded * sizeof(T));
+    for (int64_t o = 0; bias && o < call.out_channels; ++o)
+      row[o / sizes.out_group * sizes.out_padded + o % sizes.out_group] = bias[o];
+  }
   if constexpr (std::is_same_v<E, T>) {
+    if (padded)
+      with_channels(padded->channels, [&](auto channels) {
+        forward_few_channels<channels.value>(call, sizes, *padded, packed, tile, scratch.padded_plan, scratch.columns,
+                                             sums, sums_row);
+      });
     if (depthwise) forward_depthwise(call, sizes, packed, tile, scratch.plan, sums, sums_row);
     for (int64_t group = 0; !depthwise && sizes.bundle > 1 && group < call.groups; group += sizes.bundle)
       forward_bundle(call, sizes, packed, tile, group, minimum(sizes.bundle, call.groups - group), scratch, sums,
                      sums_row);
   }
-  const int64_t packed_group = packed_size<T, E>(sizes);
-  for (int64_t group = 0; !depthwise && sizes.bundle == 1 && group < call.groups; ++group)
+  const int64_t packed_group = packed_size<T, E>(call, sizes);
+  for (int64_t group = 0; !padded && !depthwise && sizes.bundle == 1 && group < call.groups; ++group)
     forward_group(call, sizes, packed + group * packed_group, tile, group, scratch, sums + group * sizes.out_padded,
                   sums_row);
+  if (in_place) return;
   if (std::is_same_v<T, float> && call.bfloat16_output)
     write_output<Bfloat16>(call, sizes, tile, sums, sums_row);
   else
@@ -171,7 +197,7 @@ void pack(const KernelCall& call, const Sizes& sizes, bool depthwise, const std:
   if constexpr (std::is_same_v<E, T>) {
     if (depthwise) return pack_depthwise<S>(call, distances, packed);
     if (has_small_groups<T>(call, sizes)) return pack_small_groups<false, S>(call, sizes, distances, packed);
-    if (has_few_outputs<T>(sizes)) return pack_few_outputs<S>(call, sizes, distances, packed);
+    if (has_few_outputs<T>(call, sizes)) return pack_few_outputs<S>(call, sizes, distances, packed);
   }
   pack_forward<S, T>(call, sizes, distances, packed);
 }
@@ -187,10 +213,12 @@ int32_t forward_with(const KernelCall& call, Sizes sizes, bool depthwise) {
   const int64_t sums_size = sizes.tile_size * (call.groups * sizes.out_padded + kPad);
   auto packed = allocate<E>(depthwise                          ? sizes.taps * depthwise_row<T>(call)
                             : has_small_groups<T>(call, sizes) ? small_groups_size(call, sizes)
-                                                               : call.groups * packed_size<T, E>(sizes));
+                                                               : call.groups * packed_size<T, E>(call, sizes));
   auto scratch = allocate<ForwardScratch<Plan, T>>(call.threads);
   auto sums = allocate<T>(call.threads * sums_size);
-  if (!packed || !scratch || !sums) return kNoMemory;
+  std::optional<PaddedInput<T>> padded;
+  if (call.few_channels) padded.emplace(call);
+  if (!packed || !scratch || !sums || (padded && !padded->data)) return kNoMemory;
   const int64_t work = call.batch * call.out_size[0] * sizes.tiles;
   const std::vector<int64_t> distances = tap_distances(call.weight, call);
 #pragma omp parallel num_threads(call.threads)
@@ -200,11 +228,13 @@ int32_t forward_with(const KernelCall& call, Sizes sizes, bool depthwise) {
       pack<Bfloat16, T>(call, sizes, depthwise, distances, packed.get());
     else if constexpr (std::is_same_v<E, T>)
       pack<T, T>(call, sizes, depthwise, distances, packed.get());
+    if (padded) fill(call, *padded);
 #pragma omp for schedule(dynamic)
     for (int64_t item = 0; item < work; ++item) {
       const int64_t frame = item / sizes.tiles;
       const Tile tile = sizes.tile(frame / call.out_size[0], frame % call.out_size[0], item % sizes.tiles);
-      forward_tile(call, sizes, depthwise, packed.get(), tile, scratch[thread], &sums[thread * sums_size]);
+      forward_tile(call, sizes, depthwise, packed.get(), padded ? &*padded : nullptr, tile, scratch[thread],
+                   &sums[thread * sums_size]);
     }
   }
   return kDone;
@@ -216,7 +246,7 @@ int32_t forward(const KernelCall& given) {
   const KernelCall call = depthwise ? as_one_group(given) : given;
   const Sizes sizes = Sizes::of(call, T());
   if constexpr (kHasPairs && std::is_same_v<T, float>)
-    if (call.bfloat16_products && !depthwise && sizes.bundle == 1 && sizes.in_group % 2 == 0)
+    if (call.bfloat16_products && !call.few_channels && !depthwise && sizes.bundle == 1 && sizes.in_group % 2 == 0)
       return forward_with<Plan, T, Pair>(call, sizes, depthwise);
   return forward_with<Plan, T, T>(call, sizes, depthwise);
 }

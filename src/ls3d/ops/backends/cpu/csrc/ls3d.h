@@ -1,7 +1,8 @@
 // The C interface of the CPU kernel: one struct that describes a call, and two functions that take it.
 //
-// The input's features are channels-last; pixel (n, t, y, x) starts at element
-//   n * input_sample + t * input_frame + (y * width + x) * input_pixel
+// Element (n, c, t, y, x) of the input is number
+//   n * input_sample + t * input_frame + (y * width + x) * input_pixel + c * input_channel
+// Unless few_channels, it is channels-last: input_channel is 1.
 // Every other tensor has five strides, in elements, in the order of its shape.
 #pragma once
 
@@ -13,7 +14,7 @@
 
 namespace ls3d {
 
-constexpr int kAbi = 3;  // must be raised whenever KernelCall changes; Python refuses any other number
+constexpr int kAbi = 4;  // must be raised whenever KernelCall changes; Python refuses any other number
 
 enum Status : int32_t { kDone = 0, kNoMemory = 1 };
 
@@ -33,10 +34,13 @@ struct KernelCall {
   int64_t frame_origin;  // the input frame that temporal tap 0 reads at output frame 0
   int64_t threads;
   int64_t interpolation;
+  // Whether the forward pass copies the input, see few_channels.h: bilinear samples of one group of at most
+  // kMostFewChannels channels.
+  int64_t few_channels;
   // Of the forward pass with T = float: whether these tensors are bfloat16 instead of T, and whether samples may be
   // rounded to it, which implies that the weights are.
   int64_t bfloat16_offset, bfloat16_mask, bfloat16_weight, bfloat16_output, bfloat16_products;
-  int64_t input_sample, input_frame, input_pixel;  // strides of input; a row is width * input_pixel elements
+  int64_t input_sample, input_frame, input_pixel, input_channel;  // strides of input
   int64_t grad_input_sample, grad_input_frame, grad_input_pixel;  // strides of grad_input
   const void* input;                                              // (N, T, H, W, C)
   Array offset;       // (N, 2 * G * taps, T_out, H_out, W_out) in pixels, (dy, dx) for each tap

@@ -106,6 +106,7 @@ inline void with_vectors(int64_t channels, F run) {
   if (channels <= 4 && lanes<T>() > 4) return run(Four<T>(), std::integral_constant<int, 1>());
   if (channels <= 8 && lanes<T>() > 8) return run(Eight(), std::integral_constant<int, 1>());
   if (vectors == 1) return run(V(), std::integral_constant<int, 1>());
+  if (channels > 16 && channels <= 24 && lanes<T>() > 8) return run(Eight(), std::integral_constant<int, 3>());
   if (vectors == 2) return run(V(), std::integral_constant<int, 2>());
   if (vectors == 4) return run(V(), std::integral_constant<int, 4>());
   run(V(), std::integral_constant<int, 0>());

@@ -40,24 +40,120 @@ struct BilinearPlan {
   bool outside(int64_t position) const { return pixel[0][position] == kOutside; }
 };
 
-// Fills the plan for `count` positions of one row of the output, the first one being position `first` of the tile, and
-// for the positions after them up to a whole vector. (y0, x0) is the grid position of the first one; `step` is the
-// distance of grid positions. What only the backward pass needs is left out unless `Gradients`.
+// Calls visit(first position in the tile, count, y, x) for each row of the output that the tile touches.
+template <class F>
+inline void for_each_row(const KernelCall& call, const Tile& tile, F visit) {
+  const int64_t width = call.out_size[2];
+  int64_t y = tile.begin / width, x = tile.begin % width;
+  for (int64_t position = tile.begin; position < tile.end; ++y, x = 0) {
+    const int64_t count = tile.end - position < width - x ? tile.end - position : width - x;
+    visit(position - tile.begin, count, y, x);
+    position += count;
+  }
+}
+
+inline int64_t index_of(const Array& array, int64_t n, int64_t c, int64_t t, int64_t y, int64_t x) {
+  const int64_t* s = array.stride;
+  return n * s[0] + c * s[1] + t * s[2] + y * s[3] + x * s[4];
+}
+
+template <class T>
+inline T* element(const Array& array, int64_t n, int64_t c, int64_t t, int64_t y, int64_t x) {
+  return static_cast<T*>(array.data) + index_of(array, n, c, t, y, x);
+}
+
+// What the taps of an offset group read for `count` positions of a row of the output: offsets and masks, and positions
+// on the regular grid. `step` is the distance of those, in pixels.
+template <class T>
+class RowReader {
+ public:
+  const int64_t count;
+  const int32_t height, width;  // of the input
+  const T step;
+  T y, x;                   // of the first position on the regular grid
+  const T *dy, *dx, *mask;  // elements [0], [offset_step], ... or [0], [mask_step], ...
+  int64_t offset_step, mask_step = 0;
+
+  RowReader(const KernelCall& call, const Tile& tile, int64_t group, int64_t count, int64_t out_y, int64_t out_x)
+      : count(count),
+        height(int32_t(call.in_size[1])),
+        width(int32_t(call.in_size[2])),
+        step(T(call.stride[2])),
+        mask(&one_),
+        call_(call),
+        spatial_taps_(int32_t(call.kernel[1] * call.kernel[2])),
+        taps_(call.kernel[0] * spatial_taps_),
+        first_y_(out_y * call.stride[1] - call.padding[1]),
+        first_x_(out_x * call.stride[2] - call.padding[2]),
+        first_offset_(index_of(call.offset, tile.sample, 2 * group * taps_, tile.frame, out_y, out_x)),
+        first_mask_(index_of(call.mask, tile.sample, group * taps_, tile.frame, out_y, out_x)) {}
+  RowReader(const RowReader&) = delete;
+
+  // Goes to tap number `tap`, (a * kH + i) * kW + j.
+  void go_to(int64_t tap) {
+    const int32_t place = int32_t(tap) % spatial_taps_, kernel_width = int32_t(call_.kernel[2]);
+    y = T(first_y_ + place / kernel_width * call_.dilation[1]);
+    x = T(first_x_ + place % kernel_width * call_.dilation[2]);
+    const int64_t channel = call_.offset.stride[1], index = first_offset_ + 2 * tap * channel;
+    dy = read(call_.offset, call_.bfloat16_offset, index, buffer_[0], offset_step);
+    dx = read(call_.offset, call_.bfloat16_offset, index + channel, buffer_[1], offset_step);
+    if (call_.mask.data)
+      mask = read(call_.mask, call_.bfloat16_mask, first_mask_ + tap * call_.mask.stride[1], buffer_[2], mask_step);
+    const bool last = tap + 1 == taps_;
+    next_offset_ = last || call_.bfloat16_offset ? 0 : 2 * channel;
+    next_mask_ = last || call_.bfloat16_mask ? 0 : call_.mask.stride[1];
+  }
+
+  // A vector of positions from number `k` on, and of their masks. What isn't in the row is on the regular grid.
+  Vector<T> y_at(int64_t k) const { return y + load_some(dy + k * offset_step, offset_step, count - k); }
+  Vector<T> x_at(int64_t k) const {
+    return x + (T(k) + indices<T>()) * step + load_some(dx + k * offset_step, offset_step, count - k);
+  }
+  Vector<T> mask_at(int64_t k) const { return load_some(mask + k * mask_step, mask_step, count - k); }
+
+  // Asks for what the next tap reads there: a row is too short a piece of a channel for the processor to foresee it.
+  void prefetch(int64_t k) const {
+    __builtin_prefetch(dy + k * offset_step + next_offset_);
+    __builtin_prefetch(dx + k * offset_step + next_offset_);
+    __builtin_prefetch(mask + k * mask_step + next_mask_);
+  }
+
+ private:
+  // The elements from number `index` on, as a pointer and a step: those of the tensor, or widened ones in `buffer`.
+  const T* read(const Array& array, bool narrow, int64_t index, T* buffer, int64_t& step) const {
+    step = array.stride[4];
+    if (!narrow) return static_cast<const T*>(array.data) + index;
+    const Bfloat16* from = static_cast<const Bfloat16*>(array.data) + index;
+    for (int64_t k = 0; k < count; ++k) buffer[k] = widen(from[k * step]);
+    step = 1;
+    return buffer;
+  }
+
+  const T one_ = 1;
+  const KernelCall& call_;
+  const int32_t spatial_taps_;
+  const int64_t taps_, first_y_, first_x_, first_offset_, first_mask_;
+  int64_t next_offset_, next_mask_;  // distances of the next tap's elements
+  T buffer_[3][kTile];
+};
+
+// Fills the plan for the row's positions, the first one being position `first` of the tile, and for those after them up
+// to a whole vector. What only the backward pass needs is left out unless `Gradients`.
 template <bool Gradients, class T>
-inline void plan_row(BilinearPlan<T>& plan, int64_t first, int64_t count, T y0, T x0, T step, int32_t height,
-                     int32_t width, const T* dy, const T* dx, int64_t offset_step, const T* mask, int64_t mask_step) {
+inline void plan_row(BilinearPlan<T>& plan, int64_t first, const RowReader<T>& read) {
   using V = Vector<T>;
   using I = Integers<T>;
   constexpr int L = lanes<T>();
+  const int32_t height = read.height, width = read.width;
   const V zero = {}, one = zero + T(1);
-  for (int64_t k = 0; k < count; k += L) {
-    V y = y0 + load_some(dy + k * offset_step, offset_step, count - k);
-    V x = x0 + (T(k) + indices<T>()) * step + load_some(dx + k * offset_step, offset_step, count - k);
+  for (int64_t k = 0; k < read.count; k += L) {
+    read.prefetch(k);
+    V y = read.y_at(k), x = read.x_at(k);
     const I inside = (y > T(-1)) & (y < T(height)) & (x > T(-1)) & (x < T(width));
     y = inside ? y : zero;
     x = inside ? x : zero;
-    const I r0 = floor_of<T>(y), c0 = floor_of<T>(x), r1 = r0 + 1, c1 = c0 + 1;
-    const V below = y - to_real<T>(r0), right = x - to_real<T>(c0);
+    const V top = round_down<T>(y), left = round_down<T>(x), below = y - top, right = x - left;
+    const I r0 = to_integers<T>(top), c0 = to_integers<T>(left), r1 = r0 + 1, c1 = c0 + 1;
     const I r0_inside = inside & (r0 >= 0), r1_inside = inside & (r1 < height);
     const I c0_inside = inside & (c0 >= 0), c1_inside = inside & (c1 < width);
     const I top_row = (r0 & (r0 >= 0)) * width, bottom_row = (r1 < height ? r1 : I{} + (height - 1)) * width;
@@ -67,7 +163,7 @@ inline void plan_row(BilinearPlan<T>& plan, int64_t first, int64_t count, T y0, 
     store_integers<T>(plan.pixel[1] + position, top_row + right_column);
     store_integers<T>(plan.pixel[2] + position, bottom_row + left_column);
     store_integers<T>(plan.pixel[3] + position, bottom_row + right_column);
-    const V strength = load_some(mask + k * mask_step, mask_step, count - k);
+    const V strength = read.mask_at(k);
     const V row[2] = {r0_inside ? one - below : zero, r1_inside ? below : zero};
     const V column[2] = {c0_inside ? one - right : zero, c1_inside ? right : zero};
     for (int i = 0; i < 2; ++i)
@@ -85,58 +181,13 @@ inline void plan_row(BilinearPlan<T>& plan, int64_t first, int64_t count, T y0, 
   }
 }
 
-// Calls visit(first position in the tile, count, y, x) for each row of the output that the tile touches.
-template <class F>
-inline void for_each_row(const KernelCall& call, const Tile& tile, F visit) {
-  const int64_t width = call.out_size[2];
-  int64_t y = tile.begin / width, x = tile.begin % width;
-  for (int64_t position = tile.begin; position < tile.end; ++y, x = 0) {
-    const int64_t count = tile.end - position < width - x ? tile.end - position : width - x;
-    visit(position - tile.begin, count, y, x);
-    position += count;
-  }
-}
-
-template <class T>
-inline T* element(const Array& array, int64_t n, int64_t c, int64_t t, int64_t y, int64_t x) {
-  const int64_t* s = array.stride;
-  return static_cast<T*>(array.data) + n * s[0] + c * s[1] + t * s[2] + y * s[3] + x * s[4];
-}
-
-// The elements of a row, which is part of a tile's: from[0], from[step], ... of type T, or of bfloat16 if `narrow`.
-// Then they are written to `buffer`, and `step` becomes 1.
-template <class T>
-const T* read_row(const Array& array, bool narrow, int64_t n, int64_t c, int64_t t, int64_t y, int64_t x, int64_t count,
-                  T* buffer, int64_t& step) {
-  step = array.stride[4];
-  if (!narrow) return element<T>(array, n, c, t, y, x);
-  const Bfloat16* from = element<Bfloat16>(array, n, c, t, y, x);
-  for (int64_t k = 0; k < count; ++k) buffer[k] = widen(from[k * step]);
-  step = 1;
-  return buffer;
-}
-
-// The plan of tap number `tap`, (a * kH + i) * kW + j, in offset group `group`; see plan_row.
+// The plan of tap number `tap` in offset group `group`.
 template <bool Gradients, template <class> class Plan, class T>
 void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, int64_t group, Plan<T>& plan) {
-  const int64_t taps = call.kernel[0] * call.kernel[1] * call.kernel[2];
-  const int64_t j = tap % call.kernel[2], i = tap / call.kernel[2] % call.kernel[1];
-  const int64_t channel = group * taps + tap;
-  const auto height = int32_t(call.in_size[1]), width = int32_t(call.in_size[2]);
-  const T one = 1, step = T(call.stride[2]);
-  T buffer[3][kTile];
   for_each_row(call, tile, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
-    const T y0 = T(y * call.stride[1] + i * call.dilation[1] - call.padding[1]);
-    const T x0 = T(x * call.stride[2] + j * call.dilation[2] - call.padding[2]);
-    int64_t offset_step, mask_step = 0;
-    const auto read = [&](const Array& array, bool narrow, int64_t c, T* to, int64_t& distance) {
-      return read_row(array, narrow, tile.sample, c, tile.frame, y, x, count, to, distance);
-    };
-    const T* dy = read(call.offset, call.bfloat16_offset, 2 * channel, buffer[0], offset_step);
-    const T* dx = read(call.offset, call.bfloat16_offset, 2 * channel + 1, buffer[1], offset_step);
-    const T* mask = &one;
-    if (call.mask.data) mask = read(call.mask, call.bfloat16_mask, channel, buffer[2], mask_step);
-    plan_row<Gradients>(plan, first, count, y0, x0, step, height, width, dy, dx, offset_step, mask, mask_step);
+    RowReader<T> read(call, tile, group, count, y, x);
+    read.go_to(tap);
+    plan_row<Gradients>(plan, first, read);
   });
 }
 

@@ -62,11 +62,13 @@ using Integer = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 template <class T>
 using Integers = Vector<Integer<T>>;
 
-// The elements from[0], from[step], ..., of which there are `count`; zeros follow if a vector holds more.
+// The elements from[0], from[step], ..., of which there are `count`; zeros follow if a vector holds more, and the step
+// isn't 0.
 template <class T>
 inline Vector<T> load_some(const T* from, int64_t step, int64_t count) {
   constexpr int L = lanes<T>();
   if (step == 1 && count >= L) return load<Vector<T>>(from);
+  if (step == 0) return Vector<T>{} + *from;
 #ifdef __AVX512F__
   if (step == 1) {  // rows of narrow frames and ends of rows
     if constexpr (sizeof(T) == 4)
@@ -94,11 +96,40 @@ inline Vector<T> to_real(Integers<T> value) {
   return __builtin_convertvector(value, Vector<T>);
 }
 
+// Values towards zero; they must be in the range of an int32_t.
+template <class T>
+inline Integers<T> to_integers(Vector<T> value) {
+  return __builtin_convertvector(value, Integers<T>);
+}
+
 // The largest integers that aren't above the values, which must be in the range of an int32_t.
 template <class T>
-inline Integers<T> floor_of(Vector<T> value) {
-  const Integers<T> truncated = __builtin_convertvector(value, Integers<T>);
-  return truncated + (value < to_real<T>(truncated));
+inline Vector<T> round_down(Vector<T> value) {
+#ifdef __AVX512F__
+  constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;  // of all lanes: without a mask, GCC 12 warns
+  if constexpr (sizeof(T) == 4)
+    return (Vector<T>)_mm512_maskz_roundscale_ps(0xffff, (__m512)value, kDown);
+  else
+    return (Vector<T>)_mm512_maskz_roundscale_pd(0xff, (__m512d)value, kDown);
+#else
+  const Integers<T> truncated = to_integers<T>(value);
+  return to_real<T>(truncated + (value < to_real<T>(truncated)));
+#endif
+}
+
+// The nearest values in [low, high]; low for NaNs.
+template <class T>
+inline Vector<T> clamp(Vector<T> value, Vector<T> low, Vector<T> high) {
+#ifdef __AVX512F__
+  if constexpr (sizeof(T) == 4)
+    return (Vector<T>)_mm512_maskz_min_ps(0xffff, _mm512_maskz_max_ps(0xffff, (__m512)value, (__m512)low),
+                                          (__m512)high);
+  else
+    return (Vector<T>)_mm512_maskz_min_pd(0xff, _mm512_maskz_max_pd(0xff, (__m512d)value, (__m512d)low), (__m512d)high);
+#else
+  value = value > low ? value : low;
+  return value < high ? value : high;
+#endif
 }
 
 template <class T>
@@ -146,12 +177,14 @@ inline Four<T> fold_to_four(Vector<T> v) {
 
 // The sums over all lanes of each of four vectors.
 template <class T>
-inline Four<T> sums_of(const Vector<T> v[4]) {
-  const Four<T> a = fold_to_four<T>(v[0]), b = fold_to_four<T>(v[1]), c = fold_to_four<T>(v[2]),
-                d = fold_to_four<T>(v[3]);
+inline Four<T> sums_of(Four<T> a, Four<T> b, Four<T> c, Four<T> d) {
   const Four<T> ab = LS3D_SHUFFLE(a, b, 0, 4, 1, 5) + LS3D_SHUFFLE(a, b, 2, 6, 3, 7);
   const Four<T> cd = LS3D_SHUFFLE(c, d, 0, 4, 1, 5) + LS3D_SHUFFLE(c, d, 2, 6, 3, 7);
   return LS3D_SHUFFLE(ab, cd, 0, 1, 4, 5) + LS3D_SHUFFLE(ab, cd, 2, 3, 6, 7);
+}
+template <class T>
+inline Four<T> sums_of(const Vector<T> v[4]) {
+  return sums_of<T>(fold_to_four<T>(v[0]), fold_to_four<T>(v[1]), fold_to_four<T>(v[2]), fold_to_four<T>(v[3]));
 }
 
 constexpr int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
