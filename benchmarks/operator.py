@@ -291,23 +291,53 @@ def scaling(shape: Shape, seconds: float) -> dict[str, Any]:
     return {"name": shape.name, "forward": round(ratios[0], 2), "both": round(ratios[1], 2)}
 
 
+def in_turn(runs: dict[str, Run], seconds: float) -> dict[str, float]:
+    """The median times in milliseconds of calls in turn for ``seconds``, at least five of each, after a first one."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(next(iter(times.values()))) < 5:
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: round(statistics.median(each), 3) for name, each in times.items()}
+
+
 def bfloat16(shape: Shape, seconds: float) -> dict[str, Any]:
     """The times in milliseconds of the forward pass of ``ls3d_conv3d`` in float32 and bfloat16, in turn."""
     device, runs = torch.device("cpu"), {}
     for dtype in (torch.float32, torch.bfloat16):
         tensors = draw(shape, torch.channels_last_3d, device, dtype)
         runs[str(dtype).removeprefix("torch.")] = implementations(shape, tensors, "channels_last")["ls3d"][0]
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    end = time.perf_counter() + 2 * seconds
-    while time.perf_counter() < end or len(times["float32"]) < 5:
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(1e3 * (time.perf_counter() - start))
-    row = {name: statistics.median(each) for name, each in times.items()}
+    row = in_turn(runs, 2 * seconds)
     return {"name": shape.name} | row | {"ratio": round(row["float32"] / row["bfloat16"], 2)}
+
+
+def reading(shape: Shape, seconds: float) -> dict[str, Any]:
+    """What the forward pass of ``ls3d_conv3d`` spends on scattered reads: times in milliseconds of calls in turn.
+
+    - ``random``: the offsets of the other parts;
+    - ``uniform``: all offsets are 0.3, so that adjacent positions read adjacent pixels;
+    - ``one tap's``: every tap has the same memory as offsets and masks, which then stay in a cache;
+    - ``convolution``: the faster one of ``F.conv3d`` and oneDNN's.
+    """
+    tensors = draw(shape, torch.channels_last_3d, torch.device("cpu"))
+    input, offset, mask, weight, grad = tensors
+    first = offset[:, :1].detach().clone(), mask[:, :1].detach().clone()
+    variants = {
+        "random": [offset, mask],
+        "uniform": [torch.full_like(offset, 0.3), mask],
+        "one tap's": [first[0].expand_as(offset), first[1].expand_as(mask)],
+    }
+    runs = {
+        name: implementations(shape, [input, *pair, weight, grad], "channels_last")["ls3d"][0]
+        for name, pair in variants.items()
+    }
+    plain = implementations(shape, tensors, "channels_last")
+    row = in_turn(runs | {name: plain[name][0] for name in ("conv3d", "onednn")}, 3 * seconds)
+    return {"name": shape.name} | {name: row[name] for name in variants} | {"convolution": fastest_convolution(row)}
 
 
 MEMORY_SHAPE = Shape("memory", (1, 64, 7, 180, 320), (3, 3, 3), 64)
@@ -446,7 +476,7 @@ def _processor() -> str:
     return f"{values.get('model name', 'unknown')} (family {values.get('cpu family')}, model {values.get('model')})"
 
 
-PARTS = ("rows", "memory", "scaling", "bfloat16")
+PARTS = ("rows", "memory", "scaling", "bfloat16", "reading")
 
 
 def arguments() -> argparse.Namespace:
@@ -495,6 +525,8 @@ def main() -> None:
         rows = [bfloat16(shape, options.seconds) for shape in wide]
         mean = round(statistics.geometric_mean(row["ratio"] for row in rows), 2)
         results["bfloat16"] = {"rows": rows, "geometric mean": mean}
+    if "reading" in parts:
+        results["reading"] = [reading(shape, options.seconds) for shape in shapes() if options.match in shape.name]
     print(json.dumps({key: value for key, value in results.items() if key != "rows"}, indent=2))
     write(results, options.json)
 

@@ -111,6 +111,22 @@ def page(files: list[Path], chart: Path | None, folder: Path) -> str:
                 "|---|---:|---:|",
             ]
             lines += [f"| {row['name']} | {row['forward']} | {row['both']} |" for row in results["scaling"]] + [""]
+        if "reading" in results:
+            lines += [
+                f"### What scattered reads cost, {file.stem}",
+                "",
+                "Forward passes in milliseconds. Random offsets have a deviation of two pixels; with uniform ones,",
+                "adjacent positions read adjacent pixels. If all taps have one tap's offsets and masks, these stay in",
+                "a cache.",
+                "",
+                "| layer | random | uniform | random, one tap's | convolution |",
+                "|---|---:|---:|---:|---:|",
+            ]
+            columns = ("random", "uniform", "one tap's", "convolution")
+            lines += [
+                f"| {' | '.join([row['name'], *(format_ms(row[k]) for k in columns)])} |" for row in results["reading"]
+            ]
+            lines += [""]
     return "\n".join(lines)
 
 

@@ -167,6 +167,37 @@ def test_few_input_channels(channels: int, last: bool, dtype: torch.dtype, toler
     assert_close([cpu.forward(case.call(tensors.to(dtype)))], [exact], tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("outputs", [15, 16, 35])
+def test_rows_longer_than_a_vector(outputs: int, dtype: torch.dtype, tolerance: float) -> None:
+    case = Case(batch=2, channels=18, out_channels=outputs, size=(2, 3, 37), kernel=(1, 3, 3), padding=(0, 1, 1))
+    tensors = case.draw(outputs, dtype=torch.float64)
+    exact = forward_and_backward(reference, case, tensors)
+    assert_close(forward_and_backward(cpu, case, tensors.to(dtype)), exact, tolerance)
+
+
+@given(
+    sizes=st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 3), st.integers(1, 20), st.integers(1, 40)),
+    first=st.integers(0, 2),
+    wide=st.booleans(),
+    back=st.booleans(),
+)
+@settings(deadline=None)
+def test_layouts_are_changed(sizes: tuple[int, ...], first: int, wide: bool, back: bool) -> None:
+    """Of some frames of a tensor, as slabs are."""
+    dtype = torch.float64 if wide else torch.float32
+    source = torch.randn(sizes, dtype=dtype)
+    target = torch.full(sizes, 7, dtype=dtype).contiguous(memory_format=torch.channels_last_3d)
+    if back:
+        source, target = source.contiguous(memory_format=torch.channels_last_3d), target.contiguous()
+    expected = target.clone()
+    expected[:, :, first:] = source[:, :, first:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu, "_LARGE", 1)
+        cpu._copy(source[:, :, first:], target[:, :, first:])
+    assert torch.equal(target, expected)
+
+
 @pytest.mark.parametrize("needed", range(4))
 @backends
 def test_each_gradient_alone_is_the_same(backend: Backend, needed: int) -> None:

@@ -27,6 +27,9 @@ _SLAB_BYTES = 48 << 20
 _FEW_CHANNELS = 8
 """``kMostFewChannels`` in ``csrc/few_channels.h``."""
 
+_LARGE = 1 << 14
+"""Fewest elements of a tensor whose layout the kernel changes: torch takes as long for smaller ones. Not tuned."""
+
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -122,7 +125,9 @@ def _backward_slab(
     kernel_call = _kernel_call(slab, call, inputs, outputs)
     _set_gradient_targets(kernel_call, *targets, grad_weight)
     library.run("ls3d_backward", kernel_call, dtype)
-    for part, target in zip(parts, targets, strict=True):
+    if parts[0] is not None and targets[0] is not None and targets[0] is not parts[0]:
+        _copy(targets[0], parts[0])  # no other slab has these frames
+    for part, target in zip(parts[1:], targets[1:], strict=True):
         if part is not None and target is not None and target is not part:
             part.add_(target)
 
@@ -203,7 +208,35 @@ def _with_regular_pixels(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 def _channels_last(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     if tensor.dtype == dtype and _is_channels_last(tensor):
         return tensor
-    return tensor.to(dtype=dtype, memory_format=torch.channels_last_3d, copy=True)
+    converted = torch.empty_like(tensor, dtype=dtype, memory_format=torch.channels_last_3d)
+    _copy(tensor, converted)
+    return converted
+
+
+def _copy(source: Tensor, target: Tensor) -> None:
+    """``target.copy_(source)``, by the kernel if it only changes the layout of a large tensor."""
+    by_kernel = source.dtype == target.dtype in (torch.float32, torch.float64) and source.numel() >= _LARGE
+    if by_kernel and _is_contiguous(source) and _is_channels_last(target):
+        library.transpose(_by_channel(source), _by_pixel(target))
+    elif by_kernel and _is_channels_last(source) and _is_contiguous(target):
+        library.transpose(_by_pixel(source), _by_channel(target))
+    else:
+        target.copy_(source)
+
+
+def _is_contiguous(tensor: Tensor) -> bool:
+    """Whether a channel's pixels of a frame are adjacent."""
+    return tensor.stride(4) == 1 and _has_regular_pixels(tensor)
+
+
+def _by_channel(tensor: Tensor) -> Tensor:
+    """``tensor (N, C, T, H, W)`` as ``(N, T, C, H*W)``."""
+    return tensor.transpose(1, 2).flatten(3)
+
+
+def _by_pixel(tensor: Tensor) -> Tensor:
+    """``tensor (N, C, T, H, W)`` as ``(N, T, H*W, C)``."""
+    return tensor.permute(0, 2, 3, 4, 1).flatten(2, 3)
 
 
 def _slabs(call: Call, copies: int, by_input: bool) -> Iterator[_Slab]:

@@ -89,6 +89,26 @@ class KernelCall(ctypes.Structure):
     ]
 
 
+class Transposition(ctypes.Structure):
+    """``ls3d::Transposition``, field by field."""
+
+    _fields_ = [
+        ("batch", ctypes.c_int64),
+        ("frames", ctypes.c_int64),
+        ("rows", ctypes.c_int64),
+        ("columns", ctypes.c_int64),
+        ("from_sample", ctypes.c_int64),
+        ("from_frame", ctypes.c_int64),
+        ("from_row", ctypes.c_int64),
+        ("to_sample", ctypes.c_int64),
+        ("to_frame", ctypes.c_int64),
+        ("to_row", ctypes.c_int64),
+        ("threads", ctypes.c_int64),
+        ("source", ctypes.c_void_p),  # "from" is a keyword
+        ("to", ctypes.c_void_p),
+    ]
+
+
 def path() -> Path:
     """The file to load: the environment variable ``LS3D_KERNEL``, else the library in this module's folder."""
     given = os.environ.get("LS3D_KERNEL")
@@ -119,6 +139,8 @@ def load() -> tuple[ctypes.CDLL, None] | tuple[None, str]:
     library.ls3d_isa.restype = ctypes.c_char_p
     for function in (library.ls3d_forward, library.ls3d_backward):
         function.argtypes = [ctypes.POINTER(KernelCall), ctypes.c_int32]
+    library.ls3d_transpose.argtypes = [ctypes.POINTER(Transposition), ctypes.c_int32]
+    library.ls3d_transpose.restype = None
     return library, None
 
 
@@ -139,3 +161,22 @@ def run(function: Literal["ls3d_forward", "ls3d_backward"], call: KernelCall, dt
         raise RuntimeError(why_not)
     if getattr(library, function)(call, dtype == torch.float64) != 0:
         raise MemoryError("there isn't enough memory for the workspace of ls3d_conv3d")
+
+
+def transpose(source: Tensor, target: Tensor) -> None:
+    """Set ``target (N, T, columns, rows)`` to ``source (N, T, rows, columns)`` with the last two dimensions swapped.
+
+    Both are float32 or float64, and the strides of their last dimensions 1. Several times as fast as ``Tensor.copy_``.
+    """
+    library, why_not = load()
+    if library is None:
+        raise RuntimeError(why_not)
+    call = Transposition(
+        *source.shape,
+        *source.stride()[:3],
+        *target.stride()[:3],
+        torch.get_num_threads(),
+        source.data_ptr(),
+        target.data_ptr(),
+    )
+    library.ls3d_transpose(call, source.dtype == torch.float64)

@@ -17,7 +17,8 @@ using EntryPoint = int32_t (*)(const KernelCall&, bool);
 struct InstructionSet {
   const char* name;
   EntryPoint forward[2], backward[2];  // for each Interpolation
-  bool bfloat16;                       // whether the processor multiplies bfloat16
+  void (*transpose)(const Transposition&, bool);
+  bool bfloat16;  // whether the processor multiplies bfloat16
 };
 
 #define LS3D_DECLARE(isa)                                                                        \
@@ -25,9 +26,11 @@ struct InstructionSet {
   int32_t forward_BicubicPlan_##isa(const KernelCall&, bool);                                    \
   int32_t backward_BilinearPlan_##isa(const KernelCall&, bool);                                  \
   int32_t backward_BicubicPlan_##isa(const KernelCall&, bool);                                   \
+  void transpose_BilinearPlan_##isa(const Transposition&, bool);                                 \
   static constexpr InstructionSet isa{#isa,                                                      \
                                       {forward_BilinearPlan_##isa, forward_BicubicPlan_##isa},   \
                                       {backward_BilinearPlan_##isa, backward_BicubicPlan_##isa}, \
+                                      transpose_BilinearPlan_##isa,                              \
                                       false};
 
 LS3D_DECLARE(portable)
@@ -83,4 +86,8 @@ LS3D_EXPORT int32_t ls3d_forward(const ls3d::KernelCall* call, int32_t is_double
 
 LS3D_EXPORT int32_t ls3d_backward(const ls3d::KernelCall* call, int32_t is_double) {
   return ls3d::chosen().backward[call->interpolation](*call, is_double != 0);
+}
+
+LS3D_EXPORT void ls3d_transpose(const ls3d::Transposition* call, int32_t is_double) {
+  ls3d::chosen().transpose(*call, is_double != 0);
 }

@@ -3,14 +3,15 @@
 // matrix never exists.
 #pragma once
 
+#include <optional>
+
 #include "depthwise.h"
 #include "few_channels.h"
 #include "few_outputs.h"
 #include "pack.h"
 #include "sample.h"
 #include "small_groups.h"
-
-#include <optional>
+#include "transpose.h"
 
 namespace ls3d {
 namespace {
@@ -141,11 +142,15 @@ void write_output(const KernelCall& call, const Sizes& sizes, const Tile& tile, 
       if (channel_stride == 1) {
         for (int64_t k = 0; k < count; ++k)
           for (int64_t o = 0; o < sizes.out_group; ++o) to[k * pixel_stride + o] = convert(from[k * sums_row + o]);
-      } else {
-        for (int64_t o = 0; o < sizes.out_group; ++o)
-          for (int64_t k = 0; k < count; ++k)
-            to[o * channel_stride + k * pixel_stride] = convert(from[k * sums_row + o]);
+        continue;
       }
+      if constexpr (std::is_same_v<O, T>)
+        if (pixel_stride == 1) {
+          transpose(from, sums_row, count, sizes.out_group, to, channel_stride);
+          continue;
+        }
+      for (int64_t o = 0; o < sizes.out_group; ++o)
+        for (int64_t k = 0; k < count; ++k) to[o * channel_stride + k * pixel_stride] = convert(from[k * sums_row + o]);
     }
   });
 }
@@ -156,18 +161,17 @@ template <class E, template <class> class Plan, class T>
 void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, const E* packed,
                   const PaddedInput<T>* padded, const Tile& tile, ForwardScratch<Plan, T>& scratch, T* sums) {
   const T* bias = static_cast<const T*>(call.bias);
-  int64_t sums_row = call.groups * sizes.out_padded + kPad;
+  const int64_t width = call.groups * sizes.out_padded;
+  int64_t sums_row = width + kPad;
   const bool in_place = output_is_matrix<T>(call, sizes);
   if (in_place) {
     sums_row = call.output.stride[4];
     sums = element<T>(call.output, tile.sample, 0, tile.frame, 0, 0) + tile.begin * sums_row;
   }
-  for (int64_t k = 0; k < tile.size(); ++k) {
-    T* row = sums + k * sums_row;
-    std::memset(row, 0, call.groups * sizes.out_padded * sizeof(T));
-    for (int64_t o = 0; bias && o < call.out_channels; ++o)
-      row[o / sizes.out_group * sizes.out_padded + o % sizes.out_group] = bias[o];
-  }
+  std::memset(sums, 0, width * sizeof(T));
+  for (int64_t o = 0; bias && o < call.out_channels; ++o)
+    sums[o / sizes.out_group * sizes.out_padded + o % sizes.out_group] = bias[o];
+  for (int64_t k = 1; k < tile.size(); ++k) std::memcpy(sums + k * sums_row, sums, width * sizeof(T));
   if constexpr (std::is_same_v<E, T>) {
     if (padded)
       with_channels(padded->channels, [&](auto channels) {

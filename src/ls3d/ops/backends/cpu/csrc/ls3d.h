@@ -1,4 +1,5 @@
-// The C interface of the CPU kernel: one struct that describes a call, and two functions that take it.
+// The C interface of the CPU kernel: one struct that describes a call, two functions that take it, and another struct
+// and function for changes of the layout.
 //
 // Element (n, c, t, y, x) of the input is number
 //   n * input_sample + t * input_frame + (y * width + x) * input_pixel + c * input_channel
@@ -14,7 +15,7 @@
 
 namespace ls3d {
 
-constexpr int kAbi = 4;  // must be raised whenever KernelCall changes; Python refuses any other number
+constexpr int kAbi = 4;  // must be raised whenever a struct changes; Python refuses any other number
 
 enum Status : int32_t { kDone = 0, kNoMemory = 1 };
 
@@ -52,6 +53,16 @@ struct KernelCall {
   Array grad_offset;  // shape of offset, or null
   Array grad_mask;    // shape of mask, or null
   Array grad_weight;  // shape of weight, or null
+};
+
+// to[n, t, column, row] = from[n, t, row, column]. The strides of the last dimensions are 1.
+struct Transposition {
+  int64_t batch, frames, rows, columns;
+  int64_t from_sample, from_frame, from_row;
+  int64_t to_sample, to_frame, to_row;
+  int64_t threads;
+  const void* from;
+  void* to;
 };
 
 }  // namespace ls3d
