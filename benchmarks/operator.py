@@ -11,7 +11,9 @@ Each row of the result is one layer. These are measured:
 - if torchvision is installed, ``torchvision.ops.deform_conv2d`` on frames that are stacked in the channels;
 - on GPUs ``ls3d_conv3d`` and ``F.conv3d`` as CUDA graphs, too, whose times don't contain those of Python.
 
-Times are medians in milliseconds. Offsets are normally distributed with a deviation of two pixels.
+Times are medians in milliseconds; those of ``ls3d_conv3d`` and the convolutions are of calls in turn, so that what else
+the machine does affects their ratio less. With ``--passes`` they are the least medians of several passes over all
+layers. Offsets are normally distributed with a deviation of two pixels.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,7 @@ from ls3d.ops import ls3d_conv3d
 from ls3d.ops.backends.cpu import library
 
 Run = Callable[[], Any]
+COMPARED = ("ls3d", "conv3d", "onednn")  # in turn; the others take much longer
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last_3d}
 
 
@@ -177,30 +180,47 @@ def has_torchvision() -> bool:
     return True
 
 
+def once(run: Run, device: torch.device) -> float:
+    """The time of one call in milliseconds."""
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
+    synchronize()
+    start = time.perf_counter()
+    run()
+    synchronize()
+    return 1e3 * (time.perf_counter() - start)
+
+
 def median(run: Run, device: torch.device, seconds: float) -> float:
     """The median time in milliseconds of 3 to 15 calls in ``seconds``, after one call to warm up, on a GPU two.
 
     If the last of these takes more than a second, its time is the result.
     """
-    synchronize = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
-
-    def once() -> float:
-        synchronize()
-        start = time.perf_counter()
-        run()
-        synchronize()
-        return time.perf_counter() - start
-
     if device.type == "cuda":
-        once()  # compiles
-    first = once()
-    if first > 1:
-        return 1e3 * first
+        once(run, device)  # compiles
+    first = once(run, device)
+    if first > 1e3:
+        return first
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < 3 or (len(times) < 15 and time.perf_counter() < end):
-        times.append(once())
-    return 1e3 * statistics.median(times)
+        times.append(once(run, device))
+    return statistics.median(times)
+
+
+def in_turn(runs: dict[str, Run], device: torch.device, seconds: float) -> dict[str, float]:
+    """The median times in milliseconds of calls in turn for ``seconds``, at least three turns, after one turn.
+
+    What else the machine does for a while affects all of them. In a turn each is called three times; the first of these
+    isn't counted, as it finds the data of others in the caches.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        once(run, device)
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or any(len(each) < 6 for each in times.values()):
+        for name, run in runs.items():
+            times[name] += [once(run, device) for _ in range(3)][1:]
+    return {name: round(statistics.median(each), 3) for name, each in times.items()}
 
 
 def directions(forward: Run, inputs: list[Tensor], grad: Tensor) -> tuple[Run, Run]:
@@ -241,7 +261,7 @@ def implementations(shape: Shape, tensors: list[Tensor], layout: str) -> dict[st
 
 
 def measure(
-    shape: Shape, device: torch.device, seconds: float, only: set[str], dtype: torch.dtype = torch.float32
+    shape: Shape, device: torch.device, seconds: float, only: Sequence[str], dtype: torch.dtype = torch.float32
 ) -> dict[str, Any]:
     """The times of all implementations for one layer, each with its faster layout."""
     row: dict[str, Any] = asdict(shape) | {"gflop": round(shape.gflop, 3), "forward": {}, "both": {}, "layouts": {}}
@@ -249,17 +269,18 @@ def measure(
         row["graph"] = {"forward": {}, "both": {}}
     for layout, memory_format in LAYOUTS.items():
         tensors = draw(shape, memory_format, device, dtype)
-        for name, runs in implementations(shape, tensors, layout).items():
-            if only and name not in only:
-                continue
-            for direction, run in zip(("forward", "both"), runs, strict=True):
-                taken = median(run, device, seconds)
-                row["layouts"][f"{name} {layout} {direction}"] = round(taken, 3)
-                best = row[direction].get(name, math.inf)
-                row[direction][name] = round(min(best, taken), 3)
+        pairs = {name: p for name, p in implementations(shape, tensors, layout).items() if not only or name in only}
+        compared = [name for name in COMPARED if name in pairs]
+        for k, direction in enumerate(("forward", "both")):
+            times = in_turn({name: pairs[name][k] for name in compared}, device, seconds * len(compared))
+            for name in pairs.keys() - times.keys():
+                times[name] = round(median(pairs[name][k], device, seconds), 3)
+            for name in pairs:
+                row["layouts"][f"{name} {layout} {direction}"] = times[name]
+                row[direction][name] = min(row[direction].get(name, math.inf), times[name])
                 if device.type == "cuda" and name in ("ls3d", "conv3d"):
                     best = row["graph"][direction].get(name, math.inf)
-                    row["graph"][direction][name] = round(min(best, graph_time(run, device, seconds)), 4)
+                    row["graph"][direction][name] = round(min(best, graph_time(pairs[name][k], device, seconds)), 4)
     return row
 
 
@@ -291,27 +312,13 @@ def scaling(shape: Shape, seconds: float) -> dict[str, Any]:
     return {"name": shape.name, "forward": round(ratios[0], 2), "both": round(ratios[1], 2)}
 
 
-def in_turn(runs: dict[str, Run], seconds: float) -> dict[str, float]:
-    """The median times in milliseconds of calls in turn for ``seconds``, at least five of each, after a first one."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(next(iter(times.values()))) < 5:
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: round(statistics.median(each), 3) for name, each in times.items()}
-
-
 def bfloat16(shape: Shape, seconds: float) -> dict[str, Any]:
     """The times in milliseconds of the forward pass of ``ls3d_conv3d`` in float32 and bfloat16, in turn."""
     device, runs = torch.device("cpu"), {}
     for dtype in (torch.float32, torch.bfloat16):
         tensors = draw(shape, torch.channels_last_3d, device, dtype)
         runs[str(dtype).removeprefix("torch.")] = implementations(shape, tensors, "channels_last")["ls3d"][0]
-    row = in_turn(runs, 2 * seconds)
+    row = in_turn(runs, device, 2 * seconds)
     return {"name": shape.name} | row | {"ratio": round(row["float32"] / row["bfloat16"], 2)}
 
 
@@ -323,7 +330,8 @@ def reading(shape: Shape, seconds: float) -> dict[str, Any]:
     - ``one tap's``: every tap has the same memory as offsets and masks, which then stay in a cache;
     - ``convolution``: the faster one of ``F.conv3d`` and oneDNN's.
     """
-    tensors = draw(shape, torch.channels_last_3d, torch.device("cpu"))
+    device = torch.device("cpu")
+    tensors = draw(shape, torch.channels_last_3d, device)
     input, offset, mask, weight, grad = tensors
     first = offset[:, :1].detach().clone(), mask[:, :1].detach().clone()
     variants = {
@@ -336,7 +344,7 @@ def reading(shape: Shape, seconds: float) -> dict[str, Any]:
         for name, pair in variants.items()
     }
     plain = implementations(shape, tensors, "channels_last")
-    row = in_turn(runs | {name: plain[name][0] for name in ("conv3d", "onednn")}, 3 * seconds)
+    row = in_turn(runs | {name: plain[name][0] for name in ("conv3d", "onednn")}, device, 3 * seconds)
     return {"name": shape.name} | {name: row[name] for name in variants} | {"convolution": fastest_convolution(row)}
 
 
@@ -489,6 +497,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--part", action="append", choices=PARTS, help="measure only this part; may be repeated")
     parser.add_argument("--only", action="append", default=[], help="measure only this implementation; may be repeated")
     parser.add_argument("--match", default="", help="measure only layers whose name contains this")
+    parser.add_argument(
+        "--passes", type=int, default=1, help="measure all layers so many times and keep the least medians"
+    )
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each median")
     parser.add_argument("--peak-memory", nargs=2, metavar=("DIRECTION", "LAYOUT"), help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -505,13 +516,16 @@ def main() -> None:
     parts = options.part or (PARTS if device.type == "cpu" and not options.match else PARTS[:1])
     results = read_results(options.json) if options.update else {"environment": {}, "rows": []}
     results["environment"] = environment(device) | {"dtype": options.dtype}
-    todo = [*shapes(), large()] if limits else shapes()
-    for shape in todo if "rows" in parts else ():
-        if options.match in shape.name:
-            row = measure(shape, device, options.seconds, set(options.only), dtype)
+    known = [*shapes(), large()] if limits else shapes()
+    for number in range(options.passes if "rows" in parts else 0):
+        for shape in [shape for shape in known if options.match in shape.name]:
+            only = options.only or (COMPARED if number else ())
+            row = measure(shape, device, options.seconds, only, dtype)
             row |= roofline(shape, dtype, limits) if limits else {}
+            if number:
+                row = least(row, next(earlier for earlier in results["rows"] if earlier["name"] == shape.name))
             print(shape.name, row["forward"], row["both"], flush=True)
-            results["rows"] = merged(results["rows"], row, todo)
+            results["rows"] = merged(results["rows"], row, known)
             results["summary"] = summarize(results["rows"])
             write(results, options.json)
     if limits:
@@ -537,6 +551,19 @@ def read_results(source: Path | None) -> dict[str, Any]:
         return {"environment": {}, "rows": []}
     results: dict[str, Any] = json.loads(source.read_text())
     return results
+
+
+def least(row: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """A layer's row with the lower one of two times wherever both have one."""
+
+    def lower(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = a | b
+        for key in a.keys() & b.keys():
+            found[key] = lower(a[key], b[key]) if isinstance(a[key], dict) else min(a[key], b[key])
+        return found
+
+    times = ("forward", "both", "layouts", "graph")
+    return row | {key: lower(row[key], earlier[key]) for key in times if key in row}
 
 
 def merged(rows: list[dict[str, Any]], row: dict[str, Any], order: list[Shape]) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
-// Few input channels, such as the one of a mask or the three of a picture. The sampler of sample.h would load four
-// corners, their numbers and their weights for one short vector. Here the input is copied into frames with a border of
-// zeros, so that every corner exists and follows from the first, and columns have another layout, which a sample is
-// written to at once: (taps, positions, C) with tap stride C * kRow, where C is the number of channels, rounded up to
-// a power of two.
+// Few input channels, such as the one of a mask or the three of a picture. For one short vector, sample.h would load
+// the numbers and the weights of four corners, and the corners. Here the input is copied into frames with a border of
+// zeros, so that every corner exists and follows from the first one. Samples are written one after another, as columns
+// (taps, positions, C) with a tap stride of C * kPlanRow, where C is the number of channels, rounded up to a power of
+// two.
 #pragma once
 
 #include <cstring>
@@ -175,12 +175,12 @@ void forward_few_channels(const KernelCall& call, const Sizes& sizes, const Padd
             (tile.sample * call.in_size[0] + frame_read_by(call, tile.frame, tap / sizes.spatial_taps)) * padded.frame;
         read.go_to(tap);
         plan_row(plan, padded, read);
-        sample_row<C>(plan, count, frame, padded.row, columns + (tap - begin) * C * kRow + position * C);
+        sample_row<C>(plan, count, frame, padded.row, columns + (tap - begin) * C * kPlanRow + position * C);
       }
     });
     const T* weights = packed + begin * call.channels * W;
     gemm<T, true, C, 1, true>(columns, weights, sizes.depth * W, W, sums, sums_row, tile.size(), call.out_channels,
-                              (end - begin) * call.channels, call.channels, C * kRow - call.channels);
+                              (end - begin) * call.channels, call.channels, C * kPlanRow - call.channels);
   }
 }
 

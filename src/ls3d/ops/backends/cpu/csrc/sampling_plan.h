@@ -6,8 +6,8 @@
 namespace ls3d {
 namespace {
 
-// Most positions in a tile. A multiple of kRows (12 and 6), so that a full tile consists of full register tiles; a tile
-// of columns (kTile x kRow floats, sizes.h) is 255 KiB and stays in a second-level cache of 512 KiB. Not tuned further.
+// Most positions in a tile. A multiple of kRows (12 and 6), so that a full tile consists of full register tiles; for
+// its size see kDepth in sizes.h.
 constexpr int64_t kTile = 240;
 // Elements of a row of a plan: plans are written by whole vectors.
 constexpr int64_t kPlanRow = kTile + 32;
