@@ -282,10 +282,10 @@ def _bytes_per_frame(call: Call, copies: int, by_input: bool) -> tuple[int, int]
     """Bytes of the converted tensors for each input frame and each output frame of a sample; see ``_slabs``."""
     g, dtype = call.geometry, call.compute_dtype
     same_dtype = call.input.dtype == dtype
-    in_place = same_dtype and _is_channels_last(call.input)
-    in_bytes = 0 if in_place else copies * g.in_channels * g.in_size[1] * g.in_size[2] * dtype.itemsize
-    if not by_input and _has_few_channels(g):
-        in_bytes += _padded_elements(g) * dtype.itemsize
+    padded = not by_input and _has_few_channels(g)
+    in_place = same_dtype and (_has_regular_pixels if padded else _is_channels_last)(call.input)
+    elements = 0 if in_place else copies * g.in_channels * g.in_size[1] * g.in_size[2]
+    in_bytes = (elements + (_padded_elements(g) if padded else 0)) * dtype.itemsize
     is_readable = same_dtype or (call.input.dtype == torch.bfloat16 and not by_input)
     out_channels = 0 if is_readable else g.out_channels + 3 * g.taps * g.offset_groups
     return in_bytes, out_channels * g.out_size[1] * g.out_size[2] * dtype.itemsize

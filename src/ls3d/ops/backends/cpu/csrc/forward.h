@@ -41,15 +41,15 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, 
   const int64_t offset_channels = call.channels / call.offset_groups;
   int64_t filled = 0, start = 0;
   constexpr int W = panel_width<T>(), values = std::is_same_v<E, T> ? 1 : 2;  // in an element of E
+  constexpr int64_t depth = values * kDepth;  // of columns that fit into the same memory
   using Column = std::conditional_t<values == 1, T, Bfloat16>;
   Column* columns = reinterpret_cast<Column*>(scratch.columns);
   const bool few = values == 1 && has_few_outputs<T>(call, sizes);
   auto multiply = [&] {
     if (!filled) return;
     if (!few)
-      gemm<T, true, kRow / values, 1>(reinterpret_cast<const E*>(columns), packed + start / values * W,
-                                      sizes.depth / values * W, W, sums, sums_row, tile.size(), sizes.out_group,
-                                      filled / values);
+      gemm<T, true, kRow, 1>(reinterpret_cast<const E*>(columns), packed + start / values * W, sizes.depth / values * W,
+                             W, sums, sums_row, tile.size(), sizes.out_group, filled / values);
     else if constexpr (values == 1)
       multiply_few_outputs<T>(columns, packed + start, sizes.depth, filled, tile.size(), sums, sums_row,
                               sizes.out_group);
@@ -63,13 +63,13 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, 
       const int64_t run_end = minimum(last, (c / offset_channels + 1) * offset_channels);
       make_sampling_plan<false>(call, tile, tap, c / offset_channels, scratch.plan);
       while (c < run_end) {
-        const int64_t count = minimum(run_end - c, kDepth - filled);
+        const int64_t count = minimum(run_end - c, depth - filled);
         if (!filled) start = tap * sizes.in_group + c - first;
         sample(scratch.plan, tile.size(), frame + c, input_end<T>(call), call.input_pixel, count, columns + filled,
-               kRow);
+               values * kRow);
         c += count;
         filled += count;
-        if (filled == kDepth) multiply();
+        if (filled == depth) multiply();
       }
     }
   }
@@ -250,7 +250,8 @@ int32_t forward(const KernelCall& given) {
   const KernelCall call = depthwise ? as_one_group(given) : given;
   const Sizes sizes = Sizes::of(call, T());
   if constexpr (kHasPairs && std::is_same_v<T, float>)
-    if (call.bfloat16_products && !call.few_channels && !depthwise && sizes.bundle == 1 && sizes.in_group % 2 == 0)
+    if (call.bfloat16_products && !call.few_channels && !has_few_outputs<T>(call, sizes) && !depthwise &&
+        sizes.bundle == 1 && sizes.in_group % 2 == 0)
       return forward_with<Plan, T, Pair>(call, sizes, depthwise);
   return forward_with<Plan, T, T>(call, sizes, depthwise);
 }

@@ -140,7 +140,7 @@ LS3D_BFLOAT16 void sample(const Plan<float>& plan, int64_t positions, const floa
         [&](int64_t position, int64_t c, decltype(vector) sum)
             LS3D_BFLOAT16 { store_rounded(columns + position * stride + c, sum); },
         [&](int64_t position) {
-          float exact[kDepth];
+          float exact[2 * kDepth];
           sample_exactly(plan, position, frame, pixel_stride, channels, exact);
           for (int64_t c = 0; c < channels; ++c) columns[position * stride + c] = to_bfloat16(exact[c]);
         });
