@@ -112,12 +112,6 @@ inline auto load_weights(const T* weight, std::integer_sequence<int, Lane...>) {
   return repeated;
 }
 
-// Weight `Corner` of each four, in all of these four elements.
-template <int Corner, class V, int... Lane>
-inline V spread(V weights, std::integer_sequence<int, Lane...>) {
-  return LS3D_SHUFFLE(weights, weights, (Lane / 4 * 4 + Corner)...);
-}
-
 // Writes the samples of a row's positions, (positions, C), and those of up to three more. `frame` is the first pixel
 // inside the border; rows are `row` elements apart.
 template <int C, class T>
@@ -130,8 +124,9 @@ inline void sample_row(const PaddedPlan<T>& plan, int64_t positions, const T* fr
     for (int64_t k = 0; k < positions; ++k) {
       const T *top = corner(k), *bottom = top + row;
       const V w = load_weights(weight(k), all);
-      store<V>(columns + k * C, load<V>(top) * spread<0>(w, all) + load<V>(top + C) * spread<1>(w, all) +
-                                    load<V>(bottom) * spread<2>(w, all) + load<V>(bottom + C) * spread<3>(w, all));
+      store<V>(columns + k * C, load<V>(top) * spread<4, 0>(w, all) + load<V>(top + C) * spread<4, 1>(w, all) +
+                                    load<V>(bottom) * spread<4, 2>(w, all) +
+                                    load<V>(bottom + C) * spread<4, 3>(w, all));
     }
   } else if constexpr (C == 2) {
     for (int64_t k = 0; k < positions; k += 2) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -159,6 +160,12 @@ inline auto shuffle(V a, V b, Places... places) {
 #define LS3D_SHUFFLE(...) shuffle(__VA_ARGS__)
 #define LS3D_SHUFFLES_ARE_SLOW
 #endif
+
+// Element K of each group of Size elements, in all lanes of the group.
+template <int Size, int K, class V, int... Lane>
+inline V spread(V v, std::integer_sequence<int, Lane...>) {
+  return LS3D_SHUFFLE(v, v, (Lane / Size * Size + K)...);
+}
 
 // Four partial sums of a vector's lanes. By shuffles: storing the vector and reading its elements stalls.
 template <class T>

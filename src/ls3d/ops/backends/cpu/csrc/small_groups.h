@@ -54,12 +54,6 @@ void pack_small_groups(const KernelCall& call, const Sizes& sizes, const std::ve
     }
 }
 
-// Element K of each group of Size elements, in all lanes of the group.
-template <int Size, int K, class V, int... Lane>
-inline V spread(V v, std::integer_sequence<int, Lane...>) {
-  return LS3D_SHUFFLE(v, v, (Lane / Size * Size + K)...);
-}
-
 // M rows of one vector of C = A B, or C += A B with Add: the sum over some taps. Row i of A starts at a + i * kRow,
 // that of the next tap `a_step` elements later; the rows of B are `b_step` elements apart.
 template <class T, bool Add, int M, int Size, int... K>
