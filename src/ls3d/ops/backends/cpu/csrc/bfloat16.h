@@ -35,16 +35,17 @@ inline Bfloat16 to_bfloat16(float value) {
 constexpr bool kHasPairs = true;
 
 // As micro_kernel in gemm.h, of pairs; adds to C.
-template <int M, int N, int Row>
+template <int M, int N, int Row, class F>
 LS3D_BFLOAT16 void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, float* c, int64_t ldc,
-                                         int64_t depth) {
+                                         int64_t depth, F& between) {
   constexpr int L = lanes<float>();
   __m512 sum[M][N];
 #pragma GCC unroll 32
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
     for (int j = 0; j < N; ++j) sum[i][j] = load<__m512>(c + i * ldc + j * L);
-  for (int64_t k = 0; k < depth; ++k, ++a, b += ldb) {
+  int64_t k = 0;
+  const auto step = [&]() __attribute__((always_inline)) LS3D_BFLOAT16 {
     __m512bh row[N];
 #pragma GCC unroll 2
     for (int j = 0; j < N; ++j) row[j] = load<__m512bh>(b + j * L);
@@ -53,7 +54,16 @@ LS3D_BFLOAT16 void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t l
 #pragma GCC unroll 2
       for (int j = 0; j < N; ++j)
         sum[i][j] = _mm512_dpbf16_ps(sum[i][j], row[j], (__m512bh)_mm512_set1_epi32(load<Pair>(a + i * Row)));
-  }
+    ++a;
+    b += ldb;
+  };
+  if constexpr (!std::is_same_v<F, Nothing>)
+    for (; k + kBetween <= depth; k += kBetween) {
+#pragma GCC unroll 1
+      for (int i = 0; i < kBetween; ++i) step();
+      between();
+    }
+  for (; k < depth; ++k) step();
 #pragma GCC unroll 32
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
@@ -75,8 +85,8 @@ LS3D_BFLOAT16 inline void store_rounded(Bfloat16* to, V values) {
 
 constexpr bool kHasPairs = false;
 
-template <int M, int N, int Row>
-void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, float* c, int64_t ldc, int64_t depth);
+template <int M, int N, int Row, class F>
+void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, float* c, int64_t ldc, int64_t depth, F& between);
 
 #endif
 

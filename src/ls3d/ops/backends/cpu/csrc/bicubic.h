@@ -13,18 +13,23 @@ constexpr int64_t kCubic = 4;  // rows, and columns, that a sample reads
 
 // Rows and columns of the 4 x 4 corners of each position. One outside the frame has weight and slope zero and the
 // number of a neighboring one inside it; a position that samples zero has row_start[0] = kOutside.
-template <class T>
-struct BicubicPlan {
+template <class Element, int64_t Row>
+struct BicubicRows {
+  using T = Element;
+  using Piece = BicubicRows<T, kPlanRow>;  // for several taps
   static constexpr int kCorners = int(kCubic * kCubic);
 
-  int32_t row_start[kCubic][kPlanRow];  // y * width
-  int32_t column_number[kCubic][kPlanRow];
-  T row[kCubic][kPlanRow], column[kCubic][kPlanRow];              // weights
-  T row_slope[kCubic][kPlanRow], column_slope[kCubic][kPlanRow];  // their derivatives by the position
-  T mask[kPlanRow];
+  int32_t row_start[kCubic][Row];  // y * width
+  int32_t column_number[kCubic][Row];
+  T row[kCubic][Row], column[kCubic][Row];              // weights
+  T row_slope[kCubic][Row], column_slope[kCubic][Row];  // their derivatives by the position
+  T mask[Row];
 
   bool outside(int64_t position) const { return row_start[0][position] == kOutside; }
 };
+
+template <class T>
+using BicubicPlan = BicubicRows<T, kTileRow>;
 
 // Weights of the four pixels around a position, and their derivatives; `part` is its distance from the second of them.
 template <class T>
@@ -41,8 +46,8 @@ inline void cubic_weights(T part, T weight[kCubic], T slope[kCubic]) {
 }
 
 // As the function of the same name for bilinear samples.
-template <bool Gradients, class T>
-inline void plan_row(BicubicPlan<T>& plan, int64_t first, const RowReader<T>& read) {
+template <bool Gradients, class T, int64_t Row>
+inline void plan_row(BicubicRows<T, Row>& plan, int64_t first, const RowReader<T>& read) {
   const int32_t height = read.height, width = read.width;
   for (int64_t k = 0; k < read.count; ++k) {
     T y = read.y + read.dy[k * read.offset_step], x = read.x + T(k) * read.step + read.dx[k * read.offset_step];
@@ -72,14 +77,14 @@ inline void plan_row(BicubicPlan<T>& plan, int64_t first, const RowReader<T>& re
 }
 
 // The number of a position's corner k = 4 i + j in the frame.
-template <class T>
-inline int64_t pixel_of(const BicubicPlan<T>& plan, int64_t position, int k) {
+template <class T, int64_t Row>
+inline int64_t pixel_of(const BicubicRows<T, Row>& plan, int64_t position, int k) {
   return plan.row_start[k / kCubic][position] + plan.column_number[k % kCubic][position];
 }
 
 // As the function of the same name for bilinear samples.
-template <class T>
-inline void find_weights(const BicubicPlan<T>& plan, int64_t position, T* weight) {
+template <class T, int64_t Row>
+inline void find_weights(const BicubicRows<T, Row>& plan, int64_t position, T* weight) {
   for (int64_t i = 0; i < kCubic; ++i) {
     const T row = plan.row[i][position] * plan.mask[position];
     for (int64_t j = 0; j < kCubic; ++j) weight[kCubic * i + j] = row * plan.column[j][position];

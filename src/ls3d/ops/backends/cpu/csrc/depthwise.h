@@ -5,9 +5,8 @@
 
 #include <cstring>
 
-#include "bfloat16.h"
+#include "pieces.h"
 #include "sample.h"
-#include "sizes.h"
 
 namespace ls3d {
 namespace {
@@ -67,47 +66,100 @@ inline void add_blend(const T* const (&corner)[N], const T (&weight)[N], const T
 }
 
 // Adds the sample of a position, times the weights, to `to`, and writes no other elements.
-template <template <class> class Plan, class T>
-[[gnu::noinline]] void add_exactly(const Plan<T>& plan, int64_t position, const T* frame, int64_t pixel_stride,
+template <class Plan, class T>
+[[gnu::noinline]] void add_exactly(const Plan& plan, int64_t position, const T* frame, int64_t pixel_stride,
                                    const T* factor, int64_t channels, T* to) {
   if (plan.outside(position)) {
     for (int64_t c = 0; c < channels; ++c) to[c] += factor[c] * (T(0) * plan.mask[position]);
     return;
   }
-  const T* corner[Plan<T>::kCorners];
-  T weight[Plan<T>::kCorners];
+  const T* corner[Plan::kCorners];
+  T weight[Plan::kCorners];
   find_corners(plan, position, frame, pixel_stride, corner);
   find_weights(plan, position, weight);
   add_blend(corner, weight, factor, channels, to);
 }
 
+// Adds the samples of a piece's taps, times their weights, to `sums`: `Count` vectors V of channels. `frames` are those
+// that the taps read, and `factors` the weights of the first tap, both from the first of the channels on. Returns the
+// number of samples that were left over, as whole vectors can't be read there: `left_over` has position * taps + tap.
+template <class V, int Count, class Plan, class T>
+int64_t add_depthwise_samples(const Plan& plan, int64_t taps, int64_t positions, const T* const* frames, const T* end,
+                              int64_t pixel_stride, const T* factors, int64_t factor_row, T* sums, int64_t sums_row,
+                              int32_t* left_over) {
+  constexpr int kCorners = Plan::kCorners, kLanes = sizeof(V) / sizeof(T);
+  const T* last = end - Count * kLanes;
+  int64_t left = 0;
+  for (int64_t position = 0; position < positions; ++position, sums += sums_row) {
+    V sum[Count];
+#pragma GCC unroll 4
+    for (int i = 0; i < Count; ++i) sum[i] = load<V>(sums + i * kLanes);
+    const T* factor = factors;
+    for (int64_t t = 0; t < taps; ++t, factor += factor_row) {
+      const int64_t number = t * kPieceRow + position;
+      const T* corner[kCorners];
+      T weight[kCorners];
+      find_corners(plan, number, frames[t], pixel_stride, corner);
+      find_weights(plan, number, weight);
+      if (plan.outside(number)) {
+#pragma GCC unroll 4
+        for (int i = 0; i < Count; ++i) sum[i] += load<V>(factor + i * kLanes) * (T(0) * plan.mask[number]);
+      } else if (corner[kCorners - 1] > last) {
+        left_over[left++] = int32_t(position * taps + t);
+      } else {
+#pragma GCC unroll 4
+        for (int i = 0; i < Count; ++i) {
+          V sample = weight[0] * load<V>(corner[0] + i * kLanes);
+#pragma GCC unroll 16
+          for (int k = 1; k < kCorners; ++k) sample += weight[k] * load<V>(corner[k] + i * kLanes);
+          sum[i] += load<V>(factor + i * kLanes) * sample;
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < Count; ++i) store<V>(sums + i * kLanes, sum[i]);
+  }
+  return left;
+}
+
 // Adds the samples of all taps, times their weights, to `sums`, (positions, channels).
 template <template <class> class Plan, class T>
-void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile, Plan<T>& plan,
-                       T* sums, int64_t sums_row) {
-  const int64_t run = call.channels / call.offset_groups;
+void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile,
+                       PieceScratch<Plan, T>& scratch, T* sums, int64_t sums_row) {
+  const int64_t run = call.channels / call.offset_groups, row = depthwise_row<T>(call), pixel = call.input_pixel;
   const bool whole = run == call.channels || run % lanes<T>() == 0;  // vectors don't reach into another offset group
-  for (int64_t tap = 0; tap < sizes.taps; ++tap) {
-    const int64_t a = tap / sizes.spatial_taps;
-    if (!reads_clip(call, tile.frame, a)) continue;
-    for (int64_t first = 0; first < call.channels; first += run) {
-      const T* frame = frame_data<T>(call, tile, a) + first;
-      const T* factor = packed + tap * depthwise_row<T>(call) + first;
-      make_sampling_plan<false>(call, tile, tap, first / run, plan);
-      with_vectors<T>(run, [&](auto vector, auto count) {
-        using V = decltype(vector);
-        for_each_sample<V, count.value>(
-            plan, tile.size(), frame, whole ? input_end<T>(call) : frame, call.input_pixel, run,
-            [&](int64_t position, int64_t c, V sum) {
-              T* to = sums + position * sums_row + first + c;
-              store<V>(to, load<V>(to) + load<V>(factor + c) * sum);
-            },
-            [&](int64_t position) {
-              add_exactly(plan, position, frame, call.input_pixel, factor, run, sums + position * sums_row + first);
-            });
-      });
+  auto& plan = scratch.plan;
+  Steps steps(call, sizes, tile, kPieceTaps * sizes.in_group, kPiece, lanes<T>());
+  for (Step step; steps.next(step);)
+    for (int64_t group = 0; group < call.offset_groups; ++group) {
+      make_plan(call, tile, step, group, plan);
+      // At most four vectors at a time, as the sums stay in registers, and the pixels in the first-level cache.
+      for (int64_t first = group * run, last = first + run, count; first < last; first += count) {
+        const int64_t left = last - first, four = 4 * lanes<T>();
+        count = left >= four ? four : minimum(left, four / 2);
+        find_frames(call, sizes, tile, step, first, scratch.frames);
+        const T* factors = packed + step.tap * row + first;
+        T* to = sums + step.begin * sums_row + first;
+        const auto add_one = [&](int64_t tap, int64_t position) {
+          add_exactly(plan, tap * kPieceRow + position, scratch.frames[tap], pixel, factors + tap * row, count,
+                      to + position * sums_row);
+        };
+        if (!whole) {
+          for (int64_t position = 0; position < step.count; ++position)
+            for (int64_t tap = 0; tap < step.taps; ++tap) add_one(tap, position);
+          continue;
+        }
+        with_vectors<T>(count, [&](auto vector, auto vectors) {
+          if constexpr (vectors.value > 0) {  // always
+            const int64_t left_over = add_depthwise_samples<decltype(vector), vectors.value>(
+                plan, step.taps, step.count, scratch.frames, input_end<T>(call), pixel, factors, row, to, sums_row,
+                scratch.left_over);
+            for (int64_t k = 0; k < left_over; ++k)
+              add_one(scratch.left_over[k] % step.taps, scratch.left_over[k] / step.taps);
+          }
+        });
+      }
     }
-  }
 }
 
 // Calls visit(first channel of the part, count, gradients of the output for the part) for the parts of some channels

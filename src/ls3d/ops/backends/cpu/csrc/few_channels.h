@@ -1,7 +1,7 @@
 // Few input channels, such as the one of a mask or the three of a picture. For one short vector, sample.h would load
 // the numbers and the weights of four corners, and the corners. Here the input is copied into frames with a border of
 // zeros, so that every corner exists and follows from the first one. Samples are written one after another, as columns
-// (taps, positions, C) with a tap stride of C * kPlanRow, where C is the number of channels, rounded up to a power of
+// (taps, positions, C) with a tap stride of C * kTileRow, where C is the number of channels, rounded up to a power of
 // two.
 #pragma once
 
@@ -63,8 +63,8 @@ inline void with_channels(int64_t channels, F run) {
 // Where a tap samples at some positions of a row.
 template <class T>
 struct PaddedPlan {
-  int32_t start[kPlanRow];             // of the first corner, in elements from the frame's first pixel; may be negative
-  alignas(64) T weight[4 * kPlanRow];  // of the corners in the order of BilinearPlan, times the mask
+  int32_t start[kTileRow];             // of the first corner, in elements from the frame's first pixel; may be negative
+  alignas(64) T weight[4 * kTileRow];  // of the corners in the order of BilinearPlan, times the mask
 };
 
 // Units of `Unit` elements from a and b in turn: the first vector of them, or, if Second, the second one.
@@ -170,12 +170,12 @@ void forward_few_channels(const KernelCall& call, const Sizes& sizes, const Padd
             (tile.sample * call.in_size[0] + frame_read_by(call, tile.frame, tap / sizes.spatial_taps)) * padded.frame;
         read.go_to(tap);
         plan_row(plan, padded, read);
-        sample_row<C>(plan, count, frame, padded.row, columns + (tap - begin) * C * kPlanRow + position * C);
+        sample_row<C>(plan, count, frame, padded.row, columns + (tap - begin) * C * kTileRow + position * C);
       }
     });
     const T* weights = packed + begin * call.channels * W;
     gemm<T, true, C, 1, true>(columns, weights, sizes.depth * W, W, sums, sums_row, tile.size(), call.out_channels,
-                              (end - begin) * call.channels, call.channels, C * kPlanRow - call.channels);
+                              (end - begin) * call.channels, call.channels, C * kTileRow - call.channels);
   }
 }
 

@@ -7,7 +7,7 @@
 
 #include "depthwise.h"
 #include "few_channels.h"
-#include "few_outputs.h"
+#include "forward_group.h"
 #include "pack.h"
 #include "sample.h"
 #include "small_groups.h"
@@ -26,55 +26,11 @@ int64_t packed_size(const KernelCall& call, const Sizes& sizes) {
 template <template <class> class Plan, class T>
 struct ForwardScratch {
   union {
-    Plan<T> plan;
+    PieceScratch<Plan, T> pieces;
     PaddedPlan<T> padded_plan;
   };
   alignas(64) T columns[kTile * kRow];
 };
-
-// Adds the products of samples and weights of one group, which is not in a bundle, to `sums`, (positions, out_group).
-// `packed` are the group's weights: elements, or pairs if the number of channels is even.
-template <class E, template <class> class Plan, class T>
-void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, const Tile& tile, int64_t group,
-                   ForwardScratch<Plan, T>& scratch, T* sums, int64_t sums_row) {
-  const int64_t first = group * sizes.in_group, last = first + sizes.in_group;
-  const int64_t offset_channels = call.channels / call.offset_groups;
-  int64_t filled = 0, start = 0;
-  constexpr int W = panel_width<T>(), values = std::is_same_v<E, T> ? 1 : 2;  // in an element of E
-  constexpr int64_t depth = values * kDepth;  // of columns that fit into the same memory
-  using Column = std::conditional_t<values == 1, T, Bfloat16>;
-  Column* columns = reinterpret_cast<Column*>(scratch.columns);
-  const bool few = values == 1 && has_few_outputs<T>(call, sizes);
-  auto multiply = [&] {
-    if (!filled) return;
-    if (!few)
-      gemm<T, true, kRow, 1>(reinterpret_cast<const E*>(columns), packed + start / values * W, sizes.depth / values * W,
-                             W, sums, sums_row, tile.size(), sizes.out_group, filled / values);
-    else if constexpr (values == 1)
-      multiply_few_outputs<T>(columns, packed + start, sizes.depth, filled, tile.size(), sums, sums_row,
-                              sizes.out_group);
-    filled = 0;
-  };
-  for (int64_t tap = 0; tap < sizes.taps; ++tap) {
-    const int64_t a = tap / sizes.spatial_taps;
-    if (!reads_clip(call, tile.frame, a)) continue;
-    const T* frame = frame_data<T>(call, tile, a);
-    for (int64_t c = first; c < last;) {
-      const int64_t run_end = minimum(last, (c / offset_channels + 1) * offset_channels);
-      make_sampling_plan<false>(call, tile, tap, c / offset_channels, scratch.plan);
-      while (c < run_end) {
-        const int64_t count = minimum(run_end - c, depth - filled);
-        if (!filled) start = tap * sizes.in_group + c - first;
-        sample(scratch.plan, tile.size(), frame + c, input_end<T>(call), call.input_pixel, count, columns + filled,
-               values * kRow);
-        c += count;
-        filled += count;
-        if (filled == depth) multiply();
-      }
-    }
-  }
-  multiply();
-}
 
 // Adds the products of samples and weights of `groups` groups, from group `first` on, which have at most kDepth
 // channels, to `sums`, (positions, all groups, out_padded). `packed` are the weights of all groups.
@@ -107,8 +63,8 @@ void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed,
     if (!filled) start = tap;
     for (int64_t c = begin; c < end;) {
       const int64_t run_end = minimum(end, (c / offset_channels + 1) * offset_channels);
-      make_sampling_plan<false>(call, tile, tap, c / offset_channels, scratch.plan);
-      sample(scratch.plan, tile.size(), frame + c, input_end<T>(call), call.input_pixel, run_end - c,
+      make_sampling_plan<false>(call, tile, tap, c / offset_channels, scratch.pieces.plan);
+      sample(scratch.pieces.plan, tile.size(), frame + c, input_end<T>(call), call.input_pixel, run_end - c,
              scratch.columns + filled * channels + c - begin, kRow);
       c = run_end;
     }
@@ -178,15 +134,15 @@ void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, co
         forward_few_channels<channels.value>(call, sizes, *padded, packed, tile, scratch.padded_plan, scratch.columns,
                                              sums, sums_row);
       });
-    if (depthwise) forward_depthwise(call, sizes, packed, tile, scratch.plan, sums, sums_row);
+    if (depthwise) forward_depthwise(call, sizes, packed, tile, scratch.pieces, sums, sums_row);
     for (int64_t group = 0; !depthwise && sizes.bundle > 1 && group < call.groups; group += sizes.bundle)
       forward_bundle(call, sizes, packed, tile, group, minimum(sizes.bundle, call.groups - group), scratch, sums,
                      sums_row);
   }
   const int64_t packed_group = packed_size<T, E>(call, sizes);
   for (int64_t group = 0; !padded && !depthwise && sizes.bundle == 1 && group < call.groups; ++group)
-    forward_group(call, sizes, packed + group * packed_group, tile, group, scratch, sums + group * sizes.out_padded,
-                  sums_row);
+    forward_group(call, sizes, packed + group * packed_group, tile, group, scratch.pieces, scratch.columns,
+                  sums + group * sizes.out_padded, sums_row);
   if (in_place) return;
   if (std::is_same_v<T, float> && call.bfloat16_output)
     write_output<Bfloat16>(call, sizes, tile, sums, sums_row);

@@ -8,10 +8,10 @@ namespace {
 
 // One register tile of C: M rows of N vectors. A's element (i, k) is a[i * Row + k * Step]; row k of B starts at
 // b + k * ldb, row i of C at c + i * ldc. With `Jump` A's elements have gaps: after each `run` of them there are `jump`
-// others, which are passed over.
-template <class T, bool Add, int M, int N, int Row, int Step, bool Jump>
+// others, which are passed over. `between` is called after every kBetween steps, see gemm.
+template <class T, bool Add, int M, int N, int Row, int Step, bool Jump, class F>
 inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t depth, int64_t run,
-                         int64_t jump) {
+                         int64_t jump, F& between) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
   V sum[M][N];
@@ -19,7 +19,8 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
     for (int j = 0; j < N; ++j) sum[i][j] = Add ? load<V>(c + i * ldc + j * L) : V{};
-  for (int64_t k = 0, left = run; k < depth; ++k) {
+  int64_t k = 0, left = run;
+  const auto step = [&]() __attribute__((always_inline)) {
     V row[N];
 #pragma GCC unroll 2
     for (int j = 0; j < N; ++j) row[j] = load<V>(b + j * L);
@@ -33,7 +34,14 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
       a += jump;
       left = run;
     }
-  }
+  };
+  if constexpr (!std::is_same_v<F, Nothing>)
+    for (; k + kBetween <= depth; k += kBetween) {
+#pragma GCC unroll 1
+      for (int i = 0; i < kBetween; ++i) step();
+      between();
+    }
+  for (; k < depth; ++k) step();
 #pragma GCC unroll 32
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
@@ -41,17 +49,18 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
 }
 
 // A column of register tiles. The rows that remain after tiles of M rows go to tiles of M / 2 rows, and so on.
-template <class T, bool Add, int M, int N, int Row, int Step, bool Jump, class E>
+template <class T, bool Add, int M, int N, int Row, int Step, bool Jump, class E, class F>
 inline void column(const E* a, const E* b, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t depth, int64_t run,
-                   int64_t jump) {
+                   int64_t jump, F& between) {
   for (; rows >= M; rows -= M, a += M * Row, c += M * ldc) {
     if constexpr (std::is_same_v<E, T>)
-      micro_kernel<T, Add, M, N, Row, Step, Jump>(a, b, ldb, c, ldc, depth, run, jump);
+      micro_kernel<T, Add, M, N, Row, Step, Jump>(a, b, ldb, c, ldc, depth, run, jump, between);
     else
-      micro_kernel_of_pairs<M, N, Row>(a, b, ldb, c, ldc, depth);
+      micro_kernel_of_pairs<M, N, Row>(a, b, ldb, c, ldc, depth, between);
   }
+  Nothing nothing;
   if constexpr (M > 1)
-    if (rows > 0) column<T, Add, M / 2, N, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump);
+    if (rows > 0) column<T, Add, M / 2, N, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump, nothing);
 }
 
 constexpr int kPanel = 2;  // vectors in a full panel of B: the width of a register tile, see kRows
@@ -64,16 +73,26 @@ constexpr int panel_width() {
 // C (rows x width) = A (rows x depth) B (depth x width), or += with Add. B consists of panels, (depth, panel_width)
 // each with row stride ldb; panel j starts at b + j * panel. Rows of C are written up to the next whole vector. For
 // `Jump`, `run` and `jump` see micro_kernel. Elements of A and B are those of C, or, with Add and a Step of 1, pairs.
-template <class T, bool Add, int Row, int Step, bool Jump = false, class E = T>
+//
+// `between` is called calls_between times: while the processor multiplies, it has time for loads and for other
+// instructions. What `between` does must be inlined, and leave most vector registers alone.
+template <class T, bool Add, int Row, int Step, bool Jump = false, class E = T, class F = Nothing>
 void gemm(const E* a, const E* b, int64_t panel, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t width,
-          int64_t depth, int64_t run = 0, int64_t jump = 0) {
+          int64_t depth, int64_t run = 0, int64_t jump = 0, F&& between = F()) {
   constexpr int W = panel_width<T>();
   for (int64_t j = 0; j < width; j += W, b += panel, c += W) {
     if (width - j > lanes<T>())
-      column<T, Add, kRows, 2, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump);
+      column<T, Add, kRows, 2, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump, between);
     else
-      column<T, Add, 2 * kRows, 1, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump);
+      column<T, Add, 2 * kRows, 1, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump, between);
   }
+}
+
+// The number of steps of full register tiles of gemm, divided by kBetween.
+template <class T>
+int64_t calls_between(int64_t rows, int64_t width, int64_t depth) {
+  const int64_t vectors = (width + lanes<T>() - 1) / lanes<T>();
+  return (vectors / 2 * (rows / kRows) + vectors % 2 * (rows / (2 * kRows))) * (depth / kBetween);
 }
 
 }  // namespace

@@ -30,73 +30,39 @@ inline void blend(const T* const (&corner)[N], const T (&weight)[N], int64_t cha
 }
 
 // The number of a position's corner k in the frame.
-template <class T>
-inline int64_t pixel_of(const BilinearPlan<T>& plan, int64_t position, int k) {
+template <class T, int64_t Row>
+inline int64_t pixel_of(const BilinearRows<T, Row>& plan, int64_t position, int k) {
   return plan.pixel[k][position];
 }
 
 // The weights of a position's corners, times the mask.
-template <class T>
-inline void find_weights(const BilinearPlan<T>& plan, int64_t position, T* weight) {
+template <class T, int64_t Row>
+inline void find_weights(const BilinearRows<T, Row>& plan, int64_t position, T* weight) {
   for (int k = 0; k < 4; ++k) weight[k] = plan.weight[k][position];
 }
 
 // The addresses of a position's corners.
-template <template <class> class Plan, class T, class P>
-inline void find_corners(const Plan<T>& plan, int64_t position, P* frame, int64_t pixel_stride, P** corner) {
-  for (int k = 0; k < Plan<T>::kCorners; ++k) corner[k] = frame + pixel_of(plan, position, k) * pixel_stride;
+template <class Plan, class P>
+inline void find_corners(const Plan& plan, int64_t position, P* frame, int64_t pixel_stride, P** corner) {
+  for (int k = 0; k < Plan::kCorners; ++k) corner[k] = frame + pixel_of(plan, position, k) * pixel_stride;
 }
 
 // The sample of a position that is outside the frame, or of which nothing may be read beyond the channels.
-template <template <class> class Plan, class T>
-[[gnu::noinline]] void sample_exactly(const Plan<T>& plan, int64_t position, const T* frame, int64_t pixel_stride,
+template <class Plan, class T>
+[[gnu::noinline]] void sample_exactly(const Plan& plan, int64_t position, const T* frame, int64_t pixel_stride,
                                       int64_t channels, T* to) {
   if (plan.outside(position)) {
     for (int64_t c = 0; c < channels; ++c) to[c] = T(0) * plan.mask[position];
     return;
   }
-  const T* corner[Plan<T>::kCorners];
-  T weight[Plan<T>::kCorners];
+  const T* corner[Plan::kCorners];
+  T weight[Plan::kCorners];
   find_corners(plan, position, frame, pixel_stride, corner);
   find_weights(plan, position, weight);
   blend(corner, weight, channels, to);
 }
 
-// The last pixel of a frame of which `count` elements can be read before `end`; -1 if there is none.
-template <class T>
-inline int64_t last_readable(const T* frame, const T* end, int64_t count, int64_t pixel_stride) {
-  return end - frame < count ? -1 : (end - frame - count) / pixel_stride;
-}
-
-// Calls add(position, c, sample) with the samples, times the mask, of each position: `Count` vectors V, the first
-// channel of each being c, or as many as the channels need if Count is 0. Calls add_exactly(position) instead for a
-// position that is outside the frame, or if not as many elements can be read before `end`.
-template <class V, int Count, template <class> class Plan, class T, class F, class G>
-[[gnu::always_inline]] inline void for_each_sample(const Plan<T>& plan, int64_t positions, const T* frame, const T* end,
-                                                   int64_t pixel_stride, int64_t channels, F add, G add_exactly) {
-  constexpr int64_t L = sizeof(V) / sizeof(T);
-  const int64_t count = Count ? Count : divide_up(channels, L);
-  const int64_t last = last_readable(frame, end, count * L, pixel_stride);
-  for (int64_t position = 0; position < positions; ++position) {
-    // The last corner is the last one in memory.
-    if (plan.outside(position) || pixel_of(plan, position, Plan<T>::kCorners - 1) > last) {
-      add_exactly(position);
-      continue;
-    }
-    const T* corner[Plan<T>::kCorners];
-    T weight[Plan<T>::kCorners];
-    find_corners(plan, position, frame, pixel_stride, corner);
-    find_weights(plan, position, weight);
-    for (int64_t c = 0; c < count * L; c += L) {
-      V sum = weight[0] * load<V>(corner[0] + c);
-#pragma GCC unroll 16
-      for (int k = 1; k < Plan<T>::kCorners; ++k) sum += weight[k] * load<V>(corner[k] + c);
-      add(position, c, sum);
-    }
-  }
-}
-
-// Calls run(V(), Count()) with arguments of for_each_sample that suit a number of channels; Count has the number as a
+// Calls run(V(), Count()) with arguments of PieceSamples that suit a number of channels; Count has the number as a
 // type.
 template <class T, class F>
 inline void with_vectors(int64_t channels, F run) {
@@ -112,40 +78,153 @@ inline void with_vectors(int64_t channels, F run) {
   run(V(), std::integral_constant<int, 0>());
 }
 
+// Samples, times the masks, of `taps` taps at some positions: `Count` vectors V each, or as many as the channels need
+// if Count is 0. They are computed one by one, so that this can be done while a product is computed, see gemm.
+template <class V, int Count, class Plan, class T, class C>
+class PieceSamples {
+ public:
+  // `frames` are those that each tap reads, from the first of the `channels` channels on; `end` is the end of the
+  // input. A sample is written to columns[position * stride + tap * tap_stride], and up to kPad - 1 elements after it
+  // before the next tap's are. Position k is number tap * kPieceRow + k of the plan. `left_over` has room for as many
+  // numbers.
+  PieceSamples(const Plan& plan, int64_t taps, int64_t positions, const T* const* frames, const T* end,
+               int64_t pixel_stride, int64_t channels, C* columns, int64_t tap_stride, int64_t stride,
+               int32_t* left_over)
+      : plan_(plan),
+        taps_(taps),
+        positions_(positions),
+        frames_(frames),
+        pixel_stride_(pixel_stride),
+        channels_(channels),
+        vectors_(Count ? Count : divide_up(channels, kLanes)),
+        columns_(columns),
+        tap_stride_(tap_stride),
+        stride_(stride),
+        left_over_(left_over),
+        last_(end - vectors_ * kLanes) {}
+
+  // Spreads the work over `calls` calls of the function call operator.
+  void spread(int64_t calls) { each_ = divide_up(taps_ * positions_, maximum(1, calls)); }
+
+  [[gnu::always_inline]] inline void operator()() {
+    for (int64_t k = 0; k < each_ && position_ < positions_; ++k) next([](C* to, V sample) { store<V>(to, sample); });
+  }
+
+  // Computes what remains.
+  void finish() {
+    all([](C* to, V sample) { store<V>(to, sample); });
+    for_each_left_over([&](int64_t number, const T* frame, C* to) {
+      sample_exactly(plan_, number, frame, pixel_stride_, channels_, to);
+    });
+  }
+
+ protected:
+  static constexpr int64_t kLanes = sizeof(V) / sizeof(T);
+
+  // Calls write(where to, sample) for each vector of the next tap. Leaves a position over that is outside the frame, or
+  // of which whole vectors can't be read: calls of functions would cost the caller its registers.
+  template <class F>
+  [[gnu::always_inline]] inline void next(F write) {
+    constexpr int kCorners = Plan::kCorners;
+    const int64_t number = tap_ * kPieceRow + position_;
+    const T* corner[kCorners];
+    T weight[kCorners];
+    find_corners(plan_, number, frames_[tap_], pixel_stride_, corner);
+    // The last corner is the last one in memory.
+    if (plan_.outside(number) || corner[kCorners - 1] > last_) {
+      left_over_[left_overs_++] = int32_t(position_ * taps_ + tap_);
+    } else {
+      find_weights(plan_, number, weight);
+      C* to = columns_ + tap_ * tap_stride_;
+#pragma GCC unroll 4
+      for (int64_t c = 0; c < (Count ? Count : vectors_) * kLanes; c += kLanes) {
+        V sum = weight[0] * load<V>(corner[0] + c);
+#pragma GCC unroll 16
+        for (int k = 1; k < kCorners; ++k) sum += weight[k] * load<V>(corner[k] + c);
+        write(to + c, sum);
+      }
+    }
+    if (++tap_ < taps_) return;
+    tap_ = 0;
+    ++position_;
+    columns_ += stride_;
+  }
+
+  // As next, for all taps and positions that remain.
+  template <class F>
+  [[gnu::always_inline]] inline void all(F write) {
+    PieceSamples rest = *this;  // what is stored can't change its members, so they stay in registers
+    while (rest.position_ < positions_) rest.next(write);
+    position_ = rest.position_;
+    columns_ = rest.columns_;
+    left_overs_ = rest.left_overs_;
+  }
+
+  // Calls visit(number in the plan, frame, where to).
+  template <class F>
+  void for_each_left_over(F visit) {
+    C* first = columns_ - position_ * stride_;
+    for (int64_t k = 0; k < left_overs_; ++k) {
+      const int64_t tap = left_over_[k] % taps_, position = left_over_[k] / taps_;
+      visit(tap * kPieceRow + position, frames_[tap], first + position * stride_ + tap * tap_stride_);
+    }
+  }
+
+  const Plan& plan_;
+  const int64_t taps_, positions_;
+  const T* const* frames_;
+  const int64_t pixel_stride_, channels_, vectors_;
+  C* columns_;  // those of the next position
+  const int64_t tap_stride_, stride_;
+  int32_t* left_over_;
+  const T* last_;  // the last element from which on whole vectors can be read
+  int64_t tap_ = 0, position_ = 0, left_overs_ = 0, each_ = 0;
+};
+
 // Writes the samples, times the mask, of `channels` channels of `frame` to `columns`, whose row stride is `stride`, and
 // up to kPad - 1 elements after them. `end` is the end of the input.
-template <template <class> class Plan, class T>
-void sample(const Plan<T>& plan, int64_t positions, const T* frame, const T* end, int64_t pixel_stride,
-            int64_t channels, T* columns, int64_t stride) {
+template <class Plan, class T>
+void sample(const Plan& plan, int64_t positions, const T* frame, const T* end, int64_t pixel_stride, int64_t channels,
+            T* columns, int64_t stride) {
+  int32_t left_over[kTile];
   with_vectors<T>(channels, [&](auto vector, auto count) {
-    using V = decltype(vector);
-    for_each_sample<V, count.value>(
-        plan, positions, frame, end, pixel_stride, channels,
-        [&](int64_t position, int64_t c, V sum) { store<V>(columns + position * stride + c, sum); },
-        [&](int64_t position) {
-          sample_exactly(plan, position, frame, pixel_stride, channels, columns + position * stride);
-        });
+    PieceSamples<decltype(vector), count.value, Plan, T, T>(plan, 1, positions, &frame, end, pixel_stride, channels,
+                                                            columns, 0, stride, left_over)
+        .finish();
   });
 }
 
 #ifdef LS3D_BFLOAT16
 
-// As the other function, for samples that are rounded to bfloat16.
-template <template <class> class Plan>
-LS3D_BFLOAT16 void sample(const Plan<float>& plan, int64_t positions, const float* frame, const float* end,
-                          int64_t pixel_stride, int64_t channels, Bfloat16* columns, int64_t stride) {
-  with_vectors<float>(channels, [&](auto vector, auto count) LS3D_BFLOAT16 {
-    for_each_sample<decltype(vector), count.value>(
-        plan, positions, frame, end, pixel_stride, channels,
-        [&](int64_t position, int64_t c, decltype(vector) sum)
-            LS3D_BFLOAT16 { store_rounded(columns + position * stride + c, sum); },
-        [&](int64_t position) {
-          float exact[2 * kDepth];
-          sample_exactly(plan, position, frame, pixel_stride, channels, exact);
-          for (int64_t c = 0; c < channels; ++c) columns[position * stride + c] = to_bfloat16(exact[c]);
-        });
-  });
-}
+// As PieceSamples, for samples that are rounded to bfloat16.
+template <class V, int Count, class Plan>
+class RoundedPieceSamples : public PieceSamples<V, Count, Plan, float, Bfloat16> {
+ public:
+  using PieceSamples<V, Count, Plan, float, Bfloat16>::PieceSamples;
+
+  [[gnu::always_inline]] LS3D_BFLOAT16 inline void operator()() {
+    for (int64_t k = 0; k < this->each_ && this->position_ < this->positions_; ++k)
+      this->next([](Bfloat16* to, V sample) LS3D_BFLOAT16 { store_rounded(to, sample); });
+  }
+
+  LS3D_BFLOAT16 void finish() {
+    this->all([](Bfloat16* to, V sample) LS3D_BFLOAT16 { store_rounded(to, sample); });
+    this->for_each_left_over([&](int64_t number, const float* frame, Bfloat16* to) {
+      float exact[2 * kDepth];
+      sample_exactly(this->plan_, number, frame, this->pixel_stride_, this->channels_, exact);
+      for (int64_t c = 0; c < this->channels_; ++c) to[c] = to_bfloat16(exact[c]);
+    });
+  }
+};
+
+template <class V, int Count, class Plan, class T, class C>
+using SamplesOf = std::conditional_t<std::is_same_v<C, Bfloat16>, RoundedPieceSamples<V, Count, Plan>,
+                                     PieceSamples<V, Count, Plan, T, C>>;
+
+#else
+
+template <class V, int Count, class Plan, class T, class C>
+using SamplesOf = PieceSamples<V, Count, Plan, T, C>;
 
 #endif
 
@@ -163,15 +242,15 @@ void add_offset_and_mask_gradients(const KernelCall& call, const Tile& tile, int
     for (int64_t k = 0; k < count; ++k) {
       const int64_t position = first + k;
       const T *dot = dots + 4 * position, *row = &plan.row[0][position], *column = &plan.column[0][position];
-      const T top = plan.row_inside[0][position] * (column[0] * dot[0] + column[kPlanRow] * dot[1]);
-      const T bottom = plan.row_inside[1][position] * (column[0] * dot[2] + column[kPlanRow] * dot[3]);
+      const T top = plan.row_inside[0][position] * (column[0] * dot[0] + column[kTileRow] * dot[1]);
+      const T bottom = plan.row_inside[1][position] * (column[0] * dot[2] + column[kTileRow] * dot[3]);
       if (need_offset) {
-        const T left = plan.column_inside[0][position] * (row[0] * dot[0] + row[kPlanRow] * dot[2]);
-        const T right = plan.column_inside[1][position] * (row[0] * dot[1] + row[kPlanRow] * dot[3]);
+        const T left = plan.column_inside[0][position] * (row[0] * dot[0] + row[kTileRow] * dot[2]);
+        const T right = plan.column_inside[1][position] * (row[0] * dot[1] + row[kTileRow] * dot[3]);
         dy[k * offset_step] += plan.mask[position] * (bottom - top);
         dy[k * offset_step + dy_to_dx] += plan.mask[position] * (right - left);
       }
-      if (need_mask) dm[k * mask_step] += row[0] * top + row[kPlanRow] * bottom;
+      if (need_mask) dm[k * mask_step] += row[0] * top + row[kTileRow] * bottom;
     }
   });
 }
@@ -232,8 +311,8 @@ struct TapGradient {
 };
 
 // Passes the gradients of one tap's columns on, with one visit to the corners of each position.
-template <template <class> class Plan, class T>
-void backpropagate_tap(const Plan<T>& plan, int64_t positions, const TapGradient<T>& tap, int64_t channels, T* columns,
+template <class Plan, class T>
+void backpropagate_tap(const Plan& plan, int64_t positions, const TapGradient<T>& tap, int64_t channels, T* columns,
                        int64_t stride) {
   for (int64_t position = 0; position < positions; ++position, columns += stride) {
     if (plan.outside(position)) {
@@ -242,12 +321,12 @@ void backpropagate_tap(const Plan<T>& plan, int64_t positions, const TapGradient
         for (int64_t c = 0; c < channels; ++c) columns[c] = T(0) * plan.mask[position];
       continue;
     }
-    const T* corner[Plan<T>::kCorners];
-    T weight[Plan<T>::kCorners];
+    const T* corner[Plan::kCorners];
+    T weight[Plan::kCorners];
     find_corners(plan, position, tap.frame, tap.pixel_stride, corner);
     find_weights(plan, position, weight);
     if (tap.grad_frame) {
-      T* to[Plan<T>::kCorners];
+      T* to[Plan::kCorners];
       find_corners(plan, position, tap.grad_frame, tap.grad_pixel_stride, to);
       scatter(to, weight, channels, columns);
     }

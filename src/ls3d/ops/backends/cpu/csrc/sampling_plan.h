@@ -9,8 +9,14 @@ namespace {
 // Most positions in a tile. A multiple of kRows (12 and 6), so that a full tile consists of full register tiles; for
 // its size see kDepth in sizes.h.
 constexpr int64_t kTile = 240;
-// Elements of a row of a plan: plans are written by whole vectors.
-constexpr int64_t kPlanRow = kTile + 32;
+constexpr int64_t kTileRow = kTile + 32;  // elements of a row of positions that is written by whole vectors
+
+// A piece of a tile, at most kPiece positions: several taps, at most kPieceTaps, are sampled at a position before the
+// next position is, as they read the same pixels, which then are in the first-level cache. A multiple of 2 * kRows.
+constexpr int64_t kPiece = 72, kPieceTaps = 9;
+constexpr int64_t kPieceRow = kPiece + 24;  // positions from one tap to the next in a plan of several
+constexpr int64_t kPlanRow = kPieceTaps * kPieceRow + 16;
+static_assert(kPlanRow >= kTileRow, "the plan of a piece has room for one tap at the positions of a tile");
 
 // A range of the output positions of one frame, in row-major order.
 struct Tile {
@@ -24,21 +30,26 @@ struct Tile {
 constexpr int32_t kOutside = -1;
 
 // Pixels and weights of the four corners of each position. A corner outside the frame has weight zero and the number of
-// a neighboring pixel inside it; a position that samples zero has pixel[0] = kOutside.
-template <class T>
-struct BilinearPlan {
+// a neighboring pixel inside it; a position that samples zero has pixel[0] = kOutside. There are Row elements in a row.
+template <class Element, int64_t Row>
+struct BilinearRows {
+  using T = Element;
+  using Piece = BilinearRows<T, kPlanRow>;  // for several taps
   static constexpr int kCorners = 4;
 
-  int32_t pixel[4][kPlanRow];    // y * width + x of (top, left), (top, right), (bottom, left), (bottom, right)
-  T weight[4][kPlanRow];         // bilinear weight of each corner, times the mask
-  T row[2][kPlanRow];            // bilinear weight of the top and of the bottom row
-  T column[2][kPlanRow];         // bilinear weight of the left and of the right column
-  T row_inside[2][kPlanRow];     // 1 if that row is inside the frame, else 0
-  T column_inside[2][kPlanRow];  // 1 if that column is inside the frame, else 0
-  T mask[kPlanRow];
+  int32_t pixel[4][Row];    // y * width + x of (top, left), (top, right), (bottom, left), (bottom, right)
+  T weight[4][Row];         // bilinear weight of each corner, times the mask
+  T row[2][Row];            // bilinear weight of the top and of the bottom row
+  T column[2][Row];         // bilinear weight of the left and of the right column
+  T row_inside[2][Row];     // 1 if that row is inside the frame, else 0
+  T column_inside[2][Row];  // 1 if that column is inside the frame, else 0
+  T mask[Row];
 
   bool outside(int64_t position) const { return pixel[0][position] == kOutside; }
 };
+
+template <class T>
+using BilinearPlan = BilinearRows<T, kTileRow>;
 
 // Calls visit(first position in the tile, count, y, x) for each row of the output that the tile touches.
 template <class F>
@@ -62,6 +73,10 @@ inline T* element(const Array& array, int64_t n, int64_t c, int64_t t, int64_t y
   return static_cast<T*>(array.data) + index_of(array, n, c, t, y, x);
 }
 
+struct Distance {
+  int64_t taps, positions;
+};
+
 // What the taps of an offset group read for `count` positions of a row of the output: offsets and masks, and positions
 // on the regular grid. `step` is the distance of those, in pixels.
 template <class T>
@@ -74,13 +89,17 @@ class RowReader {
   const T *dy, *dx, *mask;  // elements [0], [offset_step], ... or [0], [mask_step], ...
   int64_t offset_step, mask_step = 0;
 
-  RowReader(const KernelCall& call, const Tile& tile, int64_t group, int64_t count, int64_t out_y, int64_t out_x)
+  // Elements that are read later are asked for in advance: those `ahead` further on. A row is too short a piece of a
+  // channel for the processor to foresee it.
+  RowReader(const KernelCall& call, const Tile& tile, int64_t group, int64_t count, int64_t out_y, int64_t out_x,
+            Distance ahead = {1, 0})
       : count(count),
         height(int32_t(call.in_size[1])),
         width(int32_t(call.in_size[2])),
         step(T(call.stride[2])),
         mask(&one_),
         call_(call),
+        ahead_(ahead),
         spatial_taps_(int32_t(call.kernel[1] * call.kernel[2])),
         taps_(call.kernel[0] * spatial_taps_),
         first_y_(out_y * call.stride[1] - call.padding[1]),
@@ -99,9 +118,9 @@ class RowReader {
     dx = read(call_.offset, call_.bfloat16_offset, index + channel, buffer_[1], offset_step);
     if (call_.mask.data)
       mask = read(call_.mask, call_.bfloat16_mask, first_mask_ + tap * call_.mask.stride[1], buffer_[2], mask_step);
-    const bool last = tap + 1 == taps_;
-    next_offset_ = last || call_.bfloat16_offset ? 0 : 2 * channel;
-    next_mask_ = last || call_.bfloat16_mask ? 0 : call_.mask.stride[1];
+    const bool last = tap + ahead_.taps >= taps_;
+    next_offset_ = last || call_.bfloat16_offset ? 0 : 2 * ahead_.taps * channel + ahead_.positions * offset_step;
+    next_mask_ = last || call_.bfloat16_mask ? 0 : ahead_.taps * call_.mask.stride[1] + ahead_.positions * mask_step;
   }
 
   // A vector of positions from number `k` on, and of their masks. What isn't in the row is on the regular grid.
@@ -111,7 +130,6 @@ class RowReader {
   }
   Vector<T> mask_at(int64_t k) const { return load_some(mask + k * mask_step, mask_step, count - k); }
 
-  // Asks for what the next tap reads there: a row is too short a piece of a channel for the processor to foresee it.
   void prefetch(int64_t k) const {
     __builtin_prefetch(dy + k * offset_step + next_offset_);
     __builtin_prefetch(dx + k * offset_step + next_offset_);
@@ -131,16 +149,17 @@ class RowReader {
 
   const T one_ = 1;
   const KernelCall& call_;
+  const Distance ahead_;
   const int32_t spatial_taps_;
   const int64_t taps_, first_y_, first_x_, first_offset_, first_mask_;
-  int64_t next_offset_, next_mask_;  // distances of the next tap's elements
+  int64_t next_offset_, next_mask_;  // distances of what is asked for
   T buffer_[3][kTile];
 };
 
 // Fills the plan for the row's positions, the first one being position `first` of the tile, and for those after them up
 // to a whole vector. What only the backward pass needs is left out unless `Gradients`.
-template <bool Gradients, class T>
-inline void plan_row(BilinearPlan<T>& plan, int64_t first, const RowReader<T>& read) {
+template <bool Gradients, class T, int64_t Row>
+inline void plan_row(BilinearRows<T, Row>& plan, int64_t first, const RowReader<T>& read) {
   using V = Vector<T>;
   using I = Integers<T>;
   constexpr int L = lanes<T>();
@@ -182,10 +201,10 @@ inline void plan_row(BilinearPlan<T>& plan, int64_t first, const RowReader<T>& r
 }
 
 // The plan of tap number `tap` in offset group `group`.
-template <bool Gradients, template <class> class Plan, class T>
-void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, int64_t group, Plan<T>& plan) {
+template <bool Gradients, class Plan>
+void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, int64_t group, Plan& plan) {
   for_each_row(call, tile, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
-    RowReader<T> read(call, tile, group, count, y, x);
+    RowReader<typename Plan::T> read(call, tile, group, count, y, x);
     read.go_to(tap);
     plan_row<Gradients>(plan, first, read);
   });

@@ -31,6 +31,12 @@ constexpr int kVectorBytes = 16;
 constexpr int kRows = 6;
 #endif
 
+// What gemm calls by default after every kBetween steps.
+struct Nothing {
+  void operator()() const {}
+};
+constexpr int kBetween = 4;
+
 template <class T, int Bytes>
 struct VectorOf {
   typedef T type __attribute__((vector_size(Bytes)));

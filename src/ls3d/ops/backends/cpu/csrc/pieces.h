@@ -1,0 +1,99 @@
+// The order in which the forward pass goes through a tile: pieces of it, see kPiece, and a few taps and channels at a
+// time.
+#pragma once
+
+#include "sizes.h"
+
+namespace ls3d {
+namespace {
+
+// Some columns of a group at some positions: those of channels [first, last) of the group for the taps from number
+// `tap` on, at `count` positions of a tile from number `begin` on.
+struct Step {
+  int64_t tap, taps, first, last, begin, count;
+  Distance ahead;  // of the next step
+  int64_t columns() const { return taps * (last - first); }
+};
+
+// The steps for a group and a tile, in the order of packed weights, at most `depth` columns and `most` positions in
+// each. Channels are divided into multiples of 2 * `unit`.
+class Steps {
+ public:
+  Steps(const KernelCall& call, const Sizes& sizes, const Tile& tile, int64_t depth, int64_t most, int64_t unit)
+      : channels_(sizes.in_group), depth_(depth), positions_(tile.size()) {
+    int64_t first = 0, last = call.kernel[0];  // temporal taps that read the clip
+    while (first < last && !reads_clip(call, tile.frame, first)) ++first;
+    while (first < last && !reads_clip(call, tile.frame, last - 1)) --last;
+    const int64_t parts = divide_up(channels_, depth);
+    end_ = last * sizes.spatial_taps;
+    width_ = parts <= 1 ? channels_ : round_up(divide_up(channels_, parts), 2 * unit);
+    const int64_t pieces = divide_up(positions_, most);
+    piece_ = round_up(divide_up(positions_, pieces), 2 * kRows);
+    step_ = {channels_ ? first * sizes.spatial_taps : end_, 0, 0, channels_, 0, 0, {0, 0}};
+  }
+
+  // Goes to the next step, if there is one.
+  bool next(Step& step) {
+    step_.begin += step_.count;
+    if (step_.taps == 0 || step_.begin == positions_) next_columns();
+    step_.count = minimum(piece_, positions_ - step_.begin);
+    if (step_.begin + step_.count < positions_)
+      step_.ahead = {0, step_.count};
+    else
+      step_.ahead = {step_.last < channels_ ? 0 : step_.taps, -step_.begin};
+    step = step_;
+    return step_.taps > 0;
+  }
+
+ private:
+  void next_columns() {
+    step_.begin = 0;
+    if (step_.last < channels_) {
+      step_.first = step_.last;
+    } else {
+      step_.tap += step_.taps;
+      step_.first = 0;
+      const int64_t left = end_ - step_.tap, most = minimum(kPieceTaps, depth_ / width_);
+      step_.taps = left ? divide_up(left, divide_up(left, most)) : 0;
+    }
+    step_.last = minimum(step_.first + width_, channels_);
+  }
+
+  const int64_t channels_, depth_, positions_;
+  int64_t end_, width_, piece_;
+  Step step_;
+};
+
+// What a thread needs for a step.
+template <template <class> class Plan, class T>
+struct PieceScratch {
+  typename Plan<T>::Piece plan;
+  const T* frames[kPieceTaps];
+  int32_t left_over[kPlanRow];
+};
+
+// The plan of a step in an offset group: position k of the step is number k for the first tap, kPieceRow + k for the
+// second one, and so on.
+template <class Plan>
+void make_plan(const KernelCall& call, const Tile& tile, const Step& step, int64_t offset_group, Plan& plan) {
+  const int64_t begin = tile.begin + step.begin;
+  const Tile part = {tile.sample, tile.frame, begin, begin + step.count};
+  for_each_row(call, part, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
+    RowReader<typename Plan::T> read(call, part, offset_group, count, y, x, step.ahead);
+    for (int64_t t = 0; t < step.taps; ++t) {
+      read.go_to(step.tap + t);
+      plan_row<false>(plan, t * kPieceRow + first, read);
+    }
+  });
+}
+
+// The frames that a step's taps read, from channel number `channel` on.
+template <class T>
+void find_frames(const KernelCall& call, const Sizes& sizes, const Tile& tile, const Step& step, int64_t channel,
+                 const T** frames) {
+  for (int64_t t = 0; t < step.taps; ++t)
+    frames[t] = frame_data<T>(call, tile, (step.tap + t) / sizes.spatial_taps) + channel;
+}
+
+}  // namespace
+}  // namespace ls3d
