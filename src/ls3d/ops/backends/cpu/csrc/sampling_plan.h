@@ -142,7 +142,10 @@ class RowReader {
     step = array.stride[4];
     if (!narrow) return static_cast<const T*>(array.data) + index;
     const Bfloat16* from = static_cast<const Bfloat16*>(array.data) + index;
-    for (int64_t k = 0; k < count; ++k) buffer[k] = widen(from[k * step]);
+    if (step == 1)  // this loop becomes one of vectors
+      for (int64_t k = 0; k < count; ++k) buffer[k] = widen(from[k]);
+    else
+      for (int64_t k = 0; k < count; ++k) buffer[k] = widen(from[k * step]);
     step = 1;
     return buffer;
   }
