@@ -155,12 +155,10 @@ template <int C, class T>
 void forward_few_channels(const KernelCall& call, const Sizes& sizes, const PaddedInput<T>& padded, const T* packed,
                           const Tile& tile, PaddedPlan<T>& plan, T* columns, T* sums, int64_t sums_row) {
   constexpr int W = panel_width<T>();
-  int64_t first = 0, last = call.kernel[0];  // temporal taps that read the clip
-  while (first < last && !reads_clip(call, tile.frame, first)) ++first;
-  while (first < last && !reads_clip(call, tile.frame, last - 1)) --last;
-  last *= sizes.spatial_taps;
+  const Range taps = taps_in_clip(call, tile.frame);
+  const int64_t last = taps.last * sizes.spatial_taps;
   constexpr int64_t most = kTile / C;  // taps that fit into the columns
-  for (int64_t begin = first * sizes.spatial_taps; begin < last; begin += most) {
+  for (int64_t begin = taps.first * sizes.spatial_taps; begin < last; begin += most) {
     const int64_t end = minimum(begin + most, last);
     for_each_row(call, tile, [&](int64_t position, int64_t count, int64_t y, int64_t x) {
       RowReader<T> read(call, tile, 0, count, y, x);

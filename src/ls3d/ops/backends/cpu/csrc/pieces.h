@@ -21,15 +21,13 @@ class Steps {
  public:
   Steps(const KernelCall& call, const Sizes& sizes, const Tile& tile, int64_t depth, int64_t most, int64_t unit)
       : channels_(sizes.in_group), depth_(depth), positions_(tile.size()) {
-    int64_t first = 0, last = call.kernel[0];  // temporal taps that read the clip
-    while (first < last && !reads_clip(call, tile.frame, first)) ++first;
-    while (first < last && !reads_clip(call, tile.frame, last - 1)) --last;
+    const Range taps = taps_in_clip(call, tile.frame);
     const int64_t parts = divide_up(channels_, depth);
-    end_ = last * sizes.spatial_taps;
+    end_ = taps.last * sizes.spatial_taps;
     width_ = parts <= 1 ? channels_ : round_up(divide_up(channels_, parts), 2 * unit);
     const int64_t pieces = divide_up(positions_, most);
     piece_ = round_up(divide_up(positions_, pieces), 2 * kRows);
-    step_ = {channels_ ? first * sizes.spatial_taps : end_, 0, 0, channels_, 0, 0, {0, 0}};
+    step_ = {channels_ ? taps.first * sizes.spatial_taps : end_, 0, 0, channels_, 0, 0, {0, 0}};
   }
 
   // Goes to the next step, if there is one.

@@ -73,6 +73,7 @@ inline T* element(const Array& array, int64_t n, int64_t c, int64_t t, int64_t y
   return static_cast<T*>(array.data) + index_of(array, n, c, t, y, x);
 }
 
+// How far something that is read later is from what is read now.
 struct Distance {
   int64_t taps, positions;
 };
@@ -130,6 +131,7 @@ class RowReader {
   }
   Vector<T> mask_at(int64_t k) const { return load_some(mask + k * mask_step, mask_step, count - k); }
 
+  // Asks for what is `ahead` of positions from number `k` on.
   void prefetch(int64_t k) const {
     __builtin_prefetch(dy + k * offset_step + next_offset_);
     __builtin_prefetch(dx + k * offset_step + next_offset_);

@@ -77,6 +77,18 @@ bool reads_clip(const KernelCall& call, int64_t out_frame, int64_t a) {
   return frame >= 0 && frame < call.in_size[0];
 }
 
+struct Range {
+  int64_t first, last;  // [first, last)
+};
+
+// The temporal taps that read the clip for an output frame.
+Range taps_in_clip(const KernelCall& call, int64_t out_frame) {
+  Range taps{0, call.kernel[0]};
+  while (taps.first < taps.last && !reads_clip(call, out_frame, taps.first)) ++taps.first;
+  while (taps.first < taps.last && !reads_clip(call, out_frame, taps.last - 1)) --taps.last;
+  return taps;
+}
+
 // The input frame that temporal tap `a` reads for a tile, (H, W, C).
 template <class T>
 const T* frame_data(const KernelCall& call, const Tile& tile, int64_t a) {
