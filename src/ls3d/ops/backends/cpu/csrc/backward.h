@@ -114,9 +114,9 @@ void bundle_gradient(const KernelCall& call, const Sizes& sizes, const Slice& sl
   constexpr int W = panel_width<T>();
   if (has_small_groups<T>(call, sizes)) {
     for_each_tap(sizes, block, [&](int64_t tap, int64_t column) {
-      multiply_small_groups<false>(call, sizes, outputs, 1, block.channels(sizes),
-                                   packed + tap * sizes.in_group * call.channels + block.first_group * sizes.in_group,
-                                   columns + column, kRow, positions);
+      multiply_small_groups<T>(call, sizes, outputs, 1, block.channels(sizes),
+                               packed + tap * sizes.in_group * call.channels + block.first_group * sizes.in_group,
+                               Sums<T>{columns + column, kRow}, positions);
     });
     return;
   }
@@ -125,8 +125,8 @@ void bundle_gradient(const KernelCall& call, const Sizes& sizes, const Slice& sl
     const int64_t tap = (rows.first - rows.group * sizes.depth) / sizes.in_group % sizes.spatial_taps;
     const T* weights = packed + (rows.group * call.kernel[0] + block.a) * transposed_size<T>(sizes, slice) +
                        tap * tap_width<T>(sizes, slice) * sizes.out_group;
-    gemm<T, false, kRow, 1>(outputs + (rows.group - block.first_group) * sizes.out_group, weights, sizes.out_group * W,
-                            W, columns + rows.column, kRow, positions, rows.count, sizes.out_group);
+    gemm<T, kRow, 1>(outputs + (rows.group - block.first_group) * sizes.out_group, weights, sizes.out_group * W, W,
+                     Sums<T>{columns + rows.column, kRow}, positions, rows.count, sizes.out_group);
   }
 }
 
@@ -137,11 +137,12 @@ void columns_gradient(const Sizes& sizes, int64_t width, int64_t positions, cons
                       T* columns) {
   constexpr int W = panel_width<T>();
   const int64_t panel = sizes.out_group * W;
-  gemm<T, false, kRow, 1>(outputs, packed, panel, W, columns, kRow, positions, width, minimum(kDepth, sizes.out_group));
+  const Sums<T> sums = {columns, kRow};
+  gemm<T, kRow, 1>(outputs, packed, panel, W, sums, positions, width, minimum(kDepth, sizes.out_group));
   for (int64_t first = kDepth; first < sizes.out_group; first += kDepth) {
     outputs += kTile * kRow;
-    gemm<T, true, kRow, 1>(outputs, packed + first * W, panel, W, columns, kRow, positions, width,
-                           minimum(kDepth, sizes.out_group - first));
+    gemm<T, kRow, 1>(outputs, packed + first * W, panel, W, sums.started(), positions, width,
+                     minimum(kDepth, sizes.out_group - first));
   }
 }
 
@@ -190,9 +191,9 @@ void add_weight_products(const KernelCall& call, const Sizes& sizes, const Block
   for (const WeightRows& rows : block.rows) {
     const T* from = outputs + (rows.group - block.first_group) * sizes.out_group;
     for (int64_t first = 0; first < sizes.out_group; first += kDepth)
-      gemm<T, true, 1, kRow>(columns + rows.column, from + first / kDepth * kTile * kRow, panel_width<T>(), kRow,
-                             sums + rows.first * sums_row + first, sums_row, rows.count,
-                             minimum(kDepth, sizes.out_group - first), positions);
+      gemm<T, 1, kRow>(columns + rows.column, from + first / kDepth * kTile * kRow, panel_width<T>(), kRow,
+                       Sums<T>{sums + rows.first * sums_row + first, sums_row}.started(), rows.count,
+                       minimum(kDepth, sizes.out_group - first), positions);
   }
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ls3d.h"
-#include "simd.h"
+#include "sums.h"
 
 #if defined(__AVX512F__) && defined(LS3D_COMPILES_BFLOAT16)
 #include <immintrin.h>
@@ -36,14 +36,14 @@ constexpr bool kHasPairs = true;
 
 // As micro_kernel in gemm.h, of pairs; adds to C.
 template <int M, int N, int Row, class F>
-LS3D_BFLOAT16 void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, float* c, int64_t ldc,
-                                         int64_t depth, F& between) {
+LS3D_BFLOAT16 void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, const Sums<float>& c, int64_t depth,
+                                         F& between) {
   constexpr int L = lanes<float>();
   __m512 sum[M][N];
 #pragma GCC unroll 32
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
-    for (int j = 0; j < N; ++j) sum[i][j] = load<__m512>(c + i * ldc + j * L);
+    for (int j = 0; j < N; ++j) sum[i][j] = load<__m512>(c.start + i * c.start_row + j * L);
   int64_t k = 0;
   const auto step = [&]() __attribute__((always_inline)) LS3D_BFLOAT16 {
     __m512bh row[N];
@@ -67,7 +67,7 @@ LS3D_BFLOAT16 void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t l
 #pragma GCC unroll 32
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
-    for (int j = 0; j < N; ++j) store<__m512>(c + i * ldc + j * L, sum[i][j]);
+    for (int j = 0; j < N; ++j) store<__m512>(c.data + i * c.row + j * L, sum[i][j]);
 }
 
 // Writes values, rounded to bfloat16.
@@ -86,7 +86,7 @@ LS3D_BFLOAT16 inline void store_rounded(Bfloat16* to, V values) {
 constexpr bool kHasPairs = false;
 
 template <int M, int N, int Row, class F>
-void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, float* c, int64_t ldc, int64_t depth, F& between);
+void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, const Sums<float>& c, int64_t depth, F& between);
 
 #endif
 

@@ -85,15 +85,15 @@ template <class Plan, class T>
 // number of samples that were left over, as whole vectors can't be read there: `left_over` has position * taps + tap.
 template <class V, int Count, class Plan, class T>
 int64_t add_depthwise_samples(const Plan& plan, int64_t taps, int64_t positions, const T* const* frames, const T* end,
-                              int64_t pixel_stride, const T* factors, int64_t factor_row, T* sums, int64_t sums_row,
+                              int64_t pixel_stride, const T* factors, int64_t factor_row, Sums<T> sums,
                               int32_t* left_over) {
   constexpr int kCorners = Plan::kCorners, kLanes = sizeof(V) / sizeof(T);
   const T* last = end - Count * kLanes;
   int64_t left = 0;
-  for (int64_t position = 0; position < positions; ++position, sums += sums_row) {
+  for (int64_t position = 0; position < positions; ++position, sums = sums.at(1, 0)) {
     V sum[Count];
 #pragma GCC unroll 4
-    for (int i = 0; i < Count; ++i) sum[i] = load<V>(sums + i * kLanes);
+    for (int i = 0; i < Count; ++i) sum[i] = load<V>(sums.start + i * kLanes);
     const T* factor = factors;
     for (int64_t t = 0; t < taps; ++t, factor += factor_row) {
       const int64_t number = t * kPieceRow + position;
@@ -117,7 +117,7 @@ int64_t add_depthwise_samples(const Plan& plan, int64_t taps, int64_t positions,
       }
     }
 #pragma GCC unroll 4
-    for (int i = 0; i < Count; ++i) store<V>(sums + i * kLanes, sum[i]);
+    for (int i = 0; i < Count; ++i) store<V>(sums.data + i * kLanes, sum[i]);
   }
   return left;
 }
@@ -125,12 +125,15 @@ int64_t add_depthwise_samples(const Plan& plan, int64_t taps, int64_t positions,
 // Adds the samples of all taps, times their weights, to `sums`, (positions, channels).
 template <template <class> class Plan, class T>
 void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile,
-                       PieceScratch<Plan, T>& scratch, T* sums, int64_t sums_row) {
+                       PieceScratch<Plan, T>& scratch, Sums<T> sums) {
   const int64_t run = call.channels / call.offset_groups, row = depthwise_row<T>(call), pixel = call.input_pixel;
   const bool whole = run == call.channels || run % lanes<T>() == 0;  // vectors don't reach into another offset group
   auto& plan = scratch.plan;
   Steps steps(call, sizes, tile, kPieceTaps * sizes.in_group, kPiece, lanes<T>());
-  for (Step step; steps.next(step);)
+  int64_t first_tap = -1;
+  for (Step step; steps.next(step);) {
+    if (first_tap < 0) first_tap = step.tap;
+    if (step.tap > first_tap) sums = sums.started();
     for (int64_t group = 0; group < call.offset_groups; ++group) {
       make_plan(call, tile, step, group, plan);
       // At most four vectors at a time, as the sums stay in registers, and the pixels in the first-level cache.
@@ -139,12 +142,13 @@ void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* pack
         count = left >= four ? four : minimum(left, four / 2);
         find_frames(call, sizes, tile, step, first, scratch.frames);
         const T* factors = packed + step.tap * row + first;
-        T* to = sums + step.begin * sums_row + first;
+        Sums<T> to = sums.at(step.begin, first);
         const auto add_one = [&](int64_t tap, int64_t position) {
           add_exactly(plan, tap * kPieceRow + position, scratch.frames[tap], pixel, factors + tap * row, count,
-                      to + position * sums_row);
+                      to.data + position * to.row);
         };
         if (!whole) {
+          to.copy_start(step.count, count);
           for (int64_t position = 0; position < step.count; ++position)
             for (int64_t tap = 0; tap < step.taps; ++tap) add_one(tap, position);
           continue;
@@ -152,7 +156,7 @@ void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* pack
         with_vectors<T>(count, [&](auto vector, auto vectors) {
           if constexpr (vectors.value > 0) {  // always
             const int64_t left_over = add_depthwise_samples<decltype(vector), vectors.value>(
-                plan, step.taps, step.count, scratch.frames, input_end<T>(call), pixel, factors, row, to, sums_row,
+                plan, step.taps, step.count, scratch.frames, input_end<T>(call), pixel, factors, row, to,
                 scratch.left_over);
             for (int64_t k = 0; k < left_over; ++k)
               add_one(scratch.left_over[k] % step.taps, scratch.left_over[k] / step.taps);
@@ -160,6 +164,7 @@ void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* pack
         });
       }
     }
+  }
 }
 
 // Calls visit(first channel of the part, count, gradients of the output for the part) for the parts of some channels

@@ -63,23 +63,17 @@ inline void with_channels(int64_t channels, F run) {
 // Where a tap samples at some positions of a row.
 template <class T>
 struct PaddedPlan {
-  int32_t start[kTileRow];             // of the first corner, in elements from the frame's first pixel; may be negative
-  alignas(64) T weight[4 * kTileRow];  // of the corners in the order of BilinearPlan, times the mask
+  alignas(
+      64) int32_t start[kTileRow];  // of the top left corner, in elements from the frame's first pixel; may be negative
+  T upper[kTileRow], lower[kTileRow];  // weights of the two rows of corners, times the mask
+  T right[kTileRow];                   // weight of the right column of corners
 };
-
-// Units of `Unit` elements from a and b in turn: the first vector of them, or, if Second, the second one.
-template <int Unit, bool Second, class V, int... Lane>
-inline V interleave(V a, V b, std::integer_sequence<int, Lane...>) {
-  constexpr int L = sizeof...(Lane), first = Second ? L : 0;
-  return LS3D_SHUFFLE(a, b, ((first + Lane) / Unit % 2 * L + (first + Lane) / Unit / 2 * Unit + Lane % Unit)...);
-}
 
 // Fills the plan for the row's positions and those after them up to a whole vector, and to a multiple of four.
 template <class T>
 inline void plan_row(PaddedPlan<T>& plan, const PaddedInput<T>& padded, const RowReader<T>& read) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
-  constexpr auto all = std::make_integer_sequence<int, L>();
   const V one = V{} + T(1), before = V{} - T(kBorder), height = V{} + T(read.height), width = V{} + T(read.width);
   const auto C = int32_t(padded.channels), row = int32_t(padded.row);
   for (int64_t k = 0; k < round_up(read.count, 4); k += L) {
@@ -88,28 +82,11 @@ inline void plan_row(PaddedPlan<T>& plan, const PaddedInput<T>& padded, const Ro
     const V top = round_down<T>(y), left = round_down<T>(x);
     store_integers<T>(plan.start + k, to_integers<T>(top) * row + to_integers<T>(left) * C);
     const V strength = read.mask_at(k);
-    const V below = y - top, right = x - left;
-    const V upper = (one - below) * strength, lower = below * strength;
-    const V corner[4] = {upper * (one - right), upper * right, lower * (one - right), lower * right};
-    const auto write = [&](int64_t at, V a, V b) {
-      store<V>(plan.weight + 4 * k + at, interleave<2, false>(a, b, all));
-      store<V>(plan.weight + 4 * k + at + L, interleave<2, true>(a, b, all));
-    };
-    write(0, interleave<1, false>(corner[0], corner[1], all), interleave<1, false>(corner[2], corner[3], all));
-    write(2 * L, interleave<1, true>(corner[0], corner[1], all), interleave<1, true>(corner[2], corner[3], all));
+    const V below = y - top;
+    store<V>(plan.upper + k, (one - below) * strength);
+    store<V>(plan.lower + k, below * strength);
+    store<V>(plan.right + k, x - left);
   }
-}
-
-// Four weights, repeated up to the end of a vector.
-template <class T, int... Lane>
-inline auto load_weights(const T* weight, std::integer_sequence<int, Lane...>) {
-  const Four<T> four = load<Four<T>>(weight);
-  auto repeated = LS3D_SHUFFLE(four, four, (Lane % 4)...);
-#ifdef __x86_64__
-  // Spread from a register, by shuffles: GCC would load each weight from memory, and loads are what takes the time.
-  if constexpr (sizeof(repeated) <= kVectorBytes) asm("" : "+x"(repeated));
-#endif
-  return repeated;
 }
 
 // Writes the samples of a row's positions, (positions, C), and those of up to three more. `frame` is the first pixel
@@ -117,35 +94,56 @@ inline auto load_weights(const T* weight, std::integer_sequence<int, Lane...>) {
 template <int C, class T>
 inline void sample_row(const PaddedPlan<T>& plan, int64_t positions, const T* frame, int64_t row, T* columns) {
   const auto corner = [&](int64_t position) { return frame + plan.start[position]; };
-  const auto weight = [&](int64_t position) { return plan.weight + 4 * position; };
-  if constexpr (C >= 4) {
+  if constexpr (C > 4) {
     using V = typename VectorOf<T, int(sizeof(T)) * C>::type;
-    constexpr auto all = std::make_integer_sequence<int, C>();
     for (int64_t k = 0; k < positions; ++k) {
       const T *top = corner(k), *bottom = top + row;
-      const V w = load_weights(weight(k), all);
-      store<V>(columns + k * C, load<V>(top) * spread<4, 0>(w, all) + load<V>(top + C) * spread<4, 1>(w, all) +
-                                    load<V>(bottom) * spread<4, 2>(w, all) +
-                                    load<V>(bottom + C) * spread<4, 3>(w, all));
+      const V left = plan.upper[k] * load<V>(top) + plan.lower[k] * load<V>(bottom);
+      const V right = plan.upper[k] * load<V>(top + C) + plan.lower[k] * load<V>(bottom + C);
+      store<V>(columns + k * C, (T(1) - plan.right[k]) * left + plan.right[k] * right);
+    }
+  } else if constexpr (C == 4) {
+    using V = typename VectorOf<T, int(sizeof(T)) * 2 * C>::type;
+    for (int64_t k = 0; k < positions; k += 2) {
+      const auto blend = [&](int64_t k) {
+        const T* top = corner(k);
+        return plan.upper[k] * load<V>(top) + plan.lower[k] * load<V>(top + row);
+      };
+      const V a = blend(k), b = blend(k + 1);
+      const V left = LS3D_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11),
+              right = LS3D_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+      const T q = plan.right[k], r = plan.right[k + 1];
+      const V w = {q, q, q, q, r, r, r, r};
+      store<V>(columns + k * C, (T(1) - w) * left + w * right);
     }
   } else if constexpr (C == 2) {
     for (int64_t k = 0; k < positions; k += 2) {
-      const auto blend = [&](int64_t position) {
-        const Four<T> four = load<Four<T>>(weight(position));
-        return load<Four<T>>(corner(position)) * LS3D_SHUFFLE(four, four, 0, 0, 1, 1) +
-               load<Four<T>>(corner(position) + row) * LS3D_SHUFFLE(four, four, 2, 2, 3, 3);
+      const auto blend = [&](int64_t k) {
+        const T* top = corner(k);
+        return plan.upper[k] * load<Four<T>>(top) + plan.lower[k] * load<Four<T>>(top + row);
       };
       const Four<T> a = blend(k), b = blend(k + 1);
-      store(columns + 2 * k, LS3D_SHUFFLE(a, b, 0, 1, 4, 5) + LS3D_SHUFFLE(a, b, 2, 3, 6, 7));
+      const Four<T> left = LS3D_SHUFFLE(a, b, 0, 1, 4, 5), right = LS3D_SHUFFLE(a, b, 2, 3, 6, 7);
+      const T q = plan.right[k], r = plan.right[k + 1];
+      const Four<T> w = {q, q, r, r};
+      store(columns + 2 * k, (T(1) - w) * left + w * right);
     }
   } else {
     for (int64_t k = 0; k < positions; k += 4) {
-      Four<T> products[4];
-      for (int i = 0; i < 4; ++i) {
-        const T *top = corner(k + i), *bottom = top + row;
-        products[i] = Four<T>{top[0], top[1], bottom[0], bottom[1]} * load<Four<T>>(weight(k + i));
-      }
-      store(columns + k, sums_of<T>(products[0], products[1], products[2], products[3]));
+      using Two = typename VectorOf<T, 2 * int(sizeof(T))>::type;
+      const auto pair = [&](int64_t p, int64_t d) { return load<Two>(corner(p) + d); };
+      const auto blend = [&](int64_t d, auto& left, auto& right) {
+        const Two p = pair(k, d), q = pair(k + 1, d), r = pair(k + 2, d), s = pair(k + 3, d);
+        const Four<T> a = LS3D_SHUFFLE(p, q, 0, 1, 2, 3), b = LS3D_SHUFFLE(r, s, 0, 1, 2, 3);
+        left = LS3D_SHUFFLE(a, b, 0, 2, 4, 6);
+        right = LS3D_SHUFFLE(a, b, 1, 3, 5, 7);
+      };
+      Four<T> tl, tr, bl, br;
+      blend(0, tl, tr);
+      blend(row, bl, br);
+      const Four<T> u = load<Four<T>>(plan.upper + k), l = load<Four<T>>(plan.lower + k),
+                    w = load<Four<T>>(plan.right + k);
+      store(columns + k, (T(1) - w) * (u * tl + l * bl) + w * (u * tr + l * br));
     }
   }
 }
@@ -153,7 +151,7 @@ inline void sample_row(const PaddedPlan<T>& plan, int64_t positions, const T* fr
 // Adds the products of samples and weights for a tile to `sums`, (positions, out_channels).
 template <int C, class T>
 void forward_few_channels(const KernelCall& call, const Sizes& sizes, const PaddedInput<T>& padded, const T* packed,
-                          const Tile& tile, PaddedPlan<T>& plan, T* columns, T* sums, int64_t sums_row) {
+                          const Tile& tile, PaddedPlan<T>& plan, T* columns, Sums<T> sums) {
   constexpr int W = panel_width<T>();
   const Range taps = taps_in_clip(call, tile.frame);
   const int64_t last = taps.last * sizes.spatial_taps;
@@ -172,8 +170,9 @@ void forward_few_channels(const KernelCall& call, const Sizes& sizes, const Padd
       }
     });
     const T* weights = packed + begin * call.channels * W;
-    gemm<T, true, C, 1, true>(columns, weights, sizes.depth * W, W, sums, sums_row, tile.size(), call.out_channels,
-                              (end - begin) * call.channels, call.channels, C * kTileRow - call.channels);
+    gemm<T, C, 1, true>(columns, weights, sizes.depth * W, W, sums, tile.size(), call.out_channels,
+                        (end - begin) * call.channels, call.channels, C * kTileRow - call.channels);
+    sums = sums.started();
   }
 }
 

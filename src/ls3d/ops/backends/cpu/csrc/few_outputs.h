@@ -34,8 +34,8 @@ void pack_few_outputs(const KernelCall& call, const Sizes& sizes, const std::vec
 
 // Adds the products of M rows of columns, (M, kRow), and O rows of weights, `weight_row` elements apart, to `sums`.
 template <class T, int M, int O>
-inline void add_dot_products(const T* columns, const T* weights, int64_t weight_row, int64_t depth, T* sums,
-                             int64_t sums_row) {
+inline void add_dot_products(const T* columns, const T* weights, int64_t weight_row, int64_t depth,
+                             const Sums<T>& sums) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
   V sum[M][kFewOutputs] = {};
@@ -58,22 +58,21 @@ inline void add_dot_products(const T* columns, const T* weights, int64_t weight_
     for (int o = 0; o < O; ++o) {
       T total = totals[o];
       for (int64_t rest = k; rest < depth; ++rest) total += columns[i * kRow + rest] * weights[o * weight_row + rest];
-      sums[i * sums_row + o] += total;
+      sums.data[i * sums.row + o] += total;
     }
   }
 }
 
 // As gemm, for weights of pack_few_outputs: adds the products of `rows` rows of `depth` columns to `sums`.
 template <class T, int O = 1>
-void multiply_few_outputs(const T* columns, const T* weights, int64_t weight_row, int64_t depth, int64_t rows, T* sums,
-                          int64_t sums_row, int64_t outputs) {
+void multiply_few_outputs(const T* columns, const T* weights, int64_t weight_row, int64_t depth, int64_t rows,
+                          Sums<T> sums, int64_t outputs) {
   if constexpr (O < kFewOutputs)
-    if (outputs > O)
-      return multiply_few_outputs<T, O + 1>(columns, weights, weight_row, depth, rows, sums, sums_row, outputs);
-  for (; rows >= 4; rows -= 4, columns += 4 * kRow, sums += 4 * sums_row)
-    add_dot_products<T, 4, O>(columns, weights, weight_row, depth, sums, sums_row);
-  for (; rows > 0; --rows, columns += kRow, sums += sums_row)
-    add_dot_products<T, 1, O>(columns, weights, weight_row, depth, sums, sums_row);
+    if (outputs > O) return multiply_few_outputs<T, O + 1>(columns, weights, weight_row, depth, rows, sums, outputs);
+  for (; rows >= 4; rows -= 4, columns += 4 * kRow, sums = sums.at(4, 0))
+    add_dot_products<T, 4, O>(columns, weights, weight_row, depth, sums);
+  for (; rows > 0; --rows, columns += kRow, sums = sums.at(1, 0))
+    add_dot_products<T, 1, O>(columns, weights, weight_row, depth, sums);
 }
 
 }  // namespace

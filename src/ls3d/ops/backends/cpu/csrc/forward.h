@@ -36,7 +36,7 @@ struct ForwardScratch {
 // channels, to `sums`, (positions, all groups, out_padded). `packed` are the weights of all groups.
 template <template <class> class Plan, class T>
 void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed, const Tile& tile, int64_t first,
-                    int64_t groups, ForwardScratch<Plan, T>& scratch, T* sums, int64_t sums_row) {
+                    int64_t groups, ForwardScratch<Plan, T>& scratch, Sums<T> sums) {
   const int64_t begin = first * sizes.in_group, channels = groups * sizes.in_group, end = begin + channels;
   const int64_t offset_channels = call.channels / call.offset_groups;
   const int64_t packed_group = round_up(sizes.out_group, panel_width<T>()) * sizes.depth;
@@ -45,16 +45,16 @@ void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed,
   const bool small = has_small_groups<T>(call, sizes);
   auto multiply = [&] {
     if (small)
-      multiply_small_groups<true>(call, sizes, scratch.columns, filled, channels,
-                                  packed + start * sizes.in_group * call.channels + begin, sums + begin, sums_row,
-                                  tile.size());
+      multiply_small_groups<T>(call, sizes, scratch.columns, filled, channels,
+                               packed + start * sizes.in_group * call.channels + begin, sums.at(0, begin), tile.size());
     for (int64_t group = 0; filled && !small && group < groups; ++group)
-      gemm<T, true, kRow, 1, true>(scratch.columns + group * sizes.in_group,
-                                   packed + (first + group) * packed_group + start * sizes.in_group * panel_width<T>(),
-                                   sizes.depth * panel_width<T>(), panel_width<T>(),
-                                   sums + (first + group) * sizes.out_padded, sums_row, tile.size(), sizes.out_group,
-                                   filled * sizes.in_group, sizes.in_group, channels - sizes.in_group);
+      gemm<T, kRow, 1, true>(scratch.columns + group * sizes.in_group,
+                             packed + (first + group) * packed_group + start * sizes.in_group * panel_width<T>(),
+                             sizes.depth * panel_width<T>(), panel_width<T>(),
+                             sums.at(0, (first + group) * sizes.out_padded), tile.size(), sizes.out_group,
+                             filled * sizes.in_group, sizes.in_group, channels - sizes.in_group);
     filled = 0;
+    sums = sums.started();
   };
   for (int64_t tap = 0; tap < sizes.taps; ++tap) {
     const int64_t a = tap / sizes.spatial_taps;
@@ -115,39 +115,37 @@ void write_output(const KernelCall& call, const Sizes& sizes, const Tile& tile, 
 // groups are neither bundled nor have an odd number of channels. `padded` is the input if call.few_channels, else null.
 template <class E, template <class> class Plan, class T>
 void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, const E* packed,
-                  const PaddedInput<T>* padded, const Tile& tile, ForwardScratch<Plan, T>& scratch, T* sums) {
-  const T* bias = static_cast<const T*>(call.bias);
+                  const PaddedInput<T>* padded, const Tile& tile, ForwardScratch<Plan, T>& scratch, const T* start,
+                  T* buffer) {
   const int64_t width = call.groups * sizes.out_padded;
-  int64_t sums_row = width + kPad;
+  Sums<T> sums = {buffer, width + kPad, start, 0};
   const bool in_place = output_is_matrix<T>(call, sizes);
   if (in_place) {
-    sums_row = call.output.stride[4];
-    sums = element<T>(call.output, tile.sample, 0, tile.frame, 0, 0) + tile.begin * sums_row;
+    sums.row = call.output.stride[4];
+    sums.data = element<T>(call.output, tile.sample, 0, tile.frame, 0, 0) + tile.begin * sums.row;
   }
-  std::memset(sums, 0, width * sizeof(T));
-  for (int64_t o = 0; bias && o < call.out_channels; ++o)
-    sums[o / sizes.out_group * sizes.out_padded + o % sizes.out_group] = bias[o];
-  for (int64_t k = 1; k < tile.size(); ++k) std::memcpy(sums + k * sums_row, sums, width * sizeof(T));
+  const Range taps = taps_in_clip(call, tile.frame);
+  const bool empty = taps.first == taps.last || sizes.in_group == 0;
+  if (empty) sums.copy_start(tile.size(), width);
   if constexpr (std::is_same_v<E, T>) {
     if (padded)
       with_channels(padded->channels, [&](auto channels) {
         forward_few_channels<channels.value>(call, sizes, *padded, packed, tile, scratch.padded_plan, scratch.columns,
-                                             sums, sums_row);
+                                             sums);
       });
-    if (depthwise) forward_depthwise(call, sizes, packed, tile, scratch.pieces, sums, sums_row);
+    if (depthwise) forward_depthwise(call, sizes, packed, tile, scratch.pieces, sums);
     for (int64_t group = 0; !depthwise && sizes.bundle > 1 && group < call.groups; group += sizes.bundle)
-      forward_bundle(call, sizes, packed, tile, group, minimum(sizes.bundle, call.groups - group), scratch, sums,
-                     sums_row);
+      forward_bundle(call, sizes, packed, tile, group, minimum(sizes.bundle, call.groups - group), scratch, sums);
   }
   const int64_t packed_group = packed_size<T, E>(call, sizes);
   for (int64_t group = 0; !padded && !depthwise && sizes.bundle == 1 && group < call.groups; ++group)
     forward_group(call, sizes, packed + group * packed_group, tile, group, scratch.pieces, scratch.columns,
-                  sums + group * sizes.out_padded, sums_row);
+                  sums.at(0, group * sizes.out_padded));
   if (in_place) return;
   if (std::is_same_v<T, float> && call.bfloat16_output)
-    write_output<Bfloat16>(call, sizes, tile, sums, sums_row);
+    write_output<Bfloat16>(call, sizes, tile, sums.data, sums.row);
   else
-    write_output<T>(call, sizes, tile, sums, sums_row);
+    write_output<T>(call, sizes, tile, sums.data, sums.row);
 }
 
 // Packs the weights, whose elements are S.
@@ -176,9 +174,15 @@ int32_t forward_with(const KernelCall& call, Sizes sizes, bool depthwise) {
                                                                : call.groups * packed_size<T, E>(call, sizes));
   auto scratch = allocate<ForwardScratch<Plan, T>>(call.threads);
   auto sums = allocate<T>(call.threads * sums_size);
+  auto start = allocate<T>(call.groups * sizes.out_padded);
   std::optional<PaddedInput<T>> padded;
   if (call.few_channels) padded.emplace(call);
-  if (!packed || !scratch || !sums || (padded && !padded->data)) return kNoMemory;
+  if (!packed || !scratch || !sums || !start || (padded && !padded->data)) return kNoMemory;
+  for (int64_t o = 0; o < call.groups * sizes.out_padded; ++o) {
+    const int64_t group = o / sizes.out_padded, place = o % sizes.out_padded;
+    start[o] =
+        call.bias && place < sizes.out_group ? static_cast<const T*>(call.bias)[group * sizes.out_group + place] : T(0);
+  }
   const int64_t work = call.batch * call.out_size[0] * sizes.tiles;
   const std::vector<int64_t> distances = tap_distances(call.weight, call);
 #pragma omp parallel num_threads(call.threads)
@@ -194,7 +198,7 @@ int32_t forward_with(const KernelCall& call, Sizes sizes, bool depthwise) {
       const int64_t frame = item / sizes.tiles;
       const Tile tile = sizes.tile(frame / call.out_size[0], frame % call.out_size[0], item % sizes.tiles);
       forward_tile(call, sizes, depthwise, packed.get(), padded ? &*padded : nullptr, tile, scratch[thread],
-                   &sums[thread * sums_size]);
+                   start.get(), &sums[thread * sums_size]);
     }
   }
   return kDone;

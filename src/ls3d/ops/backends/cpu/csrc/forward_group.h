@@ -27,20 +27,22 @@ auto samples_of(const KernelCall& call, const Sizes& sizes, const Tile& tile, in
 // weights: elements, or pairs if the number of channels is even. There are kTile * kRow `columns`.
 template <class E, template <class> class Plan, class T>
 void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, const Tile& tile, int64_t group,
-                   PieceScratch<Plan, T>& scratch, T* columns, T* sums, int64_t sums_row) {
+                   PieceScratch<Plan, T>& scratch, T* columns, const Sums<T>& sums) {
   constexpr int W = panel_width<T>(), values = std::is_same_v<E, T> ? 1 : 2;  // in an element of E
   using C = std::conditional_t<values == 1, T, Bfloat16>;
   C* const pieces[2] = {reinterpret_cast<C*>(columns), reinterpret_cast<C*>(columns + kPiece * kRow)};
+  int64_t first_tap = 0;
   const bool few = values == 1 && has_few_outputs<T>(call, sizes);
   const auto multiply = [&](const Step& step, const C* piece, auto&& between) {
     const int64_t start = step.tap * sizes.in_group + step.first;
-    T* to = sums + step.begin * sums_row;
+    Sums<T> to = sums.at(step.begin, 0);
+    if (step.tap > first_tap || step.first > 0) to = to.started();
     if (!few)
-      gemm<T, true, kRow, 1>(reinterpret_cast<const E*>(piece), packed + start / values * W, sizes.depth / values * W,
-                             W, to, sums_row, step.count, sizes.out_group, step.columns() / values, 0, 0, between);
+      gemm<T, kRow, 1>(reinterpret_cast<const E*>(piece), packed + start / values * W, sizes.depth / values * W, W, to,
+                       step.count, sizes.out_group, step.columns() / values, 0, 0, between);
     else if constexpr (values == 1)
-      multiply_few_outputs<T>(piece, packed + start, sizes.depth, step.columns(), step.count, to, sums_row,
-                              sizes.out_group);
+      multiply_few_outputs<T>(piece, packed + start, sizes.depth, step.columns(), step.count,
+                              to.copy_start(step.count, sizes.out_group), sizes.out_group);
   };
   const int64_t channel = group * sizes.in_group, offset_channels = call.channels / call.offset_groups;
   // Whether all channels are of one offset group. Else the next tap is sampled after all offset groups: a sample may
@@ -49,6 +51,7 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, 
   Steps steps(call, sizes, tile, values * kDepth, one_run ? kPiece : kTile, lanes<T>());
   Step step, next;
   if (!steps.next(step)) return;
+  first_tap = step.tap;
   bool done = false;
   with_vectors<T>(step.last, [&](auto vector, auto count) {
     using V = decltype(vector);

@@ -9,8 +9,8 @@ namespace {
 // One register tile of C: M rows of N vectors. A's element (i, k) is a[i * Row + k * Step]; row k of B starts at
 // b + k * ldb, row i of C at c + i * ldc. With `Jump` A's elements have gaps: after each `run` of them there are `jump`
 // others, which are passed over. `between` is called after every kBetween steps, see gemm.
-template <class T, bool Add, int M, int N, int Row, int Step, bool Jump, class F>
-inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t depth, int64_t run,
+template <class T, int M, int N, int Row, int Step, bool Jump, class F>
+inline void micro_kernel(const T* a, const T* b, int64_t ldb, const Sums<T>& c, int64_t depth, int64_t run,
                          int64_t jump, F& between) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
@@ -18,7 +18,7 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
 #pragma GCC unroll 32
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
-    for (int j = 0; j < N; ++j) sum[i][j] = Add ? load<V>(c + i * ldc + j * L) : V{};
+    for (int j = 0; j < N; ++j) sum[i][j] = c.start ? load<V>(c.start + i * c.start_row + j * L) : V{};
   int64_t k = 0, left = run;
   const auto step = [&]() __attribute__((always_inline)) {
     V row[N];
@@ -45,22 +45,22 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
 #pragma GCC unroll 32
   for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
-    for (int j = 0; j < N; ++j) store<V>(c + i * ldc + j * L, sum[i][j]);
+    for (int j = 0; j < N; ++j) store<V>(c.data + i * c.row + j * L, sum[i][j]);
 }
 
 // A column of register tiles. The rows that remain after tiles of M rows go to tiles of M / 2 rows, and so on.
-template <class T, bool Add, int M, int N, int Row, int Step, bool Jump, class E, class F>
-inline void column(const E* a, const E* b, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t depth, int64_t run,
+template <class T, int M, int N, int Row, int Step, bool Jump, class E, class F>
+inline void column(const E* a, const E* b, int64_t ldb, Sums<T> c, int64_t rows, int64_t depth, int64_t run,
                    int64_t jump, F& between) {
-  for (; rows >= M; rows -= M, a += M * Row, c += M * ldc) {
+  for (; rows >= M; rows -= M, a += M * Row, c = c.at(M, 0)) {
     if constexpr (std::is_same_v<E, T>)
-      micro_kernel<T, Add, M, N, Row, Step, Jump>(a, b, ldb, c, ldc, depth, run, jump, between);
+      micro_kernel<T, M, N, Row, Step, Jump>(a, b, ldb, c, depth, run, jump, between);
     else
-      micro_kernel_of_pairs<M, N, Row>(a, b, ldb, c, ldc, depth, between);
+      micro_kernel_of_pairs<M, N, Row>(a, b, ldb, c, depth, between);
   }
   Nothing nothing;
   if constexpr (M > 1)
-    if (rows > 0) column<T, Add, M / 2, N, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump, nothing);
+    if (rows > 0) column<T, M / 2, N, Row, Step, Jump>(a, b, ldb, c, rows, depth, run, jump, nothing);
 }
 
 constexpr int kPanel = 2;  // vectors in a full panel of B: the width of a register tile, see kRows
@@ -76,15 +76,15 @@ constexpr int panel_width() {
 //
 // `between` is called calls_between times: while the processor multiplies, it has time for loads and for other
 // instructions. What `between` does must be inlined, and leave most vector registers alone.
-template <class T, bool Add, int Row, int Step, bool Jump = false, class E = T, class F = Nothing>
-void gemm(const E* a, const E* b, int64_t panel, int64_t ldb, T* c, int64_t ldc, int64_t rows, int64_t width,
-          int64_t depth, int64_t run = 0, int64_t jump = 0, F&& between = F()) {
+template <class T, int Row, int Step, bool Jump = false, class E = T, class F = Nothing>
+void gemm(const E* a, const E* b, int64_t panel, int64_t ldb, Sums<T> c, int64_t rows, int64_t width, int64_t depth,
+          int64_t run = 0, int64_t jump = 0, F&& between = F()) {
   constexpr int W = panel_width<T>();
-  for (int64_t j = 0; j < width; j += W, b += panel, c += W) {
+  for (int64_t j = 0; j < width; j += W, b += panel, c = c.at(0, W)) {
     if (width - j > lanes<T>())
-      column<T, Add, kRows, 2, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump, between);
+      column<T, kRows, 2, Row, Step, Jump>(a, b, ldb, c, rows, depth, run, jump, between);
     else
-      column<T, Add, 2 * kRows, 1, Row, Step, Jump>(a, b, ldb, c, ldc, rows, depth, run, jump, between);
+      column<T, 2 * kRows, 1, Row, Step, Jump>(a, b, ldb, c, rows, depth, run, jump, between);
   }
 }
 

@@ -56,14 +56,14 @@ void pack_small_groups(const KernelCall& call, const Sizes& sizes, const std::ve
 
 // M rows of one vector of C = A B, or C += A B with Add: the sum over some taps. Row i of A starts at a + i * kRow,
 // that of the next tap `a_step` elements later; the rows of B are `b_step` elements apart.
-template <class T, bool Add, int M, int Size, int... K>
-inline void small_groups_kernel(const T* a, int64_t a_step, const T* b, int64_t b_step, T* c, int64_t ldc, int64_t taps,
+template <class T, int M, int Size, int... K>
+inline void small_groups_kernel(const T* a, int64_t a_step, const T* b, int64_t b_step, const Sums<T>& c, int64_t taps,
                                 std::integer_sequence<int, K...>) {
   using V = Vector<T>;
   constexpr auto all = std::make_integer_sequence<int, lanes<T>()>();
   V sum[M];
 #pragma GCC unroll 32
-  for (int i = 0; i < M; ++i) sum[i] = Add ? load<V>(c + i * ldc) : V{};
+  for (int i = 0; i < M; ++i) sum[i] = c.start ? load<V>(c.start + i * c.start_row) : V{};
   for (int64_t tap = 0; tap < taps; ++tap, a += a_step, b += Size * b_step) {
     const V weight[Size] = {load<V>(b + K * b_step)...};
 #pragma GCC unroll 32
@@ -73,29 +73,29 @@ inline void small_groups_kernel(const T* a, int64_t a_step, const T* b, int64_t 
     }
   }
 #pragma GCC unroll 32
-  for (int i = 0; i < M; ++i) store<V>(c + i * ldc, sum[i]);
+  for (int i = 0; i < M; ++i) store<V>(c.data + i * c.row, sum[i]);
 }
 
 // All rows of one vector.
-template <class T, bool Add, int M, int Size>
-inline void small_groups_column(const T* a, int64_t a_step, const T* b, int64_t b_step, T* c, int64_t ldc, int64_t rows,
+template <class T, int M, int Size>
+inline void small_groups_column(const T* a, int64_t a_step, const T* b, int64_t b_step, Sums<T> c, int64_t rows,
                                 int64_t taps) {
-  for (; rows >= M; rows -= M, a += M * kRow, c += M * ldc)
-    small_groups_kernel<T, Add, M, Size>(a, a_step, b, b_step, c, ldc, taps, std::make_integer_sequence<int, Size>());
+  for (; rows >= M; rows -= M, a += M * kRow, c = c.at(M, 0))
+    small_groups_kernel<T, M, Size>(a, a_step, b, b_step, c, taps, std::make_integer_sequence<int, Size>());
   if constexpr (M > 1)
-    if (rows > 0) small_groups_column<T, Add, M / 2, Size>(a, a_step, b, b_step, c, ldc, rows, taps);
+    if (rows > 0) small_groups_column<T, M / 2, Size>(a, a_step, b, b_step, c, rows, taps);
 }
 
 // `results`, (positions, channels) with row stride `stride`, of the groups that have these channels, from `values`,
 // (positions, taps, channels) with row stride kRow, and packed weights: those of the first tap and channel start at
 // `packed`. With Add they are added to.
-template <bool Add, class T>
+template <class T>
 void multiply_small_groups(const KernelCall& call, const Sizes& sizes, const T* values, int64_t taps, int64_t channels,
-                           const T* packed, T* results, int64_t stride, int64_t positions) {
+                           const T* packed, const Sums<T>& results, int64_t positions) {
   with_group_size<T>(sizes.in_group, [&](auto size) {
     for (int64_t c = 0; c < channels; c += lanes<T>())
-      small_groups_column<T, Add, kRows, size.value>(values + c, channels, packed + c, call.channels, results + c,
-                                                     stride, positions, taps);
+      small_groups_column<T, kRows, size.value>(values + c, channels, packed + c, call.channels, results.at(0, c),
+                                                positions, taps);
   });
 }
 
