@@ -148,6 +148,7 @@ void columns_gradient(const Sizes& sizes, int64_t width, int64_t positions, cons
 
 template <template <class> class Plan, class T>
 struct BackwardScratch {
+  Grid<T> grid;  // of the tile
   Plan<T> plan;
   alignas(64) T dots[kTile * 4];        // see dot_products
   alignas(64) T columns[kTile * kRow];  // samples, or their gradient
@@ -242,6 +243,7 @@ struct BackwardPass {
   void run_tile(const Task& task, int64_t a, const Tile& tile, int64_t thread) {
     BackwardScratch<Plan, T>& scratch = space.scratch[thread];
     T* outputs = space.outputs_of(thread);
+    scratch.grid.set(call, tile);
     int64_t group = -1;
     for (const Block& block : blocks[task.slice * call.kernel[0] + a]) {
       if (block.first_group != group) {
@@ -274,7 +276,7 @@ struct BackwardPass {
 
   // Passes the gradient of one tap's columns on, and replaces it by the samples if the weight's gradient needs them.
   void backpropagate(const Block& block, const TapColumns& tap, const Tile& tile, BackwardScratch<Plan, T>& scratch) {
-    make_sampling_plan<true>(call, tile, tap.tap, tap.offset_group, scratch.plan);
+    make_sampling_plan<true>(call, tile, scratch.grid, tap.tap, tap.offset_group, scratch.plan);
     const bool need_dots = call.grad_offset.data || call.grad_mask.data;
     const int64_t frame =
         tile.sample * call.grad_input_sample + frame_read_by(call, tile.frame, block.a) * call.grad_input_frame;
@@ -348,9 +350,10 @@ void run_weight_block(const KernelCall& call, const Sizes& sizes, const Block& b
     const Tile tile = sizes.tile(frame / call.out_size[0], frame % call.out_size[0], item % sizes.tiles);
     if (!reads_clip(call, tile.frame, block.a)) continue;
     const T* features = frame_data<T>(call, tile, block.a);
+    scratch.grid.set(call, tile);
     pack_outputs(call, tile, block.first_group * sizes.out_group, sizes.out_group, outputs);
     for (const TapColumns& tap : block.taps) {
-      make_sampling_plan<true>(call, tile, tap.tap, tap.offset_group, scratch.plan);
+      make_sampling_plan<true>(call, tile, scratch.grid, tap.tap, tap.offset_group, scratch.plan);
       sample(scratch.plan, tile.size(), features + tap.channel, input_end<T>(call), call.input_pixel, tap.count,
              scratch.columns + tap.column, kRow);
     }

@@ -47,10 +47,10 @@ inline void cubic_weights(T part, T weight[kCubic], T slope[kCubic]) {
 
 // As the function of the same name for bilinear samples.
 template <bool Gradients, class T, int64_t Row>
-inline void plan_row(BicubicRows<T, Row>& plan, int64_t first, const RowReader<T>& read) {
+inline void fill_plan(BicubicRows<T, Row>& plan, int64_t first, const TapReader<T>& read) {
   const int32_t height = read.height, width = read.width;
   for (int64_t k = 0; k < read.count; ++k) {
-    T y = read.y + read.dy[k * read.offset_step], x = read.x + T(k) * read.step + read.dx[k * read.offset_step];
+    T y = read.one_y_at(k), x = read.one_x_at(k);
     const bool inside = (y > T(-2)) & (y < T(height) + T(1)) & (x > T(-2)) & (x < T(width) + T(1));
     y = inside ? y : T(0);
     x = inside ? x : T(0);
@@ -72,7 +72,7 @@ inline void plan_row(BicubicRows<T, Row>& plan, int64_t first, const RowReader<T
       plan.column_slope[i][position] = column_inside ? column_slope[i] : T(0);
     }
     if (!inside) plan.row_start[0][position] = kOutside;
-    plan.mask[position] = read.mask[k * read.mask_step];
+    plan.mask[position] = read.one_mask_at(k);
   }
 }
 

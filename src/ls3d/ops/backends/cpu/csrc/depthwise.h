@@ -130,12 +130,9 @@ void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* pack
   const bool whole = run == call.channels || run % lanes<T>() == 0;  // vectors don't reach into another offset group
   auto& plan = scratch.plan;
   Steps steps(call, sizes, tile, kPieceTaps * sizes.in_group, kPiece, lanes<T>());
-  int64_t first_tap = -1;
-  for (Step step; steps.next(step);) {
-    if (first_tap < 0) first_tap = step.tap;
-    if (step.tap > first_tap) sums = sums.started();
+  for (Step step; steps.next(step);)
     for (int64_t group = 0; group < call.offset_groups; ++group) {
-      make_plan(call, tile, step, group, plan);
+      make_plan(call, tile, scratch.grid, step, group, plan);
       // At most four vectors at a time, as the sums stay in registers, and the pixels in the first-level cache.
       for (int64_t first = group * run, last = first + run, count; first < last; first += count) {
         const int64_t left = last - first, four = 4 * lanes<T>();
@@ -143,6 +140,7 @@ void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* pack
         find_frames(call, sizes, tile, step, first, scratch.frames);
         const T* factors = packed + step.tap * row + first;
         Sums<T> to = sums.at(step.begin, first);
+        if (!step.starts) to = to.started();
         const auto add_one = [&](int64_t tap, int64_t position) {
           add_exactly(plan, tap * kPieceRow + position, scratch.frames[tap], pixel, factors + tap * row, count,
                       to.data + position * to.row);
@@ -164,7 +162,6 @@ void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* pack
         });
       }
     }
-  }
 }
 
 // Calls visit(first channel of the part, count, gradients of the output for the part) for the parts of some channels

@@ -60,18 +60,17 @@ inline void with_channels(int64_t channels, F run) {
   if (channels == kMostFewChannels) run(std::integral_constant<int, kMostFewChannels>());
 }
 
-// Where a tap samples at some positions of a row.
+// Where a tap samples at some positions.
 template <class T>
 struct PaddedPlan {
-  alignas(
-      64) int32_t start[kTileRow];  // of the top left corner, in elements from the frame's first pixel; may be negative
+  int32_t start[kTileRow];             // of the first corner, in elements from the frame's first pixel; may be negative
   T upper[kTileRow], lower[kTileRow];  // weights of the two rows of corners, times the mask
   T right[kTileRow];                   // weight of the right column of corners
 };
 
-// Fills the plan for the row's positions and those after them up to a whole vector, and to a multiple of four.
+// Fills the plan for the positions of a tap and for those after them up to a whole vector, and to a multiple of four.
 template <class T>
-inline void plan_row(PaddedPlan<T>& plan, const PaddedInput<T>& padded, const RowReader<T>& read) {
+inline void fill_plan(PaddedPlan<T>& plan, const PaddedInput<T>& padded, const TapReader<T>& read) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
   const V one = V{} + T(1), before = V{} - T(kBorder), height = V{} + T(read.height), width = V{} + T(read.width);
@@ -89,10 +88,10 @@ inline void plan_row(PaddedPlan<T>& plan, const PaddedInput<T>& padded, const Ro
   }
 }
 
-// Writes the samples of a row's positions, (positions, C), and those of up to three more. `frame` is the first pixel
+// Writes the samples of a tap, (positions, C), and those of up to three more positions. `frame` is the first pixel
 // inside the border; rows are `row` elements apart.
 template <int C, class T>
-inline void sample_row(const PaddedPlan<T>& plan, int64_t positions, const T* frame, int64_t row, T* columns) {
+inline void sample_positions(const PaddedPlan<T>& plan, int64_t positions, const T* frame, int64_t row, T* columns) {
   const auto corner = [&](int64_t position) { return frame + plan.start[position]; };
   if constexpr (C > 4) {
     using V = typename VectorOf<T, int(sizeof(T)) * C>::type;
@@ -110,8 +109,8 @@ inline void sample_row(const PaddedPlan<T>& plan, int64_t positions, const T* fr
         return plan.upper[k] * load<V>(top) + plan.lower[k] * load<V>(top + row);
       };
       const V a = blend(k), b = blend(k + 1);
-      const V left = LS3D_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11),
-              right = LS3D_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+      const V left = LS3D_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
+      const V right = LS3D_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
       const T q = plan.right[k], r = plan.right[k + 1];
       const V w = {q, q, q, q, r, r, r, r};
       store<V>(columns + k * C, (T(1) - w) * left + w * right);
@@ -129,21 +128,23 @@ inline void sample_row(const PaddedPlan<T>& plan, int64_t positions, const T* fr
       store(columns + 2 * k, (T(1) - w) * left + w * right);
     }
   } else {
+    using Two = typename VectorOf<T, 2 * int(sizeof(T))>::type;
     for (int64_t k = 0; k < positions; k += 4) {
-      using Two = typename VectorOf<T, 2 * int(sizeof(T))>::type;
-      const auto pair = [&](int64_t p, int64_t d) { return load<Two>(corner(p) + d); };
-      const auto blend = [&](int64_t d, auto& left, auto& right) {
-        const Two p = pair(k, d), q = pair(k + 1, d), r = pair(k + 2, d), s = pair(k + 3, d);
-        const Four<T> a = LS3D_SHUFFLE(p, q, 0, 1, 2, 3), b = LS3D_SHUFFLE(r, s, 0, 1, 2, 3);
+      // The left and the right corners of four positions, in the row of corners `distance` after the first one.
+      const auto corners = [&](int64_t distance, Four<T>& left, Four<T>& right) {
+        const auto pair = [&](int64_t position) { return load<Two>(corner(position) + distance); };
+        const Four<T> a = LS3D_SHUFFLE(pair(k), pair(k + 1), 0, 1, 2, 3);
+        const Four<T> b = LS3D_SHUFFLE(pair(k + 2), pair(k + 3), 0, 1, 2, 3);
         left = LS3D_SHUFFLE(a, b, 0, 2, 4, 6);
         right = LS3D_SHUFFLE(a, b, 1, 3, 5, 7);
       };
-      Four<T> tl, tr, bl, br;
-      blend(0, tl, tr);
-      blend(row, bl, br);
-      const Four<T> u = load<Four<T>>(plan.upper + k), l = load<Four<T>>(plan.lower + k),
-                    w = load<Four<T>>(plan.right + k);
-      store(columns + k, (T(1) - w) * (u * tl + l * bl) + w * (u * tr + l * br));
+      Four<T> top_left, top_right, bottom_left, bottom_right;
+      corners(0, top_left, top_right);
+      corners(row, bottom_left, bottom_right);
+      const Four<T> upper = load<Four<T>>(plan.upper + k), lower = load<Four<T>>(plan.lower + k);
+      const Four<T> w = load<Four<T>>(plan.right + k);
+      store(columns + k,
+            (T(1) - w) * (upper * top_left + lower * bottom_left) + w * (upper * top_right + lower * bottom_right));
     }
   }
 }
@@ -151,24 +152,22 @@ inline void sample_row(const PaddedPlan<T>& plan, int64_t positions, const T* fr
 // Adds the products of samples and weights for a tile to `sums`, (positions, out_channels).
 template <int C, class T>
 void forward_few_channels(const KernelCall& call, const Sizes& sizes, const PaddedInput<T>& padded, const T* packed,
-                          const Tile& tile, PaddedPlan<T>& plan, T* columns, Sums<T> sums) {
+                          const Tile& tile, const Grid<T>& grid, PaddedPlan<T>& plan, T* columns, Sums<T> sums) {
   constexpr int W = panel_width<T>();
   const Range taps = taps_in_clip(call, tile.frame);
   const int64_t last = taps.last * sizes.spatial_taps;
   constexpr int64_t most = kTile / C;  // taps that fit into the columns
   for (int64_t begin = taps.first * sizes.spatial_taps; begin < last; begin += most) {
     const int64_t end = minimum(begin + most, last);
-    for_each_row(call, tile, [&](int64_t position, int64_t count, int64_t y, int64_t x) {
-      RowReader<T> read(call, tile, 0, count, y, x);
-      for (int64_t tap = begin; tap < end; ++tap) {
-        const T* frame =
-            padded.data.get() + (kBorder * padded.row + kBorder * C) +
-            (tile.sample * call.in_size[0] + frame_read_by(call, tile.frame, tap / sizes.spatial_taps)) * padded.frame;
-        read.go_to(tap);
-        plan_row(plan, padded, read);
-        sample_row<C>(plan, count, frame, padded.row, columns + (tap - begin) * C * kTileRow + position * C);
-      }
-    });
+    TapReader<T> read(call, tile, grid, 0, 0, tile.size());
+    for (int64_t tap = begin; tap < end; ++tap) {
+      const T* frame =
+          padded.data.get() + (kBorder * padded.row + kBorder * C) +
+          (tile.sample * call.in_size[0] + frame_read_by(call, tile.frame, tap / sizes.spatial_taps)) * padded.frame;
+      read.go_to(tap);
+      fill_plan(plan, padded, read);
+      sample_positions<C>(plan, tile.size(), frame, padded.row, columns + (tap - begin) * C * kTileRow);
+    }
     const T* weights = packed + begin * call.channels * W;
     gemm<T, C, 1, true>(columns, weights, sizes.depth * W, W, sums, tile.size(), call.out_channels,
                         (end - begin) * call.channels, call.channels, C * kTileRow - call.channels);

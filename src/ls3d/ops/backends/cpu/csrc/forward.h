@@ -25,10 +25,8 @@ int64_t packed_size(const KernelCall& call, const Sizes& sizes) {
 
 template <template <class> class Plan, class T>
 struct ForwardScratch {
-  union {
-    PieceScratch<Plan, T> pieces;
-    PaddedPlan<T> padded_plan;
-  };
+  PieceScratch<Plan, T> pieces;
+  PaddedPlan<T> padded_plan;
   alignas(64) T columns[kTile * kRow];
 };
 
@@ -63,7 +61,7 @@ void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed,
     if (!filled) start = tap;
     for (int64_t c = begin; c < end;) {
       const int64_t run_end = minimum(end, (c / offset_channels + 1) * offset_channels);
-      make_sampling_plan<false>(call, tile, tap, c / offset_channels, scratch.pieces.plan);
+      make_sampling_plan<false>(call, tile, scratch.pieces.grid, tap, c / offset_channels, scratch.pieces.plan);
       sample(scratch.pieces.plan, tile.size(), frame + c, input_end<T>(call), call.input_pixel, run_end - c,
              scratch.columns + filled * channels + c - begin, kRow);
       c = run_end;
@@ -126,12 +124,13 @@ void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, co
   }
   const Range taps = taps_in_clip(call, tile.frame);
   const bool empty = taps.first == taps.last || sizes.in_group == 0;
+  scratch.pieces.grid.set(call, tile);
   if (empty) sums.copy_start(tile.size(), width);
   if constexpr (std::is_same_v<E, T>) {
     if (padded)
       with_channels(padded->channels, [&](auto channels) {
-        forward_few_channels<channels.value>(call, sizes, *padded, packed, tile, scratch.padded_plan, scratch.columns,
-                                             sums);
+        forward_few_channels<channels.value>(call, sizes, *padded, packed, tile, scratch.pieces.grid,
+                                             scratch.padded_plan, scratch.columns, sums);
       });
     if (depthwise) forward_depthwise(call, sizes, packed, tile, scratch.pieces, sums);
     for (int64_t group = 0; !depthwise && sizes.bundle > 1 && group < call.groups; group += sizes.bundle)

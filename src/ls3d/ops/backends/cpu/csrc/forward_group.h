@@ -15,7 +15,7 @@ template <class V, int Count, class C, template <class> class Plan, class T>
 auto samples_of(const KernelCall& call, const Sizes& sizes, const Tile& tile, int64_t group, const Step& step,
                 int64_t first, int64_t last, PieceScratch<Plan, T>& scratch, C* columns) {
   const int64_t channel = group * sizes.in_group + first;
-  make_plan(call, tile, step, channel / (call.channels / call.offset_groups), scratch.plan);
+  make_plan(call, tile, scratch.grid, step, channel / (call.channels / call.offset_groups), scratch.plan);
   find_frames(call, sizes, tile, step, channel, scratch.frames);
   constexpr int64_t row = kRow * (sizeof(T) / sizeof(C));
   return SamplesOf<V, Count, typename Plan<T>::Piece, T, C>(
@@ -31,12 +31,11 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, 
   constexpr int W = panel_width<T>(), values = std::is_same_v<E, T> ? 1 : 2;  // in an element of E
   using C = std::conditional_t<values == 1, T, Bfloat16>;
   C* const pieces[2] = {reinterpret_cast<C*>(columns), reinterpret_cast<C*>(columns + kPiece * kRow)};
-  int64_t first_tap = 0;
   const bool few = values == 1 && has_few_outputs<T>(call, sizes);
   const auto multiply = [&](const Step& step, const C* piece, auto&& between) {
     const int64_t start = step.tap * sizes.in_group + step.first;
     Sums<T> to = sums.at(step.begin, 0);
-    if (step.tap > first_tap || step.first > 0) to = to.started();
+    if (!step.starts) to = to.started();
     if (!few)
       gemm<T, kRow, 1>(reinterpret_cast<const E*>(piece), packed + start / values * W, sizes.depth / values * W, W, to,
                        step.count, sizes.out_group, step.columns() / values, 0, 0, between);
@@ -51,7 +50,6 @@ void forward_group(const KernelCall& call, const Sizes& sizes, const E* packed, 
   Steps steps(call, sizes, tile, values * kDepth, one_run ? kPiece : kTile, lanes<T>());
   Step step, next;
   if (!steps.next(step)) return;
-  first_tap = step.tap;
   bool done = false;
   with_vectors<T>(step.last, [&](auto vector, auto count) {
     using V = decltype(vector);

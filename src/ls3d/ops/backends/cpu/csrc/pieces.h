@@ -11,6 +11,7 @@ namespace {
 // `tap` on, at `count` positions of a tile from number `begin` on.
 struct Step {
   int64_t tap, taps, first, last, begin, count;
+  bool starts;     // whether these are the first columns at these positions
   Distance ahead;  // of the next step
   int64_t columns() const { return taps * (last - first); }
 };
@@ -27,13 +28,15 @@ class Steps {
     width_ = parts <= 1 ? channels_ : round_up(divide_up(channels_, parts), 2 * unit);
     const int64_t pieces = divide_up(positions_, most);
     piece_ = round_up(divide_up(positions_, pieces), 2 * kRows);
-    step_ = {channels_ ? taps.first * sizes.spatial_taps : end_, 0, 0, channels_, 0, 0, {0, 0}};
+    first_tap_ = taps.first * sizes.spatial_taps;
+    step_ = {channels_ ? first_tap_ : end_, 0, 0, channels_, 0, 0, true, {0, 0}};
   }
 
   // Goes to the next step, if there is one.
   bool next(Step& step) {
     step_.begin += step_.count;
     if (step_.taps == 0 || step_.begin == positions_) next_columns();
+    step_.starts = step_.tap == first_tap_ && step_.first == 0;
     step_.count = minimum(piece_, positions_ - step_.begin);
     if (step_.begin + step_.count < positions_)
       step_.ahead = {0, step_.count};
@@ -58,13 +61,14 @@ class Steps {
   }
 
   const int64_t channels_, depth_, positions_;
-  int64_t end_, width_, piece_;
+  int64_t first_tap_, end_, width_, piece_;
   Step step_;
 };
 
 // What a thread needs for a step.
 template <template <class> class Plan, class T>
 struct PieceScratch {
+  Grid<T> grid;  // of the tile
   typename Plan<T>::Piece plan;
   const T* frames[kPieceTaps];
   int32_t left_over[kPlanRow];
@@ -73,16 +77,13 @@ struct PieceScratch {
 // The plan of a step in an offset group: position k of the step is number k for the first tap, kPieceRow + k for the
 // second one, and so on.
 template <class Plan>
-void make_plan(const KernelCall& call, const Tile& tile, const Step& step, int64_t offset_group, Plan& plan) {
-  const int64_t begin = tile.begin + step.begin;
-  const Tile part = {tile.sample, tile.frame, begin, begin + step.count};
-  for_each_row(call, part, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
-    RowReader<typename Plan::T> read(call, part, offset_group, count, y, x, step.ahead);
-    for (int64_t t = 0; t < step.taps; ++t) {
-      read.go_to(step.tap + t);
-      plan_row<false>(plan, t * kPieceRow + first, read);
-    }
-  });
+void make_plan(const KernelCall& call, const Tile& tile, const Grid<typename Plan::T>& grid, const Step& step,
+               int64_t offset_group, Plan& plan) {
+  TapReader<typename Plan::T> read(call, tile, grid, offset_group, step.begin, step.count, step.ahead);
+  for (int64_t t = 0; t < step.taps; ++t) {
+    read.go_to(step.tap + t);
+    fill_plan<false>(plan, t * kPieceRow, read);
+  }
 }
 
 // The frames that a step's taps read, from channel number `channel` on.

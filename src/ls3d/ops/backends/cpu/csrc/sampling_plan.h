@@ -78,93 +78,156 @@ struct Distance {
   int64_t taps, positions;
 };
 
-// What the taps of an offset group read for `count` positions of a row of the output: offsets and masks, and positions
-// on the regular grid. `step` is the distance of those, in pixels.
+// Where tap (., 0, 0) samples on the regular grid, in pixels, for the positions of a tile and those after them, up to a
+// multiple of kGridUnit.
+constexpr int64_t kGridUnit = 16;  // whole vectors, and fours of positions, see few_channels.h
 template <class T>
-class RowReader {
+struct Grid {
+  T y[kTileRow], x[kTileRow];
+
+  void set(const KernelCall& call, const Tile& tile) {
+    const Tile whole = {tile.sample, tile.frame, tile.begin, tile.begin + round_up(tile.size(), kGridUnit)};
+    for_each_row(call, whole, [&](int64_t first, int64_t count, int64_t out_y, int64_t out_x) {
+      const T top = T(out_y * call.stride[1] - call.padding[1]);
+      for (int64_t k = 0; k < count; ++k) {
+        y[first + k] = top;
+        x[first + k] = T(int32_t(out_x + k) * int32_t(call.stride[2]) - int32_t(call.padding[2]));
+      }
+    });
+  }
+};
+
+// What the taps of an offset group read for the `count` positions of a tile from number `begin` on: offsets, masks and
+// the regular grid.
+template <class T>
+class TapReader {
  public:
   const int64_t count;
   const int32_t height, width;  // of the input
-  const T step;
-  T y, x;                   // of the first position on the regular grid
-  const T *dy, *dx, *mask;  // elements [0], [offset_step], ... or [0], [mask_step], ...
-  int64_t offset_step, mask_step = 0;
 
-  // Elements that are read later are asked for in advance: those `ahead` further on. A row is too short a piece of a
+  // What is read later is asked for in advance: that `ahead` of what is read now. A tile is too short a piece of a
   // channel for the processor to foresee it.
-  RowReader(const KernelCall& call, const Tile& tile, int64_t group, int64_t count, int64_t out_y, int64_t out_x,
+  TapReader(const KernelCall& call, const Tile& tile, const Grid<T>& grid, int64_t group, int64_t begin, int64_t count,
             Distance ahead = {1, 0})
       : count(count),
         height(int32_t(call.in_size[1])),
         width(int32_t(call.in_size[2])),
-        step(T(call.stride[2])),
-        mask(&one_),
         call_(call),
         ahead_(ahead),
         spatial_taps_(int32_t(call.kernel[1] * call.kernel[2])),
         taps_(call.kernel[0] * spatial_taps_),
-        first_y_(out_y * call.stride[1] - call.padding[1]),
-        first_x_(out_x * call.stride[2] - call.padding[2]),
-        first_offset_(index_of(call.offset, tile.sample, 2 * group * taps_, tile.frame, out_y, out_x)),
-        first_mask_(index_of(call.mask, tile.sample, group * taps_, tile.frame, out_y, out_x)) {}
-  RowReader(const RowReader&) = delete;
+        part_{tile.sample, tile.frame, tile.begin + begin, tile.begin + begin + count},
+        offset_(call, call.offset, call.bfloat16_offset, part_, 2 * group * taps_),
+        mask_(call, call.mask, call.bfloat16_mask, part_, group * taps_),
+        grid_y_(grid.y + begin),
+        grid_x_(grid.x + begin) {}
+  TapReader(const TapReader&) = delete;
 
   // Goes to tap number `tap`, (a * kH + i) * kW + j.
   void go_to(int64_t tap) {
     const int32_t place = int32_t(tap) % spatial_taps_, kernel_width = int32_t(call_.kernel[2]);
-    y = T(first_y_ + place / kernel_width * call_.dilation[1]);
-    x = T(first_x_ + place % kernel_width * call_.dilation[2]);
-    const int64_t channel = call_.offset.stride[1], index = first_offset_ + 2 * tap * channel;
-    dy = read(call_.offset, call_.bfloat16_offset, index, buffer_[0], offset_step);
-    dx = read(call_.offset, call_.bfloat16_offset, index + channel, buffer_[1], offset_step);
-    if (call_.mask.data)
-      mask = read(call_.mask, call_.bfloat16_mask, first_mask_ + tap * call_.mask.stride[1], buffer_[2], mask_step);
+    y_ = T(place / kernel_width * int32_t(call_.dilation[1]));
+    x_ = T(place % kernel_width * int32_t(call_.dilation[2]));
+    dy_ = offset_.read(2 * tap, buffer_[0]);
+    dx_ = offset_.read(2 * tap + 1, buffer_[1]);
+    if (call_.mask.data) strength_ = mask_.read(tap, buffer_[2]);
     const bool last = tap + ahead_.taps >= taps_;
-    next_offset_ = last || call_.bfloat16_offset ? 0 : 2 * ahead_.taps * channel + ahead_.positions * offset_step;
-    next_mask_ = last || call_.bfloat16_mask ? 0 : ahead_.taps * call_.mask.stride[1] + ahead_.positions * mask_step;
+    next_offset_ = last ? 0 : offset_.distance({2 * ahead_.taps, ahead_.positions});
+    next_mask_ = last ? 0 : mask_.distance(ahead_);
   }
 
-  // A vector of positions from number `k` on, and of their masks. What isn't in the row is on the regular grid.
-  Vector<T> y_at(int64_t k) const { return y + load_some(dy + k * offset_step, offset_step, count - k); }
-  Vector<T> x_at(int64_t k) const {
-    return x + (T(k) + indices<T>()) * step + load_some(dx + k * offset_step, offset_step, count - k);
+  // A vector of positions from number `k` on, and of their masks. Offsets after the last position are zero.
+  Vector<T> y_at(int64_t k) const { return load<Vector<T>>(grid_y_ + k) + y_ + load_some(dy_ + k, count - k); }
+  Vector<T> x_at(int64_t k) const { return load<Vector<T>>(grid_x_ + k) + x_ + load_some(dx_ + k, count - k); }
+  Vector<T> mask_at(int64_t k) const {
+    return call_.mask.data ? load_some(strength_ + k, count - k) : Vector<T>{} + T(1);
   }
-  Vector<T> mask_at(int64_t k) const { return load_some(mask + k * mask_step, mask_step, count - k); }
+
+  // The same for position number `k` alone.
+  T one_y_at(int64_t k) const { return grid_y_[k] + y_ + dy_[k]; }
+  T one_x_at(int64_t k) const { return grid_x_[k] + x_ + dx_[k]; }
+  T one_mask_at(int64_t k) const { return call_.mask.data ? strength_[k] : T(1); }
 
   // Asks for what is `ahead` of positions from number `k` on.
   void prefetch(int64_t k) const {
-    __builtin_prefetch(dy + k * offset_step + next_offset_);
-    __builtin_prefetch(dx + k * offset_step + next_offset_);
-    __builtin_prefetch(mask + k * mask_step + next_mask_);
+    __builtin_prefetch(dy_ + k + next_offset_);
+    __builtin_prefetch(dx_ + k + next_offset_);
+    __builtin_prefetch(strength_ + k + next_mask_);
   }
 
  private:
-  // The elements from number `index` on, as a pointer and a step: those of the tensor, or widened ones in `buffer`.
-  const T* read(const Array& array, bool narrow, int64_t index, T* buffer, int64_t& step) const {
-    step = array.stride[4];
-    if (!narrow) return static_cast<const T*>(array.data) + index;
-    const Bfloat16* from = static_cast<const Bfloat16*>(array.data) + index;
-    if (step == 1)  // this loop becomes one of vectors
-      for (int64_t k = 0; k < count; ++k) buffer[k] = widen(from[k]);
-    else
-      for (int64_t k = 0; k < count; ++k) buffer[k] = widen(from[k * step]);
-    step = 1;
-    return buffer;
-  }
+  // Channels of offsets or masks at the positions.
+  class Channels {
+   public:
+    Channels(const KernelCall& call, const Array& array, bool narrow, const Tile& part, int64_t first)
+        : call_(call), array_(array), narrow_(narrow), part_(part) {
+      const int64_t y = part.begin / call.out_size[2], x = part.begin % call.out_size[2];
+      first_ = index_of(array, part.sample, first, part.frame, y, x);
+      const bool one_row = x + part.size() <= call.out_size[2];
+      adjacent_ = array.stride[4] == 1 && (one_row || array.stride[3] == call.out_size[2]);
+    }
 
-  const T one_ = 1;
+    // The elements of a channel, one after another: those of the tensor, or copies in `buffer`.
+    const T* read(int64_t channel, T* buffer) const {
+      const int64_t index = first_ + channel * array_.stride[1];
+      if (adjacent_ && !narrow_) return static_cast<const T*>(array_.data) + index;
+      copy(index, buffer);
+      return buffer;
+    }
+
+    // From elements that are read to those `distance` further on; 0 for copies.
+    int64_t distance(Distance distance) const {
+      return adjacent_ && !narrow_ ? distance.taps * array_.stride[1] + distance.positions : 0;
+    }
+
+   private:
+    [[gnu::noinline]] void copy(int64_t index, T* buffer) const {
+      if (adjacent_) return copy_row(index, 1, part_.size(), buffer);
+      const int64_t x = part_.begin % call_.out_size[2];
+      for_each_row(call_, part_, [&](int64_t first, int64_t count, int64_t, int64_t row_x) {
+        copy_row(index + (row_x - x) * array_.stride[4], array_.stride[4], count, buffer + first);
+        index += array_.stride[3];
+      });
+    }
+
+    void copy_row(int64_t index, int64_t step, int64_t count, T* to) const {
+      const auto copy = [&](const auto* from) {
+        if (step == 1)  // this loop becomes one of vectors
+          for (int64_t k = 0; k < count; ++k) to[k] = T(widen(from[k]));
+        else
+          for (int64_t k = 0; k < count; ++k) to[k] = T(widen(from[k * step]));
+      };
+      if (narrow_)
+        copy(static_cast<const Bfloat16*>(array_.data) + index);
+      else
+        copy(static_cast<const T*>(array_.data) + index);
+    }
+
+    const KernelCall& call_;
+    const Array& array_;
+    const bool narrow_;
+    const Tile part_;
+    int64_t first_;
+    bool adjacent_;  // whether the positions' elements are adjacent
+  };
+
   const KernelCall& call_;
   const Distance ahead_;
   const int32_t spatial_taps_;
-  const int64_t taps_, first_y_, first_x_, first_offset_, first_mask_;
+  const int64_t taps_;
+  const Tile part_;
+  const Channels offset_, mask_;
+  const T *grid_y_, *grid_x_;
+  T y_, x_;  // the tap's distance from tap (., 0, 0)
+  const T *dy_, *dx_, *strength_ = buffer_[2];
   int64_t next_offset_, next_mask_;  // distances of what is asked for
   T buffer_[3][kTile];
 };
 
-// Fills the plan for the row's positions, the first one being position `first` of the tile, and for those after them up
-// to a whole vector. What only the backward pass needs is left out unless `Gradients`.
+// Fills the plan, from position number `first` on, for the positions of a tap and for those after them up to a whole
+// vector. What only the backward pass needs is left out unless `Gradients`.
 template <bool Gradients, class T, int64_t Row>
-inline void plan_row(BilinearRows<T, Row>& plan, int64_t first, const RowReader<T>& read) {
+inline void fill_plan(BilinearRows<T, Row>& plan, int64_t first, const TapReader<T>& read) {
   using V = Vector<T>;
   using I = Integers<T>;
   constexpr int L = lanes<T>();
@@ -207,12 +270,11 @@ inline void plan_row(BilinearRows<T, Row>& plan, int64_t first, const RowReader<
 
 // The plan of tap number `tap` in offset group `group`.
 template <bool Gradients, class Plan>
-void make_sampling_plan(const KernelCall& call, const Tile& tile, int64_t tap, int64_t group, Plan& plan) {
-  for_each_row(call, tile, [&](int64_t first, int64_t count, int64_t y, int64_t x) {
-    RowReader<typename Plan::T> read(call, tile, group, count, y, x);
-    read.go_to(tap);
-    plan_row<Gradients>(plan, first, read);
-  });
+void make_sampling_plan(const KernelCall& call, const Tile& tile, const Grid<typename Plan::T>& grid, int64_t tap,
+                        int64_t group, Plan& plan) {
+  TapReader<typename Plan::T> read(call, tile, grid, group, 0, tile.size());
+  read.go_to(tap);
+  fill_plan<Gradients>(plan, 0, read);
 }
 
 }  // namespace

@@ -69,33 +69,22 @@ using Integer = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 template <class T>
 using Integers = Vector<Integer<T>>;
 
-// The elements from[0], from[step], ..., of which there are `count`; zeros follow if a vector holds more, and the step
-// isn't 0.
+// `count` elements; zeros follow if a vector holds more.
 template <class T>
-inline Vector<T> load_some(const T* from, int64_t step, int64_t count) {
+inline Vector<T> load_some(const T* from, int64_t count) {
   constexpr int L = lanes<T>();
-  if (step == 1 && count >= L) return load<Vector<T>>(from);
-  if (step == 0) return Vector<T>{} + *from;
+  if (count >= L) return load<Vector<T>>(from);
 #ifdef __AVX512F__
-  if (step == 1) {  // rows of narrow frames and ends of rows
-    if constexpr (sizeof(T) == 4)
-      return (Vector<T>)_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), from);
-    else
-      return (Vector<T>)_mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), from);
-  }
-#endif
+  if constexpr (sizeof(T) == 4)
+    return (Vector<T>)_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), from);
+  else
+    return (Vector<T>)_mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), from);
+#else
   Vector<T> value = {};
   for (int i = 0; i < L; ++i)
-    if (i < count) value[i] = from[i * step];
+    if (i < count) value[i] = from[i];
   return value;
-}
-
-// 0, 1, 2, ...
-template <class T>
-inline Vector<T> indices() {
-  Vector<T> value = {};
-  for (int i = 0; i < lanes<T>(); ++i) value[i] = T(i);
-  return value;
+#endif
 }
 
 template <class T>
