@@ -128,12 +128,12 @@ class TapReader {
     const int32_t place = int32_t(tap) % spatial_taps_, kernel_width = int32_t(call_.kernel[2]);
     y_ = T(place / kernel_width * int32_t(call_.dilation[1]));
     x_ = T(place % kernel_width * int32_t(call_.dilation[2]));
-    dy_ = offset_.read(2 * tap, buffer_[0]);
-    dx_ = offset_.read(2 * tap + 1, buffer_[1]);
-    if (call_.mask.data) strength_ = mask_.read(tap, buffer_[2]);
     const bool last = tap + ahead_.taps >= taps_;
-    next_offset_ = last ? 0 : offset_.distance({2 * ahead_.taps, ahead_.positions});
-    next_mask_ = last ? 0 : mask_.distance(ahead_);
+    next_offset_ = last ? 0 : offset_.elements({2 * ahead_.taps, ahead_.positions});
+    next_mask_ = last ? 0 : mask_.elements(ahead_);
+    dy_ = offset_.read(2 * tap, next_offset_, buffer_[0]);
+    dx_ = offset_.read(2 * tap + 1, next_offset_, buffer_[1]);
+    if (call_.mask.data) strength_ = mask_.read(tap, next_mask_, buffer_[2]);
   }
 
   // A vector of positions from number `k` on, and of their masks. Offsets after the last position are zero.
@@ -150,39 +150,50 @@ class TapReader {
 
   // Asks for what is `ahead` of positions from number `k` on.
   void prefetch(int64_t k) const {
-    __builtin_prefetch(dy_ + k + next_offset_);
-    __builtin_prefetch(dx_ + k + next_offset_);
-    __builtin_prefetch(strength_ + k + next_mask_);
+    if (!offset_.copied) {
+      __builtin_prefetch(dy_ + k + next_offset_);
+      __builtin_prefetch(dx_ + k + next_offset_);
+    }
+    if (!mask_.copied) __builtin_prefetch(strength_ + k + next_mask_);
   }
 
  private:
   // Channels of offsets or masks at the positions.
   class Channels {
    public:
+    bool copied;  // whether the elements are widened, or brought together
+
     Channels(const KernelCall& call, const Array& array, bool narrow, const Tile& part, int64_t first)
         : call_(call), array_(array), narrow_(narrow), part_(part) {
       const int64_t y = part.begin / call.out_size[2], x = part.begin % call.out_size[2];
       first_ = index_of(array, part.sample, first, part.frame, y, x);
       const bool one_row = x + part.size() <= call.out_size[2];
       adjacent_ = array.stride[4] == 1 && (one_row || array.stride[3] == call.out_size[2]);
+      copied = narrow || !adjacent_;
     }
 
-    // The elements of a channel, one after another: those of the tensor, or copies in `buffer`.
-    const T* read(int64_t channel, T* buffer) const {
+    // The elements of a channel, one after another: those of the tensor, or copies in `buffer`. What is copied is asked
+    // for in advance here, `ahead` elements further on.
+    const T* read(int64_t channel, int64_t ahead, T* buffer) const {
       const int64_t index = first_ + channel * array_.stride[1];
-      if (adjacent_ && !narrow_) return static_cast<const T*>(array_.data) + index;
-      copy(index, buffer);
+      if (!copied) return static_cast<const T*>(array_.data) + index;
+      copy(index, ahead, buffer);
       return buffer;
     }
 
-    // From elements that are read to those `distance` further on; 0 for copies.
-    int64_t distance(Distance distance) const {
-      return adjacent_ && !narrow_ ? distance.taps * array_.stride[1] + distance.positions : 0;
+    // The distance in elements, if they are adjacent.
+    int64_t elements(Distance distance) const {
+      return adjacent_ ? distance.taps * array_.stride[1] + distance.positions : 0;
     }
 
    private:
-    [[gnu::noinline]] void copy(int64_t index, T* buffer) const {
-      if (adjacent_) return copy_row(index, 1, part_.size(), buffer);
+    [[gnu::noinline]] void copy(int64_t index, int64_t ahead, T* buffer) const {
+      if (adjacent_) {  // and narrow
+        constexpr int64_t kLine = 64 / sizeof(Bfloat16);
+        for (int64_t k = 0; k < part_.size(); k += kLine)
+          __builtin_prefetch(static_cast<const Bfloat16*>(array_.data) + index + ahead + k);
+        return copy_row(index, 1, part_.size(), buffer);
+      }
       const int64_t x = part_.begin % call_.out_size[2];
       for_each_row(call_, part_, [&](int64_t first, int64_t count, int64_t, int64_t row_x) {
         copy_row(index + (row_x - x) * array_.stride[4], array_.stride[4], count, buffer + first);
