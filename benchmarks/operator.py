@@ -312,14 +312,20 @@ def scaling(shape: Shape, seconds: float) -> dict[str, Any]:
     return {"name": shape.name, "forward": round(ratios[0], 2), "both": round(ratios[1], 2)}
 
 
-def bfloat16(shape: Shape, seconds: float) -> dict[str, Any]:
+def bfloat16(shapes: Sequence[Shape], seconds: float, passes: int) -> dict[str, Any]:
     """The times in milliseconds of the forward pass of ``ls3d_conv3d`` in float32 and bfloat16, in turn."""
-    device, runs = torch.device("cpu"), {}
-    for dtype in (torch.float32, torch.bfloat16):
-        tensors = draw(shape, torch.channels_last_3d, device, dtype)
-        runs[str(dtype).removeprefix("torch.")] = implementations(shape, tensors, "channels_last")["ls3d"][0]
-    row = in_turn(runs, device, 2 * seconds)
-    return {"name": shape.name} | row | {"ratio": round(row["float32"] / row["bfloat16"], 2)}
+    device, rows = torch.device("cpu"), {shape.name: dict[str, float]() for shape in shapes}
+    for shape in [*shapes] * passes:
+        runs = {}
+        for dtype in (torch.float32, torch.bfloat16):
+            tensors = draw(shape, torch.channels_last_3d, device, dtype)
+            runs[str(dtype).removeprefix("torch.")] = implementations(shape, tensors, "channels_last")["ls3d"][0]
+        rows[shape.name] = lower(in_turn(runs, device, 2 * seconds), rows[shape.name])
+    ratios = {name: row["float32"] / row["bfloat16"] for name, row in rows.items()}
+    return {
+        "rows": [{"name": name} | row | {"ratio": round(ratios[name], 2)} for name, row in rows.items()],
+        "geometric mean": round(statistics.geometric_mean(ratios.values()), 2),
+    }
 
 
 def reading(shape: Shape, seconds: float) -> dict[str, Any]:
@@ -536,9 +542,7 @@ def main() -> None:
         results["scaling"] = [scaling(shape, options.seconds) for shape in shapes() if shape.gflop > 5]
     if "bfloat16" in parts:
         wide = [shape for shape in shapes() if shape.input[1] >= 64 and shape.groups == 1]
-        rows = [bfloat16(shape, options.seconds) for shape in wide]
-        mean = round(statistics.geometric_mean(row["ratio"] for row in rows), 2)
-        results["bfloat16"] = {"rows": rows, "geometric mean": mean}
+        results["bfloat16"] = bfloat16(wide, options.seconds, options.passes)
     if "reading" in parts:
         results["reading"] = [reading(shape, options.seconds) for shape in shapes() if options.match in shape.name]
     print(json.dumps({key: value for key, value in results.items() if key != "rows"}, indent=2))
@@ -555,15 +559,16 @@ def read_results(source: Path | None) -> dict[str, Any]:
 
 def least(row: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
     """A layer's row with the lower one of two times wherever both have one."""
-
-    def lower(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = a | b
-        for key in a.keys() & b.keys():
-            found[key] = lower(a[key], b[key]) if isinstance(a[key], dict) else min(a[key], b[key])
-        return found
-
     times = ("forward", "both", "layouts", "graph")
     return row | {key: lower(row[key], earlier[key]) for key in times if key in row}
+
+
+def lower(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """The lower one of two times wherever both dictionaries have one, else the one that there is."""
+    found: dict[str, Any] = a | b
+    for key in a.keys() & b.keys():
+        found[key] = lower(a[key], b[key]) if isinstance(a[key], dict) else min(a[key], b[key])
+    return found
 
 
 def merged(rows: list[dict[str, Any]], row: dict[str, Any], order: list[Shape]) -> list[dict[str, Any]]:

@@ -326,11 +326,11 @@ def _kernel_call(slab: _Slab, call: Call, inputs: _SlabInputs, output: Tensor) -
         features.stride()
     )
     kernel_call.input = features.data_ptr()
-    kernel_call.offset = library.Array.of(inputs.offset)
-    kernel_call.mask = library.Array.of(inputs.mask)
-    kernel_call.weight = library.Array.of(call.weight)
+    kernel_call.set_array("offset", inputs.offset)
+    kernel_call.set_array("mask", inputs.mask)
+    kernel_call.set_array("weight", call.weight)
     kernel_call.bias = None if call.bias is None else call.bias.data_ptr()
-    kernel_call.output = library.Array.of(output)
+    kernel_call.set_array("output", output)
     return kernel_call
 
 
@@ -375,6 +375,6 @@ def _set_gradient_targets(
         kernel_call.grad_input_sample = grad_input.stride(0)
         kernel_call.grad_input_frame = grad_input.stride(2)
         kernel_call.grad_input_pixel = grad_input.stride(4)
-    kernel_call.grad_offset = library.Array.of(grad_offset)
-    kernel_call.grad_mask = library.Array.of(grad_mask)
-    kernel_call.grad_weight = library.Array.of(grad_weight)
+    kernel_call.set_array("grad_offset", grad_offset)
+    kernel_call.set_array("grad_mask", grad_mask)
+    kernel_call.set_array("grad_weight", grad_weight)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import struct
 import sys
 from pathlib import Path
 from typing import Literal
@@ -34,13 +35,8 @@ class Array(ctypes.Structure):
 
     _fields_ = [("data", ctypes.c_void_p), ("stride", ctypes.c_int64 * 5)]
 
-    @classmethod
-    def of(cls, tensor: Tensor | None) -> Array:
-        """The array of a tensor; its data is null for None."""
-        if tensor is None:
-            return cls(None)
-        return cls(tensor.data_ptr(), tensor.stride())
 
+_set_array = struct.Struct("P5q").pack_into  # for a small call, ctypes takes too long to convert the strides
 
 _TRIPLE = ctypes.c_int64 * 3
 
@@ -87,6 +83,11 @@ class KernelCall(ctypes.Structure):
         ("grad_mask", Array),
         ("grad_weight", Array),
     ]
+
+    def set_array(self, field: str, tensor: Tensor | None) -> None:
+        """Set a field to a tensor's data and strides; its data is null for None."""
+        values = (0,) * 6 if tensor is None else (tensor.data_ptr(), *tensor.stride())
+        _set_array(self, getattr(KernelCall, field).offset, *values)
 
 
 class Transposition(ctypes.Structure):
