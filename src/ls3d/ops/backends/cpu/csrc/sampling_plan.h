@@ -129,11 +129,13 @@ class TapReader {
     y_ = T(place / kernel_width * int32_t(call_.dilation[1]));
     x_ = T(place % kernel_width * int32_t(call_.dilation[2]));
     const bool last = tap + ahead_.taps >= taps_;
-    next_offset_ = last ? 0 : offset_.elements({2 * ahead_.taps, ahead_.positions});
-    next_mask_ = last ? 0 : mask_.elements(ahead_);
-    dy_ = offset_.read(2 * tap, next_offset_, buffer_[0]);
-    dx_ = offset_.read(2 * tap + 1, next_offset_, buffer_[1]);
-    if (call_.mask.data) strength_ = mask_.read(tap, next_mask_, buffer_[2]);
+    const int64_t next_offset = last ? 0 : offset_.elements({2 * ahead_.taps, ahead_.positions});
+    const int64_t next_mask = last ? 0 : mask_.elements(ahead_);
+    dy_ = offset_.read(2 * tap, next_offset, buffer_[0]);
+    dx_ = offset_.read(2 * tap + 1, next_offset, buffer_[1]);
+    if (call_.mask.data) strength_ = mask_.read(tap, next_mask, buffer_[2]);
+    next_offset_ = offset_.copied ? 0 : next_offset;
+    next_mask_ = mask_.copied ? 0 : next_mask;
   }
 
   // A vector of positions from number `k` on, and of their masks. Offsets after the last position are zero.
@@ -150,11 +152,9 @@ class TapReader {
 
   // Asks for what is `ahead` of positions from number `k` on.
   void prefetch(int64_t k) const {
-    if (!offset_.copied) {
-      __builtin_prefetch(dy_ + k + next_offset_);
-      __builtin_prefetch(dx_ + k + next_offset_);
-    }
-    if (!mask_.copied) __builtin_prefetch(strength_ + k + next_mask_);
+    __builtin_prefetch(dy_ + k + next_offset_);
+    __builtin_prefetch(dx_ + k + next_offset_);
+    __builtin_prefetch(strength_ + k + next_mask_);
   }
 
  private:
@@ -231,7 +231,7 @@ class TapReader {
   const T *grid_y_, *grid_x_;
   T y_, x_;  // the tap's distance from tap (., 0, 0)
   const T *dy_, *dx_, *strength_ = buffer_[2];
-  int64_t next_offset_, next_mask_;  // distances of what is asked for
+  int64_t next_offset_, next_mask_;  // distances of what `prefetch` asks for; 0 for copies
   T buffer_[3][kTile];
 };
 
