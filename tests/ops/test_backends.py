@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -165,6 +165,36 @@ def test_few_input_channels(channels: int, last: bool, dtype: torch.dtype, toler
     tensors = tensors.channels_last() if last else tensors
     exact = reference.forward(case.call(tensors.to(dtype).to(torch.float64)))
     assert_close([cpu.forward(case.call(tensors.to(dtype)))], [exact], tolerance)
+
+
+STRIDED: dict[str, Callable[[Tensor], Tensor]] = {
+    "every other column": lambda tensor: tensor.repeat_interleave(2, dim=4)[..., ::2],
+    "part of each row": lambda tensor: F.pad(tensor, (1, 2))[..., 1:-2],
+    "channels last": lambda tensor: tensor.contiguous(memory_format=torch.channels_last_3d),
+    "columns before rows": lambda tensor: tensor.transpose(3, 4).contiguous().transpose(3, 4),
+    "one row for all": lambda tensor: tensor[:, :, :, :1].expand_as(tensor),
+    "one number for all": lambda tensor: tensor[..., :1, :1].expand_as(tensor),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("channels", [3, 20])
+@pytest.mark.parametrize("width", [5, 40])
+@pytest.mark.parametrize("stride", STRIDED.values(), ids=STRIDED)
+def test_strides_of_offset_and_mask_change_nothing(
+    stride: Callable[[Tensor], Tensor], width: int, channels: int, dtype: torch.dtype
+) -> None:
+    """With tiles of several rows and with tiles that end within one."""
+    case = Case(batch=2, channels=channels, out_channels=6, size=(3, 21, width), kernel=(3, 3, 3), padding=(1, 1, 1))
+    tensors = case.draw(dtype=dtype)
+    assert tensors.mask is not None
+    strided = tensors._replace(offset=stride(tensors.offset), mask=stride(tensors.mask))
+    assert strided.mask is not None
+    assert not strided.offset.is_contiguous()
+    adjacent = tensors._replace(offset=strided.offset.contiguous(), mask=strided.mask.contiguous())
+    expected = forward_and_backward(cpu, case, adjacent)
+    found = forward_and_backward(cpu, case, strided)
+    assert all(a is not None and b is not None and torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])

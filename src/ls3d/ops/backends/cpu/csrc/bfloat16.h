@@ -34,7 +34,7 @@ inline Bfloat16 to_bfloat16(float value) {
 
 constexpr bool kHasPairs = true;
 
-// As micro_kernel in gemm.h, of pairs; adds to C.
+// As micro_kernel in gemm.h, of pairs; C has a start.
 template <int M, int N, int Row, class F>
 LS3D_BFLOAT16 void micro_kernel_of_pairs(const Pair* a, const Pair* b, int64_t ldb, const Sums<float>& c, int64_t depth,
                                          F& between) {

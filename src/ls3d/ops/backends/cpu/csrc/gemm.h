@@ -1,4 +1,4 @@
-// C = A B or C += A B for one tile of positions, blocked for registers. A is read by element, B and C by vector.
+// C = start + A B for one tile of positions, blocked for registers. A is read by element, B and C by vector.
 #pragma once
 
 #include "bfloat16.h"
@@ -7,7 +7,7 @@ namespace ls3d {
 namespace {
 
 // One register tile of C: M rows of N vectors. A's element (i, k) is a[i * Row + k * Step]; row k of B starts at
-// b + k * ldb, row i of C at c + i * ldc. With `Jump` A's elements have gaps: after each `run` of them there are `jump`
+// b + k * ldb. With `Jump` A's elements have gaps: after each `run` of them there are `jump`
 // others, which are passed over. `between` is called after every kBetween steps, see gemm.
 template <class T, int M, int N, int Row, int Step, bool Jump, class F>
 inline void micro_kernel(const T* a, const T* b, int64_t ldb, const Sums<T>& c, int64_t depth, int64_t run,
@@ -70,9 +70,10 @@ constexpr int panel_width() {
   return kPanel * lanes<T>();
 }
 
-// C (rows x width) = A (rows x depth) B (depth x width), or += with Add. B consists of panels, (depth, panel_width)
-// each with row stride ldb; panel j starts at b + j * panel. Rows of C are written up to the next whole vector. For
-// `Jump`, `run` and `jump` see micro_kernel. Elements of A and B are those of C, or, with Add and a Step of 1, pairs.
+// C (rows x width) = start (rows x width, see Sums) + A (rows x depth) B (depth x width). B consists of panels,
+// (depth, panel_width) each with row stride ldb; panel j starts at b + j * panel. Rows of C are written, and those of
+// the start read, up to the next whole vector. For `Jump`, `run` and `jump` see micro_kernel. Elements of A and B are
+// those of C, or, with a start and a Step of 1, pairs.
 //
 // `between` is called calls_between times: while the processor multiplies, it has time for loads and for other
 // instructions. What `between` does must be inlined, and leave most vector registers alone.

@@ -54,7 +54,7 @@ void pack_small_groups(const KernelCall& call, const Sizes& sizes, const std::ve
     }
 }
 
-// M rows of one vector of C = A B, or C += A B with Add: the sum over some taps. Row i of A starts at a + i * kRow,
+// M rows of one vector of C = start + A B, see Sums: the sum over some taps. Row i of A starts at a + i * kRow,
 // that of the next tap `a_step` elements later; the rows of B are `b_step` elements apart.
 template <class T, int M, int Size, int... K>
 inline void small_groups_kernel(const T* a, int64_t a_step, const T* b, int64_t b_step, const Sums<T>& c, int64_t taps,
@@ -86,9 +86,8 @@ inline void small_groups_column(const T* a, int64_t a_step, const T* b, int64_t 
     if (rows > 0) small_groups_column<T, M / 2, Size>(a, a_step, b, b_step, c, rows, taps);
 }
 
-// `results`, (positions, channels) with row stride `stride`, of the groups that have these channels, from `values`,
-// (positions, taps, channels) with row stride kRow, and packed weights: those of the first tap and channel start at
-// `packed`. With Add they are added to.
+// `results`, (positions, channels), of the groups that have these channels, from `values`, (positions, taps, channels)
+// with row stride kRow, and packed weights: those of the first tap and channel start at `packed`.
 template <class T>
 void multiply_small_groups(const KernelCall& call, const Sizes& sizes, const T* values, int64_t taps, int64_t channels,
                            const T* packed, const Sums<T>& results, int64_t positions) {
