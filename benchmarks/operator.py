@@ -313,7 +313,10 @@ def scaling(shape: Shape, seconds: float) -> dict[str, Any]:
 
 
 def bfloat16(shapes: Sequence[Shape], seconds: float, passes: int) -> dict[str, Any]:
-    """The times in milliseconds of the forward pass of ``ls3d_conv3d`` in float32 and bfloat16, in turn."""
+    """The times in milliseconds of the forward pass of ``ls3d_conv3d`` in float32 and bfloat16, in turn.
+
+    They are the least medians of some passes over all layers.
+    """
     device, rows = torch.device("cpu"), {shape.name: dict[str, float]() for shape in shapes}
     for shape in [*shapes] * passes:
         runs = {}

@@ -3,8 +3,6 @@
 // group, and samples, weights and gradients are multiplied element by element, a vector of channels at a time.
 #pragma once
 
-#include <cstring>
-
 #include "pieces.h"
 #include "sample.h"
 
