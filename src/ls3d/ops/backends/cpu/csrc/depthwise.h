@@ -81,8 +81,9 @@ template <class Plan, class T>
 // Adds the samples of a piece's taps, times their weights, to `sums`: `Count` vectors V of channels. `frames` are those
 // that the taps read, and `factors` the weights of the first tap, both from the first of the channels on. Returns the
 // number of samples that were left over, as whole vectors can't be read there: `left_over` has position * taps + tap.
+// Inlined, it would share the caller's general registers, and store its addresses.
 template <class V, int Count, class Plan, class T>
-int64_t add_depthwise_samples(const Plan& plan, int64_t taps, int64_t positions, const T* const* frames, const T* end,
+[[gnu::noinline]] int64_t add_depthwise_samples(const Plan& plan, int64_t taps, int64_t positions, const T* const* frames, const T* end,
                               int64_t pixel_stride, const T* factors, int64_t factor_row, Sums<T> sums,
                               int32_t* left_over) {
   constexpr int kCorners = Plan::kCorners, kLanes = sizeof(V) / sizeof(T);
@@ -90,22 +91,22 @@ int64_t add_depthwise_samples(const Plan& plan, int64_t taps, int64_t positions,
   int64_t left = 0;
   for (int64_t position = 0; position < positions; ++position, sums = sums.at(1, 0)) {
     V sum[Count];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < Count; ++i) sum[i] = load<V>(sums.start + i * kLanes);
     const T* factor = factors;
     for (int64_t t = 0; t < taps; ++t, factor += factor_row) {
       const int64_t number = t * kPieceRow + position;
       const T* corner[kCorners];
-      T weight[kCorners];
       find_corners(plan, number, frames[t], pixel_stride, corner);
-      find_weights(plan, number, weight);
       if (plan.outside(number)) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int i = 0; i < Count; ++i) sum[i] += load<V>(factor + i * kLanes) * (T(0) * plan.mask[number]);
       } else if (corner[kCorners - 1] > last) {
         left_over[left++] = int32_t(position * taps + t);
       } else {
-#pragma GCC unroll 4
+        T weight[kCorners];
+        find_weights(plan, number, weight);
+#pragma GCC unroll 8
         for (int i = 0; i < Count; ++i) {
           V sample = weight[0] * load<V>(corner[0] + i * kLanes);
 #pragma GCC unroll 16
@@ -114,7 +115,7 @@ int64_t add_depthwise_samples(const Plan& plan, int64_t taps, int64_t positions,
         }
       }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < Count; ++i) store<V>(sums.data + i * kLanes, sum[i]);
   }
   return left;
@@ -131,10 +132,10 @@ void forward_depthwise(const KernelCall& call, const Sizes& sizes, const T* pack
   for (Step step; steps.next(step);)
     for (int64_t group = 0; group < call.offset_groups; ++group) {
       make_plan(call, tile, scratch.grid, step, group, plan);
-      // At most four vectors at a time, as the sums stay in registers, and the pixels in the first-level cache.
+      // So many channels at a time that the sums stay in registers.
       for (int64_t first = group * run, last = first + run, count; first < last; first += count) {
-        const int64_t left = last - first, four = 4 * lanes<T>();
-        count = left >= four ? four : minimum(left, four / 2);
+        const int64_t left = last - first, most = kMostVectors * lanes<T>(), four = 4 * lanes<T>();
+        count = left >= most ? most : minimum(left, four);
         find_frames(call, sizes, tile, step, first, scratch.frames);
         const T* factors = packed + step.tap * row + first;
         Sums<T> to = sums.at(step.begin, first);

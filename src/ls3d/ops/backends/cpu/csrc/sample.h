@@ -62,6 +62,9 @@ template <class Plan, class T>
   blend(corner, weight, channels, to);
 }
 
+// Most vectors in a sample that have code of their own: 64 channels of floats. Not tuned for AVX-512.
+constexpr int kMostVectors = kVectorBytes < 64 ? 8 : 4;
+
 // Calls run(V(), Count()) with arguments of PieceSamples that suit a number of channels; Count has the number as a
 // type.
 template <class T, class F>
@@ -74,7 +77,9 @@ inline void with_vectors(int64_t channels, F run) {
   if (vectors == 1) return run(V(), std::integral_constant<int, 1>());
   if (channels > 16 && channels <= 24 && lanes<T>() > 8) return run(Eight(), std::integral_constant<int, 3>());
   if (vectors == 2) return run(V(), std::integral_constant<int, 2>());
+  if (vectors == 3) return run(V(), std::integral_constant<int, 3>());
   if (vectors == 4) return run(V(), std::integral_constant<int, 4>());
+  if (vectors == kMostVectors) return run(V(), std::integral_constant<int, kMostVectors>());
   run(V(), std::integral_constant<int, 0>());
 }
 
@@ -110,8 +115,8 @@ class PieceSamples {
     for (int64_t k = 0; k < each_ && position_ < positions_; ++k) next([](C* to, V sample) { store<V>(to, sample); });
   }
 
-  // Computes what remains.
-  void finish() {
+  // Computes what remains. Inlined, it would share the caller's general registers, and store its addresses.
+  [[gnu::noinline]] void finish() {
     all([](C* to, V sample) { store<V>(to, sample); });
     for_each_left_over([&](int64_t number, const T* frame, C* to) {
       sample_exactly(plan_, number, frame, pixel_stride_, channels_, to);
@@ -136,7 +141,7 @@ class PieceSamples {
     } else {
       find_weights(plan_, number, weight);
       C* to = columns_ + tap_ * tap_stride_;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int64_t c = 0; c < (Count ? Count : vectors_) * kLanes; c += kLanes) {
         V sum = weight[0] * load<V>(corner[0] + c);
 #pragma GCC unroll 16
@@ -207,7 +212,7 @@ class RoundedPieceSamples : public PieceSamples<V, Count, Plan, float, Bfloat16>
       this->next([](Bfloat16* to, V sample) LS3D_BFLOAT16 { store_rounded(to, sample); });
   }
 
-  LS3D_BFLOAT16 void finish() {
+  [[gnu::noinline]] LS3D_BFLOAT16 void finish() {
     this->all([](Bfloat16* to, V sample) LS3D_BFLOAT16 { store_rounded(to, sample); });
     this->for_each_left_over([&](int64_t number, const float* frame, Bfloat16* to) {
       float exact[2 * kDepth];
