@@ -47,10 +47,10 @@ inline void cubic_weights(T part, T weight[kCubic], T slope[kCubic]) {
 
 // As the function of the same name for bilinear samples.
 template <bool Gradients, class T, int64_t Row>
-inline void fill_plan(BicubicRows<T, Row>& plan, int64_t first, const TapReader<T>& read) {
-  const int32_t height = read.height, width = read.width;
-  for (int64_t k = 0; k < read.count; ++k) {
-    T y = read.one_y_at(k), x = read.one_x_at(k);
+inline void fill_plan(BicubicRows<T, Row>& plan, int64_t first, const Tap<T> tap) {
+  const int32_t height = tap.height, width = tap.width;
+  for (int64_t k = 0; k < tap.count; ++k) {
+    T y = tap.one_y_at(k), x = tap.one_x_at(k);
     const bool inside = (y > T(-2)) & (y < T(height) + T(1)) & (x > T(-2)) & (x < T(width) + T(1));
     y = inside ? y : T(0);
     x = inside ? x : T(0);
@@ -72,7 +72,7 @@ inline void fill_plan(BicubicRows<T, Row>& plan, int64_t first, const TapReader<
       plan.column_slope[i][position] = column_inside ? column_slope[i] : T(0);
     }
     if (!inside) plan.row_start[0][position] = kOutside;
-    plan.mask[position] = read.one_mask_at(k);
+    plan.mask[position] = tap.one_mask_at(k);
   }
 }
 

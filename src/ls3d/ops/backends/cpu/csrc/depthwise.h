@@ -83,9 +83,10 @@ template <class Plan, class T>
 // number of samples that were left over, as whole vectors can't be read there: `left_over` has position * taps + tap.
 // Inlined, it would share the caller's general registers, and store its addresses.
 template <class V, int Count, class Plan, class T>
-[[gnu::noinline]] int64_t add_depthwise_samples(const Plan& plan, int64_t taps, int64_t positions, const T* const* frames, const T* end,
-                              int64_t pixel_stride, const T* factors, int64_t factor_row, Sums<T> sums,
-                              int32_t* left_over) {
+[[gnu::noinline]] int64_t add_depthwise_samples(const Plan& plan, int64_t taps, int64_t positions,
+                                                const T* const* frames, const T* end, int64_t pixel_stride,
+                                                const T* factors, int64_t factor_row, Sums<T> sums,
+                                                int32_t* left_over) {
   constexpr int kCorners = Plan::kCorners, kLanes = sizeof(V) / sizeof(T);
   const T* last = end - Count * kLanes;
   int64_t left = 0;

@@ -69,17 +69,17 @@ struct PaddedPlan {
 
 // Fills the plan for the positions of a tap and for those after them up to a whole vector, and to a multiple of four.
 template <class T>
-inline void fill_plan(PaddedPlan<T>& plan, const PaddedInput<T>& padded, const TapReader<T>& read) {
+inline void fill_plan(PaddedPlan<T>& plan, const PaddedInput<T>& padded, const Tap<T> tap) {
   using V = Vector<T>;
   constexpr int L = lanes<T>();
-  const V one = V{} + T(1), before = V{} - T(kBorder), height = V{} + T(read.height), width = V{} + T(read.width);
+  const V one = V{} + T(1), before = V{} - T(kBorder), height = V{} + T(tap.height), width = V{} + T(tap.width);
   const auto C = int32_t(padded.channels), row = int32_t(padded.row);
-  for (int64_t k = 0; k < round_up(read.count, 4); k += L) {
-    read.prefetch(k);
-    const V y = clamp<T>(read.y_at(k), before, height), x = clamp<T>(read.x_at(k), before, width);
+  for (int64_t k = 0; k < round_up(tap.count, 4); k += L) {
+    tap.prefetch(k);
+    const V y = clamp<T>(tap.y_at(k), before, height), x = clamp<T>(tap.x_at(k), before, width);
     const V top = round_down<T>(y), left = round_down<T>(x);
     store_integers<T>(plan.start + k, to_integers<T>(top) * row + to_integers<T>(left) * C);
-    const V strength = read.mask_at(k);
+    const V strength = tap.mask_at(k);
     const V below = y - top;
     store<V>(plan.upper + k, (one - below) * strength);
     store<V>(plan.lower + k, below * strength);
@@ -87,10 +87,11 @@ inline void fill_plan(PaddedPlan<T>& plan, const PaddedInput<T>& padded, const T
   }
 }
 
-// Writes the samples of a tap, (positions, C), and those of up to three more positions. `frame` is the first pixel
-// inside the border; rows are `row` elements apart.
+// Writes the samples of a tap, (positions, C), and those of up to seven more positions. `frame` is the first pixel
+// inside the border; rows are `row` elements apart. Inlined, it would share the caller's general registers.
 template <int C, class T>
-inline void sample_positions(const PaddedPlan<T>& plan, int64_t positions, const T* frame, int64_t row, T* columns) {
+[[gnu::noinline]] void sample_positions(const PaddedPlan<T>& plan, int64_t positions, const T* frame, int64_t row,
+                                        T* columns) {
   const auto corner = [&](int64_t position) { return frame + plan.start[position]; };
   if constexpr (C > 4) {
     using V = typename VectorOf<T, int(sizeof(T)) * C>::type;
@@ -110,8 +111,7 @@ inline void sample_positions(const PaddedPlan<T>& plan, int64_t positions, const
       const V a = blend(k), b = blend(k + 1);
       const V left = LS3D_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
       const V right = LS3D_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
-      const T q = plan.right[k], r = plan.right[k + 1];
-      const V w = {q, q, q, q, r, r, r, r};
+      const V rights = load<V>(plan.right + k), w = LS3D_SHUFFLE(rights, rights, 0, 0, 0, 0, 1, 1, 1, 1);
       store<V>(columns + k * C, (T(1) - w) * left + w * right);
     }
   } else if constexpr (C == 2) {
@@ -122,26 +122,35 @@ inline void sample_positions(const PaddedPlan<T>& plan, int64_t positions, const
       };
       const Four<T> a = blend(k), b = blend(k + 1);
       const Four<T> left = LS3D_SHUFFLE(a, b, 0, 1, 4, 5), right = LS3D_SHUFFLE(a, b, 2, 3, 6, 7);
-      const T q = plan.right[k], r = plan.right[k + 1];
-      const Four<T> w = {q, q, r, r};
+      const Four<T> rights = load<Four<T>>(plan.right + k), w = LS3D_SHUFFLE(rights, rights, 0, 0, 1, 1);
       store(columns + 2 * k, (T(1) - w) * left + w * right);
     }
   } else {
     using Two = typename VectorOf<T, 2 * int(sizeof(T))>::type;
-    for (int64_t k = 0; k < positions; k += 4) {
-      // The left and the right corners of four positions, in the row of corners `distance` after the first one.
-      const auto corners = [&](int64_t distance, Four<T>& left, Four<T>& right) {
-        const auto pair = [&](int64_t position) { return load<Two>(corner(position) + distance); };
-        const Four<T> a = LS3D_SHUFFLE(pair(k), pair(k + 1), 0, 1, 2, 3);
-        const Four<T> b = LS3D_SHUFFLE(pair(k + 2), pair(k + 3), 0, 1, 2, 3);
-        left = LS3D_SHUFFLE(a, b, 0, 2, 4, 6);
-        right = LS3D_SHUFFLE(a, b, 1, 3, 5, 7);
+    constexpr int count = lanes<T>() < 8 ? 4 : 8;
+    using V = typename VectorOf<T, int(sizeof(T)) * count>::type;
+    for (int64_t k = 0; k < positions; k += count) {
+      // The left and the right corners of the positions, in the row of corners `distance` after the first one.
+      const auto corners = [&](int64_t distance, V& left, V& right) {
+        const auto two = [&](int64_t first) {
+          const auto one = [&](int64_t position) { return load<Two>(corner(position) + distance); };
+          return LS3D_SHUFFLE(one(first), one(first + 1), 0, 1, 2, 3);
+        };
+        if constexpr (count == 4) {
+          const V a = two(k), b = two(k + 2);
+          left = LS3D_SHUFFLE(a, b, 0, 2, 4, 6);
+          right = LS3D_SHUFFLE(a, b, 1, 3, 5, 7);
+        } else {
+          const V a = LS3D_SHUFFLE(two(k), two(k + 4), 0, 1, 2, 3, 4, 5, 6, 7);
+          const V b = LS3D_SHUFFLE(two(k + 2), two(k + 6), 0, 1, 2, 3, 4, 5, 6, 7);
+          left = LS3D_SHUFFLE(a, b, 0, 2, 8, 10, 4, 6, 12, 14);
+          right = LS3D_SHUFFLE(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
+        }
       };
-      Four<T> top_left, top_right, bottom_left, bottom_right;
+      V top_left, top_right, bottom_left, bottom_right;
       corners(0, top_left, top_right);
       corners(row, bottom_left, bottom_right);
-      const Four<T> upper = load<Four<T>>(plan.upper + k), lower = load<Four<T>>(plan.lower + k);
-      const Four<T> w = load<Four<T>>(plan.right + k);
+      const V upper = load<V>(plan.upper + k), lower = load<V>(plan.lower + k), w = load<V>(plan.right + k);
       store(columns + k,
             (T(1) - w) * (upper * top_left + lower * bottom_left) + w * (upper * top_right + lower * bottom_right));
     }
@@ -158,13 +167,12 @@ void forward_few_channels(const KernelCall& call, const Sizes& sizes, const Padd
   constexpr int64_t most = kTile / C;  // taps that fit into the columns
   for (int64_t begin = taps.first * sizes.spatial_taps; begin < last; begin += most) {
     const int64_t end = minimum(begin + most, last);
-    TapReader<T> read(call, tile, grid, 0, 0, tile.size());
+    TapReader<T> reader(call, tile, grid, 0, 0, tile.size());
     for (int64_t tap = begin; tap < end; ++tap) {
       const T* frame =
           padded.data.get() + (kBorder * padded.row + kBorder * C) +
           (tile.sample * call.in_size[0] + frame_read_by(call, tile.frame, tap / sizes.spatial_taps)) * padded.frame;
-      read.go_to(tap);
-      fill_plan(plan, padded, read);
+      fill_plan(plan, padded, reader.read(tap));
       sample_positions<C>(plan, tile.size(), frame, padded.row, columns + (tap - begin) * C * kTileRow);
     }
     const T* weights = packed + begin * call.channels * W;

@@ -79,11 +79,8 @@ struct PieceScratch {
 template <class Plan>
 void make_plan(const KernelCall& call, const Tile& tile, const Grid<typename Plan::T>& grid, const Step& step,
                int64_t offset_group, Plan& plan) {
-  TapReader<typename Plan::T> read(call, tile, grid, offset_group, step.begin, step.count, step.ahead);
-  for (int64_t t = 0; t < step.taps; ++t) {
-    read.go_to(step.tap + t);
-    fill_plan<false>(plan, t * kPieceRow, read);
-  }
+  TapReader<typename Plan::T> reader(call, tile, grid, offset_group, step.begin, step.count, step.ahead);
+  for (int64_t t = 0; t < step.taps; ++t) fill_plan<false>(plan, t * kPieceRow, reader.read(step.tap + t));
 }
 
 // The frames that a step's taps read, from channel number `channel` on.

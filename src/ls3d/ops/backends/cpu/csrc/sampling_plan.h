@@ -97,22 +97,46 @@ struct Grid {
   }
 };
 
-// What the taps of an offset group read for the `count` positions of a tile from number `begin` on: offsets, masks and
-// the regular grid.
+// What a tap reads at the first `count` positions of a part of a tile: offsets, masks and the regular grid. A copy of
+// it stays in registers: what is stored into a plan can't change it.
+template <class T>
+struct Tap {
+  int64_t count;
+  int32_t height, width;     // of the input
+  T top, left;               // the tap's distance from tap (., 0, 0)
+  const T *grid_y, *grid_x;  // where tap (., 0, 0) samples on the regular grid
+  const T *dy, *dx;          // offsets
+  const T* strength;         // masks, if `masked`
+  bool masked;
+  int64_t next_offset, next_mask;  // distances of what `prefetch` asks for; 0 for copies
+
+  // A vector of positions from number `k` on, and of their masks. Offsets after the last position are zero.
+  Vector<T> y_at(int64_t k) const { return load<Vector<T>>(grid_y + k) + top + load_some(dy + k, count - k); }
+  Vector<T> x_at(int64_t k) const { return load<Vector<T>>(grid_x + k) + left + load_some(dx + k, count - k); }
+  Vector<T> mask_at(int64_t k) const { return masked ? load_some(strength + k, count - k) : Vector<T>{} + T(1); }
+
+  // The same for position number `k` alone.
+  T one_y_at(int64_t k) const { return grid_y[k] + top + dy[k]; }
+  T one_x_at(int64_t k) const { return grid_x[k] + left + dx[k]; }
+  T one_mask_at(int64_t k) const { return masked ? strength[k] : T(1); }
+
+  // Asks for what is read later than positions from number `k` on.
+  void prefetch(int64_t k) const {
+    __builtin_prefetch(dy + k + next_offset);
+    __builtin_prefetch(dx + k + next_offset);
+    __builtin_prefetch(strength + k + next_mask);
+  }
+};
+
+// Reads the taps of an offset group at the `count` positions of a tile from number `begin` on.
 template <class T>
 class TapReader {
  public:
-  const int64_t count;
-  const int32_t height, width;  // of the input
-
   // What is read later is asked for in advance: that `ahead` of what is read now. A tile is too short a piece of a
   // channel for the processor to foresee it.
   TapReader(const KernelCall& call, const Tile& tile, const Grid<T>& grid, int64_t group, int64_t begin, int64_t count,
             Distance ahead = {1, 0})
-      : count(count),
-        height(int32_t(call.in_size[1])),
-        width(int32_t(call.in_size[2])),
-        call_(call),
+      : call_(call),
         ahead_(ahead),
         spatial_taps_(int32_t(call.kernel[1] * call.kernel[2])),
         taps_(call.kernel[0] * spatial_taps_),
@@ -123,38 +147,25 @@ class TapReader {
         grid_x_(grid.x + begin) {}
   TapReader(const TapReader&) = delete;
 
-  // Goes to tap number `tap`, (a * kH + i) * kW + j.
-  void go_to(int64_t tap) {
+  // Reads tap number `tap`, (a * kH + i) * kW + j. The result refers to buffers of this object, until the next call.
+  Tap<T> read(int64_t tap) {
     const int32_t place = int32_t(tap) % spatial_taps_, kernel_width = int32_t(call_.kernel[2]);
-    y_ = T(place / kernel_width * int32_t(call_.dilation[1]));
-    x_ = T(place % kernel_width * int32_t(call_.dilation[2]));
-    const bool last = tap + ahead_.taps >= taps_;
+    const bool last = tap + ahead_.taps >= taps_, masked = call_.mask.data;
     const int64_t next_offset = last ? 0 : offset_.elements({2 * ahead_.taps, ahead_.positions});
     const int64_t next_mask = last ? 0 : mask_.elements(ahead_);
-    dy_ = offset_.read(2 * tap, next_offset, buffer_[0]);
-    dx_ = offset_.read(2 * tap + 1, next_offset, buffer_[1]);
-    if (call_.mask.data) strength_ = mask_.read(tap, next_mask, buffer_[2]);
-    next_offset_ = offset_.copied ? 0 : next_offset;
-    next_mask_ = mask_.copied ? 0 : next_mask;
-  }
-
-  // A vector of positions from number `k` on, and of their masks. Offsets after the last position are zero.
-  Vector<T> y_at(int64_t k) const { return load<Vector<T>>(grid_y_ + k) + y_ + load_some(dy_ + k, count - k); }
-  Vector<T> x_at(int64_t k) const { return load<Vector<T>>(grid_x_ + k) + x_ + load_some(dx_ + k, count - k); }
-  Vector<T> mask_at(int64_t k) const {
-    return call_.mask.data ? load_some(strength_ + k, count - k) : Vector<T>{} + T(1);
-  }
-
-  // The same for position number `k` alone.
-  T one_y_at(int64_t k) const { return grid_y_[k] + y_ + dy_[k]; }
-  T one_x_at(int64_t k) const { return grid_x_[k] + x_ + dx_[k]; }
-  T one_mask_at(int64_t k) const { return call_.mask.data ? strength_[k] : T(1); }
-
-  // Asks for what is `ahead` of positions from number `k` on.
-  void prefetch(int64_t k) const {
-    __builtin_prefetch(dy_ + k + next_offset_);
-    __builtin_prefetch(dx_ + k + next_offset_);
-    __builtin_prefetch(strength_ + k + next_mask_);
+    return {part_.size(),
+            int32_t(call_.in_size[1]),
+            int32_t(call_.in_size[2]),
+            T(place / kernel_width * int32_t(call_.dilation[1])),
+            T(place % kernel_width * int32_t(call_.dilation[2])),
+            grid_y_,
+            grid_x_,
+            offset_.read(2 * tap, next_offset, buffer_[0]),
+            offset_.read(2 * tap + 1, next_offset, buffer_[1]),
+            masked ? mask_.read(tap, next_mask, buffer_[2]) : buffer_[2],
+            masked,
+            offset_.copied ? 0 : next_offset,
+            mask_.copied ? 0 : next_mask};
   }
 
  private:
@@ -229,24 +240,21 @@ class TapReader {
   const Tile part_;
   const Channels offset_, mask_;
   const T *grid_y_, *grid_x_;
-  T y_, x_;  // the tap's distance from tap (., 0, 0)
-  const T *dy_, *dx_, *strength_ = buffer_[2];
-  int64_t next_offset_, next_mask_;  // distances of what `prefetch` asks for; 0 for copies
   T buffer_[3][kTile];
 };
 
 // Fills the plan, from position number `first` on, for the positions of a tap and for those after them up to a whole
 // vector. What only the backward pass needs is left out unless `Gradients`.
 template <bool Gradients, class T, int64_t Row>
-inline void fill_plan(BilinearRows<T, Row>& plan, int64_t first, const TapReader<T>& read) {
+inline void fill_plan(BilinearRows<T, Row>& plan, int64_t first, const Tap<T> tap) {
   using V = Vector<T>;
   using I = Integers<T>;
   constexpr int L = lanes<T>();
-  const int32_t height = read.height, width = read.width;
+  const int32_t height = tap.height, width = tap.width;
   const V zero = {}, one = zero + T(1);
-  for (int64_t k = 0; k < read.count; k += L) {
-    read.prefetch(k);
-    V y = read.y_at(k), x = read.x_at(k);
+  for (int64_t k = 0; k < tap.count; k += L) {
+    tap.prefetch(k);
+    V y = tap.y_at(k), x = tap.x_at(k);
     const I inside = (y > T(-1)) & (y < T(height)) & (x > T(-1)) & (x < T(width));
     y = inside ? y : zero;
     x = inside ? x : zero;
@@ -261,7 +269,7 @@ inline void fill_plan(BilinearRows<T, Row>& plan, int64_t first, const TapReader
     store_integers<T>(plan.pixel[1] + position, top_row + right_column);
     store_integers<T>(plan.pixel[2] + position, bottom_row + left_column);
     store_integers<T>(plan.pixel[3] + position, bottom_row + right_column);
-    const V strength = read.mask_at(k);
+    const V strength = tap.mask_at(k);
     const V row[2] = {r0_inside ? one - below : zero, r1_inside ? below : zero};
     const V column[2] = {c0_inside ? one - right : zero, c1_inside ? right : zero};
     for (int i = 0; i < 2; ++i)
@@ -283,9 +291,8 @@ inline void fill_plan(BilinearRows<T, Row>& plan, int64_t first, const TapReader
 template <bool Gradients, class Plan>
 void make_sampling_plan(const KernelCall& call, const Tile& tile, const Grid<typename Plan::T>& grid, int64_t tap,
                         int64_t group, Plan& plan) {
-  TapReader<typename Plan::T> read(call, tile, grid, group, 0, tile.size());
-  read.go_to(tap);
-  fill_plan<Gradients>(plan, 0, read);
+  TapReader<typename Plan::T> reader(call, tile, grid, group, 0, tile.size());
+  fill_plan<Gradients>(plan, 0, reader.read(tap));
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-#ifdef __AVX512F__
+#ifdef __AVX__
 #include <immintrin.h>
 #endif
 #ifdef __linux__
@@ -107,6 +107,11 @@ inline Vector<T> round_down(Vector<T> value) {
     return (Vector<T>)_mm512_maskz_roundscale_ps(0xffff, (__m512)value, kDown);
   else
     return (Vector<T>)_mm512_maskz_roundscale_pd(0xff, (__m512d)value, kDown);
+#elif defined(__AVX__)
+  if constexpr (sizeof(T) == 4)
+    return (Vector<T>)_mm256_floor_ps((__m256)value);
+  else
+    return (Vector<T>)_mm256_floor_pd((__m256d)value);
 #else
   const Integers<T> truncated = to_integers<T>(value);
   return to_real<T>(truncated + (value < to_real<T>(truncated)));
@@ -122,6 +127,11 @@ inline Vector<T> clamp(Vector<T> value, Vector<T> low, Vector<T> high) {
                                           (__m512)high);
   else
     return (Vector<T>)_mm512_maskz_min_pd(0xff, _mm512_maskz_max_pd(0xff, (__m512d)value, (__m512d)low), (__m512d)high);
+#elif defined(__AVX__)
+  if constexpr (sizeof(T) == 4)
+    return (Vector<T>)_mm256_min_ps(_mm256_max_ps((__m256)value, (__m256)low), (__m256)high);
+  else
+    return (Vector<T>)_mm256_min_pd(_mm256_max_pd((__m256d)value, (__m256d)low), (__m256d)high);
 #else
   value = value > low ? value : low;
   return value < high ? value : high;
