@@ -17,6 +17,9 @@ namespace {
 constexpr int kMostFewChannels = 8;
 constexpr int64_t kBorder = 2;  // pixels: a sample far outside is taken at -2, where all four corners are zero
 
+// The number of elements of a pixel in PaddedInput: a power of two.
+constexpr int padded_channels(int channels) { return channels <= 1 ? 1 : 2 * padded_channels((channels + 1) / 2); }
+
 // Copies of all frames of the input, (N * T, H + 2 kBorder, W + kBorder, C). The left border of a row is also the right
 // border of the row before it; kBorder pixels follow the last row.
 template <class T>
@@ -25,7 +28,7 @@ struct PaddedInput {
   Buffer<T> data;
 
   explicit PaddedInput(const KernelCall& call) {
-    for (channels = 1; channels < call.channels;) channels *= 2;
+    channels = padded_channels(int(call.channels));
     row = (call.in_size[2] + kBorder) * channels;
     frame = (call.in_size[1] + 2 * kBorder) * row + round_up(kBorder * channels, lanes<T>());
     data = allocate<T>(call.batch * call.in_size[0] * frame);
@@ -50,13 +53,11 @@ void fill(const KernelCall& call, PaddedInput<T>& padded) {
   }
 }
 
-// Calls run(C) with the number of channels as a type.
-template <class F>
+// Calls run(channels) with the number of channels as a type.
+template <int Channels = 1, class F>
 inline void with_channels(int64_t channels, F run) {
-  if (channels == 1) run(std::integral_constant<int, 1>());
-  if (channels == 2) run(std::integral_constant<int, 2>());
-  if (channels == 4) run(std::integral_constant<int, 4>());
-  if (channels == kMostFewChannels) run(std::integral_constant<int, kMostFewChannels>());
+  if (channels == Channels) return run(std::integral_constant<int, Channels>());
+  if constexpr (Channels < kMostFewChannels) with_channels<Channels + 1>(channels, run);
 }
 
 // Where a tap samples at some positions.
@@ -92,21 +93,22 @@ inline void fill_plan(PaddedPlan<T>& plan, const PaddedInput<T>& padded, const T
 template <int C, class T>
 [[gnu::noinline]] void sample_positions(const PaddedPlan<T>& plan, int64_t positions, const T* frame, int64_t row,
                                         T* columns) {
-  const auto corner = [&](int64_t position) { return frame + plan.start[position]; };
+  const T* const next_row = frame + row;
+  const auto top = [&](int64_t position) { return frame + plan.start[position]; };
+  const auto bottom = [&](int64_t position) { return next_row + plan.start[position]; };
   if constexpr (C > 4) {
     using V = typename VectorOf<T, int(sizeof(T)) * C>::type;
     for (int64_t k = 0; k < positions; ++k) {
-      const T *top = corner(k), *bottom = top + row;
-      const V left = plan.upper[k] * load<V>(top) + plan.lower[k] * load<V>(bottom);
-      const V right = plan.upper[k] * load<V>(top + C) + plan.lower[k] * load<V>(bottom + C);
+      const V left = plan.upper[k] * load<V>(top(k)) + plan.lower[k] * load<V>(bottom(k));
+      const V right = plan.upper[k] * load<V>(top(k) + C) + plan.lower[k] * load<V>(bottom(k) + C);
       store<V>(columns + k * C, (T(1) - plan.right[k]) * left + plan.right[k] * right);
     }
   } else if constexpr (C == 4) {
     using V = typename VectorOf<T, int(sizeof(T)) * 2 * C>::type;
+#pragma GCC unroll 2
     for (int64_t k = 0; k < positions; k += 2) {
       const auto blend = [&](int64_t k) {
-        const T* top = corner(k);
-        return plan.upper[k] * load<V>(top) + plan.lower[k] * load<V>(top + row);
+        return plan.upper[k] * load<V>(top(k)) + plan.lower[k] * load<V>(bottom(k));
       };
       const V a = blend(k), b = blend(k + 1);
       const V left = LS3D_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
@@ -115,10 +117,10 @@ template <int C, class T>
       store<V>(columns + k * C, (T(1) - w) * left + w * right);
     }
   } else if constexpr (C == 2) {
+#pragma GCC unroll 2
     for (int64_t k = 0; k < positions; k += 2) {
       const auto blend = [&](int64_t k) {
-        const T* top = corner(k);
-        return plan.upper[k] * load<Four<T>>(top) + plan.lower[k] * load<Four<T>>(top + row);
+        return plan.upper[k] * load<Four<T>>(top(k)) + plan.lower[k] * load<Four<T>>(bottom(k));
       };
       const Four<T> a = blend(k), b = blend(k + 1);
       const Four<T> left = LS3D_SHUFFLE(a, b, 0, 1, 4, 5), right = LS3D_SHUFFLE(a, b, 2, 3, 6, 7);
@@ -130,10 +132,10 @@ template <int C, class T>
     constexpr int count = lanes<T>() < 8 ? 4 : 8;
     using V = typename VectorOf<T, int(sizeof(T)) * count>::type;
     for (int64_t k = 0; k < positions; k += count) {
-      // The left and the right corners of the positions, in the row of corners `distance` after the first one.
-      const auto corners = [&](int64_t distance, V& left, V& right) {
+      // The left and the right ones of the corners in a row.
+      const auto corners = [&](auto corner, V& left, V& right) {
         const auto two = [&](int64_t first) {
-          const auto one = [&](int64_t position) { return load<Two>(corner(position) + distance); };
+          const auto one = [&](int64_t position) { return load<Two>(corner(position)); };
           return LS3D_SHUFFLE(one(first), one(first + 1), 0, 1, 2, 3);
         };
         if constexpr (count == 4) {
@@ -148,8 +150,8 @@ template <int C, class T>
         }
       };
       V top_left, top_right, bottom_left, bottom_right;
-      corners(0, top_left, top_right);
-      corners(row, bottom_left, bottom_right);
+      corners(top, top_left, top_right);
+      corners(bottom, bottom_left, bottom_right);
       const V upper = load<V>(plan.upper + k), lower = load<V>(plan.lower + k), w = load<V>(plan.right + k);
       store(columns + k,
             (T(1) - w) * (upper * top_left + lower * bottom_left) + w * (upper * top_right + lower * bottom_right));
@@ -158,10 +160,10 @@ template <int C, class T>
 }
 
 // Adds the products of samples and weights for a tile to `sums`, (positions, out_channels).
-template <int C, class T>
+template <int Channels, class T>
 void forward_few_channels(const KernelCall& call, const Sizes& sizes, const PaddedInput<T>& padded, const T* packed,
                           const Tile& tile, const Grid<T>& grid, PaddedPlan<T>& plan, T* columns, Sums<T> sums) {
-  constexpr int W = panel_width<T>();
+  constexpr int W = panel_width<T>(), C = padded_channels(Channels);
   const Range taps = taps_in_clip(call, tile.frame);
   const int64_t last = taps.last * sizes.spatial_taps;
   constexpr int64_t most = kTile / C;  // taps that fit into the columns
@@ -175,9 +177,9 @@ void forward_few_channels(const KernelCall& call, const Sizes& sizes, const Padd
       fill_plan(plan, padded, reader.read(tap));
       sample_positions<C>(plan, tile.size(), frame, padded.row, columns + (tap - begin) * C * kTileRow);
     }
-    const T* weights = packed + begin * call.channels * W;
-    gemm<T, C, 1, true>(columns, weights, sizes.depth * W, W, sums, tile.size(), call.out_channels,
-                        (end - begin) * call.channels, call.channels, C * kTileRow - call.channels);
+    const T* weights = packed + begin * Channels * W;
+    gemm<T, C, 1, Channels>(columns, weights, sizes.depth * W, W, sums, tile.size(), call.out_channels,
+                            (end - begin) * Channels, 0, C * kTileRow - Channels);
     sums = sums.started();
   }
 }

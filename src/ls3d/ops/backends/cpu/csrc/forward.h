@@ -46,11 +46,11 @@ void forward_bundle(const KernelCall& call, const Sizes& sizes, const T* packed,
       multiply_small_groups<T>(call, sizes, scratch.columns, filled, channels,
                                packed + start * sizes.in_group * call.channels + begin, sums.at(0, begin), tile.size());
     for (int64_t group = 0; filled && !small && group < groups; ++group)
-      gemm<T, kRow, 1, true>(scratch.columns + group * sizes.in_group,
-                             packed + (first + group) * packed_group + start * sizes.in_group * panel_width<T>(),
-                             sizes.depth * panel_width<T>(), panel_width<T>(),
-                             sums.at(0, (first + group) * sizes.out_padded), tile.size(), sizes.out_group,
-                             filled * sizes.in_group, sizes.in_group, channels - sizes.in_group);
+      gemm<T, kRow, 1, kAnyRun>(scratch.columns + group * sizes.in_group,
+                                packed + (first + group) * packed_group + start * sizes.in_group * panel_width<T>(),
+                                sizes.depth * panel_width<T>(), panel_width<T>(),
+                                sums.at(0, (first + group) * sizes.out_padded), tile.size(), sizes.out_group,
+                                filled * sizes.in_group, sizes.in_group, channels - sizes.in_group);
     filled = 0;
     sums = sums.started();
   };
@@ -128,7 +128,7 @@ void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, co
   if (empty) sums.copy_start(tile.size(), width);
   if constexpr (std::is_same_v<E, T>) {
     if (padded)
-      with_channels(padded->channels, [&](auto channels) {
+      with_channels(call.channels, [&](auto channels) {
         forward_few_channels<channels.value>(call, sizes, *padded, packed, tile, scratch.pieces.grid,
                                              scratch.padded_plan, scratch.columns, sums);
       });

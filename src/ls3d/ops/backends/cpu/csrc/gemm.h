@@ -6,10 +6,21 @@
 namespace ls3d {
 namespace {
 
+constexpr int kPanel = 2;  // vectors in a full panel of B: the width of a register tile, see kRows
+
+template <class T>
+constexpr int panel_width() {
+  return kPanel * lanes<T>();
+}
+
+// Values of Run: there are no gaps between A's elements; or there are, and `run` elements between two of them. Else Run
+// itself is their number, `depth` is a multiple of it, and ldb is the width of a panel.
+constexpr int kNoGaps = 0, kAnyRun = -1;
+
 // One register tile of C: M rows of N vectors. A's element (i, k) is a[i * Row + k * Step]; row k of B starts at
-// b + k * ldb. With `Jump` A's elements have gaps: after each `run` of them there are `jump`
-// others, which are passed over. `between` is called after every kBetween steps, see gemm.
-template <class T, int M, int N, int Row, int Step, bool Jump, class F>
+// b + k * ldb. A gap is of `jump` elements that are passed over, see Run. `between` is called after every kBetween
+// steps, see gemm.
+template <class T, int M, int N, int Row, int Step, int Run, class F>
 inline void micro_kernel(const T* a, const T* b, int64_t ldb, const Sums<T>& c, int64_t depth, int64_t run,
                          int64_t jump, F& between) {
   using V = Vector<T>;
@@ -29,12 +40,17 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, const Sums<T>& c, 
 #pragma GCC unroll 2
       for (int j = 0; j < N; ++j) sum[i][j] += a[i * Row] * row[j];
     a += Step;
-    b += ldb;
-    if (Jump && --left == 0) {
+    b += Run > 0 ? panel_width<T>() : ldb;
+    if (Run == kAnyRun && --left == 0) {
       a += jump;
       left = run;
     }
   };
+  if constexpr (Run > 0)
+    for (; k < depth; k += Run, a += jump) {
+#pragma GCC unroll 1  // else GCC 12 stores a sum in every step
+      for (int i = 0; i < Run; ++i) step();
+    }
   if constexpr (!std::is_same_v<F, Nothing>)
     for (; k + kBetween <= depth; k += kBetween) {
 #pragma GCC unroll 1
@@ -49,43 +65,36 @@ inline void micro_kernel(const T* a, const T* b, int64_t ldb, const Sums<T>& c, 
 }
 
 // A column of register tiles. The rows that remain after tiles of M rows go to tiles of M / 2 rows, and so on.
-template <class T, int M, int N, int Row, int Step, bool Jump, class E, class F>
+template <class T, int M, int N, int Row, int Step, int Run, class E, class F>
 inline void column(const E* a, const E* b, int64_t ldb, Sums<T> c, int64_t rows, int64_t depth, int64_t run,
                    int64_t jump, F& between) {
   for (; rows >= M; rows -= M, a += M * Row, c = c.at(M, 0)) {
     if constexpr (std::is_same_v<E, T>)
-      micro_kernel<T, M, N, Row, Step, Jump>(a, b, ldb, c, depth, run, jump, between);
+      micro_kernel<T, M, N, Row, Step, Run>(a, b, ldb, c, depth, run, jump, between);
     else
       micro_kernel_of_pairs<M, N, Row>(a, b, ldb, c, depth, between);
   }
   Nothing nothing;
   if constexpr (M > 1)
-    if (rows > 0) column<T, M / 2, N, Row, Step, Jump>(a, b, ldb, c, rows, depth, run, jump, nothing);
-}
-
-constexpr int kPanel = 2;  // vectors in a full panel of B: the width of a register tile, see kRows
-
-template <class T>
-constexpr int panel_width() {
-  return kPanel * lanes<T>();
+    if (rows > 0) column<T, M / 2, N, Row, Step, Run>(a, b, ldb, c, rows, depth, run, jump, nothing);
 }
 
 // C (rows x width) = start (rows x width, see Sums) + A (rows x depth) B (depth x width). B consists of panels,
 // (depth, panel_width) each with row stride ldb; panel j starts at b + j * panel. Rows of C are written, and those of
-// the start read, up to the next whole vector. For `Jump`, `run` and `jump` see micro_kernel. Elements of A and B are
+// the start read, up to the next whole vector. For Run, `run` and `jump` see micro_kernel. Elements of A and B are
 // those of C, or, with a start and a Step of 1, pairs.
 //
 // `between` is called calls_between times: while the processor multiplies, it has time for loads and for other
 // instructions. What `between` does must be inlined, and leave most vector registers alone.
-template <class T, int Row, int Step, bool Jump = false, class E = T, class F = Nothing>
+template <class T, int Row, int Step, int Run = kNoGaps, class E = T, class F = Nothing>
 void gemm(const E* a, const E* b, int64_t panel, int64_t ldb, Sums<T> c, int64_t rows, int64_t width, int64_t depth,
           int64_t run = 0, int64_t jump = 0, F&& between = F()) {
   constexpr int W = panel_width<T>();
   for (int64_t j = 0; j < width; j += W, b += panel, c = c.at(0, W)) {
     if (width - j > lanes<T>())
-      column<T, kRows, 2, Row, Step, Jump>(a, b, ldb, c, rows, depth, run, jump, between);
+      column<T, kRows, 2, Row, Step, Run>(a, b, ldb, c, rows, depth, run, jump, between);
     else
-      column<T, 2 * kRows, 1, Row, Step, Jump>(a, b, ldb, c, rows, depth, run, jump, between);
+      column<T, 2 * kRows, 1, Row, Step, Run>(a, b, ldb, c, rows, depth, run, jump, between);
   }
 }
 
