@@ -167,6 +167,17 @@ def test_few_input_channels(channels: int, last: bool, dtype: torch.dtype, toler
     assert_close([cpu.forward(case.call(tensors.to(dtype)))], [exact], tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("size", [(2, 16, 20), (2, 15, 17)], ids=["whole vectors", "remainder"])
+def test_one_input_channel(size: tuple[int, int, int], bias: bool, dtype: torch.dtype, tolerance: float) -> None:
+    """With more outputs than a panel has, more taps than a product has, and a frame without taps in the clip."""
+    case = Case(batch=2, channels=1, out_channels=37, size=size, kernel=(2, 11, 11), padding=(2, 5, 5), bias=bias)
+    tensors = case.draw(dtype=torch.float64, spread=3.0)
+    exact = reference.forward(case.call(tensors))
+    assert_close([cpu.forward(case.call(tensors.to(dtype)))], [exact], tolerance)
+
+
 STRIDED: dict[str, Callable[[Tensor], Tensor]] = {
     "every other column": lambda tensor: tensor.repeat_interleave(2, dim=4)[..., ::2],
     "part of each row": lambda tensor: F.pad(tensor, (1, 2))[..., 1:-2],

@@ -2,7 +2,8 @@
 // the numbers and the weights of four corners, and the corners. Here the input is copied into frames with a border of
 // zeros, so that every corner exists and follows from the first one. Samples are written one after another, as columns
 // (taps, positions, C) with a tap stride of C * kTileRow, where C is the number of channels, rounded up to a power of
-// two.
+// two. With one channel, columns are planes of positions, and so can the product be: what gemm reads by element are the
+// weights.
 #pragma once
 
 #include <cstring>
@@ -20,18 +21,33 @@ constexpr int64_t kBorder = 2;  // pixels: a sample far outside is taken at -2, 
 // The number of elements of a pixel in PaddedInput: a power of two.
 constexpr int padded_channels(int channels) { return channels <= 1 ? 1 : 2 * padded_channels((channels + 1) / 2); }
 
+// Whether the products of one channel's samples and the weights can be added to the output itself: the positions of an
+// output channel's frame are adjacent.
+inline bool output_is_planes(const KernelCall& call) {
+  const int64_t* stride = call.output.stride;
+  return call.channels == 1 && !call.bfloat16_output && stride[4] == 1 && stride[3] == call.out_size[2];
+}
+
 // Copies of all frames of the input, (N * T, H + 2 kBorder, W + kBorder, C). The left border of a row is also the right
 // border of the row before it; kBorder pixels follow the last row.
 template <class T>
 struct PaddedInput {
   int64_t channels, row, frame;  // C; strides in elements
   Buffer<T> data;
+  Buffer<T> bias;  // if there is one and output_is_planes: (out_channels, kTileRow), each row of one value; else null
+  bool has_memory;
 
   explicit PaddedInput(const KernelCall& call) {
     channels = padded_channels(int(call.channels));
     row = (call.in_size[2] + kBorder) * channels;
     frame = (call.in_size[1] + 2 * kBorder) * row + round_up(kBorder * channels, lanes<T>());
     data = allocate<T>(call.batch * call.in_size[0] * frame);
+    has_memory = bool(data);
+    if (!has_memory || !call.bias || !output_is_planes(call)) return;
+    bias = allocate<T>(call.out_channels * kTileRow);
+    has_memory = bool(bias);
+    for (int64_t k = 0; has_memory && k < call.out_channels * kTileRow; ++k)
+      bias[k] = static_cast<const T*>(call.bias)[k / kTileRow];
   }
 };
 
@@ -159,17 +175,19 @@ template <int C, class T>
   }
 }
 
-// Adds the products of samples and weights for a tile to `sums`, (positions, out_channels).
+// Adds the products of samples and weights for a tile to `sums`, (positions, out_channels), or, for one channel and if
+// they aren't null, to `planes`, (out_channels, positions), where the positions must be whole vectors.
 template <int Channels, class T>
 void forward_few_channels(const KernelCall& call, const Sizes& sizes, const PaddedInput<T>& padded, const T* packed,
-                          const Tile& tile, const Grid<T>& grid, PaddedPlan<T>& plan, T* columns, Sums<T> sums) {
+                          const Tile& tile, const Grid<T>& grid, PaddedPlan<T>& plan, T* columns, Sums<T> sums,
+                          Sums<T> planes) {
   constexpr int W = panel_width<T>(), C = padded_channels(Channels);
   const Range taps = taps_in_clip(call, tile.frame);
-  const int64_t last = taps.last * sizes.spatial_taps;
+  const int64_t last = taps.last * sizes.spatial_taps, panel = sizes.depth * W;
   constexpr int64_t most = kTile / C;  // taps that fit into the columns
+  TapReader<T> reader(call, tile, grid, 0, 0, tile.size());
   for (int64_t begin = taps.first * sizes.spatial_taps; begin < last; begin += most) {
     const int64_t end = minimum(begin + most, last);
-    TapReader<T> reader(call, tile, grid, 0, 0, tile.size());
     for (int64_t tap = begin; tap < end; ++tap) {
       const T* frame =
           padded.data.get() + (kBorder * padded.row + kBorder * C) +
@@ -178,8 +196,15 @@ void forward_few_channels(const KernelCall& call, const Sizes& sizes, const Padd
       sample_positions<C>(plan, tile.size(), frame, padded.row, columns + (tap - begin) * C * kTileRow);
     }
     const T* weights = packed + begin * Channels * W;
-    gemm<T, C, 1, Channels>(columns, weights, sizes.depth * W, W, sums, tile.size(), call.out_channels,
-                            (end - begin) * Channels, 0, C * kTileRow - Channels);
+    if (Channels == 1 && planes.data) {
+      for (int64_t o = 0; o < call.out_channels; o += W, weights += panel)
+        gemm<T, 1, W>(weights, columns, W, kTileRow, planes.at(o, 0), minimum(W, call.out_channels - o), tile.size(),
+                      end - begin);
+      planes = planes.started();
+      continue;
+    }
+    gemm<T, C, 1, Channels>(columns, weights, panel, W, sums, tile.size(), call.out_channels, (end - begin) * Channels,
+                            0, C * kTileRow - Channels);
     sums = sums.started();
   }
 }

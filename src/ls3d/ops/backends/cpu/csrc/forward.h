@@ -127,11 +127,16 @@ void forward_tile(const KernelCall& call, const Sizes& sizes, bool depthwise, co
   scratch.pieces.grid.set(call, tile);
   if (empty) sums.copy_start(tile.size(), width);
   if constexpr (std::is_same_v<E, T>) {
-    if (padded)
+    if (padded) {
+      Sums<T> planes = {nullptr, call.output.stride[1], padded->bias.get(), kTileRow};
+      if (!empty && output_is_planes(call) && tile.size() % lanes<T>() == 0)
+        planes.data = element<T>(call.output, tile.sample, 0, tile.frame, 0, 0) + tile.begin;
       with_channels(call.channels, [&](auto channels) {
         forward_few_channels<channels.value>(call, sizes, *padded, packed, tile, scratch.pieces.grid,
-                                             scratch.padded_plan, scratch.columns, sums);
+                                             scratch.padded_plan, scratch.columns, sums, planes);
       });
+      if (planes.data) return;
+    }
     if (depthwise) forward_depthwise(call, sizes, packed, tile, scratch.pieces, sums);
     for (int64_t group = 0; !depthwise && sizes.bundle > 1 && group < call.groups; group += sizes.bundle)
       forward_bundle(call, sizes, packed, tile, group, minimum(sizes.bundle, call.groups - group), scratch, sums);
@@ -176,7 +181,7 @@ int32_t forward_with(const KernelCall& call, Sizes sizes, bool depthwise) {
   auto start = allocate<T>(call.groups * sizes.out_padded);
   std::optional<PaddedInput<T>> padded;
   if (call.few_channels) padded.emplace(call);
-  if (!packed || !scratch || !sums || !start || (padded && !padded->data)) return kNoMemory;
+  if (!packed || !scratch || !sums || !start || (padded && !padded->has_memory)) return kNoMemory;
   for (int64_t o = 0; o < call.groups * sizes.out_padded; ++o) {
     const int64_t group = o / sizes.out_padded, place = o % sizes.out_padded;
     start[o] =
