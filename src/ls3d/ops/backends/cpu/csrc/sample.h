@@ -65,6 +65,10 @@ template <class Plan, class T>
 // Most vectors in a sample that have code of their own: 64 channels of floats. Not tuned for AVX-512.
 constexpr int kMostVectors = kVectorBytes < 64 ? 8 : 4;
 
+// How many positions ahead the corners of samples are asked for: those of random offsets are often outside the
+// first-level cache. With AVX-512, samples are computed while the processor multiplies, and can wait for them.
+constexpr int64_t kPrefetched = kVectorBytes < 64 ? 2 : 0;
+
 // Calls run(V(), Count()) with arguments of PieceSamples that suit a number of channels; Count has the number as a
 // type.
 template <class T, class F>
@@ -134,6 +138,7 @@ class PieceSamples {
     const int64_t number = tap_ * kPieceRow + position_;
     const T* corner[kCorners];
     T weight[kCorners];
+    if constexpr (kPrefetched && Count && kCorners == 4) prefetch(number + kPrefetched);
     find_corners(plan_, number, frames_[tap_], pixel_stride_, corner);
     // The last corner is the last one in memory.
     if (plan_.outside(number) || corner[kCorners - 1] > last_) {
@@ -153,6 +158,16 @@ class PieceSamples {
     tap_ = 0;
     ++position_;
     columns_ += stride_;
+  }
+
+  // Asks for the corners of the next tap at position `number` of the plan, which may be beyond the last one: then for
+  // whatever is there.
+  [[gnu::always_inline]] inline void prefetch(int64_t number) const {
+    for (int k = 0; k < Plan::kCorners; k += 2) {
+      const T* left = frames_[tap_] + pixel_of(plan_, number, k) * pixel_stride_;
+#pragma GCC unroll 16
+      for (int64_t c = 0; c < 2 * Count * kLanes; c += int64_t(64 / sizeof(T))) __builtin_prefetch(left + c);
+    }
   }
 
   // As next, for all taps and positions that remain.
